@@ -1,0 +1,58 @@
+# Every job of this project, one verb each. "make" alone prints the list.
+# Needs on the machine: Linux x86-64, Python >= 3.11 with venv, git and make.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+KIT    := build/kit/kit.tar.gz
+T      ?= tests
+
+.DEFAULT_GOAL := help
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) $(KIT)  ## install everything into .venv, byte-compiled, and build the runner kit
+
+$(READY): requirements/dev.txt
+	@$(PYTHON) -c 'import sys, platform as p; ok = sys.version_info >= (3, 11) and p.system() == "Linux" and p.machine() == "x86_64"; ok or sys.exit("notebook-builder needs Python 3.11 or newer on Linux x86-64; PYTHON=%s is %s on %s %s" % (sys.executable, p.python_version(), p.system(), p.machine()))'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "notebook-builder needs Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/dev.txt
+	$(PY) -m compileall -q -j 0 $(VENV)/lib || true
+	$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
+	@touch $@
+
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/*) builder/kit.py
+	$(PY) -m builder.kit $@
+
+demo: venv  ## a green run, a broken commit, and where the results are
+	$(PY) -m localcloud demo
+
+test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
+	$(PY) -m pytest -n 2 $(T)
+
+lint: venv  ## ruff, mypy --strict, shellcheck
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/shellcheck builder/vm/*.sh .ci/run
+
+fmt: venv  ## format the code
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: venv  ## measure, as JSON lines
+	$(PY) -m tests.bench
+
+docs: venv  ## write the option tables of README.md and docs/options.md anew
+	$(PY) -m tests.write_docs
+
+lock: venv  ## resolve pyproject.toml into requirements/*.txt
+	requirements/lock.sh
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help venv demo test lint fmt bench docs lock clean
