@@ -1,0 +1,80 @@
+"""What a refusal by Compute Engine means for the run: by its error code, never by an exception's class.
+
+A stock-out and an overloaded API are both "503", a GPU quota and a missing role are both "403" (faults.md §1.1).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Scope(Enum):
+    """How far a refusal reaches."""
+
+    ZONE = "the zone"
+    REGION = "the region"
+    QUOTA = "every zone: a global quota"
+    SETUP = "every zone: the project's set-up"
+    INPUT = "every zone: the request itself"
+    UNKNOWN = "the zone, as far as can be told"
+
+    @property
+    def stops(self) -> bool:
+        """Whether no other zone is worth a try."""
+        return self in {Scope.QUOTA, Scope.SETUP, Scope.INPUT}
+
+
+_BY_CODE = {
+    "ZONE_RESOURCE_POOL_EXHAUSTED": Scope.ZONE,
+    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": Scope.ZONE,
+    "insufficientCapacity": Scope.ZONE,
+    "stockout": Scope.ZONE,
+    "UNSUPPORTED_OPERATION": Scope.ZONE,  # seen when a Spot VM is preempted while it is being created
+    "RESOURCE_NOT_READY": Scope.ZONE,
+    "resourceNotReady": Scope.ZONE,
+    "RESOURCE_OPERATION_RATE_EXCEEDED": Scope.ZONE,
+    "operationRateExceeded": Scope.ZONE,
+    "QUOTA_EXCEEDED": Scope.REGION,
+    "quotaExceeded": Scope.REGION,
+    "SUBNET_NOT_FOUND_FOR_VPC": Scope.SETUP,
+    "VPC_NOT_FOUND": Scope.SETUP,
+    "IAM_PERMISSION_DENIED": Scope.SETUP,
+    "accessNotConfigured": Scope.SETUP,
+    "SERVICE_DISABLED": Scope.SETUP,
+    "forbidden": Scope.SETUP,
+    "unauthorized": Scope.SETUP,
+    "authError": Scope.SETUP,
+    "badRequest": Scope.INPUT,
+    "invalid": Scope.INPUT,
+    "required": Scope.INPUT,
+}
+_NOT_FOUND = {"notFound", "RESOURCE_NOT_FOUND"}
+# A 404 names what is missing. Machine and accelerator types differ between zones; the rest does not.
+_ZONAL_KINDS = ("/machineTypes/", "/acceleratorTypes/", "/diskTypes/")
+
+
+def scope_of(code: str, message: str) -> Scope:
+    """How far the refusal with this code and message reaches. Unknown codes count as the zone's."""
+    if code in _NOT_FOUND:
+        return _scope_of_missing(message)
+    if "GPUS_ALL_REGIONS" in message and _BY_CODE.get(code) is Scope.REGION:
+        return Scope.QUOTA
+    if "Policy update access denied" in message or "is not found or access is unauthorized" in message:
+        return Scope.ZONE if "is not found" in message else Scope.SETUP
+    if "disk size cannot be smaller than the image size" in message:
+        return Scope.INPUT
+    if code in {"invalid", "badRequest"} and any(kind in message for kind in _ZONAL_KINDS):
+        return Scope.ZONE
+    return _BY_CODE.get(code, Scope.UNKNOWN)
+
+
+def _scope_of_missing(message: str) -> Scope:
+    if any(kind in message for kind in _ZONAL_KINDS):
+        return Scope.ZONE
+    if "/zones/" in message and "/instances" not in message:
+        return Scope.ZONE
+    if "/images/" in message:
+        return Scope.INPUT
+    if "/networks/" in message or "/subnetworks/" in message:
+        return Scope.SETUP
+    return Scope.ZONE

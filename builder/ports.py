@@ -1,0 +1,167 @@
+"""The doors to the outside, in our words: what the builder asks of Cloud Storage, Compute Engine and a clock.
+
+The Google implementations stand in builder/gcp/. Every method raises CallFailed when Google refuses or cannot be
+reached; transient faults were already retried behind the door, within a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from builder.model import JsonObject, Listed
+
+
+class CallFailed(Exception):  # noqa: N818 - says what happened; "Error" would add nothing
+    """A call to Google that ended without an answer we can use."""
+
+    def __init__(
+        self,
+        *,
+        call: str,
+        resource: str,
+        code: str,
+        message: str,
+        http_status: int | None = None,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(f"{call} on {resource}: {message} [{code}]")
+        self.call = call
+        self.resource = resource
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+        self.transient = transient
+
+
+@dataclass(frozen=True)
+class OperationError:
+    """One entry of a Compute operation's `error.errors`."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A zone operation. Done with errors is a failure, whatever its HTTP fields say (facts §1.7)."""
+
+    name: str
+    done: bool
+    target_id: int
+    errors: tuple[OperationError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A VM as Compute Engine tells it. Times are RFC 3339 text, durations seconds."""
+
+    name: str
+    zone: str
+    id: int
+    status: str
+    labels: Mapping[str, str]
+    metadata: Mapping[str, str]
+    created: str
+    max_run_seconds: int | None
+    terminates: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """An exact image: its `projects/…/global/images/…` path, its family, and what a disk made from it needs."""
+
+    path: str
+    family: str
+    disk_gb: int
+    deprecated: bool
+
+
+@dataclass(frozen=True)
+class SerialOutput:
+    """A piece of serial port 1: where it starts (later than asked: bytes were lost) and where the next begins."""
+
+    text: str
+    start: int
+    next: int
+
+
+class Clock(Protocol):
+    """Time as the builder sees it: a monotonic reading in seconds, and a sleep that a cancellation ends."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Raises Interrupted when the run is cancelled meanwhile."""
+
+
+class ObjectStore(Protocol):
+    """One bucket of Cloud Storage."""
+
+    bucket: str
+
+    def create(self, name: str, content: bytes | Path, *, content_type: str) -> Listed | None:
+        """Write an object that must not exist yet; None if another one stands there.
+
+        A reply that was lost after the write counts as success: the object is read back and compared.
+        """
+
+    def replace(self, name: str, content: bytes, *, content_type: str) -> Listed:
+        """Write an object, whatever stood there."""
+
+    def read(self, name: str, *, generation: int | None = None) -> bytes | None:
+        """The object's bytes, their checksum verified; None if it is not there."""
+
+    def read_newer(self, name: str, generation: int) -> tuple[bytes, int] | None:
+        """Bytes and generation, if the object's generation is another one than this; None if same or missing."""
+
+    def stat(self, name: str) -> Listed | None:
+        """Size, checksum and generation; None if it is not there."""
+
+    def list(self, prefix: str) -> Sequence[Listed]:
+        """All objects whose names begin with the prefix, in order of name."""
+
+    def copy(self, source: Listed, target: str) -> Listed:
+        """Rewrite exactly this generation to another name, inside the bucket and without a download."""
+
+    def delete(self, name: str, *, generation: int | None = None) -> bool:
+        """Remove an object; False if it was not there."""
+
+
+class Machines(Protocol):
+    """The part of Compute Engine that the builder uses, in one project."""
+
+    project: str
+
+    def image_of_family(self, project: str, family: str) -> Image:
+        """The family's newest image that is not deprecated."""
+
+    def image(self, path: str) -> Image:
+        """An image by its exact `projects/…/global/images/…` path."""
+
+    def zones(self, region: str) -> Sequence[str]:
+        """The names of a region's zones, sorted."""
+
+    def insert(self, zone: str, body: JsonObject, *, request_id: str) -> Operation:
+        """Ask for a VM. The same request id asks for the same VM, so that a lost reply can be repeated."""
+
+    def delete(self, zone: str, name: str, *, request_id: str) -> Operation | None:
+        """Ask for a VM's end; None if there is none of that name."""
+
+    def operation(self, zone: str, name: str) -> Operation:
+        """Wait for an operation for a while (two minutes at the most) and tell how it stands."""
+
+    def get(self, zone: str, name: str) -> Instance | None:
+        """The VM, or None if it does not exist."""
+
+    def ours(self) -> Sequence[Instance]:
+        """Every VM of the project, in any zone, that carries this tool's label."""
+
+    def serial(self, zone: str, name: str, start: int) -> SerialOutput | None:
+        """Serial port 1 from a byte offset; None when it cannot be read (any more)."""
+
+    def now(self) -> float:
+        """Seconds since the epoch as Compute Engine's own answers tell them."""
