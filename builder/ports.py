@@ -77,6 +77,7 @@ class Image:
     family: str
     disk_gb: int
     deprecated: bool
+    uefi: bool  # what a virtual TPM and integrity monitoring need
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,209 @@
+"""Options and notebooks become a plan: a value that says everything a run will do. Pure, and printable."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from builder.model import Expectation, GcsLocation, JsonObject, Notebook
+from builder.options import JobOptions, Options
+from builder.ports import Image
+from builder.vm_spec import Limits, VmSpec, insert_body, vm_labels, Attempt
+from builder.workspace import StagedFile
+
+# Seconds that placing a VM and taking it down may take in the worst case; part of what `plan` prints.
+PLACING_ALLOWANCE = 300
+TEARDOWN_ALLOWANCE = 120
+_LONGEST_SLUG = 50
+
+
+@dataclass(frozen=True)
+class ImageChoice:
+    """Which image a job wants: an exact one by name, or the newest of a family."""
+
+    project: str
+    family: str | None
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"family:{self.project}/{self.family}" if self.name is None else self.path
+
+    @property
+    def path(self) -> str:
+        """The exact image's path, where it is named."""
+        name = self.name or ""
+        return name if "/" in name else f"projects/{self.project}/global/images/{name}"
+
+
+@dataclass(frozen=True)
+class ChosenNotebook:
+    """A notebook to run, with its options and the files that are staged with it."""
+
+    notebook: Notebook
+    options: JobOptions
+    files: tuple[StagedFile, ...]
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One notebook with one set of parameters on one VM. `zones` holds zone and region names, in order."""
+
+    job: str
+    notebook: Notebook
+    files: tuple[StagedFile, ...]
+    parameters: Mapping[str, Any]
+    expect: tuple[Expectation, ...]
+    kernel: str
+    zones: tuple[str, ...]
+    image: ImageChoice
+    vm: VmSpec
+    limits: Limits
+    max_attempts: int
+
+    @property
+    def name(self) -> str:
+        """The notebook's own name, without folder and ending; its outputs are named after it."""
+        return PurePosixPath(self.notebook.path).stem
+
+    @property
+    def worst_case_seconds(self) -> int:
+        """How long the job lasts when every attempt fails as late as it can."""
+        return self.max_attempts * (PLACING_ALLOWANCE + self.limits.vm + TEARDOWN_ALLOWANCE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run will do. `output` is where the jobs' folders go, below the location."""
+
+    location: GcsLocation
+    jobs: tuple[JobPlan, ...]
+    concurrency: int
+    fail_fast: bool
+    output: str
+
+    @property
+    def worst_case_seconds(self) -> int:
+        """What a build's own `timeout` must exceed: the jobs' worst cases, laid on `concurrency` tracks."""
+        tracks = [0] * max(1, min(self.concurrency, len(self.jobs)))
+        for job in self.jobs:
+            tracks[tracks.index(min(tracks))] += job.worst_case_seconds
+        return max(tracks)
+
+    def output_prefix(self, run: str, job: str) -> str:
+        """The name prefix of the job's published folder, with its slash."""
+        return self.location.object(self.output.replace("<run>", run), job) + "/"
+
+
+def make_plan(options: Options, chosen: Sequence[ChosenNotebook]) -> Plan:
+    """The plan for these notebooks. They were read and found valid before."""
+    slugs = job_slugs([item.notebook.path for item in chosen])
+    jobs = tuple(_plan_job(slug, item) for slug, item in zip(slugs, chosen, strict=True))
+    return Plan(
+        location=options.location,
+        jobs=jobs,
+        concurrency=options.concurrency,
+        fail_fast=options.fail_fast,
+        output=options.output,
+    )
+
+
+def _plan_job(slug: str, item: ChosenNotebook) -> JobPlan:
+    wanted = item.options
+    return JobPlan(
+        job=slug,
+        notebook=item.notebook,
+        files=item.files,
+        parameters=wanted.parameters,
+        expect=wanted.expect,
+        kernel=wanted.kernel or item.notebook.kernel,
+        zones=wanted.zones,
+        image=ImageChoice(project=wanted.image_project, family=wanted.image_family, name=wanted.image),
+        vm=VmSpec(
+            machine_type=wanted.machine_type,
+            accelerator=wanted.accelerator,
+            boot_disk_gb=wanted.boot_disk_gb,
+            network=wanted.network,
+            subnetwork=wanted.subnetwork,
+            external_ip=wanted.external_ip,
+            service_account=wanted.vm_service_account,
+            labels=wanted.labels,
+        ),
+        limits=Limits(boot=wanted.boot_timeout, notebook=wanted.timeout, cell=wanted.cell_timeout),
+        max_attempts=wanted.max_attempts,
+    )
+
+
+def job_slugs(paths: Sequence[str]) -> list[str]:
+    """A readable name per notebook path, unique among them: `etl/daily load.ipynb` is `etl-daily-load`.
+
+    A hash of the path is added only where two paths would get the same name.
+    """
+    slugs = [_slug(path) for path in paths]
+    taken = Counter(slugs)
+    return [
+        f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}" if taken[slug] > 1 else slug
+        for slug, path in zip(slugs, paths, strict=True)
+    ]
+
+
+def _slug(path: str) -> str:
+    stem = path.removesuffix(".ipynb")
+    for letter, spelt in {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}.items():
+        stem = stem.replace(letter, spelt)
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")
+    return slug[-_LONGEST_SLUG:].strip("-") or "notebook"
+
+
+def describe(plan: Plan, *, project: str, run: str) -> JsonObject:
+    """The plan as `plan --format json` prints it; what only a call could tell stays symbolic."""
+    return {
+        "schema": 1,
+        "run": run,
+        "project": project,
+        "location": plan.location.url(),
+        "concurrency": plan.concurrency,
+        "fail_fast": plan.fail_fast,
+        "worst_case_seconds": plan.worst_case_seconds,
+        "jobs": [_describe_job(plan, job, project=project, run=run) for job in plan.jobs],
+    }
+
+
+def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonObject:
+    attempt = Attempt(run=run, job=job.job, number=1, nonce="<nonce>")
+    zone = job.zones[0] if job.zones[0].count("-") > 1 else f"region:{job.zones[0]}"
+    image = Image(path=str(job.image), family=job.image.family or "", disk_gb=0, deprecated=False, uefi=True)
+    body = insert_body(
+        job.vm,
+        project=project,
+        zone=zone,
+        name=f"nb-<{job.job}>-a1t1",
+        image=image,
+        limits=job.limits,
+        labels={**vm_labels(attempt, job.vm, 0), "nb-deadline": "<insert + maxRunDuration>"},
+        startup_script="<constant>",
+        job_metadata={"run": run, "job_id": job.job},
+    )
+    return {
+        "job": job.job,
+        "notebook": job.notebook.path,
+        "parameters": dict(job.parameters),
+        "expect": [f"{item.glob}>={item.minimum_bytes}B" for item in job.expect],
+        "kernel": job.kernel,
+        "files": [file.path for file in job.files],
+        "zones": [name if name.count("-") > 1 else f"region:{name}" for name in job.zones],
+        "image": str(job.image),
+        "timeout": job.limits.notebook,
+        "cell_timeout": job.limits.cell,
+        "boot_timeout": job.limits.boot,
+        "vm_deadline_seconds": job.limits.vm,
+        "max_attempts": job.max_attempts,
+        "output": f"gs://{plan.location.bucket}/{plan.output_prefix(run, job.job)}",
+        "instance": body,
+    }

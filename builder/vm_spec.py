@@ -1,0 +1,193 @@
+"""What a job's VM is: names, labels, limits, and the body of its `instances.insert`. Pure; facts §1.2 to §1.6."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from builder.model import Accelerator, JsonObject
+from builder.ports import Image
+
+TOOL_LABEL = "nb-tool"
+TOOL = "notebook-builder"
+RUN_LABEL = "nb-run"
+JOB_LABEL = "nb-job"
+NONCE_LABEL = "nb-nonce"
+DEADLINE_LABEL = "nb-deadline"
+JOB_METADATA = "nb-job"
+NAME_PREFIX = "nb-"
+
+# Seconds that a VM is given beyond its notebook: packages and outputs to move, and the server's own lateness.
+UPLOAD_ALLOWANCE = 600
+SERVER_ALLOWANCE = 300
+MOST_RUN_SECONDS = 120 * 24 * 3600  # Compute Engine's limit for maxRunDuration
+
+_CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+_REQUEST_IDS = uuid.UUID("5c1cb1a4-6a3b-5d0e-9f0c-3d0f3f0b6c11")
+# Families with their GPUs built in: no guestAccelerators, but no live migration either (facts §1.5).
+_GPU_FAMILIES = frozenset({"g2", "g4", "a2", "a3", "a4", "a4x"})
+# Families that boot from hyperdisk only (facts §1.2, defaults of AttachedDiskInitializeParams.diskType).
+_HYPERDISK_FAMILIES = frozenset({"a3", "a4", "a4x", "g4", "c4", "c4a", "c4d", "n4", "m4", "h3", "h4d", "z3", "x4"})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A job's time limits in seconds, and what follows from them for its VM."""
+
+    boot: int
+    notebook: int
+    cell: int | None
+
+    @property
+    def runner(self) -> int:
+        """After so long the VM's own watchdog ends the runner, whatever it does."""
+        return self.notebook + UPLOAD_ALLOWANCE
+
+    @property
+    def vm(self) -> int:
+        """maxRunDuration: after so long Compute Engine deletes the VM, whoever still lives."""
+        return self.boot + self.runner + SERVER_ALLOWANCE
+
+
+@dataclass(frozen=True)
+class VmSpec:
+    """The VM that a job asks for, apart from zone, name and exact image. Networks are names or partial URLs."""
+
+    machine_type: str
+    accelerator: Accelerator | None
+    boot_disk_gb: int
+    network: str | None
+    subnetwork: str | None
+    external_ip: bool
+    service_account: str
+    labels: Mapping[str, str]
+
+    @property
+    def family(self) -> str:
+        """`n1` of `n1-standard-4`."""
+        return self.machine_type.partition("-")[0]
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether a GPU is attached or built in."""
+        return self.accelerator is not None or self.family in _GPU_FAMILIES
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at running a job on a VM: what makes its VM this one and no other."""
+
+    run: str
+    job: str
+    number: int
+    nonce: str
+
+    def vm_name(self, try_number: int) -> str:
+        """The VM's name: told before it exists, so that it can be found and deleted whatever happens."""
+        digest = hashlib.sha256(f"{self.run}\0{self.job}\0{self.nonce}".encode()).hexdigest()[:12]
+        return f"{NAME_PREFIX}{digest}-a{self.number}t{try_number}"
+
+    def request_id(self, verb: str, zone: str, name: str) -> str:
+        """The requestId of a call: the same call repeated is the same request."""
+        return str(uuid.uuid5(_REQUEST_IDS, f"{verb}/{zone}/{name}/{self.nonce}"))
+
+
+def label_value(text: str) -> str:
+    """The text as a label's value: lower case, digits, `-` and `_`, at most 63."""
+    cleaned = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in text.lower())
+    return cleaned[:63]
+
+
+def vm_labels(attempt: Attempt, spec: VmSpec, deadline: int) -> dict[str, str]:
+    """The labels of VM and disk. `deadline`: seconds since the epoch after which the sweep may take it."""
+    return {
+        **spec.labels,
+        TOOL_LABEL: TOOL,
+        RUN_LABEL: label_value(attempt.run),
+        JOB_LABEL: label_value(attempt.job),
+        NONCE_LABEL: attempt.nonce,
+        DEADLINE_LABEL: str(deadline),
+    }
+
+
+def insert_body(
+    spec: VmSpec,
+    *,
+    project: str,
+    zone: str,
+    name: str,
+    image: Image,
+    limits: Limits,
+    labels: Mapping[str, str],
+    startup_script: str,
+    job_metadata: JsonObject,
+) -> JsonObject:
+    """The body of `instances.insert`, in REST names."""
+    body: JsonObject = {
+        "name": name,
+        "description": f"Runs a notebook for {TOOL}; deleted after {limits.vm} s at the latest.",
+        "machineType": f"zones/{zone}/machineTypes/{spec.machine_type}",
+        "labels": dict(labels),
+        "disks": [_boot_disk(spec, zone=zone, name=name, image=image, labels=labels)],
+        "networkInterfaces": [_network_interface(spec, project=project, zone=zone)],
+        "serviceAccounts": [{"email": spec.service_account, "scopes": [_CLOUD_PLATFORM]}],
+        "scheduling": {
+            "provisioningModel": "STANDARD",
+            "automaticRestart": False,
+            "onHostMaintenance": "TERMINATE" if spec.has_gpu else "MIGRATE",
+            "instanceTerminationAction": "DELETE",
+            "maxRunDuration": {"seconds": str(limits.vm)},
+        },
+        "metadata": {
+            "items": [
+                {"key": "startup-script", "value": startup_script},
+                {"key": JOB_METADATA, "value": json.dumps(job_metadata, sort_keys=True)},
+                {"key": "block-project-ssh-keys", "value": "TRUE"},
+                {"key": "serial-port-enable", "value": "FALSE"},
+            ]
+        },
+    }
+    if image.uefi:
+        # No Secure Boot: the images' NVIDIA drivers are not known to be signed for it (facts §1.2).
+        body["shieldedInstanceConfig"] = {"enableVtpm": True, "enableIntegrityMonitoring": True}
+    if spec.accelerator is not None:
+        accelerator_type = f"projects/{project}/zones/{zone}/acceleratorTypes/{spec.accelerator.type}"
+        body["guestAccelerators"] = [
+            {"acceleratorType": accelerator_type, "acceleratorCount": spec.accelerator.count}
+        ]
+    return body
+
+
+def _boot_disk(spec: VmSpec, *, zone: str, name: str, image: Image, labels: Mapping[str, str]) -> JsonObject:
+    disk_type = "hyperdisk-balanced" if spec.family in _HYPERDISK_FAMILIES else "pd-balanced"
+    return {
+        "boot": True,
+        "autoDelete": True,
+        "type": "PERSISTENT",
+        "initializeParams": {
+            # Its own name: with the default one an older disk of that name would be attached instead (facts §1.2).
+            "diskName": f"{name}-boot",
+            "diskSizeGb": str(max(spec.boot_disk_gb, image.disk_gb)),
+            "diskType": f"zones/{zone}/diskTypes/{disk_type}",
+            "sourceImage": image.path,
+            "labels": dict(labels),
+        },
+    }
+
+
+def _network_interface(spec: VmSpec, *, project: str, zone: str) -> JsonObject:
+    interface: JsonObject = {}
+    if spec.network is not None or spec.subnetwork is None:
+        network = spec.network or "default"
+        interface["network"] = network if "/" in network else f"projects/{project}/global/networks/{network}"
+    if spec.subnetwork is not None:
+        region = zone.rpartition("-")[0]
+        subnetwork = spec.subnetwork
+        full = f"projects/{project}/regions/{region}/subnetworks/{subnetwork}"
+        interface["subnetwork"] = subnetwork if "/" in subnetwork else full
+    if spec.external_ip:
+        interface["accessConfigs"] = [{"type": "ONE_TO_ONE_NAT", "name": "External NAT"}]
+    return interface
