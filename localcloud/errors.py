@@ -1,0 +1,103 @@
+"""Errors as Google's APIs put them on the wire: one class, and one function per kind."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Json = dict[str, Any]
+Style = Literal["compute", "storage", "rpc"]
+
+_STATUS_NAMES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    412: "FAILED_PRECONDITION",
+    416: "OUT_OF_RANGE",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class ApiError(Exception):
+    """A call that ends with an HTTP error status and a JSON body in Google's shape.
+
+    `reason` is the machine-readable word of the old error list ("notFound"); `extra` is merged into the "error"
+    object ("details" of newer APIs, for instance).
+    """
+
+    def __init__(self, status: int, reason: str, message: str, extra: Json | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.extra: Json = dict(extra or {})
+
+    def response_json(self, style: Style = "compute") -> Json:
+        """Return the body: "storage" has no `status`, "rpc" (the newer APIs) has no `errors`, "compute" has both."""
+        error: Json = {"code": self.status, "message": self.message}
+        if style != "rpc":
+            error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
+        if style != "storage" and self.status in _STATUS_NAMES:
+            error["status"] = _STATUS_NAMES[self.status]
+        return {"error": error | self.extra}
+
+
+def invalid(message: str, reason: str = "invalid") -> ApiError:
+    """400: the request itself is wrong."""
+    return ApiError(400, reason, message)
+
+
+def required(message: str) -> ApiError:
+    """400: something that must be given is missing."""
+    return ApiError(400, "required", message)
+
+
+def unauthenticated(message: str) -> ApiError:
+    """401: the token is not one of ours."""
+    return ApiError(401, "authError", message)
+
+
+def forbidden(message: str, reason: str = "forbidden") -> ApiError:
+    """403: the caller lacks a permission."""
+    return ApiError(403, reason, message)
+
+
+def not_found(message: str) -> ApiError:
+    """404: the resource does not exist."""
+    return ApiError(404, "notFound", message)
+
+
+def already_exists(message: str) -> ApiError:
+    """409: the name is taken."""
+    return ApiError(409, "alreadyExists", message)
+
+
+def conflict(message: str) -> ApiError:
+    """409: the resource's present state does not allow this."""
+    return ApiError(409, "conflict", message, {"status": "ABORTED"})
+
+
+def precondition_failed(message: str) -> ApiError:
+    """412: a generation, fingerprint or similar given by the caller does not match."""
+    return ApiError(412, "conditionNotMet", message)
+
+
+def too_many_requests(message: str) -> ApiError:
+    """429: a rate limit; the caller should wait and try again."""
+    return ApiError(429, "rateLimitExceeded", message)
+
+
+def unimplemented(message: str) -> ApiError:
+    """501: Google has this method and localcloud does not."""
+    return ApiError(501, "notImplemented", message)
+
+
+def internal(message: str) -> ApiError:
+    """500: a bug of localcloud's own."""
+    return ApiError(500, "internalError", message)

@@ -1,0 +1,6 @@
+"""Identity and permissions: access tokens that belong to accounts, and the check of each call against their roles."""
+
+from localcloud.iam.iam import Iam
+from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, PROJECT, PROJECT_NUMBER, ROLES, Grant, email
+
+__all__ = ["ACCOUNTS", "EVERYONE", "GRANTS", "PROJECT", "PROJECT_NUMBER", "ROLES", "Grant", "Iam", "email"]

@@ -1,0 +1,145 @@
+"""Tokens and permission checks. Tokens live in memory and on real time; a restart makes clients fetch new ones."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from localcloud.errors import ApiError, forbidden, unauthenticated
+from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, ROLES, Grant, email
+from localcloud.service import OWNER, Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_LIFETIME = 3600.0
+# A metadata server hands out the token that it has, until that is nearly over.
+_RENEW_BEFORE = 300.0
+
+_UNKNOWN_CALLER = (
+    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+    "authentication credential."
+)
+_OUT_OF_SCOPE = "Request had insufficient authentication scopes."
+
+_SCOPE = "https://www.googleapis.com/auth/"
+_ANY = _SCOPE + "cloud-platform"
+
+# The scopes that let a token reach a service at all, by the first part of the permission; reading apart.
+_SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "compute": (("compute",), ("compute.readonly", "cloud-platform.read-only")),
+    "storage": (
+        ("devstorage.read_write", "devstorage.full_control"),
+        ("devstorage.read_only", "cloud-platform.read-only"),
+    ),
+}
+_READING = re.compile(r"\.(get|list)[A-Za-z]*$")
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    caller: Caller
+    expires: float
+
+
+class Iam:
+    """Accounts, their tokens, and what they may do.
+
+    Resources are named "projects/P", "projects/P/zones/Z/instances/I", "projects/_/buckets/B",
+    "projects/_/buckets/B/objects/O" and "projects/P/serviceAccounts/EMAIL". A listing of objects is asked for as
+    "projects/_/buckets/B/objects/PREFIX", since a condition may allow some prefixes only.
+    """
+
+    def __init__(self, grants: Sequence[Grant] = GRANTS) -> None:
+        self._grants = tuple(grants)
+        self._tokens: dict[str, _Token] = {}
+        self._lock = threading.Lock()
+
+    def accounts(self) -> list[str]:
+        """Return the addresses of the project's service accounts."""
+        return [email(account) for account in ACCOUNTS]
+
+    def token(self, address: str, scopes: Sequence[str] = (_ANY,)) -> tuple[str, int]:
+        """Return an access token of an account and the seconds it is still good for (real time)."""
+        caller = Caller(address, tuple(scopes))
+        now = time.monotonic()
+        with self._lock:
+            self._tokens = {text: token for text, token in self._tokens.items() if token.expires > now}
+            for token in self._tokens.values():
+                if token.caller == caller and token.expires - now > _RENEW_BEFORE:
+                    return token.text, int(token.expires - now)
+            text = f"ya29.local-{secrets.token_urlsafe(24)}"
+            self._tokens[text] = _Token(text, caller, now + _LIFETIME)
+        return text, int(_LIFETIME)
+
+    def caller(self, authorization: str | None) -> Caller:
+        """Return who an Authorization header stands for; no header is the owner, an unknown token a 401."""
+        if authorization is None:
+            return OWNER
+        kind, _, text = authorization.partition(" ")
+        with self._lock:
+            token = self._tokens.get(text.strip())
+        if kind.lower() != "bearer" or token is None or token.expires <= time.monotonic():
+            raise unauthenticated(_UNKNOWN_CALLER)
+        return token.caller
+
+    def allowed(self, caller: Caller, permission: str, resource: str) -> bool:
+        """Tell whether the caller's roles include a permission on a resource; its token's scopes are not looked at."""
+        if caller.email is None:
+            return True
+        return any(
+            caller.email == email(grant.account) or grant.account == EVERYONE
+            for grant in self._grants
+            if permission in ROLES[grant.role] and _pattern(grant.on).fullmatch(resource)
+        )
+
+    def require(self, caller: Caller, permission: str, resource: str) -> None:
+        """Raise a 403 in the words of the service concerned unless the caller has the permission."""
+        if not _in_scope(caller, permission):
+            raise forbidden(_OUT_OF_SCOPE, reason="insufficientPermissions")
+        if not self.allowed(caller, permission, resource):
+            raise _denied(caller, permission, resource)
+
+
+@cache
+def _pattern(glob: str) -> re.Pattern[str]:
+    """Turn a grant's glob into a pattern: `*` is one segment, `**` any number of them."""
+    parts = (
+        {"**/": "(?:.+/)?", "**": ".*", "*": "[^/]+"}.get(part, re.escape(part))
+        for part in re.split(r"(\*\*/|\*\*|\*)", glob)
+    )
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _in_scope(caller: Caller, permission: str) -> bool:
+    service = permission.partition(".")[0]
+    if caller.email is None or _ANY in caller.scopes or service not in _SCOPES:
+        return True
+    writing, reading = _SCOPES[service]
+    enough = writing + reading if _READING.search(permission) else writing
+    return any(_SCOPE + scope in caller.scopes for scope in enough)
+
+
+def _denied(caller: Caller, permission: str, resource: str) -> ApiError:
+    service = permission.partition(".")[0]
+    if service == "storage":
+        kind = "object" if "/objects/" in resource else "bucket"
+        return forbidden(
+            f"{caller.email} does not have {permission} access to the Google Cloud Storage {kind}. "
+            f"Permission '{permission}' denied on resource (or it may not exist)."
+        )
+    if permission == "iam.serviceAccounts.actAs":
+        account = resource.rpartition("/")[2]
+        return forbidden(
+            f"The user does not have access to service account '{account}'.  User: '{caller.email}'.  "
+            "Ask a project owner to grant you the iam.serviceAccountUser role on the service account"
+        )
+    if service == "compute":
+        return forbidden(f"Required '{permission}' permission for '{resource}'")
+    return forbidden(f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).")

@@ -1,0 +1,130 @@
+"""Who may do what: accounts, roles and grants, as data. The roles are those that our documentation tells users to grant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT = "local-project"
+PROJECT_NUMBER = "123456789012"
+
+EVERYONE = "allAuthenticatedUsers"
+
+
+def email(account: str) -> str:
+    """Return the address of one of the project's service accounts, by its short name."""
+    return f"{account}@{PROJECT}.iam.gserviceaccount.com"
+
+
+ACCOUNTS = ("builder", "deployer", "vm", "function", "function-build", "trigger")
+
+_OBJECT_USER = frozenset(
+    f"storage.{name}"
+    for name in (
+        "objects.create",
+        "objects.delete",
+        "objects.get",
+        "objects.list",
+        "objects.update",
+        "folders.get",
+        "folders.list",
+        "multipartUploads.create",
+        "multipartUploads.abort",
+        "multipartUploads.listParts",
+    )
+)
+
+ROLES: Mapping[str, frozenset[str]] = {
+    "projects/local-project/roles/notebookBuilder": frozenset(
+        f"compute.{name}"
+        for name in (
+            "instances.create",
+            "instances.get",
+            "instances.list",
+            "instances.delete",
+            "instances.setMetadata",
+            "instances.setLabels",
+            "instances.setTags",
+            "instances.setServiceAccount",
+            "instances.getSerialPortOutput",
+            "instances.getGuestAttributes",
+            "disks.create",
+            "disks.get",
+            "disks.list",
+            "disks.delete",
+            "disks.setLabels",
+            "subnetworks.use",
+            "subnetworks.useExternalIp",
+            "zoneOperations.get",
+            "zoneOperations.list",
+            "projects.get",
+            "regions.get",
+            "regions.list",
+            "zones.get",
+            "zones.list",
+            "machineTypes.get",
+            "machineTypes.list",
+            "acceleratorTypes.get",
+            "acceleratorTypes.list",
+            "diskTypes.get",
+            "diskTypes.list",
+            "images.get",
+            "images.getFromFamily",
+            "images.list",
+            "images.useReadOnly",
+        )
+    ),
+    "roles/storage.objectUser": _OBJECT_USER,
+    "roles/storage.objectViewer": frozenset({"storage.objects.get", "storage.objects.list"}),
+    "roles/storage.bucketViewer": frozenset({"storage.buckets.get"}),
+    "projects/local-project/roles/notebookVmReader": frozenset({"storage.objects.get"}),
+    "projects/local-project/roles/notebookVmWriter": frozenset(
+        {"storage.objects.create", "storage.objects.delete", "storage.objects.list"}
+    ),
+    "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs", "iam.serviceAccounts.get"}),
+    "roles/compute.imageUser": frozenset(
+        {
+            "compute.images.get",
+            "compute.images.getFromFamily",
+            "compute.images.list",
+            "compute.images.useReadOnly",
+        }
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A role for an account (short name, or EVERYONE) on the resources that `on` matches.
+
+    In `on`, `*` stands for one path segment and `**` for any number of them, none included.
+    """
+
+    account: str
+    role: str
+    on: str
+
+
+# What every Google project can read without a grant of its own.
+_PUBLIC_IMAGE_PROJECTS = ("deeplearning-platform-release", "debian-cloud", "ubuntu-os-cloud")
+
+GRANTS = (
+    *(Grant(EVERYONE, "roles/compute.imageUser", f"projects/{name}/**") for name in _PUBLIC_IMAGE_PROJECTS),
+    Grant("builder", "projects/local-project/roles/notebookBuilder", f"projects/{PROJECT}"),
+    Grant("builder", "projects/local-project/roles/notebookBuilder", f"projects/{PROJECT}/**"),
+    Grant("builder", "roles/storage.objectUser", "projects/_/buckets/**"),
+    Grant("builder", "roles/storage.bucketViewer", "projects/_/buckets/*"),
+    Grant("builder", "roles/iam.serviceAccountUser", f"projects/{PROJECT}/serviceAccounts/{email('vm')}"),
+    Grant("vm", "projects/local-project/roles/notebookVmReader", "projects/_/buckets/*/objects/**/kits/**"),
+    Grant(
+        "vm", "projects/local-project/roles/notebookVmReader", "projects/_/buckets/*/objects/**/staging/**"
+    ),
+    Grant(
+        "vm", "projects/local-project/roles/notebookVmWriter", "projects/_/buckets/*/objects/**/staging/**"
+    ),
+    Grant("deployer", "roles/storage.objectUser", "projects/_/buckets/**"),
+    Grant("deployer", "roles/storage.bucketViewer", "projects/_/buckets/*"),
+)
