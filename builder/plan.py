@@ -154,7 +154,15 @@ def job_slugs(paths: Sequence[str]) -> list[str]:
 
 def _slug(path: str) -> str:
     stem = path.removesuffix(".ipynb")
-    for letter, spelt in {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}.items():
+    for letter, spelt in {
+        "ä": "ae",
+        "ö": "oe",
+        "ü": "ue",
+        "ß": "ss",
+        "Ä": "Ae",
+        "Ö": "Oe",
+        "Ü": "Ue",
+    }.items():
         stem = stem.replace(letter, spelt)
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")

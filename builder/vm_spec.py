@@ -30,7 +30,9 @@ _REQUEST_IDS = uuid.UUID("5c1cb1a4-6a3b-5d0e-9f0c-3d0f3f0b6c11")
 # Families with their GPUs built in: no guestAccelerators, but no live migration either (facts §1.5).
 _GPU_FAMILIES = frozenset({"g2", "g4", "a2", "a3", "a4", "a4x"})
 # Families that boot from hyperdisk only (facts §1.2, defaults of AttachedDiskInitializeParams.diskType).
-_HYPERDISK_FAMILIES = frozenset({"a3", "a4", "a4x", "g4", "c4", "c4a", "c4d", "n4", "m4", "h3", "h4d", "z3", "x4"})
+_HYPERDISK_FAMILIES = frozenset(
+    {"a3", "a4", "a4x", "g4", "c4", "c4a", "c4d", "n4", "m4", "h3", "h4d", "z3", "x4"}
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ class Attempt:
 
 def label_value(text: str) -> str:
     """The text as a label's value: lower case, digits, `-` and `_`, at most 63."""
-    cleaned = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in text.lower())
+    cleaned = "".join(
+        char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in text.lower()
+    )
     return cleaned[:63]
 
 

@@ -61,9 +61,7 @@ class RealClock:
             self._cancellation.check()
 
 
-def poll(
-    check: Callable[[], T | None], *, what: str, interval: float, deadline: float, clock: Clock
-) -> T:
+def poll(check: Callable[[], T | None], *, what: str, interval: float, deadline: float, clock: Clock) -> T:
     """Call `check` every `interval` seconds until it returns something; WaitTimeout after `deadline` seconds.
 
     `check` is called at least once, and once more at the deadline. What it raises ends the wait.

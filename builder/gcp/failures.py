@@ -1,0 +1,91 @@
+"""What Google's client libraries raise, told as CallFailed: by status and reason code, with transient faults marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.cloud.storage.exceptions import DataCorruption
+
+from builder.ports import CallFailed
+
+_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+# Compute answers 403 where it means 429 (faults.md §1.2).
+_TRANSIENT_CODES = frozenset(
+    {"rateLimitExceeded", "userRateLimitExceeded", "resourceNotReady", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"}
+)
+# A full zone is a 503 as well, and repeating the same request does not empty it.
+_CAPACITY_CODES = frozenset(
+    {
+        "insufficientCapacity",
+        "stockout",
+        "ZONE_RESOURCE_POOL_EXHAUSTED",
+        "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+    }
+)
+
+
+@contextmanager
+def google_call(call: str, resource: str) -> Iterator[None]:
+    """Run a call to Google; whatever the libraries raise leaves as CallFailed, the cause chained."""
+    try:
+        yield
+    except GoogleAPICallError as error:
+        raise _refusal(error, call, resource) from error
+    except DataCorruption as error:
+        raise _lost(call, resource, "checksumMismatch", str(error)) from error
+    except (requests.RequestException, TransportError, ConnectionError, TimeoutError) as error:
+        raise _lost(call, resource, "unreachable", _first_line(error)) from error
+    except GoogleAuthError as error:
+        raise CallFailed(
+            call=call, resource=resource, code="authError", message=_first_line(error), http_status=401
+        ) from error
+
+
+def _refusal(error: GoogleAPICallError, call: str, resource: str) -> CallFailed:
+    status = int(error.code) if error.code is not None else None
+    code = reason_of(error) or (f"http{status}" if status else type(error).__name__)
+    message = str(error.message or error)
+    return CallFailed(
+        call=call,
+        resource=resource,
+        code=code,
+        message=message,
+        http_status=status,
+        transient=_is_transient(status, code, message),
+    )
+
+
+def reason_of(error: GoogleAPICallError) -> str:
+    """The reason code: ErrorInfo's where there is one, else the old style's `errors[].reason` (facts §6)."""
+    if error.reason:
+        return str(error.reason)
+    for entry in error.errors or ():
+        reason = entry.get("reason") if isinstance(entry, dict) else None
+        if reason:
+            return str(reason)
+    return ""
+
+
+def _is_transient(status: int | None, code: str, message: str) -> bool:
+    if code in _CAPACITY_CODES:
+        return False
+    if code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS:
+        return True
+    return (
+        status == requests.codes.forbidden
+        and "Quota exceeded for quota metric" in message
+        and "per minute" in message
+    )
+
+
+def _lost(call: str, resource: str, code: str, message: str) -> CallFailed:
+    return CallFailed(call=call, resource=resource, code=code, message=message, transient=True)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,187 @@
+"""Cloud Storage through google-cloud-storage: the ObjectStore of one bucket.
+
+The library's own retries are off: our one loop repeats calls, so that budgets and cancellation hold everywhere. After a
+lost reply a repeated create meets its own object as a 412; equal bytes then mean success (faults.md, fact 6).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import google_crc32c
+from google.cloud.storage import Blob, Client
+
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
+from builder.gcp.failures import google_call
+from builder.model import Listed
+from builder.ports import CallFailed, Clock
+from builder.waiting import retry_transient
+
+T = TypeVar("T")
+
+_NOT_MODIFIED = 304
+_NOT_FOUND = 404
+_PRECONDITION_FAILED = 412
+_FIELDS = "items(name,size,crc32c,generation),nextPageToken"
+
+
+class GoogleObjectStore:
+    """See ports.ObjectStore."""
+
+    def __init__(self, access: Access, bucket: str, clock: Clock) -> None:
+        self.bucket = bucket
+        self._clock = clock
+        self._client = Client(
+            project=access.project,
+            credentials=access.credentials,
+            client_options={"api_endpoint": access.endpoint("storage")},
+        )
+        self._bucket = self._client.bucket(bucket)
+
+    def create(self, name: str, content: bytes | Path, *, content_type: str) -> Listed | None:
+        """See ports.ObjectStore."""
+        try:
+            return self._upload(name, content, content_type, if_generation_match=0)
+        except CallFailed as failure:
+            if failure.http_status != _PRECONDITION_FAILED:
+                raise
+        standing = self.stat(name)
+        return standing if standing and standing.crc32c == _crc32c(content) else None
+
+    def replace(self, name: str, content: bytes, *, content_type: str) -> Listed:
+        """See ports.ObjectStore."""
+        return self._upload(name, content, content_type, if_generation_match=None)
+
+    def _upload(
+        self, name: str, content: bytes | Path, content_type: str, *, if_generation_match: int | None
+    ) -> Listed:
+        blob = self._bucket.blob(name)
+
+        def send() -> Listed:
+            if isinstance(content, Path):
+                blob.upload_from_filename(
+                    str(content),
+                    content_type=content_type,
+                    if_generation_match=if_generation_match,
+                    timeout=CALL_TIMEOUT,
+                    checksum="crc32c",
+                    retry=None,
+                )
+            else:
+                blob.upload_from_string(
+                    content,
+                    content_type=content_type,
+                    if_generation_match=if_generation_match,
+                    timeout=CALL_TIMEOUT,
+                    checksum="crc32c",
+                    retry=None,
+                )
+            return _listed(blob)
+
+        return self._call("storage.objects.insert", name, send)
+
+    def read(self, name: str, *, generation: int | None = None) -> bytes | None:
+        """See ports.ObjectStore."""
+        blob = self._bucket.blob(name, generation=generation)
+        return self._unless(
+            {_NOT_FOUND},
+            "storage.objects.get",
+            name,
+            lambda: bytes(blob.download_as_bytes(timeout=CALL_TIMEOUT, checksum="crc32c", retry=None)),
+        )
+
+    def read_newer(self, name: str, generation: int) -> tuple[bytes, int] | None:
+        """See ports.ObjectStore."""
+        blob = self._bucket.blob(name)
+
+        def fetch() -> tuple[bytes, int]:
+            content = blob.download_as_bytes(
+                if_generation_not_match=generation, timeout=CALL_TIMEOUT, checksum="crc32c", retry=None
+            )
+            return bytes(content), int(blob.generation or 0)
+
+        return self._unless({_NOT_FOUND, _NOT_MODIFIED}, "storage.objects.get", name, fetch)
+
+    def stat(self, name: str) -> Listed | None:
+        """See ports.ObjectStore."""
+
+        def fetch() -> Listed:
+            blob = self._bucket.blob(name)
+            blob.reload(timeout=CALL_TIMEOUT, retry=None)
+            return _listed(blob)
+
+        return self._unless({_NOT_FOUND}, "storage.objects.get", name, fetch)
+
+    def list(self, prefix: str) -> Sequence[Listed]:
+        """See ports.ObjectStore."""
+
+        def fetch() -> list[Listed]:
+            blobs = self._client.list_blobs(
+                self.bucket, prefix=prefix, fields=_FIELDS, timeout=CALL_TIMEOUT, retry=None
+            )
+            return [_listed(blob) for blob in blobs]
+
+        return self._call("storage.objects.list", prefix, fetch)
+
+    def copy(self, source: Listed, target: str) -> Listed:
+        """See ports.ObjectStore."""
+        origin = self._bucket.blob(source.name, generation=source.generation)
+
+        def rewrite() -> Listed:
+            blob = self._bucket.blob(target)
+            token: str | None = None
+            while True:
+                token, _, _ = blob.rewrite(origin, token=token, timeout=CALL_TIMEOUT, retry=None)
+                if token is None:
+                    return _listed(blob)
+
+        return self._call("storage.objects.rewrite", f"{source.name} to {target}", rewrite)
+
+    def delete(self, name: str, *, generation: int | None = None) -> bool:
+        """See ports.ObjectStore."""
+
+        def remove() -> bool:
+            self._bucket.blob(name).delete(if_generation_match=generation, timeout=CALL_TIMEOUT, retry=None)
+            return True
+
+        return self._unless({_NOT_FOUND}, "storage.objects.delete", name, remove) is True
+
+    def _call(self, call: str, name: str, action: Callable[[], T]) -> T:
+        def once() -> T:
+            with google_call(call, f"gs://{self.bucket}/{name}"):
+                return action()
+
+        return retry_transient(once, budget=CALL_BUDGET, clock=self._clock)
+
+    def _unless(self, expected: set[int], call: str, name: str, action: Callable[[], T]) -> T | None:
+        """The call's result, or None where it is answered with one of these statuses."""
+        try:
+            return self._call(call, name, action)
+        except CallFailed as failure:
+            # A missing bucket is a 404 too, and no answer to a question about an object.
+            if failure.http_status in expected and "bucket does not exist" not in failure.message:
+                return None
+            raise
+
+
+def _listed(blob: Blob) -> Listed:
+    return Listed(
+        name=str(blob.name),
+        size=int(blob.size or 0),
+        crc32c=str(blob.crc32c or ""),
+        generation=int(blob.generation or 0),
+    )
+
+
+def _crc32c(content: bytes | Path) -> str:
+    checksum = google_crc32c.Checksum()
+    if isinstance(content, Path):
+        with content.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                checksum.update(chunk)
+    else:
+        checksum.update(content)
+    return base64.b64encode(checksum.digest()).decode("ascii")
