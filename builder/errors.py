@@ -63,6 +63,12 @@ class BadInput(BuilderError):
         )
 
 
+class InputRefused(BuilderError):
+    """A mistake in the input that only an API could find: an image that is gone, a disk that is too small."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
 class NoCapacity(BuilderError):
     """No allowed zone had the machine, or a quota is used up."""
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from builder.model import JsonObject, Listed
 
 
-class CallFailed(Exception):  # noqa: N818 - says what happened; "Error" would add nothing
+class CallFailed(Exception):
     """A call to Google that ended without an answer we can use."""
 
     def __init__(

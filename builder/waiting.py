@@ -15,7 +15,7 @@ from builder.ports import CallFailed, Clock
 T = TypeVar("T")
 
 
-class WaitTimeout(Exception):  # noqa: N818 - not an error of ours: the caller says what it means
+class WaitTimeout(Exception):
     """What was waited for did not come in time; `seconds` is how long was waited."""
 
     def __init__(self, what: str, seconds: float) -> None:

@@ -1,0 +1,239 @@
+"""Gets a job its VM: tries the allowed zones in order, told apart by error code, and cleans up behind each failed try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
+from builder.failover import Scope, scope_of
+from builder.fleet import Ending, Fleet, Vm, is_own
+from builder.model import JsonObject
+from builder.plan import ImageChoice, JobPlan
+from builder.ports import CallFailed, Clock, Image, Machines, Operation
+from builder.vm_spec import Attempt, insert_body, vm_labels
+from builder.waiting import WaitTimeout, poll
+
+OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
+_RECHECK = 1.0  # zoneOperations.wait may return at once when it is overloaded (facts §1.7)
+_CONFLICT = 409
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a zone did not give a VM."""
+
+    zone: str
+    code: str
+    message: str
+    scope: Scope
+
+    def __str__(self) -> str:
+        return f"{self.zone}: {self.code}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of each zone for one attempt."""
+
+    job: JobPlan
+    attempt: Attempt
+    image: Image
+    startup_script: str
+    job_metadata: JsonObject
+    now: float  # seconds since the epoch, for the deadline label
+
+
+class Placement:
+    """Places VMs for the jobs of one run."""
+
+    def __init__(
+        self, machines: Machines, fleet: Fleet, clock: Clock, say: Callable[[str, str], None]
+    ) -> None:
+        self._machines = machines
+        self._fleet = fleet
+        self._clock = clock
+        self._say = say
+
+    def resolve_image(self, choice: ImageChoice) -> Image:
+        """The exact image. Raises BuilderError with exit code 2 when it is gone, 4 when it may not be read."""
+        try:
+            if choice.name is None:
+                return self._machines.image_of_family(choice.project, choice.family or "")
+            return self._machines.image(choice.path)
+        except CallFailed as failure:
+            raise _image_error(failure, choice) from failure
+
+    def place(self, order: Order) -> Vm:
+        """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search."""
+        refusals: list[Refusal] = []
+        for number, zone in enumerate(self._zones(order.job.zones, refusals), start=1):
+            vm = Vm(
+                name=order.attempt.vm_name(number),
+                zone=zone,
+                attempt=order.attempt,
+                max_run_seconds=order.job.limits.vm,
+            )
+            refusal = self._try(vm, order)
+            if refusal is None:
+                return vm
+            self._say(order.job.job, f"VM refused in {refusal}")
+            refusals.append(refusal)
+            if self._fleet.take_down(vm) is not Ending.GONE:
+                raise EnvironmentFailed(
+                    f"The failed VM {vm.name} in {zone} could not be deleted: {vm.trouble}",
+                    reason="cleanup_failed",
+                    advice="No other zone was tried, so that no second VM is left behind.",
+                )
+            if refusal.scope.stops:
+                raise _stopped(refusal)
+        raise _no_capacity(order.job, refusals)
+
+    def _zones(self, names: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[str]:
+        """Zones in order of preference; a region's name means its zones. Regions whose quota is used up are left out."""
+        for name in names:
+            is_zone = name.count("-") > 1
+            for zone in [name] if is_zone else self._zones_of(name):
+                region = zone.rpartition("-")[0]
+                full = {item.zone.rpartition("-")[0] for item in refusals if item.scope is Scope.REGION}
+                if region not in full and zone not in {item.zone for item in refusals}:
+                    yield zone
+
+    def _zones_of(self, region: str) -> Sequence[str]:
+        try:
+            return self._machines.zones(region)
+        except CallFailed as failure:
+            raise _refused_call(failure, f"The zones of region {region} cannot be listed") from failure
+
+    def _try(self, vm: Vm, order: Order) -> Refusal | None:
+        """Ask one zone; None when the VM runs."""
+        body = insert_body(
+            order.job.vm,
+            project=self._machines.project,
+            zone=vm.zone,
+            name=vm.name,
+            image=order.image,
+            limits=order.job.limits,
+            labels=vm_labels(order.attempt, order.job.vm, int(order.now) + order.job.limits.vm),
+            startup_script=order.startup_script,
+            job_metadata=order.job_metadata,
+        )
+        request_id = order.attempt.request_id("insert", vm.zone, vm.name)
+        try:
+            with self._fleet.requesting(vm):
+                self._say(
+                    order.job.job,
+                    f"VM {vm.name} requested in {vm.zone}: {order.job.vm.machine_type}, {order.image.path}",
+                )
+                operation = self._machines.insert(vm.zone, body, request_id=request_id)
+            vm.answered = True
+        except CallFailed as failure:
+            return self._insert_failed(vm, order, failure)
+        return self._await_insert(vm, operation)
+
+    def _insert_failed(self, vm: Vm, order: Order, failure: CallFailed) -> Refusal | None:
+        if failure.http_status == _CONFLICT:
+            standing = self._machines.get(vm.zone, vm.name)
+            if standing is not None and is_own(standing, order.attempt):
+                vm.answered = True
+                return self._await_running(vm)
+            self._fleet.disown(vm)
+            owner = dict(standing.labels) if standing is not None else {}
+            raise ProjectSetup(
+                f"A VM named {vm.name} in {vm.zone} stands there already and is not this run's: labels {owner}.",
+                reason="foreign_vm",
+                advice="It was not touched. Run again under another NB_RUN_ID.",
+            )
+        if failure.transient:
+            self._fleet.take_down(vm)
+            raise EnvironmentFailed(
+                f"Compute Engine did not answer the request for VM {vm.name} in {vm.zone}: {failure.message}",
+                reason="api_unavailable",
+                advice="Run again; if it persists, look at Google Cloud's status page.",
+            ) from failure
+        vm.answered = True
+        return Refusal(vm.zone, failure.code, failure.message, scope_of(failure.code, failure.message))
+
+    def _await_insert(self, vm: Vm, operation: Operation) -> Refusal | None:
+        def finished() -> Operation | None:
+            current = self._machines.operation(vm.zone, operation.name)
+            return current if current.done else None
+
+        try:
+            done = (
+                operation
+                if operation.done
+                else poll(
+                    finished, what="insert", interval=_RECHECK, deadline=OPERATION_BUDGET, clock=self._clock
+                )
+            )
+        except WaitTimeout:
+            return Refusal(vm.zone, "TIMEOUT", f"not created within {OPERATION_BUDGET:.0f} s", Scope.ZONE)
+        except CallFailed as failure:
+            return Refusal(vm.zone, failure.code, failure.message, scope_of(failure.code, failure.message))
+        if done.errors:
+            error = done.errors[0]
+            return Refusal(vm.zone, error.code, error.message, scope_of(error.code, error.message))
+        return None
+
+    def _await_running(self, vm: Vm) -> Refusal | None:
+        def running() -> bool | None:
+            instance = self._machines.get(vm.zone, vm.name)
+            return True if instance is not None and instance.status == "RUNNING" else None
+
+        try:
+            poll(running, what="running", interval=_RECHECK, deadline=OPERATION_BUDGET, clock=self._clock)
+        except WaitTimeout:
+            return Refusal(vm.zone, "TIMEOUT", f"not running within {OPERATION_BUDGET:.0f} s", Scope.ZONE)
+        return None
+
+
+def _no_capacity(job: JobPlan, refusals: Sequence[Refusal]) -> NoCapacity:
+    table = "\n".join(f"  {refusal}" for refusal in refusals)
+    return NoCapacity(
+        f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}",
+        reason="no_capacity",
+        advice="Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota named above.",
+    )
+
+
+def _stopped(refusal: Refusal) -> BuilderError:
+    message = f"Compute Engine refused the VM in {refusal}"
+    if refusal.scope is Scope.QUOTA:
+        return NoCapacity(
+            message,
+            reason="global_quota",
+            advice="Ask for more of this quota (IAM & Admin > Quotas); no zone can help.",
+        )
+    if refusal.scope is Scope.INPUT:
+        error = BuilderError(
+            message, reason="request_refused", advice="Correct the option that the message names."
+        )
+        error.exit_code = ExitCode.BAD_INPUT
+        return error
+    return _setup_error(message, refusal.code)
+
+
+def _image_error(failure: CallFailed, choice: ImageChoice) -> BuilderError:
+    if failure.http_status != 404:  # noqa: PLR2004 - HTTP's "not found"
+        return _refused_call(failure, f"The image {choice} cannot be read")
+    return InputRefused(
+        f"There is no such image: {choice} ({failure.message})",
+        reason="image_not_found",
+        advice="Families are retired. List those that are current: gcloud compute images list "
+        f"--project={choice.project} --no-standard-images; then set NB_IMAGE_FAMILY or NB_IMAGE.",
+    )
+
+
+def _refused_call(failure: CallFailed, what: str) -> BuilderError:
+    message = f"{what}: {failure.message}"
+    if failure.transient:
+        return EnvironmentFailed(message, reason="api_unavailable", advice="Run again.")
+    return _setup_error(message, failure.code)
+
+
+def _setup_error(message: str, code: str) -> ProjectSetup:
+    advice = "Grant the role that the message names to the build's service account, then run again."
+    if code in {"accessNotConfigured", "SERVICE_DISABLED"}:
+        advice = "Enable the API: gcloud services enable compute.googleapis.com."
+    return ProjectSetup(message, reason="refused", advice=advice)

@@ -1,0 +1,128 @@
+"""Puts a job's input into Cloud Storage: workspace, parameters, job.json, and the kit, each once and never over another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import EnvironmentFailed
+from builder.kit import Kit
+from builder.model import GcsLocation, JsonObject, Listed
+from builder.plan import JobPlan
+from builder.ports import ObjectStore
+from builder.workspace import pack
+
+HEARTBEAT_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A job's input, ready to be uploaded; every hash in it is known before the VM is asked for."""
+
+    prefix: str
+    workspace: Path
+    workspace_sha256: str
+    workspace_size: int
+    parameters: bytes
+    job: bytes
+
+    @property
+    def job_sha256(self) -> str:
+        """Hash of job.json, which holds the hashes of all the rest."""
+        return hashlib.sha256(self.job).hexdigest()
+
+    @property
+    def parameters_sha256(self) -> str:
+        """Hash of parameters.json."""
+        return hashlib.sha256(self.parameters).hexdigest()
+
+
+def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> Parcel:
+    """Pack a job's files into `folder` and describe them; no call is made."""
+    prefix = location.object("staging", run, job.job) + "/"
+    packed = pack(job.files, folder / f"{job.job}.tar.gz")
+    parameters = json.dumps(dict(job.parameters), sort_keys=True, ensure_ascii=False).encode()
+    description: JsonObject = {
+        "schema": 1,
+        "run": run,
+        "job": job.job,
+        "notebook": job.notebook.path,
+        "name": job.name,
+        "workspace": {
+            "object": prefix + "workspace.tar.gz",
+            "sha256": packed.sha256,
+            "size": packed.size,
+        },
+        "parameters": {
+            "object": prefix + "parameters.json",
+            "sha256": hashlib.sha256(parameters).hexdigest(),
+        },
+        "notebook_sha256": job.notebook.sha256,
+        "kernel": job.kernel,
+        "timeout": job.limits.notebook,
+        "cell_timeout": job.limits.cell,
+        "accelerator": _accelerator(job),
+        "heartbeat_seconds": HEARTBEAT_SECONDS,
+    }
+    return Parcel(
+        prefix=prefix,
+        workspace=packed.path,
+        workspace_sha256=packed.sha256,
+        workspace_size=packed.size,
+        parameters=parameters,
+        job=json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
+    )
+
+
+def _accelerator(job: JobPlan) -> JsonObject | None:
+    """What the VM must be able to see: an attached GPU, or one that is built into the machine type."""
+    if job.vm.accelerator is not None:
+        return {"type": job.vm.accelerator.type, "count": job.vm.accelerator.count}
+    return {"type": job.vm.machine_type, "count": 1} if job.vm.has_gpu else None
+
+
+class Staging:
+    """Uploads for one run. The kit goes up once per bucket: its name is its hash."""
+
+    def __init__(self, store: ObjectStore, location: GcsLocation, kit: Kit) -> None:
+        self._store = store
+        self._kit = kit
+        self.kit_object = location.object("kits", f"{kit.sha256}.tar.gz")
+        self._kit_lock = threading.Lock()
+        self._kit_ready = False
+
+    def stage(self, parcel: Parcel) -> Mapping[str, int]:
+        """Upload what the VM waits for, job.json last; the generations written, by `workspace`, `parameters`, `job`."""
+        self._stage_kit()
+        return {
+            "workspace": self._put(
+                parcel, "workspace.tar.gz", parcel.workspace, "application/gzip"
+            ).generation,
+            "parameters": self._put(
+                parcel, "parameters.json", parcel.parameters, "application/json"
+            ).generation,
+            "job": self._put(parcel, "job.json", parcel.job, "application/json").generation,
+        }
+
+    def _stage_kit(self) -> None:
+        with self._kit_lock:
+            if self._kit_ready:
+                return
+            standing = self._store.stat(self.kit_object)
+            if standing is None or standing.size != self._kit.size:
+                self._store.create(self.kit_object, self._kit.path, content_type="application/gzip")
+            self._kit_ready = True
+
+    def _put(self, parcel: Parcel, name: str, content: bytes | Path, content_type: str) -> Listed:
+        written = self._store.create(parcel.prefix + name, content, content_type=content_type)
+        if written is None:
+            raise EnvironmentFailed(
+                f"Another object stands at gs://{self._store.bucket}/{parcel.prefix}{name}.",
+                reason="staging_taken",
+                advice="Another run has the same id; run again under another NB_RUN_ID.",
+            )
+        return written

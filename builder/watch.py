@@ -1,0 +1,201 @@
+"""Follows one attempt through Cloud Storage: heartbeat, log, evidence; and tells a slow VM from a lost one.
+
+Ages are measured on the builder's own monotonic clock from the moment a heartbeat's counter moved: no two machines'
+clocks are ever compared. While nothing happens a tick costs one conditional read, and a look at the VM now and then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
+from builder.fleet import Vm
+from builder.ports import Clock, Machines, ObjectStore
+from builder.vm_spec import Limits
+from builder.waiting import WaitTimeout, poll
+
+TICK = 1.0  # seconds between two looks at the heartbeat
+LOOK_AT_VM = 15.0  # seconds between two looks at the VM itself
+LOOK_AT_SERIAL = 5.0  # the same for the serial port, before the first heartbeat
+SILENCE = 180.0  # seconds without a heartbeat after which a VM that still runs is given up
+QUIET = 10.0  # seconds without one after which evidence is looked for unasked
+_SERIAL_TAIL = 20
+_SERIAL_MARK = "notebook-builder: "
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What the VM says of itself every two seconds."""
+
+    counter: int
+    phase: str
+    cell: int
+    cells: int
+    log_chunks: int
+
+
+@dataclass
+class Log:
+    """The attempt's log as relayed so far; becomes run.log. `#` lines are the runner's, `|` lines the notebook's."""
+
+    chunks: int = 0
+    text: list[str] = field(default_factory=list)
+
+
+def parse_heartbeat(raw: bytes, nonce: str) -> Heartbeat | None:
+    """The heartbeat, or None where it is not this attempt's or cannot be read: it decides nothing on its own."""
+    try:
+        document = json.loads(raw)
+        if document["nonce"] != nonce:
+            return None
+        return Heartbeat(
+            counter=int(document["counter"]),
+            phase=str(document["phase"]),
+            cell=int(document["cell"] or 0),
+            cells=int(document["cells"] or 0),
+            log_chunks=int(document["log_chunks"]),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+class Watch:
+    """One attempt under observation, from the VM's start to its evidence."""
+
+    def __init__(
+        self,
+        *,
+        vm: Vm,
+        prefix: str,
+        limits: Limits,
+        store: ObjectStore,
+        machines: Machines,
+        clock: Clock,
+        relay: Callable[[str], None],
+    ) -> None:
+        self._vm = vm
+        self._prefix = prefix
+        self._limits = limits
+        self._store = store
+        self._machines = machines
+        self._clock = clock
+        self._relay = relay
+        self.log = Log()
+        self._started = clock.monotonic()
+        self._heard = self._started
+        self._looked_at_vm = self._started
+        self._looked_at_serial = self._started
+        self._heartbeat: Heartbeat | None = None
+        self._generation = 0
+        self._serial_next = 0
+        self._serial_lines: list[str] = []
+
+    def until_evidence(self) -> bytes:
+        """Wait for evidence.json. Raises EnvironmentFailed when the VM is lost, TimeLimit when it overruns everything."""
+        try:
+            evidence = poll(
+                self._tick, what="evidence", interval=TICK, deadline=self._limits.vm, clock=self._clock
+            )
+        except WaitTimeout as timeout:
+            raise TimeLimit(
+                f"VM {self._vm.name} gave no evidence within {timeout.seconds:.0f} s, its whole time.",
+                reason="run_timeout",
+                advice="Raise NB_TIMEOUT if the notebook needs longer.",
+            ) from timeout
+        self._relay_chunks(self._find_chunks())
+        return evidence
+
+    def _tick(self) -> bytes | None:
+        now = self._clock.monotonic()
+        self._listen(now)
+        quiet = now - self._heard
+        phase = self._heartbeat.phase if self._heartbeat else ""
+        if phase in {"upload", "done"} or quiet > QUIET:
+            evidence = self._store.read(self._prefix + "evidence.json")
+            if evidence is not None:
+                return evidence
+        if self._heartbeat is None:
+            self._check_boot(now)
+        elif quiet > SILENCE:
+            raise self._lost("heartbeat_lost", f"VM {self._vm.name} runs, but was silent for {quiet:.0f} s.")
+        if now - self._looked_at_vm >= LOOK_AT_VM or quiet > QUIET:
+            self._check_vm(now)
+        return None
+
+    def _listen(self, now: float) -> None:
+        newer = self._store.read_newer(self._prefix + "heartbeat.json", self._generation)
+        if newer is None:
+            return
+        raw, self._generation = newer
+        heartbeat = parse_heartbeat(raw, self._vm.attempt.nonce)
+        if heartbeat is None:
+            return
+        if self._heartbeat is None or heartbeat.counter != self._heartbeat.counter:
+            self._heard = now
+        self._heartbeat = heartbeat
+        self._relay_chunks(heartbeat.log_chunks)
+
+    def _relay_chunks(self, upto: int) -> None:
+        while self.log.chunks < upto:
+            chunk = self._store.read(f"{self._prefix}log/{self.log.chunks + 1:06d}.txt")
+            if chunk is None:
+                return  # announced, but not there yet: the next tick asks again
+            self.log.chunks += 1
+            text = chunk.decode("utf-8", "replace")
+            self.log.text.append(text)
+            for line in text.splitlines():
+                self._relay(line)
+
+    def _find_chunks(self) -> int:
+        return self.log.chunks + sum(
+            1 for item in self._store.list(self._prefix + "log/") if self._number(item.name) > self.log.chunks
+        )
+
+    @staticmethod
+    def _number(name: str) -> int:
+        digits = name.rpartition("/")[2].removesuffix(".txt")
+        return int(digits) if digits.isdecimal() else 0
+
+    def _check_boot(self, now: float) -> None:
+        if now - self._looked_at_serial >= LOOK_AT_SERIAL:
+            self._looked_at_serial = now
+            self._read_serial()
+            failed = [line for line in self._serial_lines if f"{_SERIAL_MARK}failed: " in line]
+            if failed:
+                said = failed[-1].partition(f"{_SERIAL_MARK}failed: ")[2]
+                raise self._lost("boot_failed", f"VM {self._vm.name} could not start its runner: {said}")
+        if now - self._started > self._limits.boot:
+            self._read_serial()
+            raise self._lost(
+                "boot_timeout", f"VM {self._vm.name} gave no sign of life within {self._limits.boot} s."
+            )
+
+    def _read_serial(self) -> None:
+        output = self._machines.serial(self._vm.zone, self._vm.name, self._serial_next)
+        if output is None:
+            return
+        if self._serial_next and output.start > self._serial_next:
+            self._serial_lines.append(f"[{output.start - self._serial_next} bytes lost]")
+        self._serial_next = output.next
+        self._serial_lines.extend(output.text.splitlines())
+        del self._serial_lines[:-200]
+
+    def _check_vm(self, now: float) -> None:
+        self._looked_at_vm = now
+        instance = self._machines.get(self._vm.zone, self._vm.name)
+        if instance is not None and instance.status in {"PROVISIONING", "STAGING", "RUNNING"}:
+            return
+        evidence_in_time = self._store.read(self._prefix + "evidence.json")
+        if evidence_in_time is not None:
+            return  # it finished and went; the next tick picks the evidence up
+        how = "is gone" if instance is None else f"is {instance.status}"
+        raise self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence.")
+
+    def _lost(self, reason: str, message: str) -> BuilderError:
+        for line in self._serial_lines[-_SERIAL_TAIL:] if self._heartbeat is None else ():
+            self._relay(f"#serial {line}")
+        return EnvironmentFailed(
+            message, reason=reason, advice="Nothing is known against the notebook; a fresh VM may do better."
+        )
