@@ -1,0 +1,269 @@
+"""Reads a notebook's bytes and says what deciding needs of them, or every mistake found. Pure."""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import difflib
+import hashlib
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from builder.errors import Problem
+from builder.model import CodeCell, JsonObject, Notebook
+from builder.notebook_schema import schema_fault
+
+MAX_NOTEBOOK_BYTES = 100 * 2**20
+
+# Tags that Jupyter's tools act on: papermill's two, then nbclient's two.
+PARAMETERS_TAG = "parameters"
+INJECTED_TAG = "injected-parameters"
+RAISES_TAG = "raises-exception"
+SKIP_TAG = "skip-execution"
+
+_FORMAT = 4
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_IPYTHON_LINE = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)
+
+
+class _Unreadable(Exception):
+    """Why these bytes are no notebook that can be looked into any further."""
+
+
+def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> Notebook | list[Problem]:
+    """The notebook of these bytes, or what is wrong with it. `path` is repo-relative and only names it.
+
+    `kernel` is what an option gives; it goes before the notebook's own. Takes at most `MAX_NOTEBOOK_BYTES`.
+    """
+    try:
+        data = _parse(content)
+        _check_format(path, data)
+    except _Unreadable as error:
+        return [Problem(path, "", str(error))]
+    cells = code_cells_of(data)
+    own_kernel = _text(data, "kernelspec", "name")
+    problems = [
+        *_kernel_problems(path, kernel or own_kernel),
+        *_cell_problems(path, data["cells"], cells),
+    ]
+    if problems:
+        return problems
+    language = _language(data, kernel or own_kernel)
+    return Notebook(
+        path=path,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        language=language,
+        kernel=kernel or own_kernel,
+        code_cells=cells,
+        declared_parameters=_declared(language, cells),
+    )
+
+
+def joined(text: str | list[str]) -> str:
+    """A multi-line string of the notebook format, which may stand as a list of lines, as one string."""
+    return text if isinstance(text, str) else "".join(text)
+
+
+def is_blank(cell: CodeCell) -> bool:
+    """True for a cell of white space only. Jupyter's tools never execute one."""
+    return not cell.source.strip()
+
+
+def is_executed(cell: CodeCell) -> bool:
+    """True for a cell that nbclient sends to the kernel: neither blank nor tagged `skip-execution`."""
+    return not is_blank(cell) and SKIP_TAG not in cell.tags
+
+
+def code_cells_of(notebook: JsonObject) -> tuple[CodeCell, ...]:
+    """The code cells of a notebook that is known to be valid, in order."""
+    return tuple(
+        CodeCell(position, joined(cell["source"]), _tags(cell))
+        for position, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "code"
+    )
+
+
+def check_parameters(
+    notebook: Notebook, given: Mapping[str, Any], *, variable: str = "NB_PARAMETERS"
+) -> list[Problem]:
+    """The mistakes in parameters given for this notebook: names it does not declare, values JSON cannot hold.
+
+    Where the declared names cannot be told (another language than Python), any name passes.
+    """
+    problems = [
+        Problem(
+            variable, name, f"is {value!r}; JSON has no infinity and no NaN, so give a finite number or text"
+        )
+        for name, value in given.items()
+        if not _is_finite(value)
+    ]
+    declared = notebook.declared_parameters
+    if declared is None:
+        return problems
+    unknown = [name for name in given if name not in declared]
+    return [*problems, *(_unknown_parameter(notebook.path, variable, name, declared) for name in unknown)]
+
+
+def declared_parameters(source: str) -> frozenset[str] | None:
+    """The names that Python source assigns at its top level; None if it cannot be parsed.
+
+    Lines of IPython's own (`%magic`, `!command`, `?help`) are left out first.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the parser thinks of the user's escapes is not our output
+            tree = ast.parse(_IPYTHON_LINE.sub(r"\1pass", source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    targets: list[ast.expr] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            targets += statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets.append(statement.target)
+    return frozenset(name for target in targets for name in _names(target))
+
+
+def _names(target: ast.expr) -> Iterable[str]:
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, ast.Tuple | ast.List):
+        for part in target.elts:
+            yield from _names(part)
+
+
+def _parse(content: bytes) -> JsonObject:
+    """The JSON object in these bytes. Raises _Unreadable."""
+    if len(content) > MAX_NOTEBOOK_BYTES:
+        mib = len(content) >> 20
+        raise _Unreadable(
+            f"the file has {mib} MiB, and {MAX_NOTEBOOK_BYTES >> 20} are read; clear its outputs"
+        )
+    if not content.strip():
+        raise _Unreadable("the file is empty; expected a Jupyter notebook")
+    if content.startswith(codecs.BOM_UTF8):
+        raise _Unreadable("the file begins with a byte order mark; save it as UTF-8 without one")
+    try:
+        data = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+        if _SURROGATE_ESCAPE.search(content):
+            json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise _Unreadable(f"not UTF-8 (byte {error.start}); expected a Jupyter notebook") from error
+    except UnicodeEncodeError as error:
+        raise _Unreadable(
+            r"holds half of a surrogate pair (\ud800 to \udfff), which no file can hold"
+        ) from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _Unreadable(f"not valid JSON at {where}: {error.msg}") from error
+    except RecursionError as error:
+        raise _Unreadable("not a notebook: its JSON is nested too deeply") from error
+    except ValueError as error:
+        raise _Unreadable(f"not valid JSON: {str(error).partition(';')[0]}") from error
+    if not isinstance(data, dict):
+        raise _Unreadable("holds no JSON object; expected a Jupyter notebook")
+    return data
+
+
+def _check_bytes(content: bytes) -> None:
+    if len(content) > MAX_NOTEBOOK_BYTES:
+        mib = len(content) >> 20
+        raise _Unreadable(
+            f"the file has {mib} MiB, and {MAX_NOTEBOOK_BYTES >> 20} are read; clear its outputs"
+        )
+    if not content.strip():
+        raise _Unreadable("the file is empty; expected a Jupyter notebook")
+    if content.startswith(codecs.BOM_UTF8):
+        raise _Unreadable("the file begins with a byte order mark; save it as UTF-8 without one")
+
+
+def _no_constant(name: str) -> None:
+    message = f"{name} is no JSON number"
+    raise ValueError(message)
+
+
+def _check_format(path: str, data: JsonObject) -> None:
+    version = data.get("nbformat")
+    if type(version) is not int:
+        raise _Unreadable("has no whole number under nbformat; expected a Jupyter notebook")
+    if version != _FORMAT:
+        how = f"; convert it: jupyter nbconvert --to notebook --inplace '{path}'" if version < _FORMAT else ""
+        raise _Unreadable(f"is in notebook format {version}, and only format {_FORMAT} is read{how}")
+    fault = schema_fault(data)
+    if fault is not None:
+        raise _Unreadable(f"not a valid notebook: {fault}")
+
+
+def _kernel_problems(path: str, kernel: str) -> Iterable[Problem]:
+    if not kernel:
+        yield Problem(
+            path,
+            "",
+            "names no kernel (metadata.kernelspec.name); save it in Jupyter with a kernel, or set NB_KERNEL",
+        )
+
+
+def _cell_problems(path: str, raw_cells: list[JsonObject], cells: tuple[CodeCell, ...]) -> Iterable[Problem]:
+    if not any(is_executed(cell) for cell in cells):
+        yield Problem(path, "", "has no code cell that would be executed, so nothing would be tested")
+    for tag in (PARAMETERS_TAG, INJECTED_TAG):
+        first = next((number for number, cell in enumerate(raw_cells) if tag in _tags(cell)), None)
+        if first is not None and raw_cells[first]["cell_type"] != "code":
+            yield Problem(
+                path, "", f"cells[{first}] is tagged {tag} but is no code cell; papermill would act on it"
+            )
+    seen: dict[str, int] = {}
+    for number, cell in enumerate(raw_cells):
+        if "id" in cell and seen.setdefault(cell["id"], number) != number:
+            yield Problem(
+                path,
+                "",
+                f"cells[{seen[cell['id']]}] and cells[{number}] share the id {cell['id']!r}; "
+                "open and save it in Jupyter, which gives each cell its own",
+            )
+
+
+def _tags(cell: JsonObject) -> frozenset[str]:
+    return frozenset(cell["metadata"].get("tags", ()))
+
+
+def _text(data: JsonObject, *keys: str) -> str:
+    value: Any = data["metadata"]
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _language(data: JsonObject, kernel: str) -> str:
+    named = _text(data, "language_info", "name") or _text(data, "kernelspec", "language")
+    return named.lower() or ("python" if kernel.lower().startswith("python") else "")
+
+
+def _declared(language: str, cells: tuple[CodeCell, ...]) -> frozenset[str] | None:
+    tagged = next((cell for cell in cells if PARAMETERS_TAG in cell.tags), None)
+    if tagged is None:
+        return frozenset()
+    return declared_parameters(tagged.source) if language in {"python", "ipython"} else None
+
+
+def _unknown_parameter(path: str, variable: str, name: str, declared: frozenset[str]) -> Problem:
+    if not declared:
+        return Problem(variable, name, f"{path} has no code cell tagged {PARAMETERS_TAG} that declares it")
+    near = difflib.get_close_matches(name, sorted(declared), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ";"
+    return Problem(
+        variable, name, f"not a parameter of {path}{hint} It declares {', '.join(sorted(declared))}"
+    )
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_is_finite(item) for item in value.values())
+    return all(_is_finite(item) for item in value) if isinstance(value, list | tuple) else True
