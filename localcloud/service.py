@@ -19,7 +19,10 @@ _FAULT_KEY = "localcloud.fault"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. `email` is None when there was no token at all: the project's owner, who may do everything."""
+    """Who calls. `email` is None when there was no token at all: the project's owner, who may do everything.
+
+    `scopes` are the token's; none means that it is not restricted to any.
+    """
 
     email: str | None
     scopes: tuple[str, ...] = ()

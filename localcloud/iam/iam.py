@@ -119,7 +119,7 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 def _in_scope(caller: Caller, permission: str) -> bool:
     service = permission.partition(".")[0]
-    if caller.email is None or _ANY in caller.scopes or service not in _SCOPES:
+    if caller.email is None or not caller.scopes or _ANY in caller.scopes or service not in _SCOPES:
         return True
     writing, reading = _SCOPES[service]
     enough = writing + reading if _READING.search(permission) else writing
