@@ -1,0 +1,120 @@
+"""Reads notebooks.yaml: options in lower case at the top, and per notebook under `notebooks:`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.errors import Problem
+from builder.option_flags import nearest
+from builder.option_layers import Layer, Rank, Setting, show, unfit_problems
+from builder.option_table import BY_NAME, OPTIONS
+from builder.option_values import Unfit, items, notebook_pattern, printable
+from builder.yaml_text import Lined, YamlMistake, read_yaml
+
+_TOP_KEYS = tuple(option.name for option in OPTIONS if option.in_file)
+_ENTRY_KEYS = ("path", *(option.name for option in OPTIONS if option.scope == "job"))
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One entry under `notebooks:`: the path or glob, where it stands, and its own settings as given."""
+
+    pattern: str
+    origin: str
+    settings: Layer
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What the file says, and what is wrong with its form; values are not parsed yet."""
+
+    top: Layer
+    entries: tuple[FileEntry, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_config(name: str, text: str) -> ConfigFile:
+    """The settings in the file's text; `name` is what messages call it."""
+    try:
+        data = read_yaml(text)
+    except YamlMistake as mistake:
+        place = f"{name} line {mistake.line}" if mistake.line else name
+        return ConfigFile({}, (), tuple(unfit_problems(Setting("", place, Rank.FILE), mistake)))
+    if data is None:
+        return ConfigFile({}, (), ())
+    if not isinstance(data, Lined):
+        return ConfigFile(
+            {}, (), (Problem(name, show(data), "expected a mapping such as machine_type: e2-standard-8"),)
+        )
+    return _Reader(name).read(data)
+
+
+class _Reader:
+    """Collects entries and problems while it walks through the file once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._problems: list[Problem] = []
+        self._entries: dict[str, FileEntry] = {}
+
+    def read(self, data: Lined) -> ConfigFile:
+        top = self._settings(data, "", _TOP_KEYS, Rank.FILE)
+        notebooks = top.pop("notebooks", None)
+        if notebooks is not None:
+            self._read_entries(notebooks)
+        return ConfigFile(top, tuple(self._entries.values()), tuple(self._problems))
+
+    def _settings(self, data: Lined, within: str, known: tuple[str, ...], rank: Rank) -> dict[str, Setting]:
+        """The known keys of a mapping; a key without a value (null) is as if it were not there."""
+        found: dict[str, Setting] = {}
+        for key, value in data.items():
+            variable = f"{self._name} line {data.lines[key]}: {within}{printable(key)}"
+            if key not in known:
+                self._problems.append(Problem(variable, "", _unknown(key, known)))
+            elif value is not None:
+                found[key] = Setting(value, variable, rank)
+        return found
+
+    def _read_entries(self, setting: Setting) -> None:
+        try:
+            entries = items(setting.value)
+        except Unfit as unfit:
+            self._problems += unfit_problems(setting, unfit)
+            return
+        if not entries:
+            self._problems.append(Problem(setting.variable, "", "expected at least one notebook"))
+        for index, entry in enumerate(entries):
+            self._read_entry(index, entry, setting)
+
+    def _read_entry(self, index: int, entry: object, parent: Setting) -> None:
+        here = f"notebooks[{index}]"
+        within = {"path": Setting(entry, f"{parent.variable}[{index}]", Rank.FILE_ENTRY)}
+        if isinstance(entry, Lined):
+            within = self._settings(entry, f"{here}.", _ENTRY_KEYS, Rank.FILE_ENTRY)
+        path = within.pop("path", None)
+        if path is None:
+            line = min(entry.lines.values(), default=0) if isinstance(entry, Lined) else 0
+            place = f"{self._name} line {line}: {here}" if line else f"{self._name}: {here}"
+            self._problems.append(Problem(place, "", "expected a path, such as path: reports/demo.ipynb"))
+            return
+        try:
+            pattern = notebook_pattern(path.value)
+        except Unfit as unfit:
+            self._problems += unfit_problems(path, unfit)
+            return
+        if pattern in self._entries:
+            first = self._entries[pattern].origin
+            self._problems.append(
+                Problem(path.variable, show(pattern), f"listed already as {first}; one entry per path")
+            )
+            return
+        self._entries[pattern] = FileEntry(pattern, f"{self._name}: {here}", within)
+
+
+def _unknown(key: str, known: tuple[str, ...]) -> str:
+    if key in BY_NAME and BY_NAME[key].in_file:
+        return "belongs at the top of the file, for the whole run"
+    if key in BY_NAME:
+        return "cannot be set in the file itself"
+    meant = nearest(key.lower().removeprefix("nb_"), known)
+    return f"no such option; did you mean {meant}?" if meant else "no such option"

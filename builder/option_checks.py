@@ -1,0 +1,150 @@
+"""Rules between options of one job: each value is fine by itself, but they do not go together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from builder.errors import Problem
+from builder.google_names import region_in, region_of
+from builder.model import Accelerator
+from builder.option_layers import Setting, show
+from builder.option_table import LONGEST_LIFE
+
+Settings = Mapping[str, Setting]
+Check = Callable[[Settings], Iterator[Problem]]
+
+MARGIN = (
+    3600  # seconds that a VM's deadline may lie beyond boot and notebook: upload, and the server's own delay
+)
+SMALLEST_GPU_DISK = 40  # GB; what the GPU images and their driver need
+# Compute Engine's documentation, "GPU machine types": the only GPUs that attach, to N1 only, and in these numbers.
+_ATTACHABLE = {
+    "nvidia-tesla-t4": (1, 2, 4),
+    "nvidia-tesla-p4": (1, 2, 4),
+    "nvidia-tesla-p100": (1, 2, 4),
+    "nvidia-tesla-v100": (1, 2, 4, 8),
+}
+_BUILT_IN = {
+    "nvidia-l4": "g2-standard-4",
+    "nvidia-rtx-pro-6000": "g4-standard-48",
+    "nvidia-tesla-a100": "a2-highgpu-1g",
+    "nvidia-a100-80gb": "a2-ultragpu-1g",
+    "nvidia-h100-80gb": "a3-highgpu-1g",
+    "nvidia-h100-mega-80gb": "a3-megagpu-8g",
+    "nvidia-h200-141gb": "a3-ultragpu-8g",
+    "nvidia-b200": "a4-highgpu-8g",
+}
+_GPU_MACHINE = re.compile(r"(?:g2|g4|a2|a3|a4|a4x)-")
+_N1_MACHINE = re.compile(r"(?:n1|custom)-")
+
+
+def has_gpu(machine_type: str, accelerator: Accelerator | None) -> bool:
+    """Whether a VM of this kind has a GPU, attached or built in."""
+    return accelerator is not None or _GPU_MACHINE.match(machine_type) is not None
+
+
+def check_job(settings: Settings) -> list[Problem]:
+    """What is wrong between the parsed settings of one job; a setting that could not be parsed is not there."""
+    return [problem for check in _CHECKS for problem in check(settings)]
+
+
+def warn_job(settings: Settings) -> list[str]:
+    """What is allowed between the settings of one job, but will not do what was meant."""
+    cell, notebook = settings.get("cell_timeout"), settings.get("timeout")
+    if cell and notebook and isinstance(cell.value, int) and isinstance(notebook.value, int):
+        if cell.value > notebook.value:
+            return [
+                f"{cell.variable} ({cell.value} s) is longer than the notebook may run ({notebook.value} s)."
+            ]
+    return []
+
+
+def _accelerator(settings: Settings) -> Iterator[Problem]:
+    given = settings.get("accelerator")
+    if given is None or not isinstance(given.value, Accelerator):
+        return
+    accelerator, shown = given.value, f"{given.value.type}:{given.value.count}"
+    if accelerator.type in _BUILT_IN:
+        machine = _BUILT_IN[accelerator.type]
+        yield Problem(
+            given.variable,
+            shown,
+            f"this GPU is built in: leave NB_ACCELERATOR out and set NB_MACHINE_TYPE to a type that has it, such as {machine}",
+        )
+    elif accelerator.type.removesuffix("-vws") not in _ATTACHABLE:
+        yield Problem(given.variable, shown, "expected one of " + ", ".join(_ATTACHABLE))
+    elif accelerator.count not in (counts := _ATTACHABLE[accelerator.type.removesuffix("-vws")]):
+        yield Problem(
+            given.variable, shown, f"expected a count of {', '.join(map(str, counts))} for this GPU"
+        )
+    else:
+        yield from _attaches(settings, given, shown)
+
+
+def _attaches(settings: Settings, given: Setting, shown: str) -> Iterator[Problem]:
+    machine = settings.get("machine_type")
+    if machine is None or _N1_MACHINE.match(str(machine.value)):
+        return
+    if _GPU_MACHINE.match(str(machine.value)):
+        yield Problem(
+            given.variable, shown, f"{machine.value} has its GPUs built in: leave NB_ACCELERATOR out"
+        )
+    else:
+        yield Problem(
+            given.variable,
+            shown,
+            f"GPUs attach to n1 machines only, and {machine.variable} is {machine.value}: set it to one such as n1-standard-4",
+        )
+
+
+def _boot_disk(settings: Settings) -> Iterator[Problem]:
+    disk, machine, gpu = (settings.get(name) for name in ("boot_disk_gb", "machine_type", "accelerator"))
+    if disk is None or machine is None or not isinstance(disk.value, int):
+        return
+    attached = gpu.value if gpu and isinstance(gpu.value, Accelerator) else None
+    if has_gpu(str(machine.value), attached) and disk.value < SMALLEST_GPU_DISK:
+        yield Problem(
+            disk.variable, str(disk.value), f"at least {SMALLEST_GPU_DISK} GB for a machine with a GPU"
+        )
+
+
+def _image(settings: Settings) -> Iterator[Problem]:
+    """An image and a family from the same layer contradict each other; from two layers, the higher one wins."""
+    image, family = settings.get("image"), settings.get("image_family")
+    if image is None or family is None or image.value is None or family.value is None:
+        return
+    if image.rank == family.rank:
+        yield Problem(image.variable, show(image.value), f"excludes {family.variable}: set one of the two")
+
+
+def _lifetime(settings: Settings) -> Iterator[Problem]:
+    timeout, boot = settings.get("timeout"), settings.get("boot_timeout")
+    if timeout is None or boot is None:
+        return
+    if not isinstance(timeout.value, int) or not isinstance(boot.value, int):
+        return
+    most = LONGEST_LIFE - MARGIN - boot.value
+    if timeout.value > most:
+        yield Problem(
+            timeout.variable,
+            str(timeout.value),
+            f"at most {most} seconds: with boot and upload, a VM may live for 120 days ({LONGEST_LIFE} s)",
+        )
+
+
+def _subnetwork(settings: Settings) -> Iterator[Problem]:
+    subnetwork, zones = settings.get("subnetwork"), settings.get("zones")
+    if subnetwork is None or zones is None or not isinstance(zones.value, tuple):
+        return
+    region = region_in(str(subnetwork.value))
+    strays = [zone for zone in zones.value if region and region_of(zone) != region]
+    if strays:
+        yield Problem(
+            zones.variable,
+            show(", ".join(strays)),
+            f"{subnetwork.variable} is in {region}: name only zones there",
+        )
+
+
+_CHECKS: tuple[Check, ...] = (_accelerator, _boot_disk, _image, _lifetime, _subnetwork)

@@ -1,0 +1,378 @@
+"""The one declaration of every option: name, type, default, help. Parser, --help, README and JSON Schema come from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from builder import google_names as names
+from builder import option_values as values
+
+NOT_YET = "not in this version"
+DEFAULT_CONFIG = "notebooks.yaml"
+DEFAULT_REGION = "us-central1"
+DEFAULT_IMAGE_FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
+DEFAULT_NETWORK = "default"
+LONGEST_LIFE = 120 * 24 * 3600  # seconds; the most that Compute Engine's maxRunDuration takes
+
+COMMANDS = {
+    "run": "runs the notebooks, each on a VM of its own, judges and publishes them (the default)",
+    "plan": "prints what run would do; calls nothing",
+    "reap": "deletes VMs of this tool whose own deadline has passed; touches nothing else",
+    "options": "prints every option",
+}
+LATER_COMMANDS = {
+    "deploy": "deploys notebooks that a recorded run found green",
+    "check": "looks at APIs, permissions, images, quota and accounts before a run",
+}
+FORMATS = {"plan": ("text", "json"), "options": ("text", "markdown", "json-schema")}
+GROUPS = ("What runs", "The virtual machine", "Limits and retries", "Results", "Deployment")
+
+Schema = dict[str, Any]
+_TEXT: Schema = {"type": "string"}
+_BOOLEAN: Schema = {"type": "boolean"}
+_PATHS: Schema = {"type": ["array", "string"], "items": {"type": "string"}, "minItems": 1, "minLength": 1}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. `name` is its key in notebooks.yaml; `default` is a value as `parse` returns it."""
+
+    name: str
+    group: str
+    help: str
+    example: str
+    parse: values.Parser = values.text
+    schema: Schema = field(default_factory=lambda: _TEXT)
+    default: Any = None
+    default_shown: str = ""
+    scope: Literal["run", "job"] = "job"
+    required: bool = False
+    in_file: bool = True
+    available: bool = True
+
+    @property
+    def env(self) -> str:
+        """The environment variable."""
+        return "NB_" + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def switch(self) -> bool:
+        """Whether the bare flag means true."""
+        return self.schema == _BOOLEAN
+
+    @property
+    def shown(self) -> str:
+        """The default in words."""
+        if self.default_shown or self.default is None:
+            return self.default_shown or "none"
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands that read it."""
+        return ("run", "plan") if self.group != "Deployment" else ("deploy",)
+
+
+def _number(lowest: int, highest: int) -> Schema:
+    return {"type": "integer", "minimum": lowest, "maximum": highest}
+
+
+def _later(name: str, group: str, text: str, example: str) -> Option:
+    return Option(name, group, text, example, available=False)
+
+
+def _provisioning(value: object) -> str:
+    if value in {"spot", "spot-then-standard"}:
+        raise values.Unfit(NOT_YET)
+    if value != "standard":
+        raise values.Unfit("expected standard")
+    return "standard"
+
+
+_RUNS, _MACHINE, _LIMITS, _RESULTS, _DEPLOY = GROUPS
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "notebooks",
+        _RUNS,
+        "Notebooks to run: paths or globs inside the workspace, separated by commas or newlines. An entry of `notebooks.yaml` "
+        "with the same path lends its settings.",
+        "reports/demo.ipynb,models/*.ipynb",
+        values.list_of(values.notebook_pattern),
+        _PATHS,
+        default_shown="every entry of `notebooks.yaml`",
+        scope="run",
+    ),
+    Option(
+        "config",
+        _RUNS,
+        "The file of settings, a path inside the workspace. Its paths count from the workspace too, wherever it lies.",
+        "ci/notebooks.yaml",
+        values.relative_path,
+        default_shown="`notebooks.yaml`, if there is one",
+        scope="run",
+        in_file=False,
+    ),
+    Option(
+        "parameters",
+        _RUNS,
+        "Parameters for the notebook, a mapping in JSON or YAML. A name that the notebook does not declare is a mistake.",
+        '{"city": "Paris", "days": 7}',
+        values.parameters,
+        {"type": ["object", "string"]},
+        {},
+        "none",
+    ),
+    Option(
+        "include",
+        _RUNS,
+        "Globs, from the workspace's root, of the files that go to the VM with the notebook.",
+        "reports/**,shared/*.py",
+        values.list_of(values.relative_path),
+        _PATHS,
+        default_shown="the notebook's folder, as git tracks it",
+    ),
+    Option(
+        "kernel",
+        _RUNS,
+        "The kernel's name. An unknown Python kernel named by the notebook becomes `python3`; the log says so.",
+        "python3",
+        names.kernel,
+        default_shown="from the notebook",
+    ),
+    Option(
+        "expect",
+        _RUNS,
+        "Globs of files that must exist in the job's published folder and not be empty; `glob>=SIZE` sets a minimum size "
+        "(B, KB, KiB, MB, MiB, GB, GiB).",
+        "outputs/*.csv>=10KB",
+        values.list_of(values.expectation),
+        _PATHS,
+        (),
+        "none",
+    ),
+    _later("parameters_file", _RUNS, "A file that holds the parameters.", "params.json"),
+    _later("env", _RUNS, "Plain environment variables for the kernel.", "STAGE=test"),
+    _later(
+        "secrets",
+        _RUNS,
+        "Secrets that the VM resolves into the kernel's environment.",
+        "KEY=projects/p/secrets/s/versions/1",
+    ),
+    _later("requirements", _RUNS, "Packages to install on the VM.", "requirements.txt"),
+    _later(
+        "index_url", _RUNS, "The package index that they come from.", "https://packages.example.com/simple"
+    ),
+    _later("setup", _RUNS, "A script to run on the VM first.", "setup.sh"),
+    _later("changed_only", _RUNS, "Runs only notebooks that changed.", "true"),
+    _later("base_ref", _RUNS, "What they are compared with.", "main"),
+    Option(
+        "zones",
+        _MACHINE,
+        "Zones in order of preference; a region's name means its zones.",
+        "us-central1-a,us-east1",
+        values.list_of(names.zone_or_region, at_most=100),
+        _PATHS,
+        default_shown=f"the build's region, else `{DEFAULT_REGION}`",
+    ),
+    Option(
+        "machine_type",
+        _MACHINE,
+        "The VM's machine type. `g2-`, `g4-`, `a2-`, `a3-` and `a4-` types have their GPUs built in.",
+        "n1-standard-8",
+        names.machine_type,
+        default="e2-standard-4",
+        default_shown="`e2-standard-4`",
+    ),
+    Option(
+        "accelerator",
+        _MACHINE,
+        "GPUs to attach to an `n1-` machine, `TYPE:COUNT`; `none` for none.",
+        "nvidia-tesla-t4:1",
+        values.or_none(names.accelerator),
+    ),
+    Option(
+        "image_family",
+        _MACHINE,
+        "The image family. It is resolved once per run to an exact image, which the log names.",
+        "common-cu129-ubuntu-2404-nvidia-580",
+        names.image_family,
+        default_shown=f"`{DEFAULT_IMAGE_FAMILY}`",
+    ),
+    Option("image", _MACHINE, "An exact image, instead of a family.", "my-image-v20260701", names.image),
+    Option(
+        "image_project",
+        _MACHINE,
+        "The project that the image or its family is in.",
+        "my-images",
+        names.project,
+        default="deeplearning-platform-release",
+        default_shown="`deeplearning-platform-release`",
+    ),
+    Option(
+        "boot_disk_gb",
+        _MACHINE,
+        "Size of the boot disk in GB; at least 40 with a GPU.",
+        "200",
+        values.whole_number(10, 65536, "GB"),
+        _number(10, 65536),
+        100,
+    ),
+    Option(
+        "network",
+        _MACHINE,
+        "The VPC network, by name or as projects/PROJECT/global/networks/NAME.",
+        "ci",
+        names.network,
+        default_shown=f"`{DEFAULT_NETWORK}`, or the subnetwork's own",
+    ),
+    Option(
+        "subnetwork",
+        _MACHINE,
+        "The subnetwork, by name or as projects/PROJECT/regions/REGION/subnetworks/NAME.",
+        "ci-us",
+        names.subnetwork,
+    ),
+    Option(
+        "external_ip",
+        _MACHINE,
+        "Gives the VM an external IP address.",
+        "true",
+        values.boolean,
+        _BOOLEAN,
+        default=False,
+    ),
+    Option(
+        "vm_service_account",
+        _MACHINE,
+        "The service account that the VM, and so the notebook, runs as.",
+        "notebook-vm@my-project.iam.gserviceaccount.com",
+        names.service_account,
+        required=True,
+    ),
+    Option(
+        "labels",
+        _MACHINE,
+        "Labels for the VM and its disk; keys that begin with `nb-` are this tool's own.",
+        "team=data,cost-centre=42",
+        names.labels,
+        {"type": ["object", "string"], "additionalProperties": {"type": ["string", "integer"]}},
+        {},
+        "none",
+    ),
+    Option(
+        "provisioning",
+        _MACHINE,
+        "How the VM is provisioned. `spot` and `spot-then-standard` are not in this version.",
+        "standard",
+        _provisioning,
+        {"const": "standard"},
+        "standard",
+        "`standard`",
+    ),
+    Option(
+        "timeout",
+        _LIMITS,
+        "Seconds that the notebook may run. The build's own `timeout` must exceed what `plan` prints.",
+        "3600",
+        values.seconds(1, LONGEST_LIFE),
+        _number(1, LONGEST_LIFE),
+        2400,
+    ),
+    Option(
+        "cell_timeout",
+        _LIMITS,
+        "Seconds that one cell may run; `none` for no limit of its own.",
+        "600",
+        values.or_none(values.seconds(1, LONGEST_LIFE)),
+        {"type": ["integer", "string"], "minimum": 1, "maximum": LONGEST_LIFE},
+    ),
+    Option(
+        "boot_timeout",
+        _LIMITS,
+        "Seconds from the VM's start to its first sign of life.",
+        "900",
+        values.seconds(1, 7200),
+        _number(1, 7200),
+        600,
+    ),
+    Option(
+        "max_attempts",
+        _LIMITS,
+        "How often a job is started at most. Only faults of the environment are retried, never the notebook's own failure.",
+        "1",
+        values.whole_number(1, 10, "a count"),
+        _number(1, 10),
+        3,
+    ),
+    Option(
+        "concurrency",
+        _LIMITS,
+        "How many VMs run at the same time.",
+        "4",
+        values.whole_number(1, 100, "a count"),
+        _number(1, 100),
+        10,
+        scope="run",
+    ),
+    Option(
+        "fail_fast",
+        _LIMITS,
+        "Starts no further job once one is red.",
+        "true",
+        values.boolean,
+        _BOOLEAN,
+        default=False,
+        scope="run",
+    ),
+    Option(
+        "gcs_location",
+        _RESULTS,
+        "Where in Cloud Storage everything goes that a run writes.",
+        "gs://my-bucket/ci",
+        names.gcs_location,
+        scope="run",
+        required=True,
+    ),
+    Option(
+        "run_id",
+        _RESULTS,
+        "Names the run: small letters, digits and dashes. A `BUILD_ID` that is taken gets `-2`, `-3` and so on.",
+        "nightly-42",
+        names.run_id,
+        default_shown="`BUILD_ID`, else a new one",
+        scope="run",
+    ),
+    Option(
+        "output",
+        _RESULTS,
+        "Where the jobs' folders go below the location; `<run>` stands for the run's id. A scheduled build sets `versions/DATE`.",
+        "versions/2026-07-01",
+        names.output,
+        default="results/<run>",
+        default_shown="`results/<run>`",
+        scope="run",
+    ),
+    _later("region", _DEPLOY, "The region of function, schedule and builds.", "us-central1"),
+    _later("topic", _DEPLOY, "The Pub/Sub topic.", "demo-notebook"),
+    _later("function", _DEPLOY, "The Cloud Function's name.", "demo-notebook"),
+    _later("schedule", _DEPLOY, "When the notebook runs, as cron writes it.", "0 6 * * 1"),
+    _later("time_zone", _DEPLOY, "The schedule's time zone.", "Europe/Paris"),
+    _later("schedule_parameters", _DEPLOY, "Parameters of scheduled runs.", '{"day": "{{date}}"}'),
+    _later("builder_image", _DEPLOY, "The image that scheduled builds run.", "notebook-builder@sha256:…"),
+    _later("function_service_account", _DEPLOY, "The account the function runs as.", "function@…"),
+    _later(
+        "function_build_service_account", _DEPLOY, "The account that builds the function.", "function-build@…"
+    ),
+    _later("trigger_service_account", _DEPLOY, "The account that delivers the events.", "trigger@…"),
+    _later("build_service_account", _DEPLOY, "The account scheduled builds run as.", "builder@…"),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS}
+BY_ENV = {option.env: option for option in OPTIONS}

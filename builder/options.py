@@ -1,0 +1,285 @@
+"""From flags, environment and notebooks.yaml to one frozen `Options`, or to all mistakes at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from builder.config_file import ConfigFile, FileEntry, read_config
+from builder.errors import BadInput, Problem
+from builder.google_names import REGION
+from builder.model import Accelerator, Expectation, GcsLocation
+from builder.option_checks import check_job, warn_job
+from builder.option_env import Build, Environment, read_environment
+from builder.option_flags import CommandLine, read_command_line
+from builder.option_layers import Layer, ParsedLayer, Rank, Setting, defaults, merge, parse_layer, show
+from builder.option_table import (
+    BY_NAME,
+    COMMANDS,
+    DEFAULT_CONFIG,
+    DEFAULT_IMAGE_FAMILY,
+    DEFAULT_NETWORK,
+    DEFAULT_REGION,
+    OPTIONS,
+)
+
+__all__ = ["Build", "JobOptions", "NotebookEntry", "Options", "load_options"]
+
+ReadFile = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What may differ per notebook. Durations are seconds; `zones` holds zone or region names and is never empty."""
+
+    parameters: Mapping[str, Any]
+    expect: tuple[Expectation, ...]
+    include: tuple[str, ...] | None  # None: the notebook's folder, as git tracks it
+    kernel: str | None
+    zones: tuple[str, ...]
+    machine_type: str
+    accelerator: Accelerator | None
+    image_family: str | None  # exactly one of family and image is set
+    image: str | None
+    image_project: str
+    boot_disk_gb: int
+    network: str | None  # None: the subnetwork's own
+    subnetwork: str | None
+    external_ip: bool
+    vm_service_account: str
+    labels: Mapping[str, str]
+    timeout: int
+    cell_timeout: int | None
+    boot_timeout: int
+    max_attempts: int
+
+
+@dataclass(frozen=True)
+class NotebookEntry:
+    """A path or glob to run with its options; `origin` says who asked for it."""
+
+    pattern: str
+    origin: str
+    options: JobOptions
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a run was asked for. `reap` and `options` need no bucket and no notebook: theirs are empty.
+
+    `run_id` is NB_RUN_ID or else the build's id; None: choose one. `output` may hold `<run>`. A file that a glob finds and that
+    has an entry of its own in notebooks.yaml runs with that entry's options: see `options_for`.
+    """
+
+    command: str
+    format: str
+    project: str | None
+    location: GcsLocation
+    run_id: str | None
+    notebooks: tuple[NotebookEntry, ...]
+    concurrency: int
+    fail_fast: bool
+    output: str
+    build: Build
+    endpoints: Mapping[str, str]
+    warnings: tuple[str, ...]
+    by_path: Mapping[str, JobOptions] = field(default_factory=dict)
+
+    def options_for(self, path: str, entry: NotebookEntry) -> JobOptions:
+        """The options of one notebook that the entry's pattern found: its own entry's in the file, else the pattern's."""
+        return self.by_path.get(path, entry.options)
+
+
+def load_options(argv: Sequence[str], env: Mapping[str, str], read_file: ReadFile) -> Options:
+    """Reads and checks everything before anything is done; raises BadInput with all problems.
+
+    `read_file` gives the text of a file in the workspace, None where there is none. Only `--help` and `--version` print, and raise
+    SystemExit.
+    """
+    line = read_command_line(argv)
+    if line.command not in COMMANDS:
+        raise BadInput(line.problems)
+    if line.command == "options":
+        if line.problems:
+            raise BadInput(line.problems)
+        return _without_notebooks(line, read_environment({}, with_options=False))
+    with_options = line.command != "reap"
+    environment = read_environment(env, with_options=with_options)
+    if with_options:
+        return _Loading(line, environment, read_file).options()
+    problems = line.problems + environment.problems
+    if problems:
+        raise BadInput(problems)
+    return _without_notebooks(line, environment)
+
+
+def _without_notebooks(line: CommandLine, environment: Environment) -> Options:
+    base = {name: setting.value for name, setting in defaults().items()}
+    return _make_options(line, environment, base, notebooks=(), by_path={})
+
+
+def _make_options(
+    line: CommandLine,
+    environment: Environment,
+    values: Mapping[str, Any],
+    *,
+    notebooks: tuple[NotebookEntry, ...],
+    by_path: Mapping[str, JobOptions],
+    warnings: tuple[str, ...] = (),
+) -> Options:
+    return Options(
+        command=line.command,
+        format=line.format,
+        project=environment.project,
+        location=values.get("gcs_location", GcsLocation("", "")),
+        run_id=values.get("run_id"),
+        notebooks=notebooks,
+        concurrency=values["concurrency"],
+        fail_fast=values["fail_fast"],
+        output=values["output"],
+        build=environment.build,
+        endpoints=environment.endpoints,
+        warnings=environment.warnings + warnings,
+        by_path=by_path,
+    )
+
+
+class _Loading:
+    """One load: the layers, and the problems found on the way."""
+
+    def __init__(self, line: CommandLine, environment: Environment, read_file: ReadFile) -> None:
+        self._line = line
+        self._environment = environment
+        self._problems = [*line.problems, *environment.problems]
+        self._warnings: list[str] = []
+        self._failed: set[str] = set()
+        flags = {
+            name: Setting(text.strip(), BY_NAME[name].flag, Rank.FLAG)
+            for name, text in line.given.items()
+            if text.strip()
+        }
+        self._above = merge(self._parse(environment.settings), self._parse(flags))
+        self._file = self._read_file(read_file)
+        self._base = merge(defaults(), self._computed(), self._parse(self._file.top))
+        self._entries = {entry.pattern: self._parse(entry.settings) for entry in self._file.entries}
+
+    def options(self) -> Options:
+        """The options, or BadInput."""
+        run = merge(self._base, self._above)
+        chosen = tuple(self._chosen())
+        jobs = {entry.pattern: self._job(entry.pattern) for entry in (*chosen, *self._file.entries)}
+        self._require(run, jobs.values())
+        if self._problems:
+            raise BadInput(tuple(dict.fromkeys(self._problems)))
+        options = {pattern: _job_options(settings) for pattern, settings in jobs.items()}
+        return _make_options(
+            self._line,
+            self._environment,
+            {name: setting.value for name, setting in run.items()},
+            notebooks=tuple(
+                NotebookEntry(entry.pattern, entry.origin, options[entry.pattern]) for entry in chosen
+            ),
+            by_path={entry.pattern: options[entry.pattern] for entry in self._file.entries},
+            warnings=tuple(dict.fromkeys(self._warnings)),
+        )
+
+    def _parse(self, layer: Layer) -> Layer:
+        parsed: ParsedLayer = parse_layer(layer)
+        self._problems += parsed.problems
+        self._failed |= parsed.failed
+        return parsed.settings
+
+    def _read_file(self, read_file: ReadFile) -> ConfigFile:
+        nothing = ConfigFile({}, (), ())
+        setting = self._above.get("config")
+        if setting is None and "config" in self._failed:
+            return nothing
+        name = str(setting.value) if setting else DEFAULT_CONFIG
+        try:
+            text = read_file(name)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+            self._problems.append(Problem(name, "", f"cannot be read: {reason}"))
+            return nothing
+        if text is None:
+            if setting:
+                self._problems.append(
+                    Problem(setting.variable, show(name), "there is no such file in the workspace")
+                )
+            return nothing
+        config = read_config(name, text)
+        self._problems += config.problems
+        return config
+
+    def _computed(self) -> dict[str, Setting]:
+        """Defaults that the build gives."""
+        build = self._environment.build
+        zone = Setting(build.location or "", "LOCATION", Rank.DEFAULT)
+        region = zone.value if _is_region(zone.value) else DEFAULT_REGION
+        computed = {"zones": replace(zone, value=(region,))}
+        if build.build_id:
+            setting = Setting(build.build_id, "BUILD_ID", Rank.DEFAULT)
+            computed |= self._parse({"run_id": setting})
+        return computed
+
+    def _chosen(self) -> Iterable[FileEntry]:
+        """What NB_NOTEBOOKS selects, with the file's settings for an equal path; else every entry of the file."""
+        setting = self._above.get("notebooks")
+        if setting is None or not isinstance(setting.value, tuple):
+            return self._file.entries
+        return [FileEntry(pattern, setting.variable, {}) for pattern in setting.value]
+
+    def _job(self, pattern: str) -> dict[str, Setting]:
+        settings = merge(self._base, self._entries.get(pattern, {}), self._above)
+        self._problems += check_job(settings)
+        self._warnings += warn_job(settings)
+        return settings
+
+    def _require(self, run: Mapping[str, Setting], jobs: Iterable[Mapping[str, Setting]]) -> None:
+        """Adds a problem for what must be given and is not; says nothing about what was given and is wrong."""
+        if not self._line.whole:
+            return
+        every = tuple(jobs)
+        for option in OPTIONS:
+            if option.required and option.name not in self._failed:
+                places = every if option.scope == "job" and every else (run,)
+                if not all(option.name in settings for settings in places):
+                    self._problems.append(Problem(option.env, "", f"is required, such as {option.example}"))
+        file_is_wrong = bool(self._file.problems)
+        if (
+            not every
+            and "notebooks" not in self._failed
+            and "config" not in self._failed
+            and not file_is_wrong
+        ):
+            self._problems.append(
+                Problem(
+                    "NB_NOTEBOOKS",
+                    "",
+                    "is required, such as reports/demo.ipynb, or list them in notebooks.yaml",
+                )
+            )
+
+
+def _is_region(name: object) -> bool:
+    return re.fullmatch(REGION, str(name)) is not None
+
+
+def _job_options(settings: Mapping[str, Setting]) -> JobOptions:
+    """The options of one job whose settings were found right."""
+    values: dict[str, Any] = {name: settings[name].value for name in _JOB_NAMES if name in settings}
+    image, family = settings["image"], settings["image_family"]
+    if image.value is not None and image.rank > family.rank:
+        values["image_family"] = None
+    elif family.value is not None:
+        values["image"] = None
+    else:
+        values["image_family"] = DEFAULT_IMAGE_FAMILY
+    if values["network"] is None and values["subnetwork"] is None:
+        values["network"] = DEFAULT_NETWORK
+    return JobOptions(**values)
+
+
+_JOB_NAMES = tuple(job_field.name for job_field in fields(JobOptions))
