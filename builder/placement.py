@@ -206,11 +206,9 @@ def _stopped(refusal: Refusal) -> BuilderError:
             advice="Ask for more of this quota (IAM & Admin > Quotas); no zone can help.",
         )
     if refusal.scope is Scope.INPUT:
-        error = BuilderError(
+        return InputRefused(
             message, reason="request_refused", advice="Correct the option that the message names."
         )
-        error.exit_code = ExitCode.BAD_INPUT
-        return error
     return _setup_error(message, refusal.code)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from builder.model import Expectation, GcsLocation, JsonObject, Notebook
 from builder.options import JobOptions, Options
 from builder.ports import Image
-from builder.vm_spec import Limits, VmSpec, insert_body, vm_labels, Attempt
+from builder.vm_spec import Attempt, Limits, VmSpec, insert_body, vm_labels
 from builder.workspace import StagedFile
 
 # Seconds that placing a VM and taking it down may take in the worst case; part of what `plan` prints.
@@ -48,6 +48,7 @@ class ChosenNotebook:
     notebook: Notebook
     options: JobOptions
     files: tuple[StagedFile, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

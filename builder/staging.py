@@ -91,6 +91,7 @@ class Staging:
     def __init__(self, store: ObjectStore, location: GcsLocation, kit: Kit) -> None:
         self._store = store
         self._kit = kit
+        self.kit_sha256 = kit.sha256
         self.kit_object = location.object("kits", f"{kit.sha256}.tar.gz")
         self._kit_lock = threading.Lock()
         self._kit_ready = False

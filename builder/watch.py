@@ -74,6 +74,7 @@ class Watch:
         machines: Machines,
         clock: Clock,
         relay: Callable[[str], None],
+        log: Log,
     ) -> None:
         self._vm = vm
         self._prefix = prefix
@@ -82,7 +83,7 @@ class Watch:
         self._machines = machines
         self._clock = clock
         self._relay = relay
-        self.log = Log()
+        self._log = log
         self._started = clock.monotonic()
         self._heard = self._started
         self._looked_at_vm = self._started
@@ -138,19 +139,21 @@ class Watch:
         self._relay_chunks(heartbeat.log_chunks)
 
     def _relay_chunks(self, upto: int) -> None:
-        while self.log.chunks < upto:
-            chunk = self._store.read(f"{self._prefix}log/{self.log.chunks + 1:06d}.txt")
+        while self._log.chunks < upto:
+            chunk = self._store.read(f"{self._prefix}log/{self._log.chunks + 1:06d}.txt")
             if chunk is None:
                 return  # announced, but not there yet: the next tick asks again
-            self.log.chunks += 1
+            self._log.chunks += 1
             text = chunk.decode("utf-8", "replace")
-            self.log.text.append(text)
+            self._log.text.append(text)
             for line in text.splitlines():
                 self._relay(line)
 
     def _find_chunks(self) -> int:
-        return self.log.chunks + sum(
-            1 for item in self._store.list(self._prefix + "log/") if self._number(item.name) > self.log.chunks
+        return self._log.chunks + sum(
+            1
+            for item in self._store.list(self._prefix + "log/")
+            if self._number(item.name) > self._log.chunks
         )
 
     @staticmethod

@@ -1,0 +1,66 @@
+"""The command line: options in, one command carried out, an exit code out."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from builder import report
+from builder.commands import Context
+from builder.errors import BadInput, BuilderError, ExitCode, Interrupted, Problem
+from builder.options import Options, load_options
+from builder.waiting import Cancellation, RealClock
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Command(Protocol):
+    def execute(self, options: Options, context: Context) -> int: ...
+
+
+def main() -> int:
+    """Carry out the command that the process was started for, and return its exit code."""
+    cancellation = Cancellation()
+    # First of all: as PID 1 a process without handlers does not even see SIGTERM (faults.md, fact 2).
+    for signum in _SIGNALS:
+        signal.signal(signum, lambda number, _frame: cancellation.cancel(number))
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    clock = RealClock(cancellation)
+    context = Context(folder=Path.cwd(), cancellation=cancellation, clock=clock, console=report.Console())
+    try:
+        return carry_out(sys.argv[1:], os.environ, context)
+    except BuilderError as error:
+        report.refused(error)
+        return error.exit_code
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    except Exception:
+        logging.getLogger(__name__).exception("a bug in Notebook Builder; please report it with this log")
+        return ExitCode.BUG
+
+
+def carry_out(argv: Sequence[str], env: Mapping[str, str], context: Context) -> int:
+    """Load the options and hand over to the command's module. Raises BuilderError."""
+    options = load_options(argv, env, lambda name: _read_file(context.folder / name))
+    for warning in options.warnings:
+        report.warning(warning)
+    command = cast("_Command", importlib.import_module(f"builder.commands.{options.command}"))
+    return command.execute(options, context)
+
+
+def _read_file(path: Path) -> str | None:
+    """A configuration file's text, None where there is none. Raises BadInput where it cannot be read."""
+    if not path.is_file():
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput([Problem(path.name, "", f"expected a readable UTF-8 file: {error}")]) from error

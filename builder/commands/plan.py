@@ -1,0 +1,28 @@
+"""`plan`: prints what `run` would do, and calls nothing."""
+
+from __future__ import annotations
+
+from builder import report
+from builder.choose import choose
+from builder.commands import Context
+from builder.errors import ExitCode
+from builder.options import Options
+from builder.plan import Plan, describe, make_plan
+from builder.workspace import Workspace
+
+
+def plan_of(options: Options, context: Context) -> Plan:
+    """The plan for these options in this folder. Raises BadInput with every mistake."""
+    chosen = choose(options, Workspace(context.folder))
+    for item in chosen:
+        for warning in item.warnings:
+            report.warning(warning)
+    return make_plan(options, chosen)
+
+
+def execute(options: Options, context: Context) -> int:
+    """Print the plan; names that only a call could tell stay symbolic."""
+    plan = plan_of(options, context)
+    description = describe(plan, project=options.project or "<project>", run=options.run_id or "<run>")
+    report.show_plan(description, as_json=options.format == "json")
+    return ExitCode.GREEN

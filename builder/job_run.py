@@ -1,0 +1,297 @@
+"""Runs one job: attempts until one can be judged, each on a VM of its own that is gone before the job ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSetup
+from builder.evidence import Evidence, EvidenceError, parse_evidence
+from builder.fleet import Ending, Fleet, Vm
+from builder.model import JsonObject, Listed, Verdict
+from builder.placement import Order, Placement
+from builder.plan import JobPlan, Plan
+from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
+from builder.publish import Publication, Publisher
+from builder.result import JobResult
+from builder.staging import Parcel, Staging
+from builder.verdict import Expected, judge
+from builder.vm_spec import Attempt
+from builder.watch import Log, Watch
+
+_logger = logging.getLogger(__name__)
+_FORBIDDEN = frozenset({401, 403})
+_NOT_FOUND = 404
+
+
+class Voice(Protocol):
+    """What a job tells while it runs."""
+
+    def say(self, job: str, text: str) -> None:
+        """A state change, in our words."""
+
+    def relay(self, job: str, line: str) -> None:
+        """A line of the VM's log, as it arrived."""
+
+    def judged(self, job: str, verdict: Verdict, seconds: float) -> None:
+        """The verdict on a job, as soon as it is known."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the jobs of one run share."""
+
+    plan: Plan
+    run: str
+    store: ObjectStore
+    machines: Machines
+    fleet: Fleet
+    placement: Placement
+    staging: Staging
+    publisher: Publisher
+    clock: Clock
+    pool: ThreadPoolExecutor
+    voice: Voice
+    startup_script: str
+    endpoint: Callable[[str], str]
+    image: Callable[[JobPlan], Image]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attempt came to. `objects` are those that the evidence lists and the bucket holds."""
+
+    verdict: Verdict
+    objects: tuple[Listed, ...] = ()
+    names: tuple[str, ...] = ()
+    facts: JsonObject | None = None
+
+
+class JobRun:
+    """One job from staging to its published folder."""
+
+    def __init__(self, services: Services, job: JobPlan, parcel: Parcel) -> None:
+        self._s = services
+        self._job = job
+        self._parcel = parcel
+        self._log = Log()
+        self._vms: list[JsonObject] = []
+
+    def execute(self) -> JobResult:
+        """Run the job to its end. Faults become a red verdict; only Interrupted leaves as an exception."""
+        started = self._s.clock.monotonic()
+        staged = self._s.pool.submit(self._s.staging.stage, self._parcel)
+        number = 1
+        while True:
+            outcome, teardown = self._attempt(number, staged)
+            if not outcome.verdict.retryable or number == self._job.max_attempts:
+                break
+            self._say(
+                f"attempt {number} of {self._job.max_attempts}: {outcome.verdict.message} Trying again."
+            )
+            teardown.result()  # never two VMs of one job
+            number += 1
+        seconds = self._s.clock.monotonic() - started
+        self._s.voice.judged(self._job.job, outcome.verdict, seconds)
+        verdict, output = self._publish(outcome, number, seconds)
+        teardown.result()
+        return JobResult(
+            job=self._job.job,
+            notebook=self._job.notebook.path,
+            parameters=self._job.parameters,
+            verdict=verdict,
+            attempts=number,
+            seconds=seconds,
+            output=output,
+            name=self._job.name,
+            has_notebook=f"{self._job.name}.ipynb" in outcome.names,
+        )
+
+    def _attempt(self, number: int, staged: Future[Mapping[str, int]]) -> tuple[Outcome, Future[None]]:
+        """One try on one VM; its teardown goes on beside what follows, since the verdict need not wait for it."""
+        attempt = Attempt(run=self._s.run, job=self._job.job, number=number, nonce=secrets.token_hex(8))
+        teardown: Future[None] = Future()
+        teardown.set_result(None)
+        try:
+            vm = self._s.placement.place(self._order(attempt))
+            self._say(f"VM {vm.name} runs in {vm.zone}; waiting for its first heartbeat")
+            try:
+                return self._follow(vm, staged.result()), self._s.pool.submit(self._take_down, vm)
+            except Exception:
+                teardown = self._s.pool.submit(self._take_down, vm)
+                raise
+        except BuilderError as error:
+            return Outcome(_verdict_of(error)), teardown
+        except CallFailed as failure:
+            return Outcome(_verdict_of(call_error(failure))), teardown
+        except Exception:
+            _logger.exception("job %s", self._job.job)
+            return Outcome(_bug()), teardown
+
+    def _order(self, attempt: Attempt) -> Order:
+        image = self._s.image(self._job)
+        metadata: JsonObject = {
+            "schema": 1,
+            "storage_endpoint": self._s.endpoint("storage"),
+            "compute_endpoint": self._s.endpoint("compute"),
+            "bucket": self._s.store.bucket,
+            "kit": {"object": self._s.staging.kit_object, "sha256": self._s.staging.kit_sha256},
+            "job": {"object": self._parcel.prefix + "job.json", "sha256": self._parcel.job_sha256},
+            "attempt_prefix": self._attempt_prefix(attempt),
+            "run": attempt.run,
+            "job_id": attempt.job,
+            "attempt": attempt.number,
+            "nonce": attempt.nonce,
+            "boot_timeout": self._job.limits.boot,
+            "run_limit": self._job.limits.runner,
+            "max_run_duration": self._job.limits.vm,
+        }
+        return Order(
+            job=self._job,
+            attempt=attempt,
+            image=image,
+            startup_script=self._s.startup_script,
+            job_metadata=metadata,
+            now=time.time(),
+        )
+
+    def _attempt_prefix(self, attempt: Attempt) -> str:
+        return f"{self._parcel.prefix}attempt-{attempt.number}/"
+
+    def _follow(self, vm: Vm, generations: Mapping[str, int]) -> Outcome:
+        """Wait for the attempt's evidence and judge it."""
+        prefix = self._attempt_prefix(vm.attempt)
+        self._vms.append({"name": vm.name, "zone": vm.zone, "attempt": vm.attempt.number})
+        raw = Watch(
+            vm=vm,
+            prefix=prefix,
+            limits=self._job.limits,
+            store=self._s.store,
+            machines=self._s.machines,
+            clock=self._s.clock,
+            relay=lambda line: self._s.voice.relay(self._job.job, line),
+            log=self._log,
+        ).until_evidence()
+        try:
+            evidence = parse_evidence(raw)
+        except EvidenceError as error:
+            raise EnvironmentFailed(
+                f"VM {vm.name} left evidence that cannot be read: {error}",
+                reason="evidence_unreadable",
+                advice="A fresh VM may do better.",
+            ) from error
+        listing = {item.name.removeprefix(prefix): item for item in self._s.store.list(prefix)}
+        verdict = judge(
+            self._expected(vm.attempt, generations), evidence, self._executed(evidence, listing), listing
+        )
+        proven = [item for item in evidence.objects if item.name in listing]
+        return Outcome(
+            verdict=verdict,
+            objects=tuple(listing[item.name] for item in proven),
+            names=tuple(item.name for item in proven),
+            facts=json.loads(raw),
+        )
+
+    def _executed(self, evidence: Evidence, listing: Mapping[str, Listed]) -> bytes | None:
+        """The executed notebook, at the very generation that the listing shows."""
+        item = listing.get(evidence.executed_notebook or "")
+        return None if item is None else self._s.store.read(item.name, generation=item.generation)
+
+    def _expected(self, attempt: Attempt, generations: Mapping[str, int]) -> Expected:
+        return Expected(
+            run=attempt.run,
+            job=attempt.job,
+            attempt=attempt.number,
+            nonce=attempt.nonce,
+            job_sha256=self._parcel.job_sha256,
+            workspace_sha256=self._parcel.workspace_sha256,
+            parameters_sha256=self._parcel.parameters_sha256,
+            generations=generations,
+            notebook=self._job.notebook,
+            parameters=self._job.parameters,
+            expect=self._job.expect,
+            name=self._job.name,
+            machine_type=self._job.vm.machine_type,
+            timeout=self._job.limits.notebook,
+            cell_timeout=self._job.limits.cell,
+        )
+
+    def _publish(self, outcome: Outcome, attempts: int, seconds: float) -> tuple[Verdict, str]:
+        """Publish the last attempt; a green verdict whose results cannot be published is not green."""
+        target = self._s.plan.output_prefix(self._s.run, self._job.job)
+        fallback = self._s.plan.location.object("results", self._s.run, self._job.job) + "/"
+        publication = Publication(
+            objects=outcome.objects,
+            names=outcome.names,
+            log="".join(self._log.text),
+            verdict=outcome.verdict,
+            record={
+                "run": self._s.run,
+                "job": self._job.job,
+                "notebook": self._job.notebook.path,
+                "notebook_sha256": self._job.notebook.sha256,
+                "parameters": dict(self._job.parameters),
+                "attempts": attempts,
+                "seconds": round(seconds, 3),
+                "vms": self._vms,
+                "evidence": outcome.facts,
+            },
+        )
+        try:
+            filled = self._s.publisher.publish(target, fallback, publication)
+        except CallFailed as failure:
+            verdict = _verdict_of(call_error(failure)) if outcome.verdict.green else outcome.verdict
+            self._say(f"results could not be published: {failure}")
+            return verdict, ""
+        return outcome.verdict, f"gs://{self._s.store.bucket}/{filled}"
+
+    def _take_down(self, vm: Vm) -> None:
+        ending = self._s.fleet.take_down(vm)
+        if ending is Ending.GONE:
+            self._say(f"VM {vm.name} deleted")
+        else:
+            self._say(f"VM {vm.name} in {vm.zone} could not be deleted: {vm.trouble}")
+
+    def _say(self, text: str) -> None:
+        self._s.voice.say(self._job.job, text)
+
+
+def _verdict_of(error: BuilderError) -> Verdict:
+    return Verdict(
+        exit_code=ExitCode(error.exit_code), reason=error.reason, message=error.message, advice=error.advice
+    )
+
+
+def _bug() -> Verdict:
+    return Verdict(
+        exit_code=ExitCode.BUG,
+        reason="bug",
+        message="A bug in Notebook Builder; the traceback stands above.",
+        advice="Please report it with the log of this build.",
+    )
+
+
+def call_error(failure: CallFailed) -> BuilderError:
+    if failure.http_status in _FORBIDDEN:
+        return ProjectSetup(
+            f"{failure.call} on {failure.resource} was refused: {failure.message}",
+            reason="permission_denied",
+            advice="Grant the build's service account the permission that the message names.",
+        )
+    if failure.http_status == _NOT_FOUND:
+        return ProjectSetup(
+            f"{failure.call}: {failure.resource} does not exist: {failure.message}",
+            reason="not_found",
+            advice="Create it, or correct the option that names it.",
+        )
+    return EnvironmentFailed(
+        f"{failure.call} on {failure.resource} failed after retries: {failure.message}",
+        reason="api_unavailable",
+        advice="Run again; if it persists, look at Google Cloud's status page.",
+    )

@@ -1,0 +1,193 @@
+"""`run`: carries out a plan, job by job on a few threads, and tells the whole of it at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from builder import kit, report, vm
+from builder.errors import EnvironmentFailed, ExitCode
+from builder.fleet import Fleet
+from builder.job_run import JobRun, Services
+from builder.model import Verdict
+from builder.placement import Placement
+from builder.plan import ImageChoice, JobPlan, Plan
+from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
+from builder.publish import Publisher
+from builder.result import JobResult, exit_code, summary
+from builder.staging import Parcel, Staging, prepare
+from builder.sweep import sweep
+from builder.waiting import Cancellation
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+_LOOK = 0.2  # seconds between two looks at signals while jobs run
+_IO_THREADS = 16
+_MOST_SUFFIXES = 100
+
+
+class Run:
+    """One run of a plan. The doors come from the caller, so that nothing here knows Google."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        store: ObjectStore,
+        machines: Machines,
+        endpoint: Callable[[str], str],
+        clock: Clock,
+        cancellation: Cancellation,
+        console: report.Console,
+    ) -> None:
+        self._plan = plan
+        self._store = store
+        self._machines = machines
+        self._endpoint = endpoint
+        self._clock = clock
+        self._cancellation = cancellation
+        self._console = console
+        self.fleet = Fleet(machines, clock, cancellation)
+        self._placement = Placement(machines, self.fleet, clock, console.say)
+        self._images: dict[ImageChoice, Image] = {}
+        self._images_lock = threading.Lock()
+
+    def execute(self, wanted_run_id: str | None) -> ExitCode:
+        """Do it all. Raises Interrupted on a signal and BuilderError where the run as a whole cannot begin."""
+        runner_kit = kit.load()
+        run = self._claim(wanted_run_id)
+        report.opening(self._console, self._plan, run=run, project=self._machines.project)
+        with tempfile.TemporaryDirectory(prefix="notebook-builder-") as folder:
+            parcels = [
+                prepare(job, run=run, location=self._plan.location, folder=Path(folder))
+                for job in self._plan.jobs
+            ]
+            results = self._run_jobs(run, parcels, Staging(self._store, self._plan.location, runner_kit))
+        left = self.fleet.open()
+        code = exit_code(results, left)
+        address = self._write_summary(run, results, code)
+        report.closing(
+            self._console, results, code=code, report=address, left=left, project=self._machines.project
+        )
+        return code
+
+    def _claim(self, wanted: str | None) -> str:
+        """A run id that nobody has: the wanted one, with -2, -3, … where it is taken, else a new one."""
+        base = wanted or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+        for number in range(1, _MOST_SUFFIXES):
+            run = base if number == 1 else f"{base}-{number}"
+            claim = json.dumps({"schema": 1, "run": run, "claim": secrets.token_hex(8)}).encode()
+            name = self._plan.location.object("staging", run, "run.json")
+            if self._store.create(name, claim, content_type="application/json") is not None:
+                return run
+        raise EnvironmentFailed(
+            f"The run ids {base} to {base}-{_MOST_SUFFIXES - 1} are all taken.",
+            reason="run_id_taken",
+            advice="Set another NB_RUN_ID.",
+        )
+
+    def _run_jobs(self, run: str, parcels: Sequence[Parcel], staging: Staging) -> list[JobResult]:
+        jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
+        io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
+        sweeping = io.submit(self._sweep)
+        services = Services(
+            plan=self._plan,
+            run=run,
+            store=self._store,
+            machines=self._machines,
+            fleet=self.fleet,
+            placement=self._placement,
+            staging=staging,
+            publisher=Publisher(self._store, io),
+            clock=self._clock,
+            pool=io,
+            voice=self._console,
+            startup_script=vm.startup_script(),
+            endpoint=self._endpoint,
+            image=self._image,
+        )
+        stop = threading.Event()
+        pairs = zip(self._plan.jobs, parcels, strict=True)
+        futures = [jobs.submit(self._run_job, services, job, parcel, stop) for job, parcel in pairs]
+        results = [self._await(future) for future in futures]
+        self._await(sweeping)
+        for forgotten in self.fleet.open():
+            self.fleet.take_down(forgotten)
+        jobs.shutdown()
+        io.shutdown()
+        return results
+
+    def _await(self, future: Future[T]) -> T:
+        """The future's result, with an eye on the stop sign: signals reach the main thread only."""
+        while not future.done():
+            self._cancellation.check()
+            wait([future], timeout=_LOOK)
+        self._cancellation.check()
+        return future.result()
+
+    def _run_job(self, services: Services, job: JobPlan, parcel: Parcel, stop: threading.Event) -> JobResult:
+        if stop.is_set():
+            return _unjudged(
+                job, ExitCode.NOTEBOOK_FAILED, "not_started", "NB_FAIL_FAST: an earlier notebook failed."
+            )
+        try:
+            result = JobRun(services, job, parcel).execute()
+        except Exception:  # the edge of a job: the other jobs and every teardown go on
+            _logger.exception("job %s", job.job)
+            return _unjudged(
+                job, ExitCode.BUG, "bug", "A bug in Notebook Builder; the traceback stands above."
+            )
+        if self._plan.fail_fast and not result.verdict.green:
+            stop.set()
+        return result
+
+    def _image(self, job: JobPlan) -> Image:
+        """The job's exact image, resolved once per run so that all attempts see the same."""
+        with self._images_lock:
+            if job.image not in self._images:
+                image = self._placement.resolve_image(job.image)
+                self._images[job.image] = image
+                note = " (deprecated)" if image.deprecated else ""
+                self._console.line(f"image {job.image} is {image.path}{note}")
+            return self._images[job.image]
+
+    def _sweep(self) -> None:
+        try:
+            sweep(self._machines, Fleet(self._machines, self._clock, self._cancellation), self._console.line)
+        except CallFailed as failure:
+            self._console.line(f"warning: leftovers of earlier runs were not looked for: {failure}")
+
+    def _write_summary(self, run: str, results: Sequence[JobResult], code: ExitCode) -> str:
+        document = (
+            json.dumps(summary(run, results, code), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        )
+        name = self._plan.location.object("results", run, "summary.json")
+        try:
+            self._store.replace(name, document.encode(), content_type="application/json")
+        except CallFailed as failure:
+            self._console.line(f"warning: the summary could not be written: {failure}")
+            return ""
+        return f"gs://{self._store.bucket}/{name}"
+
+
+def _unjudged(job: JobPlan, code: ExitCode, reason: str, message: str) -> JobResult:
+    return JobResult(
+        job=job.job,
+        notebook=job.notebook.path,
+        parameters=job.parameters,
+        verdict=Verdict(exit_code=code, reason=reason, message=message),
+        attempts=0,
+        seconds=0.0,
+        output="",
+        name=job.name,
+        has_notebook=False,
+    )

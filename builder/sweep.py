@@ -1,0 +1,102 @@
+"""Removes VMs of this tool that outlived their own deadline, stopped ones too; touches nothing else.
+
+A VM is ours only if name, labels and metadata say so together, and it is over only by its own deadline, read against
+the time in Compute Engine's answer: "unknown to me" is never a reason (faults.md §1.3, Jenkins and kubicorn).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from builder.fleet import Ending, Fleet, Vm
+from builder.ports import Instance, Machines
+from builder.vm_spec import (
+    DEADLINE_LABEL,
+    JOB_LABEL,
+    JOB_METADATA,
+    NONCE_LABEL,
+    RUN_LABEL,
+    TOOL,
+    TOOL_LABEL,
+    Attempt,
+)
+
+LATENESS = (
+    120.0  # seconds that Compute Engine's own deletion may be late before we step in (facts §1.6: 30 s)
+)
+_NAME = re.compile(r"nb-[0-9a-f]{12}-a[0-9]+t[0-9]+")
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """A VM whose deadline has passed, and by how many seconds."""
+
+    instance: Instance
+    attempt: Attempt
+    seconds: float
+
+
+def overdue(instance: Instance, now: float) -> Overdue | None:
+    """The instance as overdue, or None where it is not ours or its time is not over. `now`: seconds since the epoch."""
+    attempt = _attempt_of(instance)
+    if attempt is None:
+        return None
+    label = instance.labels.get(DEADLINE_LABEL, "")
+    deadlines = [float(label)] if label.isdecimal() else []
+    if instance.max_run_seconds is not None:
+        deadlines.append(datetime.fromisoformat(instance.created).timestamp() + instance.max_run_seconds)
+    late = now - max(deadlines, default=now)
+    return Overdue(instance, attempt, late) if late > LATENESS else None
+
+
+def _attempt_of(instance: Instance) -> Attempt | None:
+    """Whose attempt the VM is, if name, labels and metadata agree on it."""
+    labels = instance.labels
+    if labels.get(TOOL_LABEL) != TOOL or not _NAME.fullmatch(instance.name):
+        return None
+    try:
+        job = json.loads(instance.metadata[JOB_METADATA])
+        attempt = Attempt(
+            run=str(job["run"]), job=str(job["job_id"]), number=int(job["attempt"]), nonce=str(job["nonce"])
+        )
+    except (KeyError, ValueError, TypeError):
+        return None
+    agrees = labels.get(NONCE_LABEL) == attempt.nonce and RUN_LABEL in labels and JOB_LABEL in labels
+    number = instance.name.rpartition("t")[2]
+    return attempt if agrees and instance.name == attempt.vm_name(int(number)) else None
+
+
+def sweep(machines: Machines, fleet: Fleet, tell: Callable[[str], None]) -> Sequence[Vm]:
+    """Delete every overdue VM and tell of each; the VMs that were found, with how they ended."""
+    candidates = [instance for instance in machines.ours() if _attempt_of(instance)]
+    if not candidates:
+        return []
+    now = machines.now()
+    found = [late for late in (overdue(instance, now) for instance in candidates) if late is not None]
+    return [_remove(late, fleet, tell) for late in found]
+
+
+def _remove(late: Overdue, fleet: Fleet, tell: Callable[[str], None]) -> Vm:
+    instance = late.instance
+    vm = Vm(
+        name=instance.name,
+        zone=instance.zone,
+        attempt=late.attempt,
+        max_run_seconds=instance.max_run_seconds or 0,
+        requested=True,
+        answered=True,
+    )
+    if fleet.take_down(vm) is Ending.GONE:
+        tell(
+            f"removed leftover VM {vm.name} ({instance.status}) in {vm.zone} of run {late.attempt.run}, "
+            f"{late.seconds:.0f} s past its deadline"
+        )
+    else:
+        tell(
+            f"leftover VM {vm.name} in {vm.zone} of run {late.attempt.run} could not be removed: {vm.trouble}"
+        )
+    return vm
