@@ -1,0 +1,209 @@
+"""Google's discovery documents: which method a request is, and whether its parameters, body and answer fit it.
+
+The documents are those that google-api-python-client ships as package data; they are read when first needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from localcloud.errors import ApiError, invalid
+from localcloud.schema import Checker, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Json = dict[str, Any]
+
+# Sent by Google's clients with every call to the newer APIs; not in the documents.
+_SYSTEM_PARAMETERS = frozenset({"$alt", "alt", "key", "prettyPrint", "quotaUser", "$prettyPrint", "$.xgafv"})
+
+
+@dataclass(frozen=True)
+class Method:
+    """One API method: how to recognise it and what it takes and gives."""
+
+    id: str
+    verb: str
+    pattern: re.Pattern[str]
+    parameters: Mapping[str, Json]
+    request: str | None
+    response: str | None
+    document: Document
+
+    @property
+    def resource_name(self) -> str:
+        """What the body is called in messages: compute's way, or the schema's name."""
+        return "resource" if self.document.name.startswith("compute.") else "request"
+
+    def check_params(self, path: Mapping[str, str], query: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Return path and query parameters, the repeated ones joined by commas; raises `ApiError` 400."""
+        params = dict(path)
+        for name, values in query.items():
+            if name in _SYSTEM_PARAMETERS:
+                continue
+            spec = self.parameters.get(name)
+            if spec is None or spec["location"] != "query":
+                raise invalid(_unknown_parameter(name), reason="badRequest")
+            if len(values) > 1 and not spec.get("repeated"):
+                raise invalid(f"Invalid value for '{name}': given {len(values)} times.")
+            params[name] = ",".join(values)
+        for name, spec in self.parameters.items():
+            if spec.get("required") and name not in params:
+                raise ApiError(400, "required", f"Required parameter: {name}")
+            if name in params:
+                _refuse(self._checker("request").scalar(spec, params[name], name))
+        return params
+
+    def check_request(self, body: bytes) -> Json:
+        """Return the body as JSON, {} for none; raises `ApiError` 400 with everything that is wrong with it."""
+        try:
+            value = json.loads(body) if body.strip() else {}
+        except ValueError:
+            raise invalid("Parse Error", reason="parseError") from None
+        if not isinstance(value, dict):
+            raise invalid(
+                "Invalid JSON payload received. Root element must be a message.", reason="badRequest"
+            )
+        if self.request is not None:
+            _refuse(self._checker("request").problems(self.request, value))
+        elif value:
+            raise invalid(f"{self.id} takes no body.", reason="badRequest")
+        return value
+
+    def response_problems(self, body: Json) -> list[Problem]:
+        """Return what is wrong with an answer of ours."""
+        if self.response is None:
+            return [Problem("response", f"{self.id} answers nothing")] if body else []
+        return self._checker("response").problems(self.response, body)
+
+    def _checker(self, direction: Any) -> Checker:
+        return Checker(self.document.schemas, direction, self.id, self.resource_name)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A request recognised: its method and the parameters in its path."""
+
+    method: Method
+    params: Mapping[str, str]
+
+
+class Document:
+    """One API, as Google describes it."""
+
+    def __init__(self, name: str) -> None:
+        """Read a document by name ("compute.v1"); raises FileNotFoundError when Google ships none of that name."""
+        self.name = name
+        content: Json = json.loads((_documents() / f"{name}.json").read_bytes())
+        self.schemas: Mapping[str, Json] = content["schemas"]
+        self._content = content
+        self._compiled: dict[tuple[str, int], list[Method]] = {}
+
+    @cached_property
+    def methods(self) -> Mapping[str, Json]:
+        """Every method by id, as it stands in the document."""
+        return {method["id"]: method for method in _walk(self._content)}
+
+    def match(self, verb: str, path: str) -> Match | None:
+        """Return the method that a request line means; `path` as it came, not yet unquoted."""
+        path = path.lstrip("/")
+        base = self._content["servicePath"]
+        if not path.startswith(base):
+            return None
+        path = path[len(base) :]
+        for method in self._candidates(verb, path.count("/")):
+            found = method.pattern.fullmatch(path)
+            if found is not None:
+                params = {
+                    name.replace("__", "."): unquote(value) for name, value in found.groupdict().items()
+                }
+                return Match(method, params)
+        return None
+
+    def _candidates(self, verb: str, slashes: int) -> list[Method]:
+        """Return the methods with that verb and path length, patterns compiled, the most particular first."""
+        key = (verb, slashes)
+        if key not in self._compiled:
+            shaped = sorted(self._by_shape.get(key, []), key=_literal_length, reverse=True)
+            self._compiled[key] = [self._method(raw) for raw in shaped]
+        return self._compiled[key]
+
+    @cached_property
+    def _by_shape(self) -> Mapping[tuple[str, int], list[Json]]:
+        shapes: dict[tuple[str, int], list[Json]] = defaultdict(list)
+        for method in self.methods.values():
+            flat: str = method.get("flatPath") or method["path"]
+            shapes[method["httpMethod"], flat.count("/")].append(method)
+        return shapes
+
+    def _method(self, raw: Json) -> Method:
+        own = raw.get("parameters", {})
+        return Method(
+            id=raw["id"],
+            verb=raw["httpMethod"],
+            pattern=_path_pattern(raw["path"], own),
+            parameters=own,
+            request=raw.get("request", {}).get("$ref"),
+            response=raw.get("response", {}).get("$ref"),
+            document=self,
+        )
+
+
+@cache
+def load(name: str) -> Document:
+    """Return a document, read once per process."""
+    return Document(name)
+
+
+def _documents() -> Path:
+    spec = importlib.util.find_spec("googleapiclient")
+    if spec is None or not spec.submodule_search_locations:
+        message = (
+            "localcloud needs google-api-python-client, whose discovery documents it checks calls against"
+        )
+        raise FileNotFoundError(message)
+    return Path(spec.submodule_search_locations[0], "discovery_cache", "documents")
+
+
+def _walk(resource: Json) -> Iterator[Json]:
+    yield from resource.get("methods", {}).values()
+    for child in resource.get("resources", {}).values():
+        yield from _walk(child)
+
+
+def _literal_length(raw: Json) -> int:
+    return len(re.sub(r"\{[^}]+\}", "", raw["path"]))
+
+
+def _path_pattern(template: str, parameters: Mapping[str, Json]) -> re.Pattern[str]:
+    """Turn "projects/{project}/zones" or "v2/{+name}:cancel" into a pattern with the parameters as groups.
+
+    A parameter of the second form spans several segments, and only its own pattern says which.
+    """
+
+    def part(piece: str) -> str:
+        if not piece.startswith("{"):
+            return re.escape(piece)
+        name = piece.strip("{+}")
+        spans = parameters[name].get("pattern", "^.+$") if piece.startswith("{+") else "[^/]+"
+        return f"(?P<{name.replace('.', '__')}>{spans.removeprefix('^').removesuffix('$')})"
+
+    return re.compile("".join(part(piece) for piece in re.split(r"(\{[^}]+\})", template)))
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise invalid("; ".join(str(problem) for problem in problems))
+
+
+def _unknown_parameter(name: str) -> str:
+    return f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. Field is not known.'
