@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ MAX_EVIDENCE_BYTES = 32 * 2**20
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GENERATION = re.compile(r"[0-9]{1,19}")
+_FOREVER = 10**12  # seconds; also keeps float() from overflowing
 _OUTSIDE = frozenset({"", ".", ".."})
 
 
@@ -174,7 +174,7 @@ class _Fields:
 
     def seconds(self, name: str) -> float:
         value = self.value.get(name)
-        if type(value) not in {int, float} or not 0 <= value < math.inf:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _FOREVER:
             self.fail(name, "expected seconds")
         return float(value)
 

@@ -35,7 +35,7 @@ def schema_fault(notebook: JsonObject) -> str | None:
     complete = _with_ids(notebook) if minor >= _FIRST_MINOR_WITH_IDS else notebook
     if minor > _NEWEST_MINOR:
         return _fault_told_by_nbformat(complete)
-    import fastjsonschema  # noqa: PLC0415  (20 ms that bad input found elsewhere must not pay)
+    import fastjsonschema
 
     try:
         _validator(minor)(complete)
@@ -70,7 +70,7 @@ def _with_ids(notebook: JsonObject) -> JsonObject:
 
 @functools.cache
 def _validator(minor: int) -> Callable[[Any], Any]:
-    import fastjsonschema  # noqa: PLC0415  (as above)
+    import fastjsonschema
 
     package = importlib.util.find_spec("nbformat")
     if package is None or package.submodule_search_locations is None:
@@ -83,7 +83,7 @@ def _validator(minor: int) -> Callable[[Any], Any]:
 
 
 def _fault_told_by_nbformat(notebook: JsonObject) -> str | None:
-    import nbformat  # noqa: PLC0415  (0.15 s, only for a notebook that is refused)
+    import nbformat
 
     try:
         with warnings.catch_warnings():

@@ -30,7 +30,7 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _IPYTHON_LINE = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)
 
 
-class _Unreadable(Exception):
+class UnreadableNotebook(Exception):
     """Why these bytes are no notebook that can be looked into any further."""
 
 
@@ -40,9 +40,8 @@ def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> No
     `kernel` is what an option gives; it goes before the notebook's own. Takes at most `MAX_NOTEBOOK_BYTES`.
     """
     try:
-        data = _parse(content)
-        _check_format(path, data)
-    except _Unreadable as error:
+        data = load_notebook(content)
+    except UnreadableNotebook as error:
         return [Problem(path, "", str(error))]
     cells = code_cells_of(data)
     own_kernel = _text(data, "kernelspec", "name")
@@ -62,6 +61,27 @@ def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> No
         code_cells=cells,
         declared_parameters=_declared(language, cells),
     )
+
+
+def load_notebook(content: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> JsonObject:
+    """The valid notebook of format 4 in these bytes, of which at most `limit` are read, as JSON.
+
+    Raises:
+        UnreadableNotebook: it is none; the text says why.
+    """
+    data = _parse(content, limit)
+    version = data.get("nbformat")
+    if type(version) is not int:
+        raise UnreadableNotebook("has no whole number under nbformat; expected a Jupyter notebook")
+    if version != _FORMAT:
+        how = (
+            "; convert it: jupyter nbconvert --to notebook --inplace <notebook>" if version < _FORMAT else ""
+        )
+        raise UnreadableNotebook(f"is in notebook format {version}, and only format {_FORMAT} is read{how}")
+    fault = schema_fault(data)
+    if fault is not None:
+        raise UnreadableNotebook(f"not a valid notebook: {fault}")
+    return data
 
 
 def joined(text: str | list[str]) -> str:
@@ -137,66 +157,46 @@ def _names(target: ast.expr) -> Iterable[str]:
             yield from _names(part)
 
 
-def _parse(content: bytes) -> JsonObject:
-    """The JSON object in these bytes. Raises _Unreadable."""
-    if len(content) > MAX_NOTEBOOK_BYTES:
-        mib = len(content) >> 20
-        raise _Unreadable(
-            f"the file has {mib} MiB, and {MAX_NOTEBOOK_BYTES >> 20} are read; clear its outputs"
-        )
-    if not content.strip():
-        raise _Unreadable("the file is empty; expected a Jupyter notebook")
-    if content.startswith(codecs.BOM_UTF8):
-        raise _Unreadable("the file begins with a byte order mark; save it as UTF-8 without one")
+def _parse(content: bytes, limit: int) -> JsonObject:
+    _check_bytes(content, limit)
     try:
         data = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
         if _SURROGATE_ESCAPE.search(content):
             json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        raise _Unreadable(f"not UTF-8 (byte {error.start}); expected a Jupyter notebook") from error
-    except UnicodeEncodeError as error:
-        raise _Unreadable(
-            r"holds half of a surrogate pair (\ud800 to \udfff), which no file can hold"
-        ) from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise _Unreadable(f"not valid JSON at {where}: {error.msg}") from error
-    except RecursionError as error:
-        raise _Unreadable("not a notebook: its JSON is nested too deeply") from error
-    except ValueError as error:
-        raise _Unreadable(f"not valid JSON: {str(error).partition(';')[0]}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableNotebook(_why_no_json(error)) from error
     if not isinstance(data, dict):
-        raise _Unreadable("holds no JSON object; expected a Jupyter notebook")
+        raise UnreadableNotebook("holds no JSON object; expected a Jupyter notebook")
     return data
 
 
-def _check_bytes(content: bytes) -> None:
-    if len(content) > MAX_NOTEBOOK_BYTES:
-        mib = len(content) >> 20
-        raise _Unreadable(
-            f"the file has {mib} MiB, and {MAX_NOTEBOOK_BYTES >> 20} are read; clear its outputs"
+def _why_no_json(error: Exception) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return f"not UTF-8 (byte {error.start}); expected a Jupyter notebook"
+        case UnicodeEncodeError():
+            return r"holds half of a surrogate pair (\ud800 to \udfff), which no file can hold"
+        case json.JSONDecodeError():
+            return f"not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        case RecursionError():
+            return "not a notebook: its JSON is nested too deeply"
+    return f"not valid JSON: {str(error).partition(';')[0]}"
+
+
+def _check_bytes(content: bytes, limit: int) -> None:
+    if len(content) > limit:
+        raise UnreadableNotebook(
+            f"has {len(content)} bytes, more than the {limit} that are read; clear its outputs"
         )
     if not content.strip():
-        raise _Unreadable("the file is empty; expected a Jupyter notebook")
+        raise UnreadableNotebook("the file is empty; expected a Jupyter notebook")
     if content.startswith(codecs.BOM_UTF8):
-        raise _Unreadable("the file begins with a byte order mark; save it as UTF-8 without one")
+        raise UnreadableNotebook("the file begins with a byte order mark; save it as UTF-8 without one")
 
 
 def _no_constant(name: str) -> None:
     message = f"{name} is no JSON number"
     raise ValueError(message)
-
-
-def _check_format(path: str, data: JsonObject) -> None:
-    version = data.get("nbformat")
-    if type(version) is not int:
-        raise _Unreadable("has no whole number under nbformat; expected a Jupyter notebook")
-    if version != _FORMAT:
-        how = f"; convert it: jupyter nbconvert --to notebook --inplace '{path}'" if version < _FORMAT else ""
-        raise _Unreadable(f"is in notebook format {version}, and only format {_FORMAT} is read{how}")
-    fault = schema_fault(data)
-    if fault is not None:
-        raise _Unreadable(f"not a valid notebook: {fault}")
 
 
 def _kernel_problems(path: str, kernel: str) -> Iterable[Problem]:
