@@ -57,7 +57,7 @@ def _failed(cell: ExecutedCell, slot: Slot) -> bool:
 
 
 def failure_of(notebook: Notebook, slot: Slot, cell: ExecutedCell) -> CellFailure:
-    """This cell's failure, told by its first error output."""
+    """The failure of one cell, told by its first error output."""
     error = cell.error or {"ename": "an error without output", "evalue": "", "traceback": []}
     lines = [line for entry in error["traceback"] for line in plain(entry).rstrip("\n").split("\n")]
     return CellFailure(

@@ -11,6 +11,7 @@ from builder.errors import ExitCode
 from builder.evidence import Evidence, EvidenceError, Fault
 from builder.executed import Executed, read_executed, slots
 from builder.execution import (
+    AGAIN,
     CORRECT_CELL,
     KEEP_HANDS_OFF,
     LOOK,
@@ -124,14 +125,17 @@ def _input_differences(expected: Expected, evidence: Evidence) -> Iterator[str]:
 
 
 def _check_fault(expected: Expected, evidence: Evidence, executed: bytes | None) -> Verdict | None:
-    """What the runner says went wrong; then, that papermill ended and how."""
+    """What the runner says went wrong; then, that papermill ended at all."""
     if evidence.fault is not None:
         return _judge_fault(expected, evidence, evidence.fault, executed)
     if evidence.papermill is None:
         return environments_fault("not_started", "the VM ended without having started papermill")
-    code = evidence.papermill.exit_code
-    if code == 0:
+    if evidence.papermill.exit_code == 0:
         return None
+    return _judge_exit(expected, evidence, evidence.papermill.exit_code, executed)
+
+
+def _judge_exit(expected: Expected, evidence: Evidence, code: int, executed: bytes | None) -> Verdict | None:
     if code == _KERNEL_DIED:
         return _judge_fault(expected, evidence, Fault("kernel_died", "", None), executed)
     after = _readable(executed)
