@@ -36,7 +36,7 @@ _BY_CODE = {
     "operationRateExceeded": Scope.ZONE,
     "QUOTA_EXCEEDED": Scope.REGION,
     "quotaExceeded": Scope.REGION,
-    "SUBNET_NOT_FOUND_FOR_VPC": Scope.SETUP,
+    "SUBNET_NOT_FOUND_FOR_VPC": Scope.REGION,
     "VPC_NOT_FOUND": Scope.SETUP,
     "IAM_PERMISSION_DENIED": Scope.SETUP,
     "accessNotConfigured": Scope.SETUP,

@@ -110,7 +110,7 @@ def retry_transient(
     loop = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.transient),
         stop=expired,
-        wait=tenacity.wait_exponential_jitter(initial=first_pause, max=longest_pause, jitter=first_pause),
+        wait=tenacity.wait_exponential_jitter(multiplier=first_pause, max=longest_pause, jitter=first_pause),
         sleep=clock.sleep,
         reraise=True,
     )

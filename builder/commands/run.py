@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import threading
+from typing import NoReturn
 
 from builder import report
 from builder.commands import Context
@@ -46,7 +47,7 @@ def execute(options: Options, context: Context) -> int:
         return error.exit_code
 
 
-def _leave(interrupted: Interrupted, fleet: Fleet, project: str, context: Context) -> None:
+def _leave(interrupted: Interrupted, fleet: Fleet, project: str, context: Context) -> NoReturn:
     requested = [vm for vm in fleet.open() if vm.requested]
     fleet.abandon()
     left = fleet.open()
