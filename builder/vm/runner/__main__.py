@@ -1,0 +1,34 @@
+"""Starts one of the runner's processes on the kit's own packages: `python -I -S KIT/runner run|papermill|html …`.
+
+The path is the kit's trees and the standard library, nothing of the image: its packages belong to the kernel.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Set the path up, import the part asked for, run it; return the exit code."""
+    kit = Path(__file__).resolve().parent.parent
+    cpython = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    trees = [kit / tree / part for tree in ("runner-site", "kernel") for part in ("common", cpython)]
+    # The first entry is the folder of this file, put there by the interpreter; the package lies one above.
+    sys.path[:1] = [str(kit), *map(str, trees)]
+    globals()["__package__"] = "runner"
+    if sys.argv[1] == "papermill":
+        from . import papermill_process
+
+        return papermill_process.main(sys.argv[2:])
+    if sys.argv[1] == "html":
+        from . import html
+
+        return html.main(sys.argv[2:])
+    from . import app
+
+    return app.main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

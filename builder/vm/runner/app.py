@@ -1,0 +1,327 @@
+"""The runner's course: boot, workspace, environment, notebook, upload, done. Reports facts; judges nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import gpu, kernels, outputs, processes, workspace
+from .heartbeat import Heartbeat
+from .log import Log, LogFacts
+from .notebook import Ended, Order, Papermill
+from .settings import Fault, Job, Settings
+from .storage import Bucket, Fetched, StorageError, Stored
+
+HTML_SECONDS = 120.0
+HEARTBEAT_PATIENCE = 5.0
+UPLOADS_AT_ONCE = 8
+TYPES = {
+    ".ipynb": "application/x-ipynb+json",
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+}
+
+
+def say(text: str) -> None:
+    """Print a line; the bootstrap passes it on to the serial port."""
+    with suppress(OSError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+@dataclass
+class Facts:
+    """What the evidence will hold, as it becomes known."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    job: Job | None = None
+    ended: Ended | None = None
+    fault: Fault | None = None
+    kernel: dict[str, str | None] = field(default_factory=lambda: {"requested": None, "used": None})
+    executed_notebook: str | None = None
+    stored: list[Stored] = field(default_factory=list)
+    skipped: list[outputs.Skipped] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class Runner:
+    """One job on this VM."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bucket = Bucket(settings.storage_endpoint, settings.bucket)
+        self.facts = Facts()
+        self.stopping = threading.Event()
+        self.log = Log(self._upload_chunk)
+        identity = {"nonce": settings.nonce, "attempt": settings.attempt}
+        self.heartbeat = Heartbeat(self._upload_heartbeat, identity)
+        self.heartbeat.log_chunks = lambda: self.log.chunks
+        self._phase_began = settings.started
+        self._papermill: Papermill | None = None
+        self.tree = settings.home / "work"
+        self.results = settings.home / "results"
+
+    # -- the course -------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Carry the job out and store the evidence. Raises `StorageError` when that cannot be stored."""
+        self.heartbeat.start()
+        self.log.start()
+        try:
+            self._execute()
+        except Fault as fault:
+            self.facts.fault = fault
+        except StorageError as error:
+            self.facts.fault = Fault("storage", str(error))
+        except OSError as error:
+            self.facts.fault = _os_fault(error)
+        except Exception as error:  # noqa: BLE001 - a bug of ours is reported like any other fault
+            self._bug(error)
+        if self._papermill:
+            self._papermill.abandon()
+        if self.facts.fault:
+            self.log.note(f"{self.facts.fault.reason}: {self.facts.fault.message}")
+            say(f"fault: {self.facts.fault.reason}: {self.facts.fault.message[:300]}")
+        try:
+            self._upload()
+        except (StorageError, OSError) as error:
+            self.facts.fault = self.facts.fault or Fault("storage", str(error))
+        except Exception as error:  # noqa: BLE001
+            self._bug(error)
+        self._finish()
+
+    def _execute(self) -> None:
+        job_object = self.settings.job
+        fetched = self.bucket.fetch(job_object.name, job_object.sha256, self.settings.boot_deadline)
+        self._input("job", fetched)
+        job = self.facts.job = Job.parse(fetched.content)
+        self.heartbeat.seconds = job.heartbeat_seconds
+        self._papermill = Papermill(self.log, self._progress)
+        self._phase("workspace")
+        parameters = self._fetch_inputs(job)
+        path, notebook = workspace.open_notebook(self.tree, job)
+        self.facts.inputs["notebook"] = {"sha256": job.notebook_sha256}
+        output_folder = workspace.empty_outputs(path.parent)
+        self._phase("environment")
+        order = self._prepare(job, path, notebook, parameters, output_folder)
+        self._phase("notebook")
+        self.facts.ended = self._papermill.run(order, self.stopping.is_set)
+        self.facts.fault = self.facts.ended.fault
+
+    def _fetch_inputs(self, job: Job) -> dict[str, Any]:
+        """Fetch workspace and parameters side by side and unpack; return the parameters."""
+        deadline = self.settings.boot_deadline
+        archive = self.settings.home / "workspace.tar.gz"
+        with ThreadPoolExecutor(1) as pool:
+            wanted = job.parameters
+            parameters = (
+                pool.submit(self.bucket.fetch, wanted.name, wanted.sha256, deadline) if wanted else None
+            )
+            self._input(
+                "workspace", self.bucket.fetch(job.workspace.name, job.workspace.sha256, deadline, archive)
+            )
+            workspace.unpack(archive, self.tree)
+            archive.unlink()
+            if parameters is None:
+                return {}
+            self._input("parameters", parameters.result())
+            value = json.loads(parameters.result().content)
+        return value if isinstance(value, dict) else {}
+
+    def _prepare(
+        self, job: Job, path: Path, notebook: dict[str, Any], parameters: dict[str, Any], output_folder: Path
+    ) -> Order:
+        """Set up kernel and folders; check the GPU. Raises `Fault`."""
+        home = self.settings.home
+        if job.accelerator:
+            gpu.wait_for_gpu(job.accelerator, self.settings.boot_deadline, self.log.note)
+        kernels.write_python_kernel(home / "jupyter", Path(__file__).with_name("kernel_launcher.py"))
+        self.facts.kernel["requested"] = job.kernel
+        kernel = kernels.choose(job.kernel, notebook, kernels.data_folders())
+        self.facts.kernel["used"] = kernel.name
+        if kernel.remark:
+            self.log.note(kernel.remark)
+        folder = home / "papermill"
+        folder.mkdir()
+        shutil.copyfile(path, folder / "input.ipynb")
+        environment = {"NB_OUTPUT_DIR": str(output_folder), "JUPYTER_PATH": str(home / "jupyter")}
+        return Order(
+            folder=folder,
+            cwd=path.parent,
+            notebook=job.notebook,
+            name=job.name,
+            kernel=kernel.name,
+            language=kernel.language,
+            parameters=parameters,
+            environment=environment,
+            timeout=job.timeout,
+            cell_timeout=job.cell_timeout,
+        )
+
+    # -- results ----------------------------------------------------------------------------------------------
+
+    def _upload(self) -> None:
+        """Store the executed notebook, its pages, and outputs/. After SIGTERM only the notebook: time is short."""
+        self._phase("upload")
+        job, executed = self.facts.job, self.settings.home / "papermill" / "output.ipynb"
+        if not job:
+            return
+        if executed.is_file():
+            converting = None if self.stopping.is_set() else self._start_html(executed, job)
+            self._store(f"{job.name}.ipynb", executed)
+            self.facts.executed_notebook = f"{job.name}.ipynb"
+            if converting:
+                self._store_html(converting, job)
+        folder = self.tree / Path(job.notebook).parent / "outputs"
+        if folder.is_dir() and not self.stopping.is_set():
+            found, self.facts.skipped = outputs.scan(folder)
+            for item in self.facts.skipped[:10]:
+                self.log.note(f"not uploaded: {item.path}: {item.why}")
+            with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+                for stored in pool.map(lambda output: self._create(output.name, output.path), found):
+                    self.facts.stored.append(stored)
+
+    def _start_html(self, executed: Path, job: Job) -> subprocess.Popen[str] | None:
+        try:
+            self.results.mkdir(exist_ok=True)
+            main = Path(__file__).resolve().parent
+            folder = self.tree / Path(job.notebook).parent
+            return subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(main),
+                    "html",
+                    str(executed),
+                    job.name,
+                    str(folder),
+                    str(self.results),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            self.log.note(f"no HTML pages: {error}")
+            return None
+
+    def _store_html(self, converting: subprocess.Popen[str], job: Job) -> None:
+        try:
+            _, complaint = converting.communicate(timeout=HTML_SECONDS)
+        except subprocess.TimeoutExpired:
+            converting.kill()
+            converting.communicate()
+            complaint = f"the conversion took more than {HTML_SECONDS:g} s"
+        if converting.returncode:
+            last = complaint.strip().splitlines()[-1:] or [f"exit status {converting.returncode}"]
+            self.log.note(f"no HTML pages: {last[0]}")
+            return
+        for name in (f"{job.name}.html", f"{job.name}-clean.html"):
+            self._store(name, self.results / name)
+
+    def _store(self, name: str, path: Path) -> None:
+        self.facts.stored.append(self._create(name, path))
+
+    def _create(self, name: str, source: Path) -> Stored:
+        content_type = TYPES.get(source.suffix.lower(), "application/octet-stream")
+        stored = self.bucket.create(self.settings.attempt_prefix + name, source, content_type)
+        return Stored(name, stored.size, stored.crc32c, stored.generation)
+
+    def _finish(self) -> None:
+        """Store the end of the log, the last heartbeat, and the evidence, in this order."""
+        self._phase("done")
+        log = self.log.finish()
+        self.heartbeat.finish()
+        evidence = json.dumps(self._evidence(log)).encode()
+        self.bucket.create(self.settings.attempt_prefix + "evidence.json", evidence, "application/json")
+
+    def _evidence(self, log: LogFacts) -> dict[str, Any]:
+        facts, settings, fault = self.facts, self.settings, self.facts.fault
+        return {
+            "schema": 1,
+            "run": settings.run,
+            "job": settings.job_id,
+            "attempt": settings.attempt,
+            "nonce": settings.nonce,
+            "inputs": facts.inputs,
+            "papermill": facts.ended
+            and {"exit_code": facts.ended.exit_code, "seconds": round(facts.ended.seconds, 3)},
+            "fault": fault and {"reason": fault.reason, "message": fault.message, "cell": fault.cell},
+            "python": platform.python_version(),
+            "kernel": facts.kernel,
+            "executed_notebook": facts.executed_notebook,
+            "objects": [asdict(stored) for stored in facts.stored],
+            "skipped": [asdict(skipped) for skipped in facts.skipped],
+            "timings": facts.timings,
+            "peak_memory_bytes": processes.peak_memory_bytes(),
+            "disk_free_bytes": shutil.disk_usage(settings.home).free,
+            "log": asdict(log),
+        }
+
+    # -- small things -----------------------------------------------------------------------------------------
+
+    def _input(self, name: str, fetched: Fetched) -> None:
+        self.facts.inputs[name] = {"sha256": fetched.sha256, "generation": fetched.generation}
+
+    def _phase(self, name: str) -> None:
+        now = time.monotonic()
+        self.facts.timings[self.heartbeat.phase] = round(now - self._phase_began, 3)
+        self._phase_began = now
+        self.heartbeat.phase = name
+
+    def _progress(self, cell: int, cells: int) -> None:
+        self.heartbeat.cell, self.heartbeat.cells = cell, cells
+
+    def _bug(self, error: Exception) -> None:
+        for line in traceback.format_exception(error):
+            self.log.note(line.rstrip())
+        self.facts.fault = self.facts.fault or Fault("runner", f"{type(error).__name__}: {error}")
+
+    def _upload_chunk(self, number: int, content: bytes) -> None:
+        name = f"{self.settings.attempt_prefix}log/{number:06}.txt"
+        self.bucket.create(name, content, "text/plain; charset=utf-8")
+
+    def _upload_heartbeat(self, content: bytes) -> None:
+        name = f"{self.settings.attempt_prefix}heartbeat.json"
+        self.bucket.overwrite(name, content, HEARTBEAT_PATIENCE)
+
+
+def _os_fault(error: OSError) -> Fault:
+    reason = "disk_full" if error.errno == errno.ENOSPC else "runner"
+    return Fault(reason, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job described by the settings file; 0 says that the evidence is stored, whatever it holds."""
+    processes.adopt_orphans()
+    os.umask(0o022)
+    runner = Runner(Settings.load(Path(arguments[0])))
+    signal.signal(signal.SIGTERM, lambda *_: runner.stopping.set())
+    try:
+        runner.run()
+    except StorageError as error:
+        say(f"failed: storage: {error}")
+        return 1
+    return 0

@@ -1,0 +1,38 @@
+"""Starts an IPython kernel on the image's own Python: the image's packages first, the kit's kernel tree last.
+
+Runs with the image's packages, so it imports nothing of the kit before the path is set.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+KIT_FIRST = "NB_KIT_FIRST"
+
+
+def set_path(*, kit_first: bool) -> None:
+    """Take our own folder off the path and put the kernel tree last, or first."""
+    here = Path(__file__).resolve().parent
+    cpython = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    trees = [str(here.parent / "kernel" / part) for part in ("common", cpython)]
+    path = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    sys.path[:] = trees + path if kit_first else path + trees
+
+
+def main() -> None:
+    """Start the kernel; where the image's packages do not fit ipykernel, once more with the kit's in front."""
+    kit_first = os.environ.pop(KIT_FIRST, "") == "1"
+    set_path(kit_first=kit_first)
+    try:
+        from ipykernel.kernelapp import IPKernelApp
+    except ImportError as error:
+        if kit_first:
+            raise
+        sys.stderr.write(f"the image's packages do not fit the kernel ({error}); using the kit's own first\n")
+        os.environ[KIT_FIRST] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    IPKernelApp.launch_instance()
+
+
+if __name__ == "__main__":
+    main()

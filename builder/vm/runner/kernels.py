@@ -1,0 +1,99 @@
+"""Which kernel runs the notebook: the image's Python with the kit's ipykernel, or one that the image brings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .settings import Fault
+
+PYTHON = "python3"
+SYSTEM_FOLDERS = ("/usr/local/share/jupyter", "/usr/share/jupyter")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel to use, its language for papermill, and a remark for the log where it is not the one asked for."""
+
+    name: str
+    language: str
+    remark: str = ""
+
+
+def write_python_kernel(folder: Path, launcher: Path) -> None:
+    """Write the kernelspec `python3` below `folder`, a Jupyter data folder."""
+    spec = {
+        "argv": [sys.executable, str(launcher), "-f", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+        "interrupt_mode": "signal",
+    }
+    target = folder / "kernels" / PYTHON / "kernel.json"
+    target.parent.mkdir(parents=True)
+    target.write_text(json.dumps(spec), encoding="utf-8")
+
+
+def choose(requested: str | None, notebook: dict[str, Any], folders: list[Path]) -> Kernel:
+    """Return the kernel for a notebook; raises `Fault` for one that is neither there nor Python."""
+    metadata = notebook.get("metadata", {})
+    spec = metadata.get("kernelspec", {})
+    name = requested or spec.get("name") or PYTHON
+    if name == PYTHON:
+        return Kernel(PYTHON, "python")
+    installed = find(name, folders)
+    if installed:
+        return Kernel(name, str(installed.get("language", "python")).lower())
+    # What the notebook says of itself holds for its own kernel, not for another that was asked for.
+    own = name == spec.get("name")
+    language = str(
+        (spec.get("language") or metadata.get("language_info", {}).get("name") or "") if own else ""
+    )
+    if language.lower().startswith("python") or (not language and _sounds_like_python(name)):
+        return Kernel(PYTHON, "python", f"kernel {name!r} is not on this image: {PYTHON} is used")
+    message = f"kernel {name!r} ({language or 'language unknown'}) is not on this image, which has: {_names(folders)}"
+    raise Fault("kernel_not_found", message)
+
+
+def _sounds_like_python(name: str) -> bool:
+    other = (
+        "ir",
+        "julia",
+        "bash",
+        "scala",
+        "spark",
+        "sas",
+        "deno",
+        "xcpp",
+        "octave",
+        "matlab",
+        "rust",
+        "go",
+        "java",
+    )
+    return not name.lower().startswith(other)
+
+
+def find(name: str, folders: list[Path]) -> dict[str, Any] | None:
+    """Return the kernelspec of that name in one of the Jupyter data folders."""
+    for folder in folders:
+        for path in folder.glob("kernels/*/kernel.json"):
+            if path.parent.name.lower() == name.lower():
+                try:
+                    value = json.loads(path.read_text(encoding="utf-8"))
+                except (OSError, ValueError):
+                    continue
+                return value if isinstance(value, dict) else None
+    return None
+
+
+def data_folders() -> list[Path]:
+    """Return the image's Jupyter data folders, in the order in which Jupyter searches them."""
+    return [Path(sys.prefix, "share", "jupyter"), *map(Path, SYSTEM_FOLDERS)]
+
+
+def _names(folders: list[Path]) -> str:
+    names = {path.parent.name for folder in folders for path in folder.glob("kernels/*/kernel.json")}
+    return ", ".join(sorted(names | {PYTHON}))

@@ -1,0 +1,244 @@
+"""Runs papermill as a child: reads what it reports and prints, keeps its limits, and says how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import processes
+from .frames import Reader
+from .log import Log
+from .settings import Fault
+
+DEAD_KERNEL = 138
+READ_BYTES = 256 * 1024
+TICK_SECONDS = 0.5
+# How long papermill gets to save the notebook when a limit is reached.
+SAVE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What papermill is to do. `folder` holds input.ipynb and gets output.ipynb; `cwd` is the notebook's own."""
+
+    folder: Path
+    cwd: Path
+    notebook: str
+    name: str
+    kernel: str
+    language: str
+    parameters: dict[str, Any]
+    environment: dict[str, str]
+    timeout: float
+    cell_timeout: float | None
+
+    def message(self) -> bytes:
+        """Return it as papermill's process reads it."""
+        arguments = ["-k", self.kernel, "-l", self.language, "--cwd", str(self.cwd)]
+        if self.cell_timeout is not None:
+            arguments += ["--execution-timeout", str(math.ceil(self.cell_timeout))]
+        value = {
+            "arguments": arguments,
+            "folder": str(self.folder),
+            "notebook": self.notebook,
+            "name": self.name,
+            "parameters": self.parameters,
+            "environment": self.environment,
+        }
+        return json.dumps(value).encode()
+
+
+@dataclass
+class Seen:
+    """What the events have told so far. A cell's number is None for papermill's injected parameters."""
+
+    cells: int = 0
+    cell: int | None = None
+    running: bool = False
+    timed_out: bool = False
+    failed: str = ""
+    error: dict[str, Any] = field(default_factory=dict)
+
+    def where(self) -> str:
+        """Say in words where papermill was."""
+        if self.cell is None:
+            return "before the first cell" if not self.running else "in the injected parameters"
+        return f"{'in' if self.running else 'after'} cell {self.cell} of {self.cells}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How papermill ended: its exit code, its seconds, and the fault, where its end was not its own affair."""
+
+    exit_code: int
+    seconds: float
+    fault: Fault | None
+
+
+class Papermill:
+    """papermill's process. It loads while the inputs are fetched, and begins at `run`."""
+
+    def __init__(self, log: Log, on_progress: Callable[[int, int], None]) -> None:
+        order_read, self._order = os.pipe()
+        self._frames, frames_write = os.pipe()
+        self._log = log
+        self._on_progress = on_progress
+        main = Path(__file__).resolve().parent
+        self._child = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(main), "papermill", str(order_read), str(frames_write)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(order_read, frames_write),
+            start_new_session=True,
+        )
+        os.close(order_read)
+        os.close(frames_write)
+        self._seen = Seen()
+        self._reader = Reader()
+
+    def run(self, order: Order, stopping: Callable[[], bool]) -> Ended:
+        """Execute the notebook to its end, its limit, or until `stopping()` says so."""
+        kills = processes.out_of_memory_kills()
+        begun = time.monotonic()
+        with os.fdopen(self._order, "wb") as pipe:
+            pipe.write(order.message())
+        cause = self._follow(begun + order.timeout, stopping)
+        seconds = time.monotonic() - begun
+        if cause:
+            self._stop()
+        code = self._child.wait()
+        self._log.end_output()
+        ended = processes.end_descendants()
+        if ended and not cause:
+            shown = ", ".join(sorted(set(ended))[:5])
+            self._log.note(f"ended {len(ended)} processes that the notebook left running: {shown}")
+        out_of_memory = processes.out_of_memory_kills() > kills
+        return Ended(code, seconds, fault_of(code, self._seen, cause, order, out_of_memory=out_of_memory))
+
+    def _follow(self, deadline: float, stopping: Callable[[], bool]) -> str:
+        """Read until papermill's end. Return "" then, or what must end it: "timeout", "stopped"."""
+        assert self._child.stdout is not None  # noqa: S101 - we asked for the pipe
+        printed = self._child.stdout.fileno()
+        with selectors.DefaultSelector() as selector:
+            for descriptor in (self._frames, printed):
+                os.set_blocking(descriptor, False)
+                selector.register(descriptor, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select(TICK_SECONDS):
+                    # The end of the frames is papermill's end: nobody else holds that pipe. The other one may be
+                    # kept open by whatever the notebook has started.
+                    if not self._take(key.fd, frames=key.fd == self._frames):
+                        if key.fd == self._frames:
+                            self._take(printed, frames=False)
+                            return ""
+                        selector.unregister(key.fd)
+                if stopping():
+                    return "stopped"
+                if time.monotonic() > deadline:
+                    return "timeout"
+
+    def _take(self, descriptor: int, *, frames: bool) -> bool:
+        """Read once; say whether the pipe is still open."""
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return True
+        if not frames:
+            self._log.output(data)
+            return bool(data)
+        for item in self._reader.feed(data):
+            if isinstance(item, bytes):
+                self._log.output(item)
+            else:
+                self._event(item)
+        return bool(data)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        seen = self._seen
+        kind = event["event"]
+        if kind == "cells":
+            seen.cells = event["cells"]
+        elif kind == "start":
+            seen.cell, seen.running = event["cell"] or None, True
+        elif kind == "note":
+            self._log.note(event["text"])
+        elif kind == "error":
+            seen.error = event
+        elif kind == "end":
+            self._cell_ended(event)
+        self._on_progress(seen.cell or 0, seen.cells)
+
+    def _cell_ended(self, event: dict[str, Any]) -> None:
+        seen, status, seconds = self._seen, event["status"], event["seconds"]
+        # A cell during which the kernel died, or that reached its limit, stays the one that was running.
+        seen.running = status in {"died", "timeout"}
+        seen.timed_out = status == "timeout"
+        seen.failed = event["error"] if status == "failed" else ""
+        self._log.end_output()
+        what = f"cell {event['cell']}/{seen.cells}" if event["cell"] else "injected parameters"
+        if status in {"ok", "skipped"}:
+            if event["cell"]:
+                detail = f": {event['error']}" if event["error"] else ""
+                self._log.note(f"{what} {'ok' if status == 'ok' else 'skipped'} {seconds:.1f} s{detail}")
+        else:
+            self._log.note(f"{what} failed after {seconds:.1f} s: {event['error']}")
+
+    def _stop(self) -> None:
+        """Have papermill save the notebook as it stands, then end it."""
+        self._child.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + SAVE_SECONDS
+        while self._child.poll() is None and time.monotonic() < deadline:
+            # It may be waiting for us to take its output.
+            with contextlib.suppress(OSError):
+                self._take(self._frames, frames=True)
+            time.sleep(0.01)
+        self._child.kill()
+
+    def abandon(self) -> None:
+        """End the process if it was never used."""
+        if self._child.poll() is None:
+            self._child.kill()
+            self._child.wait()
+
+
+def fault_of(code: int, seen: Seen, cause: str, order: Order, *, out_of_memory: bool) -> Fault | None:
+    """Return why papermill ended, where its exit code alone does not say it."""
+    cell, where = seen.cell, seen.where()
+    if cause == "timeout":
+        return Fault(
+            "notebook_timeout", f"the notebook reached its limit of {order.timeout:g} s {where}", cell
+        )
+    if cause == "stopped":
+        return Fault("runner", f"the VM's watchdog ended the run {where}", cell)
+    if seen.timed_out:
+        return Fault(
+            "cell_timeout", f"cell {cell} of {seen.cells} reached its limit of {order.cell_timeout:g} s", cell
+        )
+    if seen.error.get("disk_full") or "[Errno 28]" in seen.failed:
+        return Fault("disk_full", f"the VM's disk is full {where}", cell)
+    if code == DEAD_KERNEL:
+        memory = f"its peak memory was {processes.peak_memory_bytes() / 1e6:,.0f} MB"
+        why = "the machine ran out of memory" if out_of_memory else memory
+        return Fault("kernel_died", f"the kernel died {where}; {why}", cell)
+    if code < 0:
+        why = ", the machine ran out of memory" if out_of_memory else ""
+        return Fault("kernel_died", f"papermill was ended by signal {-code} {where}{why}", cell)
+    if seen.error.get("type") == "NoSuchKernel":
+        return Fault("kernel_not_found", f"kernel {order.kernel!r} is not on this image")
+    if code and not seen.failed:
+        text = seen.error.get("text", "") or f"papermill's exit code was {code}"
+        # Before any cell ran it was the kernel that did not come up.
+        return Fault("kernel_died", f"the kernel failed {where}: {text}", cell)
+    return None

@@ -1,0 +1,124 @@
+"""What the VM was asked to do: the settings from its metadata, and the job from the bucket."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REASONS = {
+    "cell_timeout",
+    "notebook_timeout",
+    "kernel_died",
+    "kernel_not_found",
+    "disk_full",
+    "notebook_unreadable",
+    "gpu_not_visible",
+    "workspace",
+    "storage",
+    "runner",
+}
+
+
+class Fault(Exception):
+    """Why the job ended other than by papermill's own exit: one of `REASONS`, a text, the cell where there is one."""
+
+    def __init__(self, reason: str, message: str, cell: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason if reason in REASONS else "runner"
+        self.message = message
+        self.cell = cell
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An object that the builder staged, and the hash it must have."""
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Staged:
+        """Read it from its JSON."""
+        return cls(str(value["object"]), str(value["sha256"]))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The `nb-job` metadata value, with the bootstrap's folder and start time (monotonic seconds)."""
+
+    home: Path
+    started: float
+    storage_endpoint: str
+    bucket: str
+    job: Staged
+    attempt_prefix: str
+    run: str
+    job_id: str
+    attempt: int
+    nonce: str
+    boot_timeout: float
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read the file that the bootstrap left."""
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            home=Path(value["home"]),
+            started=float(value["started"]),
+            storage_endpoint=str(value["storage_endpoint"]),
+            bucket=str(value["bucket"]),
+            job=Staged.of(value["job"]),
+            attempt_prefix=str(value["attempt_prefix"]),
+            run=str(value["run"]),
+            job_id=str(value["job_id"]),
+            attempt=int(value["attempt"]),
+            nonce=str(value["nonce"]),
+            boot_timeout=float(value["boot_timeout"]),
+        )
+
+    @property
+    def boot_deadline(self) -> float:
+        """Until when staged objects may still be on their way (monotonic seconds)."""
+        return self.started + self.boot_timeout
+
+
+@dataclass(frozen=True)
+class Job:
+    """job.json: one notebook, its inputs and its limits (seconds)."""
+
+    job: str
+    notebook: str
+    name: str
+    workspace: Staged
+    parameters: Staged | None
+    notebook_sha256: str
+    kernel: str | None
+    timeout: float
+    cell_timeout: float | None
+    accelerator: str | None
+    heartbeat_seconds: float
+
+    @classmethod
+    def parse(cls, text: bytes) -> Job:
+        """Read job.json; raises `Fault` where it is not what the protocol says."""
+        try:
+            value = json.loads(text)
+            cell_timeout = value.get("cell_timeout")
+            return cls(
+                job=str(value["job"]),
+                notebook=str(value["notebook"]),
+                name=str(value["name"]),
+                workspace=Staged.of(value["workspace"]),
+                parameters=Staged.of(value["parameters"]) if value.get("parameters") else None,
+                notebook_sha256=str(value["notebook_sha256"]),
+                kernel=value.get("kernel"),
+                timeout=float(value["timeout"]),
+                cell_timeout=None if cell_timeout is None else float(cell_timeout),
+                accelerator=value.get("accelerator"),
+                heartbeat_seconds=float(value.get("heartbeat_seconds", 2)),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"job.json is not understood by this kit: {type(error).__name__}: {error}"
+            raise Fault("runner", message) from error

@@ -1,0 +1,158 @@
+"""The bucket, in four verbs. The only file of the runner that knows Google's client."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import google_crc32c
+import requests
+from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
+from google.auth.compute_engine import Credentials
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+RETRY_SECONDS = 180.0
+RETRY = DEFAULT_RETRY.with_timeout(RETRY_SECONDS).with_delay(initial=0.5, multiplier=2.0, maximum=20.0)
+CALL_SECONDS = 60.0
+PAUSE_SECONDS = 0.3
+MAX_PAUSE_SECONDS = 3.0
+
+
+class StorageError(Exception):
+    """The bucket refused, or could not be reached within the budget; the text names object and cause."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A staged object, in memory or in a file, and the generation that was read."""
+
+    content: bytes
+    generation: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as the bucket now holds it."""
+
+    name: str
+    size: int
+    crc32c: str
+    generation: str
+
+
+class Bucket:
+    """One bucket, reached with the VM's account. May be used from several threads."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        # No call that we make needs a project; without one the client would search for it.
+        client = storage.Client(
+            project="-", credentials=Credentials(), client_options={"api_endpoint": endpoint}
+        )
+        self._bucket = client.bucket(name)
+        self._name = name
+
+    def fetch(self, name: str, sha256: str, deadline: float, target: Path | None = None) -> Fetched:
+        """Read an object, into `target` if given, waiting for it until `deadline` (monotonic seconds).
+
+        It may still be on its way. A missing one is 404, or 403 where the account may not list.
+        Raises `StorageError`, also when it has not the hash that it must have.
+        """
+        pause = PAUSE_SECONDS
+        while True:
+            try:
+                with self._translated(name):
+                    return self._read(name, sha256, target)
+            except StorageError as error:
+                if (
+                    not isinstance(error.__cause__, (NotFound, Forbidden))
+                    or time.monotonic() + pause > deadline
+                ):
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 1.5, MAX_PAUSE_SECONDS)
+
+    def _read(self, name: str, sha256: str, target: Path | None) -> Fetched:
+        blob = self._bucket.blob(name)
+        blob.reload(timeout=CALL_SECONDS, retry=RETRY)
+        pinned = self._bucket.blob(name, generation=blob.generation)
+        buffer = io.BytesIO() if target is None else target.open("w+b")
+        with buffer:
+            pinned.download_to_file(buffer, timeout=CALL_SECONDS, retry=RETRY, checksum="crc32c")
+            buffer.seek(0)
+            digest = hashlib.file_digest(buffer, "sha256").hexdigest()
+            content = buffer.getvalue() if isinstance(buffer, io.BytesIO) else b""
+        if digest != sha256:
+            message = f"gs://{self._name}/{name} has sha256 {digest}, not {sha256} as staged"
+            raise StorageError(message)
+        return Fetched(content, str(blob.generation), digest)
+
+    def create(self, name: str, source: bytes | Path, content_type: str) -> Stored:
+        """Write an object that must not exist yet. Raises `StorageError`.
+
+        A repeated request after a lost reply meets our own object: a 412 with equal bytes is success.
+        """
+        with (
+            self._translated(name),
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+        ):
+            crc32c = _crc32c(file)
+            size = file.tell()
+            file.seek(0)
+            blob = self._bucket.blob(name)
+            try:
+                blob.upload_from_file(
+                    file,
+                    size=size,
+                    content_type=content_type,
+                    if_generation_match=0,
+                    checksum="crc32c",
+                    timeout=CALL_SECONDS,
+                    retry=RETRY,
+                )
+            except PreconditionFailed:
+                blob.reload(timeout=CALL_SECONDS, retry=RETRY)
+                if blob.crc32c != crc32c:
+                    raise
+            if (blob.crc32c, blob.size) != (crc32c, size):
+                message = f"gs://{self._name}/{name} holds {blob.size} bytes, crc32c {blob.crc32c}; sent: {size}, {crc32c}"
+                raise StorageError(message)
+            return Stored(name, size, crc32c, str(blob.generation))
+
+    def overwrite(self, name: str, content: bytes, patience: float) -> None:
+        """Write an object whatever was there, trying once, for at most `patience` seconds. Raises `StorageError`."""
+        with self._translated(name):
+            self._bucket.blob(name).upload_from_string(
+                content, content_type="application/json", timeout=patience, retry=None, checksum="crc32c"
+            )
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (
+            GoogleAPIError,
+            GoogleAuthError,
+            InvalidResponse,
+            DataCorruption,
+            requests.RequestException,
+        ) as error:
+            message = f"gs://{self._name}/{name}: {type(error).__name__}: {str(error)[:500]}"
+            raise StorageError(message) from error
+
+
+def _crc32c(file: io.BufferedIOBase) -> str:
+    """Return the base64 crc32c of the rest of `file`, which is then at its end."""
+    checksum = google_crc32c.Checksum()
+    while data := file.read(1 << 20):
+        checksum.update(data)
+    return base64.b64encode(checksum.digest()).decode()

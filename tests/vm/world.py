@@ -1,0 +1,257 @@
+"""A VM without Compute: the real startup script on a bare Python, against localcloud's bucket and metadata server."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from builder.kit import Kit
+from builder.vm import startup_script
+from localcloud.cloud import Cloud
+from localcloud.machine import images
+from localcloud.metadata import Identity, MetadataServer
+
+BUCKET = "nb-test"
+VM = "vm@local-project.iam.gserviceaccount.com"
+NONCE = "n0nce"
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+def notebook(*cells: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A notebook of code cells; a cell that begins with `#md ` is Markdown, `#tags a,b` gives it tags."""
+    made = []
+    for source in cells:
+        if source.startswith("#md "):
+            made.append(nbformat.v4.new_markdown_cell(source[4:]))
+            continue
+        tags: list[str] = []
+        if source.startswith("#tags "):
+            first, _, source = source.partition("\n")
+            tags = first[6:].split(",")
+        made.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags}))
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return dict(nbformat.v4.new_notebook(cells=made, metadata=spec if metadata is None else dict(metadata)))
+
+
+@dataclass
+class Task:
+    """What a test asks of the VM."""
+
+    cells: tuple[str, ...] = ()
+    book: dict[str, Any] | None = None
+    path: str = "books/demo.ipynb"
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    job: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prefix: Path | None = None
+    programs: Mapping[str, str] = field(default_factory=dict)
+    wrap: Callable[[list[str]], list[str]] = list
+    before: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Outcome:
+    """What the VM left behind."""
+
+    folder: Path
+    serial: str
+    objects: dict[str, bytes]
+    seconds: float
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        assert "evidence.json" in self.objects, self.serial
+        value: dict[str, Any] = json.loads(self.objects["evidence.json"])
+        return value
+
+    @property
+    def log(self) -> str:
+        return b"".join(self.objects[n] for n in sorted(self.objects) if n.startswith("log/")).decode()
+
+    @property
+    def executed(self) -> Any:
+        return nbformat.reads(self.objects[self.evidence["executed_notebook"]].decode(), as_version=4)
+
+    def text(self, cell: int) -> str:
+        """All stream text of the cell at this index of the executed notebook."""
+        return "".join(out.get("text", "") for out in self.executed.cells[cell].outputs)
+
+    @property
+    def reason(self) -> str | None:
+        fault = self.evidence["fault"]
+        return fault and str(fault["reason"])
+
+
+class World:
+    """A local cloud with the kit in its bucket, on which VMs run one after another."""
+
+    def __init__(self, folder: Path, kit: Kit) -> None:
+        self.folder = folder
+        self.kit = kit
+        self.cloud = Cloud(folder / "cloud", buckets=[BUCKET])
+        self.cloud.start()
+        client = storage.Client(
+            project="local-project",
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": self.cloud.url},
+        )
+        self.client = client
+        self.bucket = client.bucket(BUCKET)
+        self.put(f"ci/kits/{kit.sha256}.tar.gz", kit.path.read_bytes())
+        self._count = 0
+
+    def close(self) -> None:
+        self.client.close()
+        self.cloud.close()
+
+    def put(self, name: str, content: bytes) -> None:
+        self.bucket.blob(name).upload_from_string(content, content_type="application/octet-stream")
+
+    def stage(self, task: Task) -> dict[str, Any]:
+        """Upload what the builder would, and return the nb-job value."""
+        self._count += 1
+        folder = f"ci/staging/run-{self._count}/demo"
+        book = json.dumps(task.book or notebook(*task.cells)).encode()
+        workspace = packed({**task.files, task.path: book})
+        parameters = json.dumps(dict(task.parameters)).encode()
+        job = {
+            "schema": 1,
+            "run": f"run-{self._count}",
+            "job": "demo",
+            "notebook": task.path,
+            "name": Path(task.path).stem,
+            "workspace": {"object": f"{folder}/workspace.tar.gz", "sha256": sha(workspace), "size": len(workspace)},
+            "parameters": {"object": f"{folder}/parameters.json", "sha256": sha(parameters)},
+            "notebook_sha256": sha(book),
+            "kernel": "python3",
+            "timeout": 60,
+            "cell_timeout": None,
+            "accelerator": None,
+            "heartbeat_seconds": 2,
+            **task.job,
+        }
+        text = json.dumps(job).encode()
+        self.put(f"{folder}/workspace.tar.gz", workspace)
+        self.put(f"{folder}/parameters.json", parameters)
+        self.put(f"{folder}/job.json", text)
+        return {
+            "schema": 1,
+            "storage_endpoint": self.cloud.url,
+            "compute_endpoint": self.cloud.url,
+            "bucket": BUCKET,
+            "kit": {"object": f"ci/kits/{self.kit.sha256}.tar.gz", "sha256": self.kit.sha256},
+            "job": {"object": f"{folder}/job.json", "sha256": sha(text)},
+            "attempt_prefix": f"{folder}/attempt-1/",
+            "run": job["run"],
+            "job_id": "demo",
+            "attempt": 1,
+            "nonce": NONCE,
+            "boot_timeout": 10,
+            "run_limit": 100,
+            "max_run_duration": 3600,
+            **task.settings,
+        }
+
+    def run(self, *cells: str, **options: Any) -> Outcome:
+        """Run one notebook on a VM, from boot to the end of the VM's life."""
+        task = Task(cells=cells, **options)
+        settings = self.stage(task)
+        return self.boot(settings, task)
+
+    def boot(self, settings: dict[str, Any] | None, task: Task) -> Outcome:
+        folder = self.folder / f"vm {self._count}"
+        (folder / "tmp").mkdir(parents=True)
+        programs = {"shutdown": "#!/bin/sh\necho shutdown called \"$@\"\n", **task.programs}
+        for name, text in programs.items():
+            program = folder / "bin" / name
+            program.parent.mkdir(exist_ok=True)
+            program.write_text(text)
+            program.chmod(0o755)
+        script = folder / "startup"
+        script.write_text(startup_script().replace("GRACE_SECONDS = 300.0", "GRACE_SECONDS = 0.0"))
+        attributes = {} if settings is None else {"nb-job": json.dumps(settings)}
+        instance = {
+            "name": "nb-vm",
+            "id": "1",
+            "zone": "us-central1-a",
+            "machineType": "e2-standard-4",
+            "hostname": "nb-vm",
+            "preempted": "FALSE",
+        }
+        identity = Identity("local-project", VM, SCOPES, instance, attributes)
+        metadata = MetadataServer(lambda: identity, self.cloud.iam)
+        metadata.start()
+        task.before()
+        begun = time.monotonic()
+        try:
+            done = subprocess.run(
+                task.wrap(["/bin/bash", str(script)]),
+                env={
+                    "PATH": f"{folder / 'bin'}:{(task.prefix or images.prefix('bare')) / 'bin'}:/usr/bin:/bin",
+                    "TMPDIR": str(folder / "tmp"),
+                    "GCE_METADATA_HOST": metadata.address,
+                    "GCE_METADATA_IP": metadata.address,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=110,
+                check=False,
+            )
+        finally:
+            metadata.close()
+        seconds = time.monotonic() - begun
+        serial = done.stdout.decode("utf-8", "replace")
+        return Outcome(folder, serial, self.objects(settings), seconds)
+
+    def objects(self, settings: dict[str, Any] | None) -> dict[str, bytes]:
+        if settings is None:
+            return {}
+        prefix = settings["attempt_prefix"]
+        blobs = self.client.list_blobs(BUCKET, prefix=prefix)
+        return {blob.name.removeprefix(prefix): blob.download_as_bytes() for blob in blobs}
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """A tar.gz of these files."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tree:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tree.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def processes_below(folder: Path) -> list[str]:
+    """Command lines of processes that still have this folder as their TMPDIR."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environment = (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(folder) in environment and command:
+                found.append(command.replace(b"\0", b" ").decode("utf-8", "replace"))
+    return found
