@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from builder.errors import Problem
 from builder.option_flags import nearest
-from builder.option_layers import Layer, Rank, Setting, show, unfit_problems
+from builder.option_layers import ConfigFile, FileEntry, Rank, Setting, show, unfit_problems
 from builder.option_table import BY_NAME, OPTIONS
 from builder.option_values import Unfit, items, notebook_pattern, printable
 from builder.yaml_text import Lined, YamlMistake, read_yaml
 
 _TOP_KEYS = tuple(option.name for option in OPTIONS if option.in_file)
 _ENTRY_KEYS = ("path", *(option.name for option in OPTIONS if option.scope == "job"))
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One entry under `notebooks:`: the path or glob, where it stands, and its own settings as given."""
-
-    pattern: str
-    origin: str
-    settings: Layer
-
-
-@dataclass(frozen=True)
-class ConfigFile:
-    """What the file says, and what is wrong with its form; values are not parsed yet."""
-
-    top: Layer
-    entries: tuple[FileEntry, ...]
-    problems: tuple[Problem, ...]
 
 
 def read_config(name: str, text: str) -> ConfigFile:

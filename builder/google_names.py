@@ -52,9 +52,9 @@ run_id = matching(
 )
 
 _BUCKET_PART = r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?"
-_BUCKET = re.compile(rf"{_BUCKET_PART}(?:\.{_BUCKET_PART})*")
-_PREFIX_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=+@~-]*")
-_OUTPUT = re.compile(r"(?:results|versions)(?:/(?:<run>|[A-Za-z0-9][A-Za-z0-9._=-]{0,99})){1,6}")
+_BUCKET = rf"{_BUCKET_PART}(?:\.{_BUCKET_PART})*"
+_PREFIX_PART = r"[A-Za-z0-9_][A-Za-z0-9._=+@~-]*"
+_OUTPUT = r"(?:results|versions)(?:/(?:<run>|[A-Za-z0-9][A-Za-z0-9._=-]{0,99})){1,6}"
 
 
 def gcs_location(value: object) -> GcsLocation:
@@ -71,7 +71,7 @@ def gcs_location(value: object) -> GcsLocation:
         )
     if len(prefix) > _LONGEST_PREFIX:
         raise Unfit(f"{expected} with at most {_LONGEST_PREFIX} characters in PREFIX")
-    if prefix and not all(_PREFIX_PART.fullmatch(part) for part in prefix.split("/")):
+    if prefix and not all(re.fullmatch(_PREFIX_PART, part) for part in prefix.split("/")):
         raise Unfit(f"{expected}; PREFIX is names of letters, digits and ._=+@~- with one / between them")
     return GcsLocation(bucket, prefix)
 
@@ -80,7 +80,7 @@ def _is_bucket(name: str) -> bool:
     longest = _LONGEST_DOTTED_BUCKET if "." in name else _LONGEST_BUCKET
     return (
         _SHORTEST_BUCKET <= len(name) <= longest
-        and _BUCKET.fullmatch(name) is not None
+        and re.fullmatch(_BUCKET, name) is not None
         and not re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}", name)
         and not name.startswith("goog")
         and "google" not in name
@@ -90,7 +90,7 @@ def _is_bucket(name: str) -> bool:
 def output(value: object) -> str:
     """Where the jobs' folders go below the location: `results/<run>` or `versions/DATE`."""
     path = text(value).removesuffix("/")
-    if not _OUTPUT.fullmatch(path):
+    if not re.fullmatch(_OUTPUT, path):
         raise Unfit(
             "expected results/<run> (with <run> for the run's id), or versions/DATE such as versions/2026-07-01"
         )

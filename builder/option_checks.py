@@ -35,13 +35,13 @@ _BUILT_IN = {
     "nvidia-h200-141gb": "a3-ultragpu-8g",
     "nvidia-b200": "a4-highgpu-8g",
 }
-_GPU_MACHINE = re.compile(r"(?:g2|g4|a2|a3|a4|a4x)-")
-_N1_MACHINE = re.compile(r"(?:n1|custom)-")
+_GPU_MACHINE = r"(?:g2|g4|a2|a3|a4|a4x)-"
+_N1_MACHINE = r"(?:n1|custom)-"
 
 
 def has_gpu(machine_type: str, accelerator: Accelerator | None) -> bool:
     """Whether a VM of this kind has a GPU, attached or built in."""
-    return accelerator is not None or _GPU_MACHINE.match(machine_type) is not None
+    return accelerator is not None or re.match(_GPU_MACHINE, machine_type) is not None
 
 
 def check_job(settings: Settings) -> list[Problem]:
@@ -52,12 +52,11 @@ def check_job(settings: Settings) -> list[Problem]:
 def warn_job(settings: Settings) -> list[str]:
     """What is allowed between the settings of one job, but will not do what was meant."""
     cell, notebook = settings.get("cell_timeout"), settings.get("timeout")
-    if cell and notebook and isinstance(cell.value, int) and isinstance(notebook.value, int):
-        if cell.value > notebook.value:
-            return [
-                f"{cell.variable} ({cell.value} s) is longer than the notebook may run ({notebook.value} s)."
-            ]
-    return []
+    if not cell or not notebook or not isinstance(cell.value, int) or not isinstance(notebook.value, int):
+        return []
+    if cell.value <= notebook.value:
+        return []
+    return [f"{cell.variable} ({cell.value} s) is longer than the notebook may run ({notebook.value} s)."]
 
 
 def _accelerator(settings: Settings) -> Iterator[Problem]:
@@ -84,9 +83,9 @@ def _accelerator(settings: Settings) -> Iterator[Problem]:
 
 def _attaches(settings: Settings, given: Setting, shown: str) -> Iterator[Problem]:
     machine = settings.get("machine_type")
-    if machine is None or _N1_MACHINE.match(str(machine.value)):
+    if machine is None or re.match(_N1_MACHINE, str(machine.value)):
         return
-    if _GPU_MACHINE.match(str(machine.value)):
+    if re.match(_GPU_MACHINE, str(machine.value)):
         yield Problem(
             given.variable, shown, f"{machine.value} has its GPUs built in: leave NB_ACCELERATOR out"
         )

@@ -29,8 +29,8 @@ SERVICES = (
     "cloudresourcemanager",
 )
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
-_URL = re.compile(rf"(https?://{_HOST}(?::[0-9]{{1,5}})?)((?:/[A-Za-z0-9._~-]*)*)")
-_VERSION = re.compile(r"v[0-9]+(?:(?:alpha|beta|p)[0-9]*)*|alpha|beta")
+_URL = rf"(https?://{_HOST}(?::[0-9]{{1,5}})?)((?:/[A-Za-z0-9._~-]*)*)"
+_VERSION = r"v[0-9]+(?:(?:alpha|beta|p)[0-9]*)*|alpha|beta"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _endpoints(given: Mapping[str, str], problems: list[Problem]) -> dict[str, s
         name = _ENDPOINT + service.upper()
         if name not in given:
             continue
-        match = _URL.fullmatch(given[name]) if len(given[name]) <= LONGEST_TEXT else None
+        match = re.fullmatch(_URL, given[name]) if len(given[name]) <= LONGEST_TEXT else None
         if match is None:
             problems.append(
                 Problem(name, show(given[name]), "expected an address such as https://compute.example.com/")
@@ -131,7 +131,7 @@ def _endpoints(given: Mapping[str, str], problems: list[Problem]) -> dict[str, s
 def _without_version(path: str, service: str) -> str:
     """Gcloud wants a version path here (`/compute/v1/`), Google's clients add it themselves."""
     parts = [part for part in path.split("/") if part]
-    if parts and _VERSION.fullmatch(parts[-1]):
+    if parts and re.fullmatch(_VERSION, parts[-1]):
         parts.pop()
     if parts and parts[-1] == service:
         parts.pop()

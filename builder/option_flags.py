@@ -66,8 +66,9 @@ def _parser(command: str) -> _Parser:
     listing = "".join(f"\n  {name:10}{text}" for name, text in COMMANDS.items())
     parser = _Parser(
         prog=f"{PROGRAM} {command}",
+        usage=f"{PROGRAM} {command} [flags]",
         description=f"{command}: {COMMANDS[command]}\n\ncommands:{listing}{later}",
-        epilog=_EPILOG,
+        epilog=_EPILOG if command in {"run", "plan"} else "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         exit_on_error=False,
@@ -75,7 +76,11 @@ def _parser(command: str) -> _Parser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     if command in FORMATS:
         parser.add_argument(
-            "--format", dest="output_format", default="text", help=", ".join(FORMATS[command])
+            "--format",
+            dest="output_format",
+            default="text",
+            metavar="FORMAT",
+            help=", ".join(FORMATS[command]),
         )
     for group in GROUPS if command in {"run", "plan"} else ():
         _add_group(parser, group)
@@ -96,7 +101,8 @@ def _add_group(parser: _Parser, title: str) -> None:
                 option.flag, dest=option.name, nargs="?", const="true", metavar="true|false", help=text
             )
         else:
-            group.add_argument(option.flag, dest=option.name, metavar="VALUE", help=text)
+            kind = {"integer": "N", "string": "TEXT"}.get(str(option.schema.get("type")), "LIST")
+            group.add_argument(option.flag, dest=option.name, metavar=kind, help=text)
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:

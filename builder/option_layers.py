@@ -34,6 +34,24 @@ Layer = Mapping[str, Setting]
 
 
 @dataclass(frozen=True)
+class FileEntry:
+    """One entry under `notebooks:`: the path or glob, where it stands, and its own settings as given."""
+
+    pattern: str
+    origin: str
+    settings: Layer
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What the file says, and what is wrong with its form; values are not parsed yet."""
+
+    top: Layer
+    entries: tuple[FileEntry, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
 class ParsedLayer:
     """What of a layer could be parsed, the names that could not, and what is wrong with those."""
 

@@ -88,7 +88,7 @@ def _later(name: str, group: str, text: str, example: str) -> Option:
 
 
 def _provisioning(value: object) -> str:
-    if value in {"spot", "spot-then-standard"}:
+    if value in ("spot", "spot-then-standard"):  # no set: YAML may give a list
         raise values.Unfit(NOT_YET)
     if value != "standard":
         raise values.Unfit("expected standard")

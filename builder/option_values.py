@@ -17,6 +17,7 @@ T = TypeVar("T")
 Parser = Callable[[object], Any]
 
 LONGEST_TEXT = 1024  # an object name's limit in Cloud Storage; no name, pattern or address is longer
+DEEPEST = 40  # levels of lists and mappings in one value
 LONGEST_NAME, LONGEST_PATH = (
     255,
     800,
@@ -27,7 +28,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmg", 1)}
 _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmg", 1)}
-_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([A-Za-z]{0,3})")
+_SIZE = r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([A-Za-z]{0,3})"
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -41,7 +42,7 @@ class Unfit(ValueError):
 
 def printable(text: str, limit: int = 80) -> str:
     """The text as it may stand in a message: nothing invisible in it, and cut where it is long."""
-    shown = _UNSAFE.sub(lambda match: ascii(match.group())[1:-1], text[: limit + 1])
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -61,11 +62,10 @@ def text(value: object) -> str:
 
 def matching(pattern: str, expected: str) -> Callable[[object], str]:
     """A parser of text that the pattern matches from end to end."""
-    compiled = re.compile(pattern)
 
     def parse(value: object) -> str:
         result = text(value)
-        if not compiled.fullmatch(result):
+        if not re.fullmatch(pattern, result):  # compiled at its first use: most runs use few of them
             raise Unfit(expected)
         return result
 
@@ -192,12 +192,12 @@ def notebook_pattern(value: object) -> str:
 
 def size(value: object) -> int:
     """A size in bytes: `500`, `10KB`, `1.5 MiB`; fractions are rounded up."""
-    match = _SIZE.fullmatch(text(value))
+    match = re.fullmatch(_SIZE, text(value))
     unit = _UNITS.get(match[3].lower()) if match else None
     if match is None or unit is None:
         raise Unfit("expected a size like 500, 10KB or 2MiB (units B, KB, KiB, MB, MiB, GB, GiB)")
     whole, fraction = match[1], match[2] or ""
-    result = -(-int(whole + fraction) * unit // 10 ** len(fraction))
+    result: int = -(-int(whole + fraction) * unit // 10 ** len(fraction))
     if result > LARGEST_OBJECT:
         raise Unfit("at most 5 TiB, the largest object that Cloud Storage holds")
     return result
@@ -229,13 +229,13 @@ def key_values(value: object) -> list[tuple[str, object]]:
 def parameters(value: object) -> Mapping[str, Any]:
     """A mapping of names a notebook may declare to JSON values; text is read as JSON, then as YAML."""
     if isinstance(value, str):
-        from builder.yaml_text import read_data  # noqa: PLC0415  most runs never parse YAML
+        from builder.yaml_text import read_data
 
         value = read_data(value)
     if not isinstance(value, Mapping):
         raise Unfit('expected a mapping in JSON or YAML, such as {"city": "Paris", "days": 7}')
     parse_each(value, _parameter_name)
-    parse_each(value.values(), _json_value)
+    _check_json(value)
     return dict(value)
 
 
@@ -249,11 +249,16 @@ def _parameter_name(value: object) -> str:
     return name
 
 
-def _json_value(value: object) -> None:
-    """Refuses what JSON in UTF-8 cannot carry; never repeats the value, which may be private."""
-    if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
-        raise Unfit("text with half of a surrogate pair in it cannot be stored", "…")
-    if isinstance(value, Mapping):
-        parse_each([*value, *value.values()], _json_value)
-    elif isinstance(value, list):
-        parse_each(value, _json_value)
+def _check_json(data: object) -> None:
+    """Refuses what JSON in UTF-8 cannot carry, level by level; never repeats a value, which may be private."""
+    level, depth = [data], 0
+    while level:
+        if depth > DEEPEST:
+            raise Unfit(f"at most {DEEPEST} levels of nesting")
+        if any(isinstance(value, str) and re.search("[\ud800-\udfff]", value) for value in level):
+            raise Unfit("text with half of a surrogate pair in it cannot be stored")
+        mappings = [value for value in level if isinstance(value, Mapping)]
+        lists = [value for value in level if isinstance(value, list)]
+        level = [item for mapping in mappings for pair in mapping.items() for item in pair]
+        level += [item for entries in lists for item in entries]
+        depth += 1

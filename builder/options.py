@@ -7,14 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from builder.config_file import ConfigFile, FileEntry, read_config
 from builder.errors import BadInput, Problem
 from builder.google_names import REGION
 from builder.model import Accelerator, Expectation, GcsLocation
 from builder.option_checks import check_job, warn_job
 from builder.option_env import Build, Environment, read_environment
 from builder.option_flags import CommandLine, read_command_line
-from builder.option_layers import Layer, ParsedLayer, Rank, Setting, defaults, merge, parse_layer, show
+from builder.option_layers import (
+    ConfigFile,
+    FileEntry,
+    Layer,
+    ParsedLayer,
+    Rank,
+    Setting,
+    defaults,
+    merge,
+    parse_layer,
+    show,
+)
 from builder.option_table import (
     BY_NAME,
     COMMANDS,
@@ -209,6 +219,8 @@ class _Loading:
                     Problem(setting.variable, show(name), "there is no such file in the workspace")
                 )
             return nothing
+        from builder.config_file import read_config  # here: PyYAML costs a run without a file 15 ms
+
         config = read_config(name, text)
         self._problems += config.problems
         return config

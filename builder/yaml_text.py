@@ -1,31 +1,31 @@
 """Reads JSON or YAML text as plain data, with the line of every key, and refuses what would surprise.
 
-YAML as its version 1.2 means it: only true and false are booleans, `12:30`, `007` and `2026-07-01` are text. No tags, no key
-twice in a mapping, and a budget for aliases, so that a small text cannot unfold into gigabytes.
+YAML as its version 1.2 means it: only true and false are booleans, `12:30`, `007` and `2026-07-01` are text. No tags, no aliases,
+no key twice in a mapping. Imported only where there is something to read: PyYAML costs a process 15 ms.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from builder.option_values import Unfit, printable
+import yaml
+
+from builder.option_values import DEEPEST, Unfit, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    import yaml
-
-LONGEST_TEXT = 128 * 1024  # characters; the parser is pure Python and takes about 1 s for a MiB
-DEEPEST = 40  # levels of lists and mappings
-_MOST_NODES = 20_000
-_LIST_TAG = "tag:yaml.org,2002:seq"
-_TEXT_TAG = "tag:yaml.org,2002:str"
+LONGEST_TEXT = (
+    64 * 1024
+)  # characters; the parser is pure Python, and the worst text of this length takes it half a second
+MOST_VALUES = 20_000
 _WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,999})")
-_FRACTION = re.compile(r"[-+]?(?:\.[0-9]{1,400}|[0-9]{1,400}(?:\.[0-9]{0,400})?)(?:[eE][-+]?[0-9]{1,5})?")
+_WHOLE = r"[-+]?(?:0|[1-9][0-9]{0,999})"
+_FRACTION = r"[-+]?(?:\.[0-9]{1,400}|[0-9]{1,400}(?:\.[0-9]{0,400})?)(?:[eE][-+]?[0-9]{1,5})?"
 _NO_NUMBER = frozenset({".inf", "-.inf", "+.inf", ".nan"})
 
 
@@ -59,12 +59,10 @@ def read_data(text: str) -> object:
 
 def read_yaml(text: str) -> object:
     """The data of one YAML document, mappings as `Lined`; raises YamlMistake."""
-    import yaml  # noqa: PLC0415  15 ms that a run without YAML does not pay
-
     if len(text) > LONGEST_TEXT:
         raise YamlMistake(f"at most {LONGEST_TEXT} characters of YAML")
     try:
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
+        return _Reader(yaml.parse(text, Loader=yaml.BaseLoader)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlMistake(
@@ -73,55 +71,67 @@ def read_yaml(text: str) -> object:
         ) from None
     except yaml.YAMLError:
         raise YamlMistake("expected YAML without control characters") from None
-    except RecursionError:
-        raise YamlMistake(f"at most {DEEPEST} levels of nesting") from None
-    return None if root is None else _Builder().build(root, 0)
 
 
-class _Builder:
-    """Turns YAML nodes into data, counting them."""
+class _Reader:
+    """Builds data from the parser's events: a text that is too deep or too long is left as soon as that shows."""
 
-    def __init__(self) -> None:
-        self.nodes = 0
+    def __init__(self, events: Iterator[yaml.Event]) -> None:
+        self._events = events
+        self._values = 0
 
-    def build(self, node: yaml.Node, depth: int) -> object:
-        self.nodes += 1
-        line = node.start_mark.line + 1
-        if depth > DEEPEST or self.nodes > _MOST_NODES:
-            raise YamlMistake(f"at most {DEEPEST} levels and {_MOST_NODES} values, aliases counted", line)
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            raise YamlMistake("tags are not accepted", line, printable(node.tag))
-        if isinstance(node.value, str):
-            return _scalar(node, line)
-        # The node classes are known by their data: yaml itself is only imported where YAML is read.
-        if node.tag == _LIST_TAG:
-            return [self.build(item, depth + 1) for item in node.value]
+    def document(self) -> object:
+        """The only document's data; None where there is none."""
+        next(self._events)  # the stream's start
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        data = self._value(next(self._events), 0)
+        next(self._events)  # the document's end
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise YamlMistake("expected one document only", _line(after))
+        return data
+
+    def _value(self, event: yaml.Event, depth: int) -> object:
+        self._values += 1
+        if depth > DEEPEST or self._values > MOST_VALUES:
+            raise YamlMistake(f"at most {DEEPEST} levels and {MOST_VALUES} values", _line(event))
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise YamlMistake(
+                "anchors and aliases (& and *) are not accepted; quote text that begins so", _line(event)
+            )
+        if getattr(event, "tag", None) is not None:
+            raise YamlMistake("tags (!) are not accepted; quote text that begins so", _line(event))
+        if isinstance(event, yaml.ScalarEvent):
+            return _plain(event.value, _line(event)) if event.style is None else str(event.value)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return [self._value(item, depth + 1) for item in self._until(yaml.SequenceEndEvent)]
         result = Lined()
-        for key_node, value_node in node.value:
-            key, line = _key(key_node), key_node.start_mark.line + 1
-            if key in result:
-                raise YamlMistake(
-                    f"this key stands on line {result.lines[key]} already", line, printable(key)
-                )
-            result[key] = self.build(value_node, depth + 1)
-            result.lines[key] = line
+        for key_event in self._until(yaml.MappingEndEvent):
+            key = self._key(key_event, result)
+            result.lines[key] = _line(key_event)
+            result[key] = self._value(next(self._events), depth + 1)
         return result
 
+    def _until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
+        while not isinstance(event := next(self._events), end):
+            yield event
 
-def _key(node: yaml.Node) -> str:
-    if not isinstance(node.value, str):
-        raise YamlMistake("expected plain text as a key", node.start_mark.line + 1)
-    if node.value == "<<":
-        raise YamlMistake("merge keys are not accepted", node.start_mark.line + 1, "<<")
-    return node.value
+    def _key(self, event: yaml.Event, mapping: Lined) -> str:
+        if not isinstance(event, yaml.ScalarEvent) or event.tag is not None or event.anchor is not None:
+            raise YamlMistake("expected plain text as a key", _line(event))
+        key = str(event.value)
+        if key == "<<":
+            raise YamlMistake("merge keys (<<) are not accepted", _line(event))
+        if key in mapping:
+            raise YamlMistake(
+                f"this key stands on line {mapping.lines[key]} already", _line(event), printable(key)
+            )
+        return key
 
 
-def _scalar(node: yaml.Node, line: int) -> object:
-    if node.tag != _TEXT_TAG:
-        raise YamlMistake("tags are not accepted", line, printable(node.tag))
-    # BaseLoader calls every scalar text; only one written without quotes may be something else.
-    text = str(node.value)
-    return text if getattr(node, "style", None) is not None else _plain(text, line)
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 def _plain(word: str, line: int) -> object:
@@ -129,10 +139,10 @@ def _plain(word: str, line: int) -> object:
         return _WORDS[word]
     if word.lower() in _NO_NUMBER:
         raise YamlMistake("expected a finite number, or text in quotes", line, word)
-    if _WHOLE.fullmatch(word):
+    if re.fullmatch(_WHOLE, word):
         return int(word)
     leading_zero = re.match(r"[-+]?0[0-9]", word)
-    if leading_zero or not _FRACTION.fullmatch(word):
+    if leading_zero or not re.fullmatch(_FRACTION, word):
         return word
     number = float(word)
     if not math.isfinite(number):
@@ -145,8 +155,6 @@ class _NoJson(ValueError):
 
 
 def _read_json(text: str) -> object:
-    import json  # noqa: PLC0415  only when a mapping is given as text
-
     try:
         return json.loads(
             text,

@@ -1,0 +1,110 @@
+"""Prints the option table for people and programs: Markdown (README, docs/options.md), JSON Schema, aligned text."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from builder.option_table import GROUPS, NOT_YET, OPTIONS, Option
+
+_WIDTH = 100
+
+
+def render_options(form: str) -> str:
+    """The whole table in one of `options`' formats, ending with a newline."""
+    return _RENDERERS[form]()
+
+
+def markdown() -> str:
+    """A table per group, as README and docs/options.md hold it."""
+    lines: list[str] = []
+    for group, options in _groups():
+        lines += [
+            f"**{group}**",
+            "",
+            "| option | default | meaning | for example |",
+            "| --- | --- | --- | --- |",
+        ]
+        lines += [_row(option) for option in options]
+        lines.append("")
+    later = ", ".join(f"`{option.env}`" for option in _later())
+    lines.append(f"Declared, but {NOT_YET} (setting one ends with exit code 2): {later}.")
+    return "\n".join(lines) + "\n"
+
+
+def json_schema() -> str:
+    """The JSON Schema of notebooks.yaml, for editors and linters; what this version refuses is not in it."""
+    top = [option for option in OPTIONS if option.available and option.in_file and option.name != "notebooks"]
+    entry: dict[str, Any] = {"path": {"type": "string", "description": "The notebook's path, or a glob."}}
+    entry |= {option.name: _property(option) for option in top if option.scope == "job"}
+    listed = {"type": "object", "properties": entry, "required": ["path"], "additionalProperties": False}
+    notebooks = {
+        "description": "The notebooks to run, each a path or glob, or a mapping of path and its own settings.",
+        "type": "array",
+        "minItems": 1,
+        "items": {"anyOf": [{"type": "string"}, listed]},
+    }
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "notebooks.yaml of Notebook Builder",
+        "type": "object",
+        "properties": {"notebooks": notebooks} | {option.name: _property(option) for option in top},
+        "additionalProperties": False,
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def plain_text() -> str:
+    """The table for a terminal."""
+    lines: list[str] = []
+    for group, options in _groups():
+        lines.append(group)
+        for option in options:
+            lines.append(f"  {option.env:24}{option.flag:24}{_plain(_default(option))}".rstrip())
+            lines += textwrap.wrap(
+                _plain(option.help), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
+        lines.append("")
+    lines.append(f"Declared, but {NOT_YET}")
+    names = ", ".join(option.env for option in _later())
+    lines += textwrap.wrap(names, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines) + "\n"
+
+
+def _groups() -> Iterator[tuple[str, list[Option]]]:
+    for group in GROUPS:
+        options = [option for option in OPTIONS if option.group == group and option.available]
+        if options:
+            yield group, options
+
+
+def _later() -> list[Option]:
+    return [option for option in OPTIONS if not option.available]
+
+
+def _row(option: Option) -> str:
+    cells = (f"`{option.env}`", _default(option), option.help, f"`{option.example}`")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default(option: Option) -> str:
+    return "required" if option.required else option.shown
+
+
+def _plain(markup: str) -> str:
+    return markup.replace("`", "")
+
+
+def _property(option: Option) -> Mapping[str, Any]:
+    fixed = isinstance(option.default, str | int) and option.schema.get("type") in {
+        "string",
+        "integer",
+        "boolean",
+    }
+    default = {"default": option.default} if fixed else {}
+    return {"description": _plain(option.help), **option.schema, **default}
+
+
+_RENDERERS = {"text": plain_text, "markdown": markdown, "json-schema": json_schema}

@@ -1,0 +1,429 @@
+"""Options from flags, environment and notebooks.yaml: who wins, what is required, what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from builder.errors import BadInput, Problem
+from builder.model import Accelerator, GcsLocation
+from builder.option_table import COMMANDS, LATER_COMMANDS, OPTIONS
+from builder.options import JobOptions, Options, load_options
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
+LEAST = {"NB_NOTEBOOKS": "a.ipynb", "NB_GCS_LOCATION": "gs://nb-test/ci", "NB_VM_SERVICE_ACCOUNT": ACCOUNT}
+
+
+def load(
+    *argv: str, env: Mapping[str, str] | None = None, file: str | None = None, least: bool = True
+) -> Options:
+    files = {} if file is None else {"notebooks.yaml": file}
+    return load_options(argv, (LEAST if least else {}) | dict(env or {}), files.get)
+
+
+def job(*argv: str, env: Mapping[str, str] | None = None, file: str | None = None) -> JobOptions:
+    return load(*argv, env=env, file=file).notebooks[0].options
+
+
+def problems(
+    *argv: str, env: Mapping[str, str] | None = None, file: str | None = None, least: bool = True
+) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        load(*argv, env=env, file=file, least=least)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def one_problem(*argv: str, env: Mapping[str, str] | None = None, file: str | None = None) -> Problem:
+    with pytest.raises(BadInput) as caught:
+        load(*argv, env=env, file=file)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_least_input_gives_the_documented_defaults() -> None:
+    options = load()
+    assert (options.command, options.format) == ("run", "text")
+    assert options.location == GcsLocation("nb-test", "ci")
+    assert (options.concurrency, options.fail_fast, options.output) == (10, False, "results/<run>")
+    assert (options.project, options.run_id, options.endpoints, options.warnings) == (None, None, {}, ())
+    (entry,) = options.notebooks
+    assert (entry.pattern, entry.origin) == ("a.ipynb", "NB_NOTEBOOKS")
+    assert entry.options == JobOptions(
+        parameters={},
+        expect=(),
+        include=None,
+        kernel=None,
+        zones=("us-central1",),
+        machine_type="e2-standard-4",
+        accelerator=None,
+        image_family="common-cu129-ubuntu-2404-nvidia-580",
+        image=None,
+        image_project="deeplearning-platform-release",
+        boot_disk_gb=100,
+        network="default",
+        subnetwork=None,
+        external_ip=False,
+        vm_service_account=ACCOUNT,
+        labels={},
+        timeout=2400,
+        cell_timeout=None,
+        boot_timeout=600,
+        max_attempts=3,
+    )
+
+
+def test_flag_beats_environment_beats_entry_beats_top_beats_default() -> None:
+    file = "timeout: 1\nnotebooks:\n- path: a.ipynb\n  timeout: 2\n"
+    assert job(file="timeout: 1").timeout == 1
+    assert job(file=file).timeout == 2
+    assert job(file=file, env={"NB_TIMEOUT": "3"}).timeout == 3
+    assert job("--timeout", "4", file=file, env={"NB_TIMEOUT": "3"}).timeout == 4
+    assert job("run", "--timeout=5", file=file, env={"NB_TIMEOUT": "3"}).timeout == 5
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_empty_value_counts_as_unset(empty: str) -> None:
+    assert job(env={"NB_TIMEOUT": empty}, file="timeout: 7").timeout == 7
+    assert job(f"--timeout={empty}", file="timeout: 7").timeout == 7
+    assert job(env={"NB_SCHEDULE": empty, "NB_TIMEOUTS": empty}).timeout == 2400
+
+
+def test_null_in_the_file_counts_as_unset() -> None:
+    assert job(file="timeout:\nkernel: null\n").timeout == 2400
+
+
+@pytest.mark.parametrize(("word", "value"), [("true", True), ("FALSE", False), ("0", False), ("yes", True)])
+def test_explicit_false_is_not_the_same_as_unset(word: str, *, value: bool) -> None:
+    assert job(env={"NB_EXTERNAL_IP": word}, file="external_ip: true").external_ip is value
+
+
+def test_bare_switch_means_true() -> None:
+    assert load("--fail-fast").fail_fast is True
+    assert load("--fail-fast", "false", env={"NB_FAIL_FAST": "true"}).fail_fast is False
+
+
+def test_none_takes_back_what_the_file_sets() -> None:
+    file = "machine_type: n1-standard-4\naccelerator: nvidia-tesla-t4\ncell_timeout: 10\n"
+    assert job(file=file).accelerator == Accelerator("nvidia-tesla-t4", 1)
+    taken = job(file=file, env={"NB_ACCELERATOR": "none", "NB_CELL_TIMEOUT": "None"})
+    assert (taken.accelerator, taken.cell_timeout) == (None, None)
+
+
+def test_file_alone_lists_notebooks_with_their_own_settings() -> None:
+    file = f"""
+gcs_location: gs://nb-test/ci
+vm_service_account: {ACCOUNT}
+notebooks:
+  - one.ipynb
+  - path: more/*.ipynb
+    parameters: {{day: 2026-07-01, n: 3}}
+    labels: {{version: 3}}
+    zones: [us-east1-b, us-east1]
+"""
+    one, more = load(file=file, least=False).notebooks
+    assert (one.origin, more.origin) == ("notebooks.yaml: notebooks[0]", "notebooks.yaml: notebooks[1]")
+    assert one.options.parameters == {}
+    assert more.options.parameters == {"day": "2026-07-01", "n": 3}
+    assert (more.options.labels, more.options.zones) == ({"version": "3"}, ("us-east1-b", "us-east1"))
+
+
+def test_environment_selects_notebooks_and_keeps_their_settings() -> None:
+    file = "notebooks:\n- path: a.ipynb\n  timeout: 5\n- b.ipynb\n"
+    options = load(env={"NB_NOTEBOOKS": "./a.ipynb\n*.ipynb, a.ipynb"}, file=file)
+    assert [(entry.pattern, entry.options.timeout) for entry in options.notebooks] == [
+        ("a.ipynb", 5),
+        ("*.ipynb", 2400),
+    ]
+    glob = options.notebooks[1]
+    assert options.options_for("a.ipynb", glob).timeout == 5
+    assert options.options_for("c.ipynb", glob) is glob.options
+
+
+def test_other_config_file() -> None:
+    files = {"ci/nb.yaml": "timeout: 9\n", "notebooks.yaml": "timeout: x\n"}
+    assert load_options(["--config", "ci/nb.yaml"], LEAST, files.get).notebooks[0].options.timeout == 9
+    assert one_problem(env={"NB_CONFIG": "gone.yaml"}).variable == "NB_CONFIG"
+    assert one_problem(env={"NB_CONFIG": "../nb.yaml"}).variable == "NB_CONFIG"
+
+
+def test_unreadable_config_file() -> None:
+    def refuse(_: str) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(BadInput, match=r"notebooks\.yaml: cannot be read: Permission denied"):
+        load_options([], LEAST, refuse)
+
+
+def test_everything_required_is_asked_for_at_once() -> None:
+    assert [line.split(":")[0] for line in problems(least=False)] == [
+        "NB_VM_SERVICE_ACCOUNT",
+        "NB_GCS_LOCATION",
+        "NB_NOTEBOOKS",
+    ]
+    assert len(problems("plan", least=False)) == 3
+
+
+def test_what_is_wrong_is_not_called_missing_too() -> None:
+    env = {"NB_NOTEBOOKS": "a.txt", "NB_GCS_LOCATION": "s3://b", "NB_VM_SERVICE_ACCOUNT": "default"}
+    assert [line.split(" ")[0] for line in problems(env=env)] == sorted(env)
+
+
+def test_all_mistakes_of_all_places_are_reported_together() -> None:
+    lines = problems(
+        "--max-attempts=0",
+        "--nonsense",
+        env={"NB_ZONES": "us, moon1-a,us-east1-b", "NB_TIMEOUT": "soon", "NB_TOPIC": "t"},
+        file="timeout: never\nnotebooks:\n- path: x.ipynb\n  kernels: r\n",
+    )
+    starts = [line.split(":")[0] for line in lines]
+    assert starts == [
+        "--nonsense",
+        "NB_TIMEOUT is 'soon'",
+        "NB_TOPIC is 't'",
+        "NB_ZONES is 'us'",
+        "NB_ZONES is 'moon1-a'",
+        "--max-attempts is '0'",
+        "notebooks.yaml line 4",
+        "notebooks.yaml line 1",
+    ]
+
+
+def test_same_mistake_for_several_notebooks_is_reported_once() -> None:
+    problem = one_problem(env={"NB_NOTEBOOKS": "a.ipynb,b.ipynb", "NB_ACCELERATOR": "nvidia-tesla-t4"})
+    assert problem.variable == "NB_ACCELERATOR"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("NB_TIMEOUTS", "NB_TIMEOUT"), ("NB_ZONE", "NB_ZONES"), ("NB_LABLES", "NB_LABELS")]
+)
+def test_misspelled_variable_is_a_mistake(name: str, meant: str) -> None:
+    assert one_problem(env={name: "1"}) == Problem(name, "", f"no such option; did you mean {meant}?")
+
+
+def test_unknown_variable_is_a_warning_unless_jupyter_sets_it() -> None:
+    options = load(
+        env={
+            "NB_SOMETHING": "1",
+            "NB_USER": "jovyan",
+            "NB_UID": "1",
+            "NB_GID": "1",
+            "NB_UMASK": "2",
+            "NOT": "1",
+        }
+    )
+    assert options.warnings == ("NB_SOMETHING is set, but there is no such option; it is ignored.",)
+    assert "\x1b" not in load(env={"NB_\x1b[31mSOMETHING": "1"}).warnings[0]
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if not o.available], ids=lambda o: o.name)
+def test_options_of_later_versions_are_refused_everywhere(option: object) -> None:
+    name = option.name  # type: ignore[attr-defined]  # an Option
+    env, flag = "NB_" + name.upper(), "--" + name.replace("_", "-")
+    assert one_problem(env={env: "x"}) == Problem(env, "x", "not in this version")
+    assert one_problem(flag, "x") == Problem(flag, "x", "not in this version")
+    assert one_problem(file=f"{name}: x").expected == "not in this version"
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"NB_PROVISIONING": "spot"},
+        {"NB_PROVISIONING": "spot-then-standard"},
+        {"NB_PARAMETERS": '{"matrix": {"a": [1]}}'},
+    ],
+)
+def test_values_of_later_versions_are_refused(env: dict[str, str]) -> None:
+    assert "not in this version" in one_problem(env=env).expected
+
+
+@pytest.mark.parametrize("command", LATER_COMMANDS)
+def test_commands_of_later_versions_are_refused(command: str) -> None:
+    assert one_problem(command, "--anything") == Problem("command", command, "not in this version")
+
+
+def test_wrong_command_line() -> None:
+    assert one_problem("rnu").expected.endswith("did you mean run?")
+    assert one_problem("--machinetype", "x").expected == "no such flag; did you mean --machine-type?"
+    assert one_problem("a.ipynb").variable == "command"
+    assert one_problem("run", "a.ipynb").expected.endswith("notebooks go into --notebooks")
+    assert one_problem("--timeout").variable == "--timeout"
+    assert one_problem("run", "--help=x").variable
+    assert one_problem("plan", "--format", "xml").expected == "expected one of text, json"
+    assert one_problem("run", "--format", "json").variable == "--format"
+
+
+def test_flag_without_value_does_not_make_others_missing() -> None:
+    assert len(problems("--gcs-location", least=False)) == 1
+
+
+def test_formats() -> None:
+    assert load("plan", "--format=json").format == "json"
+    assert load("options", "--format", "json-schema").format == "json-schema"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_the_flags_and_leaves_with_0(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        load_options([command, "--help"], {}, lambda _: None)
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"notebook-builder {command}" in printed
+    assert ("--machine-type" in printed) == (command in {"run", "plan"})
+    assert "--schedule" not in printed
+
+
+def test_options_command_needs_nothing_and_minds_nothing() -> None:
+    options = load_options(["options"], {"NB_TIMEOUT": "x", "PROJECT_ID": "!"}, lambda _: "][")
+    assert (options.command, options.format, options.notebooks) == ("options", "text", ())
+
+
+def test_reap_needs_no_options() -> None:
+    options = load_options(["reap"], {"NB_TIMEOUT": "x", "PROJECT_ID": "my-project-1"}, lambda _: "][")
+    assert (options.command, options.project) == ("reap", "my-project-1")
+    with pytest.raises(BadInput, match="PROJECT_ID"):
+        load_options(["reap"], {"PROJECT_ID": "!"}, lambda _: None)
+
+
+def test_cloud_build_substitutions() -> None:
+    env = {
+        "PROJECT_ID": "my-project",
+        "BUILD_ID": "6b1f0c4e-0000-4000-8000-000000000000",
+        "BRANCH_NAME": "main",
+    }
+    options = load(
+        env=env | {"GOOGLE_CLOUD_PROJECT": "other-project", "LOCATION": "europe-west4", "SHORT_SHA": ""}
+    )
+    assert (options.project, options.run_id) == ("my-project", env["BUILD_ID"])
+    assert (options.build.branch_name, options.build.short_sha, options.build.location) == (
+        "main",
+        None,
+        "europe-west4",
+    )
+    assert options.notebooks[0].options.zones == ("europe-west4",)
+    assert load(env=env | {"NB_RUN_ID": "mine"}).run_id == "mine"
+    assert load(env={"GOOGLE_CLOUD_PROJECT": "other-project"}).project == "other-project"
+    assert job(env={"LOCATION": "global"}).zones == ("us-central1",)
+    assert one_problem(env={"BUILD_ID": "Not an id"}).variable == "BUILD_ID"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("https://compute.example.com/compute/v1/", "https://compute.example.com"),
+        ("https://compute.example.com/v1", "https://compute.example.com"),
+        ("https://proxy.example.com/google/compute/v1/", "https://proxy.example.com/google"),
+        ("http://[::1]:80/compute/beta/", "http://[::1]:80"),
+    ],
+)
+def test_endpoints_with_or_without_gclouds_version_path(given: str, wanted: str) -> None:
+    assert load(env={"CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": given}).endpoints == {"compute": wanted}
+
+
+@pytest.mark.parametrize(
+    "given", ["localhost:80", "ftp://x/", "http://u:p@host/", "http://host/?a=b", "http://ho st"]
+)
+def test_wrong_endpoint(given: str) -> None:
+    assert one_problem(env={"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": given}).variable.endswith("STORAGE")
+
+
+def test_image_and_family_exclude_each_other_in_one_place_only() -> None:
+    assert "excludes" in one_problem(env={"NB_IMAGE": "img", "NB_IMAGE_FAMILY": "fam"}).expected
+    assert "excludes" in one_problem(file="image: img\nimage_family: fam\n").expected
+    above = job(env={"NB_IMAGE": "img"}, file="image_family: fam\n")
+    assert (above.image, above.image_family) == ("img", None)
+    above = job(env={"NB_IMAGE_FAMILY": "fam"}, file="image: img\n")
+    assert (above.image, above.image_family) == (None, "fam")
+
+
+def test_subnetwork_alone_brings_its_own_network_and_region() -> None:
+    assert (job(env={"NB_SUBNETWORK": "sub"}).network, job(env={"NB_SUBNETWORK": "sub"}).subnetwork) == (
+        None,
+        "sub",
+    )
+    env = {"NB_SUBNETWORK": "projects/my-host/regions/us-east1/subnetworks/sub"}
+    assert "is in us-east1" in one_problem(env=env).expected
+    assert job(env=env | {"NB_ZONES": "us-east1-b"}).subnetwork == env["NB_SUBNETWORK"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "gpu", "hint"),
+    [
+        ("e2-standard-4", "nvidia-tesla-t4:1", "n1-standard-4"),
+        ("g2-standard-4", "nvidia-l4:1", "NB_MACHINE_TYPE"),
+        ("g2-standard-4", "nvidia-tesla-t4:1", "built in"),
+        ("n1-standard-4", "nvidia-l4", "g2-standard-4"),
+        ("n1-standard-4", "nvidia-t4", "nvidia-tesla-t4"),
+        ("n1-standard-4", "nvidia-tesla-t4:8", "1, 2, 4"),
+        ("n1-standard-4", "nvidia-tesla-t4:3", "1, 2, 4 or 8"),
+    ],
+)
+def test_gpu_that_does_not_go_with_its_machine(machine: str, gpu: str, hint: str) -> None:
+    assert hint in one_problem(env={"NB_MACHINE_TYPE": machine, "NB_ACCELERATOR": gpu}).expected
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"NB_MACHINE_TYPE": "n1-standard-4", "NB_ACCELERATOR": "nvidia-tesla-v100:8"},
+        {"NB_MACHINE_TYPE": "a2-highgpu-1g"},
+    ],
+)
+def test_gpu_machines_need_40_gb(env: dict[str, str]) -> None:
+    assert job(env=env | {"NB_BOOT_DISK_GB": "40"}).boot_disk_gb == 40
+    assert one_problem(env=env | {"NB_BOOT_DISK_GB": "39"}).variable == "NB_BOOT_DISK_GB"
+    assert job(env={"NB_BOOT_DISK_GB": "39"}).boot_disk_gb == 39
+
+
+def test_vm_may_live_for_120_days() -> None:
+    longest = 120 * 24 * 3600 - 3600 - 600
+    assert job(env={"NB_TIMEOUT": str(longest)}).timeout == longest
+    assert one_problem(env={"NB_TIMEOUT": str(longest + 1)}).variable == "NB_TIMEOUT"
+
+
+def test_cell_limit_that_never_acts_is_a_warning() -> None:
+    assert load(env={"NB_CELL_TIMEOUT": "3000"}).warnings
+    assert not load(env={"NB_CELL_TIMEOUT": "2400"}).warnings
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    problem = one_problem(env={"NB_PARAMETERS": "x" * 500})
+    assert len(problem.value) == 80
+    assert len(one_problem(file="parameters: [" + "secret, " * 50 + "]").value) == 80
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.available], ids=lambda o: o.name)
+@pytest.mark.parametrize("value", ["a\x00b", "\udcff", "\x1b[31m", "\u202egnp"])
+def test_bytes_that_no_option_takes(option: object, value: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load(env={option.env: value})  # type: ignore[attr-defined]  # an Option
+    str(caught.value).encode()
+    assert option.env in str(caught.value)  # type: ignore[attr-defined]
+
+
+def test_table_and_dataclass_have_the_same_job_options() -> None:
+    declared = {option.name for option in OPTIONS if option.scope == "job" and option.available}
+    assert declared - {"provisioning"} == {field.name for field in fields(JobOptions)}
+
+
+def test_import_is_light() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import builder.options; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {
+        "yaml",
+        "json",
+        "google",
+        "urllib.request",
+        "logging",
+        "tenacity",
+        "nbformat",
+        "asyncio",
+    }
