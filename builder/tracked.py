@@ -1,0 +1,120 @@
+"""What git tracks, read from its index alone: no git binary, no objects, nothing asked about who owns the files."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_SUBMODULE = 0o160000
+_SHA256_REPOSITORY = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+class IndexUnreadable(ValueError):
+    """There is a git index, but not one that can be read; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A working tree's top folder, and the paths in it that git tracks: files and symbolic links, and submodules.
+
+    Paths are relative to `top`, with slashes. Names that are not UTF-8 hold surrogates, as Python decodes them.
+    """
+
+    top: Path
+    files: frozenset[str]
+    submodules: frozenset[str]
+
+
+def find_tracked(folder: Path) -> Tracked | None:
+    """What the repository around `folder` tracks; None where there is none, or it tracks nothing in `folder`.
+
+    `.git` may be a folder, or the file that a worktree or submodule has. A `.git` file that points nowhere (half
+    of a repository was copied) counts as none. Raises IndexUnreadable.
+    """
+    for top in (folder, *folder.parents):
+        if os.path.lexists(top / ".git"):
+            git = _git_folder(top)
+            tracked = None if git is None else _read(top, git)
+            return tracked if tracked is not None and _reaches(tracked, folder) else None
+    return None
+
+
+def _reaches(tracked: Tracked, folder: Path) -> bool:
+    if folder == tracked.top:
+        return bool(tracked.files)
+    inside = folder.relative_to(tracked.top).as_posix() + "/"
+    return any(path.startswith(inside) for path in tracked.files)
+
+
+def _git_folder(top: Path) -> Path | None:
+    dot_git = top / ".git"
+    if dot_git.is_dir():
+        return dot_git
+    try:
+        text = dot_git.read_text("utf-8", errors="surrogateescape").strip()
+    except OSError:
+        return None
+    if not text.startswith("gitdir:"):
+        return None
+    git = top / text.removeprefix("gitdir:").strip()
+    return git if git.is_dir() else None
+
+
+def _read(top: Path, git: Path) -> Tracked | None:
+    index = git / "index"
+    if not index.exists():
+        return None
+    _refuse_split_index(index)
+    from dulwich.errors import ChecksumMismatch
+    from dulwich.index import Index, IndexEntry, UnsupportedIndexFormat
+    from dulwich.object_format import SHA1, SHA256
+
+    try:
+        entries = Index(os.fspath(index), object_format=SHA256 if _is_sha256(git) else SHA1)
+    except (
+        OSError,
+        ValueError,
+        IndexError,
+        AssertionError,
+        struct.error,
+        ChecksumMismatch,
+        UnsupportedIndexFormat,
+    ) as error:
+        message = (
+            f"{index} cannot be read ({error}); see that `git status` works, or stage from a fresh clone"
+        )
+        raise IndexUnreadable(message) from error
+    files: set[str] = set()
+    submodules: set[str] = set()
+    for name, entry in entries.items():
+        path = os.fsdecode(name)
+        if isinstance(entry, IndexEntry) and entry.skip_worktree:
+            continue  # left out by a sparse checkout, on purpose
+        mode = entry.mode if isinstance(entry, IndexEntry) else stat.S_IFREG
+        if mode == _SUBMODULE:
+            submodules.add(path)
+        elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            files.add(path)
+    return Tracked(top, frozenset(files), frozenset(submodules))
+
+
+def _is_sha256(git: Path) -> bool:
+    """The repository's object format, by its config: with the wrong one every entry would be misread."""
+    common = git / "commondir"
+    shared = git / common.read_text("utf-8").strip() if common.exists() else git
+    try:
+        config = (shared / "config").read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+    return bool(_SHA256_REPOSITORY.search(config))
+
+
+def _refuse_split_index(index: Path) -> None:
+    """A split index holds only what changed since a shared one, which dulwich does not read."""
+    if any(index.parent.glob("sharedindex.*")) and b"link\0\0" in index.read_bytes():
+        message = f"{index} is split in two; join it with: git update-index --no-split-index"
+        raise IndexUnreadable(message)

@@ -1,0 +1,430 @@
+"""The catalogue of false greens: one good attempt, spoilt in exactly one way, is red for the right reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builder.errors import ExitCode
+from builder.evidence import EvidenceError
+from builder.model import Expectation, Listed
+from builder.verdict import Expected, judge, judge_unreadable
+from tests.unit.good_attempt import (
+    Attempt,
+    Json,
+    altered,
+    code,
+    error_output,
+    executed_json,
+    expected_of,
+    input_json,
+    markdown,
+    notebook_json,
+    read,
+    run_cell,
+)
+
+ENVIRONMENT = ExitCode.ENVIRONMENT_FAILED
+NOTEBOOK = ExitCode.NOTEBOOK_FAILED
+LIMIT = ExitCode.TIME_LIMIT
+
+
+def evidence(change: Callable[[Json], Any]) -> Attempt:
+    return Attempt(on_evidence=[change])
+
+
+def listing(change: Callable[[dict[str, Listed]], Any]) -> Attempt:
+    return Attempt(on_listing=[change])
+
+
+def executed(change: Callable[[list[Json]], Any]) -> Attempt:
+    data = executed_json()
+    change(data["cells"])
+    return Attempt(executed=data)
+
+
+def put(*keys: str | int, value: Any) -> Callable[[Any], None]:
+    def change(data: Any) -> None:
+        for key in keys[:-1]:
+            data = data[key]
+        data[keys[-1]] = value
+
+    return change
+
+
+def drop(*keys: str | int) -> Callable[[Any], None]:
+    def change(data: Any) -> None:
+        for key in keys[:-1]:
+            data = data[key]
+        del data[keys[-1]]
+
+    return change
+
+
+def fault(reason: str, **more: Any) -> Attempt:
+    return evidence(put("fault", value={"reason": reason, "message": "", "cell": None} | more))
+
+
+def expecting(*wanted: Expectation) -> Attempt:
+    return Attempt(on_expected=[lambda expected: replace(expected, expect=wanted)])
+
+
+def early_exit(cells: list[Json]) -> None:
+    """papermill's view of sys.exit(0) in the second of the cells: exit code 0, the rest pending."""
+    cells[3]["outputs"] = [error_output("SystemExit", "0")]
+    cells[3]["metadata"]["papermill"] = {"exception": True, "status": "failed"}
+    for cell in cells[4:]:
+        cell["execution_count"], cell["outputs"] = None, []
+        cell["metadata"]["papermill"] = {"exception": None, "status": "pending"}
+
+
+def swap(cells: list[Json]) -> None:
+    cells[3]["source"], cells[7]["source"] = cells[7]["source"], cells[3]["source"]
+
+
+TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
+    # not this attempt's result
+    "of another run": (evidence(put("run", value="run-0")), ENVIRONMENT, "foreign_evidence"),
+    "of another job": (evidence(put("job", value="other")), ENVIRONMENT, "foreign_evidence"),
+    "of an earlier attempt": (evidence(put("attempt", value=2)), ENVIRONMENT, "foreign_evidence"),
+    "of a namesake run": (evidence(put("nonce", value="other")), ENVIRONMENT, "foreign_evidence"),
+    # not this input
+    "other job": (evidence(put("inputs", "job", "sha256", value="0" * 64)), ENVIRONMENT, "input_mismatch"),
+    "older workspace": (
+        evidence(put("inputs", "workspace", "generation", value="1")),
+        ENVIRONMENT,
+        "input_mismatch",
+    ),
+    "other parameters": (
+        evidence(put("inputs", "parameters", "sha256", value="0" * 64)),
+        ENVIRONMENT,
+        "input_mismatch",
+    ),
+    "other notebook": (
+        evidence(put("inputs", "notebook", "sha256", value="0" * 64)),
+        ENVIRONMENT,
+        "input_mismatch",
+    ),
+    "workspace never read": (evidence(put("inputs", "workspace", value=None)), ENVIRONMENT, "input_mismatch"),
+    "notebook never read": (evidence(put("inputs", "notebook", value=None)), ENVIRONMENT, "input_mismatch"),
+    # the runner says so
+    "cell limit": (fault("cell_timeout", cell=3), LIMIT, "cell_timeout"),
+    "notebook limit": (fault("notebook_timeout"), LIMIT, "notebook_timeout"),
+    "dead kernel": (fault("kernel_died", cell=2), NOTEBOOK, "kernel_died"),
+    "unknown kernel": (fault("kernel_not_found"), NOTEBOOK, "kernel_not_found"),
+    "full disk": (fault("disk_full"), NOTEBOOK, "disk_full"),
+    "papermill cannot read it": (fault("notebook_unreadable"), NOTEBOOK, "notebook_unreadable"),
+    "no GPU": (fault("gpu_not_visible"), ENVIRONMENT, "gpu_not_visible"),
+    "runner broke": (fault("runner"), ENVIRONMENT, "runner"),
+    "unheard-of fault": (fault("meteor \x1b[31mgreen"), ENVIRONMENT, "runner"),
+    # papermill's exit
+    "never started": (evidence(put("papermill", value=None)), ENVIRONMENT, "not_started"),
+    "kernel killed, saved as completed": (
+        evidence(put("papermill", "exit_code", value=138)),
+        NOTEBOOK,
+        "kernel_died",
+    ),
+    "papermill killed": (evidence(put("papermill", "exit_code", value=-9)), NOTEBOOK, "notebook_failed"),
+    "timed out in the last cell, saved as completed": (
+        evidence(put("papermill", "exit_code", value=1)),
+        NOTEBOOK,
+        "notebook_failed",
+    ),
+    # the executed notebook
+    "no executed notebook": (Attempt(executed=None), ENVIRONMENT, "executed_notebook_missing"),
+    "not named in the evidence": (
+        evidence(put("executed_notebook", value=None)),
+        ENVIRONMENT,
+        "executed_notebook_missing",
+    ),
+    "another notebook named": (
+        evidence(put("executed_notebook", value="demo.html")),
+        ENVIRONMENT,
+        "executed_notebook_missing",
+    ),
+    "not among the objects": (evidence(drop("objects", 0)), ENVIRONMENT, "executed_notebook_missing"),
+    "truncated on the way": (
+        evidence(put("objects", 0, "size", value=10**6)),
+        ENVIRONMENT,
+        "executed_notebook_differs",
+    ),
+    "truncated on a full disk": (
+        Attempt(executed=json.dumps(executed_json()).encode()[:-40]),
+        NOTEBOOK,
+        "executed_notebook_invalid",
+    ),
+    "no JSON": (Attempt(executed=b"green"), NOTEBOOK, "executed_notebook_invalid"),
+    "NaN": (Attempt(executed=b'{"nbformat": NaN}'), NOTEBOOK, "executed_notebook_invalid"),
+    "nested without end": (Attempt(executed=b"[" * 10**6), NOTEBOOK, "executed_notebook_invalid"),
+    "endless number": (Attempt(executed=b"1" * 10**4), NOTEBOOK, "executed_notebook_invalid"),
+    "a list": (Attempt(executed=b"[]"), NOTEBOOK, "executed_notebook_invalid"),
+    "no metadata": (executed(drop(3, "metadata")), NOTEBOOK, "executed_notebook_invalid"),
+    "odd outputs": (
+        executed(put(7, "outputs", value=[{"output_type": "error"}])),
+        NOTEBOOK,
+        "executed_notebook_invalid",
+    ),
+    # its cells
+    "cell missing": (executed(lambda cells: cells.pop(7)), NOTEBOOK, "cells_differ"),
+    "cell twice": (executed(lambda cells: cells.append(code(10, "1"))), NOTEBOOK, "cells_differ"),
+    "cell edited": (executed(put(7, "source", value="pass")), NOTEBOOK, "cells_differ"),
+    "cell made markdown": (executed(put(7, value=markdown(6, "print(days)"))), NOTEBOOK, "cells_differ"),
+    "cells in another order": (executed(swap), NOTEBOOK, "cells_differ"),
+    "parameters not injected": (executed(lambda cells: cells.pop(2)), NOTEBOOK, "cells_differ"),
+    "injected cell untagged": (executed(put(2, "metadata", "tags", value=[])), NOTEBOOK, "cells_differ"),
+    "injected before the defaults": (
+        executed(lambda cells: cells.insert(1, cells.pop(2))),
+        NOTEBOOK,
+        "cells_differ",
+    ),
+    "injected without parameters given": (
+        Attempt(parameters={}),
+        NOTEBOOK,
+        "cells_differ",
+    ),
+    "cell never executed": (executed(put(7, "execution_count", value=None)), NOTEBOOK, "stopped_early"),
+    "sys.exit(0) in the middle": (executed(early_exit), NOTEBOOK, "stopped_early"),
+    "cell still running": (
+        executed(put(7, "metadata", "papermill", value={"exception": False, "status": "running"})),
+        NOTEBOOK,
+        "stopped_early",
+    ),
+    "swallowed by an exception hook": (
+        executed(put(7, "metadata", "papermill", value={"exception": True, "status": "completed"})),
+        NOTEBOOK,
+        "stopped_early",
+    ),
+    "error output, exit 0": (executed(put(7, "outputs", value=[error_output()])), NOTEBOOK, "cell_failed"),
+    "error in the injected cell": (
+        executed(put(2, "outputs", value=[error_output()])),
+        NOTEBOOK,
+        "cell_failed",
+    ),
+    "tagged only afterwards": (
+        executed(
+            lambda cells: cells[7].update(
+                outputs=[error_output()], metadata={"tags": ["raises-exception", "skip-execution"]}
+            )
+        ),
+        NOTEBOOK,
+        "cell_failed",
+    ),
+    "stale counts": (executed(put(7, "execution_count", value=3)), NOTEBOOK, "execution_order"),
+    "counts from zero": (executed(put(1, "execution_count", value=0)), NOTEBOOK, "execution_order"),
+    "skipped cell executed": (executed(put(6, "execution_count", value=9)), NOTEBOOK, "cells_differ"),
+    "skipped cell with stale outputs": (
+        executed(put(6, "outputs", value=[error_output()])),
+        NOTEBOOK,
+        "cells_differ",
+    ),
+    # the objects
+    "output lost": (listing(drop("outputs/rides.csv")), ENVIRONMENT, "object_missing"),
+    "output truncated": (
+        listing(lambda found: altered(found, "outputs/rides.csv", size=119)),
+        ENVIRONMENT,
+        "object_differs",
+    ),
+    "output corrupt": (
+        listing(lambda found: altered(found, "demo.html", crc32c="AAAAAQ==")),
+        ENVIRONMENT,
+        "object_differs",
+    ),
+    "output overwritten since": (
+        listing(lambda found: altered(found, "demo.html", generation=9)),
+        ENVIRONMENT,
+        "object_differs",
+    ),
+    "executed notebook lost": (listing(drop("demo.ipynb")), ENVIRONMENT, "object_missing"),
+    # NB_EXPECT
+    "output forgotten": (expecting(Expectation("outputs/*.parquet")), NOTEBOOK, "output_missing"),
+    "output in another folder": (expecting(Expectation("outputs/*.png")), NOTEBOOK, "output_missing"),
+    "stale output, not of this attempt": (
+        Attempt(
+            on_listing=[put("outputs/old.txt", value=Listed("outputs/old.txt", 10, "AAAAAA==", 1))],
+            on_expected=[lambda expected: replace(expected, expect=(Expectation("outputs/old.txt"),))],
+        ),
+        NOTEBOOK,
+        "output_missing",
+    ),
+    "output too small": (expecting(Expectation("outputs/rides.csv", 121)), NOTEBOOK, "output_too_small"),
+    "one empty of several": (
+        Attempt(
+            on_evidence=[put("objects", 4, "size", value=0)],
+            on_listing=[lambda found: altered(found, "outputs/plots/days.png", size=0)],
+        ),
+        NOTEBOOK,
+        "output_too_small",
+    ),
+}
+
+
+def test_the_good_attempt_is_green() -> None:
+    verdict = Attempt().judge()
+    assert verdict.green, verdict
+    assert verdict.message == "all 4 code cells ran, and 5 objects are in Cloud Storage"
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_spoilt_in_one_way_it_is_red(name: str) -> None:
+    attempt, exit_code, reason = TRAPS[name]
+    verdict = attempt.judge()
+    assert (verdict.exit_code, verdict.reason) == (exit_code, reason), verdict
+    assert verdict.message
+    assert verdict.advice
+    assert "\n" not in verdict.message
+    assert "\x1b" not in verdict.message
+
+
+def test_silence_is_red() -> None:
+    verdict = judge(expected_of(read(input_json()), {}), None, None, {})
+    assert (verdict.exit_code, verdict.reason) == (ENVIRONMENT, "no_evidence")
+    assert verdict.retryable
+
+
+def test_evidence_out_of_form_is_red() -> None:
+    verdict = judge_unreadable(EvidenceError("evidence.json: run: expected text, got 3"))
+    assert (verdict.exit_code, verdict.reason) == (ENVIRONMENT, "evidence_unreadable")
+
+
+def test_a_parameter_that_arrived_as_another_type_is_red() -> None:
+    data = executed_json()
+    data["metadata"]["papermill"]["parameters"] = {"days": "7"}
+    assert Attempt(executed=data).judge().reason == "parameters_differ"
+
+
+def test_a_notebook_that_papermill_marked_as_failed_is_red() -> None:
+    data = executed_json()
+    data["metadata"]["papermill"]["exception"] = True
+    assert Attempt(executed=data).judge().reason == "notebook_failed"
+
+
+def test_nesting_that_parses_but_cannot_be_compared_does_not_raise() -> None:
+    for depth in range(200, 1000, 50):
+        deep: Any = 7
+        for _ in range(depth):
+            deep = [deep]
+        data = executed_json()
+        data["metadata"]["papermill"]["parameters"] = {"days": deep}
+        assert Attempt(executed=data).judge().reason in {"parameters_differ", "executed_notebook_invalid"}
+
+
+def test_a_failed_cell_is_told_with_number_and_error() -> None:
+    data = executed_json()
+    data["cells"][3]["outputs"] = [error_output()]
+    data["cells"][3]["metadata"]["papermill"] = {"exception": True, "status": "failed"}
+    verdict = Attempt(executed=data, on_evidence=[put("papermill", "exit_code", value=1)]).judge()
+    assert (verdict.exit_code, verdict.reason) == (NOTEBOOK, "cell_failed")
+    assert verdict.message == "cell 2 of 6 failed: ValueError: no rides"
+    assert verdict.failure is not None
+    assert verdict.failure.source.startswith("import csv")
+
+
+def test_an_early_exit_is_told_with_its_cell() -> None:
+    verdict = executed(early_exit).judge()
+    assert verdict.message == "stopped at cell 2 of 6: SystemExit: 0"
+    assert verdict.failure is not None
+
+
+def test_a_fault_keeps_the_cell_and_the_runners_words() -> None:
+    verdict = fault("kernel_died", cell=2, message="killed by signal 9\nverdict: green").judge()
+    assert (
+        verdict.message
+        == "the kernel died in cell 2 of 6, after 3.0 GiB of memory in use: killed by signal 9"
+    )
+    assert "e2-standard-4" in verdict.advice
+    assert verdict.failure is not None
+    assert verdict.failure.cell == 2
+
+
+def test_a_fault_comes_before_inputs_never_read() -> None:
+    attempt = fault("workspace", message="404")
+    attempt.on_evidence += [
+        put("inputs", value=dict.fromkeys(("job", "workspace", "parameters", "notebook")))
+    ]
+    attempt.on_evidence += [put("peak_memory_bytes", value=None), put("disk_free_bytes", value=None)]
+    assert attempt.judge().reason == "workspace"
+    attempt.on_evidence += [put("fault", "reason", value="disk_full")]
+    assert attempt.judge().message == "the VM's disk is full: 404"
+    attempt.on_evidence += [put("fault", "reason", value="kernel_died")]
+    assert attempt.judge().message == "the kernel died: 404"
+
+
+def test_a_skipped_output_is_named_where_it_was_expected() -> None:
+    attempt = expecting(Expectation("outputs/link"))
+    skipped = {"path": "outputs/link", "why": "symbolic link out of outputs/"}
+    attempt.on_evidence += [put("skipped", value=[{"path": "outputs/x", "why": "socket"}, skipped])]
+    assert attempt.judge().message.endswith("outputs/link was not uploaded: symbolic link out of outputs/")
+
+
+def with_markers(cells: list[Json], at: int) -> None:
+    cells.insert(at, markdown(20, "here", "papermill-error-cell-tag"))
+    cells.insert(0, markdown(21, "An Exception was encountered", "papermill-error-cell-tag"))
+
+
+def test_exit_1_for_an_allowed_error_alone_is_green() -> None:
+    attempt = executed(lambda cells: with_markers(cells, 5))
+    attempt.on_evidence += [put("papermill", "exit_code", value=1)]
+    assert attempt.judge().green
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: with_markers(data["cells"], 7),  # the marker is before another cell
+        lambda data: None,  # no marker: papermill did not end by itself
+        lambda data: (with_markers(data["cells"], 5), data["metadata"]["papermill"].update(exception=True)),
+        lambda data: (data["cells"][7]["outputs"].append(error_output()), with_markers(data["cells"], 5)),
+        lambda data: (data["cells"].pop(7), with_markers(data["cells"], 5)),
+        lambda data: data.clear(),
+    ],
+)
+def test_exit_1_for_anything_else_is_red(spoil: Callable[[Json], Any]) -> None:
+    data = executed_json()
+    spoil(data)
+    verdict = Attempt(executed=data, on_evidence=[put("papermill", "exit_code", value=1)]).judge()
+    assert verdict.exit_code is NOTEBOOK
+    assert verdict.reason in {"notebook_failed", "cell_failed"}
+
+
+def test_an_injected_cell_of_the_input_is_replaced_where_it_stands() -> None:
+    source = notebook_json(
+        code(1, "days = 1", "parameters"), code(2, "x"), code(3, "days = 2", "injected-parameters")
+    )
+    after = notebook_json(
+        code(1, "days = 1", "parameters"), code(2, "x"), code(3, "days = 7", "injected-parameters")
+    )
+    for number, cell in enumerate(after["cells"], start=1):
+        run_cell(cell, number)
+    assert Attempt(source=source, executed=after).judge().green
+    assert Attempt(source=source, executed=after, parameters={}).judge().reason == "cells_differ"
+
+
+def test_without_a_parameters_cell_the_injected_one_comes_first() -> None:
+    source = notebook_json(code(1, "x"))
+    after = notebook_json(code(0, "days = 7", "injected-parameters"), code(1, "x"))
+    for number, cell in enumerate(after["cells"], start=1):
+        run_cell(cell, number)
+    assert Attempt(source=source, executed=after).judge().green
+
+
+def test_what_papermill_did_not_mark_is_judged_by_counts_alone() -> None:
+    data = executed_json()
+    del data["metadata"]["papermill"]
+    for cell in data["cells"]:
+        cell["metadata"].pop("papermill", None)
+    assert Attempt(executed=data).judge().green
+
+
+def test_names_do_not_matter_to_a_notebook_of_a_newer_minor_format() -> None:
+    data = executed_json()
+    data["nbformat_minor"] = 9
+    assert Attempt(executed=data).judge().green
+
+
+def test_expected_names_its_notebook() -> None:
+    expected: Expected = expected_of(read(input_json()), {})
+    assert expected.executed_name == "demo.ipynb"
