@@ -1,0 +1,259 @@
+"""The composition root: one local cloud with its services, its port, its identities, and what it remembers on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import importlib
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from localcloud.clock import Clock
+from localcloud.control import Control
+from localcloud.faults import FaultPlan
+from localcloud.findings import Findings
+from localcloud.iam import PROJECT, Iam, email
+from localcloud.listener import HOST
+from localcloud.metadata import Identity, MetadataServer
+from localcloud.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from localcloud.service import Inventoried, RawService, Service
+
+Json = dict[str, Any]
+
+FIRST_BUCKET = "local-project-notebooks"
+
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+_ENDPOINTS = (
+    "ARTIFACTREGISTRY",
+    "CLOUDBUILD",
+    "CLOUDFUNCTIONS",
+    "CLOUDRESOURCEMANAGER",
+    "CLOUDSCHEDULER",
+    "COMPUTE",
+    "PUBSUB",
+    "RUN",
+    "SECRETMANAGER",
+    "STORAGE",
+)
+# The user's own credentials, proxies and emulators, which must not reach a program that works on the local cloud.
+_BLANKS = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "CLOUDSDK_CONFIG",
+    "NO_GCE_CHECK",
+    "STORAGE_EMULATOR_HOST",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+)
+# What an inventory has even while there is none of it.
+_KINDS = (
+    "compute.instances",
+    "compute.disks",
+    "storage.objects",
+    "functions",
+    "scheduler.jobs",
+    "pubsub.topics",
+    "builds",
+)
+
+
+class StateInUse(Exception):
+    """Another localcloud works on the same state directory."""
+
+
+class Cloud:
+    """A local Google Cloud; use it as a context manager, or call `start` and `close`.
+
+    `state` is its directory, made when missing: objects as files, the ports, what services remember. `buckets` are made at
+    the start, beside the one that is always there; `faults` are planned before the first call is answered (ValueError
+    when one is malformed). `port` 0 takes the port remembered in `state`, or any. `start` raises `StateInUse`, and OSError
+    when the port asked for is taken.
+    """
+
+    def __init__(
+        self, state: Path, *, buckets: Sequence[str] = (), faults: Sequence[Json] = (), port: int = 0
+    ) -> None:
+        self.state = state.absolute()
+        self.findings = Findings()
+        self.faults = FaultPlan()
+        for spec in faults:
+            self.faults.add(spec)
+        self.iam = Iam()
+        self._buckets = tuple(dict.fromkeys((FIRST_BUCKET, *buckets)))
+        self._port = port
+        self._stack = contextlib.ExitStack()
+        self._services: list[Inventoried] = []
+        self._metadata: dict[str, MetadataServer] = {}
+        self.url = ""
+
+    def start(self) -> None:
+        """Bring everything up; returns when calls are answered and the buckets are there."""
+        with contextlib.ExitStack() as stack:
+            self.state.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(self.state / "lock"))
+            self._ports = _Ports(self.state / "ports.json")
+            self.clock = Clock(lambda error: self.findings.error("a timer", error))
+            stack.callback(self.clock.close)
+            self._start_services(stack)
+            self._identify("builder", stack)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """End everything that was started; the state directory stays. A second call does nothing."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def environment(self, account: str = "builder") -> dict[str, str]:
+        """Return the variables that make Google's clients in another process work here, as one of the accounts."""
+        if account not in self._metadata:
+            self._identify(account, self._stack)
+        metadata = self._metadata[account].address
+        path = os.environ.get("PATH", os.defpath)
+        return {
+            "LOCALCLOUD_URL": self.url,
+            "PROJECT_ID": PROJECT,
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": self.url for name in _ENDPOINTS},
+            "GCE_METADATA_HOST": metadata,
+            "GCE_METADATA_IP": metadata,
+            "GCE_METADATA_ROOT": metadata,
+            "BIGQUERY_EMULATOR_HOST": self.url,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
+            **dict.fromkeys(_BLANKS, ""),
+        }
+
+    def inventory(self) -> Json:
+        """Return what there is, by kind; the planned faults; and what was found wrong with localcloud itself."""
+        found: Json = {kind: [] for kind in _KINDS}
+        for service in self._services:
+            found |= service.inventory()
+        return found | {"faults": self.faults.inventory()} | self.findings.inventory()
+
+    def _start_services(self, stack: contextlib.ExitStack) -> None:
+        made: dict[str, Any] = {}
+        for name, module in (
+            ("StorageService", "localcloud.storage"),
+            ("ComputeService", "localcloud.compute"),
+        ):
+            with contextlib.suppress(ImportError, AttributeError):
+                service = getattr(importlib.import_module(module), name)
+                made[name] = service(self.state, self.clock, self.iam, self.faults)
+                stack.callback(made[name].close)
+        self._services = list(made.values())
+        server = self._listen(
+            [made[name] for name in ("ComputeService",) if name in made],
+            [made[name] for name in ("StorageService",) if name in made],
+        )
+        stack.callback(server.close)
+        server.start()
+        self.url = server.url
+        self._ports.remember("http", server.port)
+        for bucket in self._buckets if "StorageService" in made else ():
+            self._make_bucket(bucket, server.port)
+
+    def _listen(self, services: Sequence[Service], raw_services: Sequence[RawService]) -> Server:
+        """Bind the port asked for, or the one remembered, or (when another program has that now) any."""
+
+        def server(port: int) -> Server:
+            return Server(
+                services=services,
+                raw_services=raw_services,
+                control=Control(self.clock, self.faults, self.inventory).respond,
+                iam=self.iam,
+                faults=self.faults,
+                findings=self.findings,
+                port=port,
+            )
+
+        if self._port:
+            return server(self._port)
+        try:
+            return server(self._ports.recall("http"))
+        except OSError:
+            return server(0)
+
+    def _identify(self, account: str, stack: contextlib.ExitStack) -> None:
+        """Start the metadata server that gives a process the identity of an account."""
+        name = f"metadata-{account}"
+        identity = Identity(PROJECT, email(account), _SCOPES, None, {})
+        try:
+            server = MetadataServer(lambda: identity, self.iam, self._ports.recall(name))
+        except OSError:
+            server = MetadataServer(lambda: identity, self.iam)
+        server.start()
+        stack.callback(server.close)
+        self._metadata[account] = server
+        self._ports.remember(name, int(server.address.rpartition(":")[2]))
+
+    def _make_bucket(self, name: str, port: int) -> None:
+        """Create a bucket through the API, as the project's owner; one that is there already is fine."""
+        connection = http.client.HTTPConnection(HOST, port)
+        with contextlib.closing(connection):
+            connection.request("POST", f"/storage/v1/b?project={PROJECT}", json.dumps({"name": name}))
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status not in {http.client.OK, http.client.CONFLICT}:
+            problem = f"bucket {name!r} cannot be made: {json.loads(answer)['error']['message']}"
+            raise ValueError(problem)
+
+
+class _Ports:
+    """The ports of a state directory, so that what was told an address finds it again after a restart."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._known: dict[str, int] = json.loads(file.read_text())
+        except (FileNotFoundError, ValueError):
+            self._known = {}
+
+    def recall(self, name: str) -> int:
+        """Return the port used last time; 0 for none."""
+        return self._known.get(name, 0)
+
+    def remember(self, name: str, port: int) -> None:
+        """Write a port down for the next time."""
+        if self._known.get(name) != port:
+            self._known[name] = port
+            self._file.write_text(json.dumps(self._known, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Any:
+    """Hold a lock on the state directory; raises `StateInUse`."""
+    with file.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another localcloud works on the state directory {file.parent}"
+            raise StateInUse(message) from None
+        yield
+
+
+def shell_exports(environment: Mapping[str, str]) -> str:
+    """Return the variables as lines that a shell can source."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
