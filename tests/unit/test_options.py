@@ -152,6 +152,51 @@ def test_other_config_file() -> None:
     assert one_problem(env={"NB_CONFIG": "../nb.yaml"}).variable == "NB_CONFIG"
 
 
+@pytest.mark.parametrize(
+    ("file", "variable", "expected"),
+    [
+        ("- a", "notebooks.yaml", "expected a mapping such as machine_type: e2-standard-8"),
+        ("a: [", "notebooks.yaml line 1", "this is no valid YAML"),
+        ("\ntimeuot: 1", "notebooks.yaml line 2: timeuot", "no such option; did you mean timeout?"),
+        ("NB_TIMEOUT: 1", "notebooks.yaml line 1: NB_TIMEOUT", "no such option; did you mean timeout?"),
+        ("zzz: 1", "notebooks.yaml line 1: zzz", "no such option"),
+        ("path: a", "notebooks.yaml line 1: path", "no such option"),
+        ("config: a", "notebooks.yaml line 1: config", "cannot be set in the file itself"),
+        ("timeout: 1\ntimeout: 2", "notebooks.yaml line 2", "this key stands on line 1 already"),
+        ("timeout: 1.5", "notebooks.yaml line 1: timeout", "expected seconds as a whole number"),
+        ("notebooks: []", "notebooks.yaml line 1: notebooks", "expected at least one notebook"),
+        ("notebooks: {a: b}", "notebooks.yaml line 1: notebooks", "expected a list"),
+        ("notebooks:\n- timeout: 1", "notebooks.yaml line 2: notebooks[0]", "expected a path"),
+        ("notebooks:\n- {}", "notebooks.yaml: notebooks[0]", "expected a path"),
+        ("notebooks:\n- a\n", "notebooks.yaml line 1: notebooks[0]", "expected a path that ends with .ipynb"),
+        ("notebooks:\n- [a]\n", "notebooks.yaml line 1: notebooks[0]", "expected text"),
+        (
+            "notebooks:\n- path: a.ipynb\n- path: ./a.ipynb",
+            "notebooks.yaml line 3: notebooks[1].path",
+            "listed already",
+        ),
+        (
+            "notebooks:\n- path: a.ipynb\n  concurrency: 3",
+            "notebooks.yaml line 3: notebooks[0].concurrency",
+            "belongs at the top of the file",
+        ),
+    ],
+)
+def test_mistake_in_the_file_names_its_line(file: str, variable: str, expected: str) -> None:
+    problem = one_problem(file=file)
+    assert problem.variable == variable
+    assert problem.expected.startswith(expected)
+
+
+def test_mistake_in_an_entry_that_is_not_selected_is_reported_too() -> None:
+    problem = one_problem(
+        file="notebooks:\n- path: z.ipynb\n  machine_type: g2-standard-4\n  boot_disk_gb: 10\n"
+    )
+    assert problem == Problem(
+        "notebooks.yaml line 4: notebooks[0].boot_disk_gb", "10", "at least 40 GB for a machine with a GPU"
+    )
+
+
 def test_unreadable_config_file() -> None:
     def refuse(_: str) -> str:
         raise PermissionError(13, "Permission denied")
