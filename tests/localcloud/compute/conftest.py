@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from werkzeug import Response
 
 from localcloud.clock import Clock
 from localcloud.compute import ComputeService, Pace
+from localcloud.compute.power import Boot
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import PROJECT, Iam, email
@@ -153,18 +156,11 @@ def gpu_body(**changes: Any) -> Json:
     ) | copy.deepcopy(changes)
 
 
-@pytest.fixture(name="world")
-def _world(tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[World]:
-    """Serve a Compute Engine; `@pytest.mark.parametrize("world", [{...}], indirect=True)` sets quotas."""
-    quotas = getattr(request, "param", None)
+@contextlib.contextmanager
+def served(directory: Path, boot: Boot, quotas: Mapping[str, float] | None = None) -> Iterator[World]:
+    """Serve a Compute Engine; at its end, nothing must have been wrong with it and every fault consumed."""
     clock, faults, iam, findings = Clock(), FaultPlan(), Iam(), Findings()
-    machines: list[StandIn] = []
-
-    def boot(spec: MachineSpec, events: MachineEvents) -> StandIn:
-        machines.append(StandIn(spec, events))
-        return machines[-1]
-
-    service = ComputeService(tmp_path, clock, iam, faults, boot=boot, pace=QUICK, quotas=quotas)
+    service = ComputeService(directory, clock, iam, faults, boot=boot, pace=QUICK, quotas=quotas)
     server = Server(
         services=[service],
         raw_services=[],
@@ -174,12 +170,28 @@ def _world(tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[World]:
         findings=findings,
     )
     server.start()
-    yield World(clock, faults, iam, findings, service, server.url, machines)
-    server.close()
-    service.close()
-    clock.close()
+    try:
+        yield World(clock, faults, iam, findings, service, server.url)
+    finally:
+        server.close()
+        service.close()
+        clock.close()
     noticed = findings.inventory()
     assert noticed["schema_violations"] == []
     assert noticed["internal_errors"] == []
     assert all(fault["consumed"] == fault["times"] for fault in faults.inventory())
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    """Serve one with stand-in machines; `@pytest.mark.parametrize("world", [{...}], indirect=True)` sets quotas."""
+    machines: list[StandIn] = []
+
+    def boot(spec: MachineSpec, events: MachineEvents) -> StandIn:
+        machines.append(StandIn(spec, events))
+        return machines[-1]
+
+    with served(tmp_path, boot, getattr(request, "param", None)) as world:
+        world.machines = machines
+        yield world
     assert all(machine.killed for machine in machines)
