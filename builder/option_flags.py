@@ -46,11 +46,15 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         return CommandLine(command, "text", {}, (problem,), whole=False)
     problems = [_unknown_argument(argument, command) for argument in _without_values(extra)]
     formats = FORMATS.get(command, ("text",))
-    chosen = getattr(found, "output_format", "text")
+    # Older Pythons make an empty list of the value "--" (CPython issue 109475).
+    texts = {
+        name: value if isinstance(value, str) else "--"
+        for name, value in vars(found).items()
+        if value is not None
+    }
+    chosen = texts.pop("output_format", "text")
     if chosen not in formats:
         problems.append(Problem("--format", printable(chosen), "expected one of " + ", ".join(formats)))
-    given = {option.name: getattr(found, option.name, None) for option in OPTIONS}
-    texts = {name: value for name, value in given.items() if value is not None}
     return CommandLine(command, chosen, texts, tuple(problems))
 
 

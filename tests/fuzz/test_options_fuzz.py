@@ -84,8 +84,7 @@ COMMAND_LINES = st.lists(
 )
 
 
-def outcome(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> Options | BadInput:
-    """What loading comes to; anything but the two outcomes, or taking long, fails the test."""
+def timed(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> tuple[float, Options | BadInput]:
     start = time.process_time()
     try:
         result: Options | BadInput = load_options(
@@ -93,7 +92,14 @@ def outcome(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> Op
         )
     except BadInput as bad:
         result = bad
-    seconds = time.process_time() - start
+    return time.process_time() - start, result
+
+
+def outcome(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> Options | BadInput:
+    """What loading comes to; anything but the two outcomes, or taking long, fails the test."""
+    seconds, result = timed(argv, env, file)
+    if seconds >= 1:  # once more: the garbage of thousands of examples may have been collected meanwhile
+        seconds, result = timed(argv, env, file)
     assert seconds < 1
     if isinstance(result, BadInput):
         assert result.problems
@@ -131,6 +137,8 @@ def test_any_file(file: str) -> None:
 
 @FUZZ
 @given(argv=COMMAND_LINES)
+@example(argv=["options", "--format=--"])
+@example(argv=["--kernel=--", "--fail-fast=--"])
 def test_any_command_line(argv: list[str]) -> None:
     outcome(argv, LEAST, None)
 

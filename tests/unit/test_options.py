@@ -297,6 +297,7 @@ def test_wrong_command_line() -> None:
     assert one_problem("--machinetype", "x").expected == "no such flag; did you mean --machine-type?"
     assert one_problem("a.ipynb").variable == "command"
     assert one_problem("run", "a.ipynb").expected.endswith("notebooks go into --notebooks")
+    assert one_problem("--timeout=--").value == "--"
     assert one_problem("--timeout").variable == "--timeout"
     assert one_problem("run", "--help=x").variable
     assert one_problem("plan", "--format", "xml").expected == "expected one of text, json"
