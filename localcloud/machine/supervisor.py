@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Self
 from localcloud.machine import reaper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Stream = int | IO[bytes] | None
 # Ending everything takes some 20 ms; processes stuck in the kernel can take longer.
@@ -34,7 +34,13 @@ class OwnedProcess:
     behind in the background lives until then. All methods may be called from any thread.
     """
 
-    def __init__(self, supervisor: subprocess.Popen[bytes], leash: socket.socket, pid: int) -> None:
+    def __init__(
+        self,
+        supervisor: subprocess.Popen[bytes],
+        leash: socket.socket,
+        pid: int,
+        on_gone: Callable[[], None] | None,
+    ) -> None:
         """Not for callers: use `start`."""
         self.pid = pid
         self.stdin, self.stdout, self.stderr = supervisor.stdin, supervisor.stdout, supervisor.stderr
@@ -44,6 +50,7 @@ class OwnedProcess:
         self._code: int | None = None
         self._ended = threading.Event()
         self._gone = threading.Event()
+        self._on_gone = on_gone
         threading.Thread(target=self._listen, name=f"owned-{pid}", daemon=True).start()
 
     @classmethod
@@ -57,12 +64,14 @@ class OwnedProcess:
         stdout: Stream = None,
         stderr: Stream = None,
         foreground: bool = False,
+        on_gone: Callable[[], None] | None = None,
     ) -> Self:
         """Start a command under its own supervisor.
 
         `env` is the whole environment (None: this process's). The streams are as subprocess.Popen takes them, PIPE
         included. A `foreground` command stays in this process's session and process group, so that it may read the terminal
-        and gets its Ctrl-C; any other gets a session of its own. Raises OSError when the command cannot be started.
+        and gets its Ctrl-C; any other gets a session of its own. `on_gone` is called, in a thread of
+        its own, when the supervisor has ended, by `kill()` or by itself. Raises OSError when the command cannot be started.
         """
         environment = os.environb if env is None else {os.fsencode(k): os.fsencode(v) for k, v in env.items()}
         order = reaper.Order(
@@ -83,7 +92,7 @@ class OwnedProcess:
                 stderr=stderr,
             )
         try:
-            return cls(supervisor, ours, _hand_over(ours, reaper.format_order(order), argv[0]))
+            return cls(supervisor, ours, _hand_over(ours, reaper.format_order(order), argv[0]), on_gone)
         except BaseException:
             ours.close()
             with supervisor:  # closes its pipes, waits for its end
@@ -146,6 +155,8 @@ class OwnedProcess:
             self._leash.close()
         self._ended.set()
         self._gone.set()
+        if self._on_gone:
+            self._on_gone()
 
 
 def _hand_over(leash: socket.socket, order: bytes, program: str) -> int:

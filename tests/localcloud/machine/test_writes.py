@@ -1,0 +1,43 @@
+"""A write anywhere below a watched folder is noticed, also one that was undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from localcloud.machine.writes import watch_writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (lambda root: (root / "a" / "new").touch(), ["a", "a/new"]),
+        (lambda root: (root / "a" / "old").unlink(), ["a", "a/old"]),
+        (lambda root: (root / "a" / "old").write_text("longer"), ["a/old"]),
+        (lambda root: (root / "a" / "old").chmod(0o600), ["a/old"]),
+        (lambda root: [(root / "a" / "x").touch(), (root / "a" / "x").unlink()], ["a"]),
+        (lambda root: (root / "ignored" / "x").touch(), []),
+        (lambda root: (root / "a" / "old").read_text(), []),
+    ],
+)
+def test_writes_are_found(act: Callable[[Path], object], expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "ignored").mkdir()
+    (tmp_path / "a" / "old").write_text("x")
+    (tmp_path / "a" / "link").symlink_to("/")
+    with watch_writes([tmp_path, tmp_path / "missing"], ignore=[tmp_path / "ignored"]) as written:
+        act(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in written] == expected
+
+
+def test_depth_bounds_the_search(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with watch_writes([tmp_path], depth=1) as written:
+        (tmp_path / "a" / "b" / "deep").touch()
+        (tmp_path / "a" / "shallow").touch()
+    assert written == [tmp_path / "a"]
