@@ -30,7 +30,7 @@ def choose(options: Options, workspace: Workspace) -> Sequence[ChosenNotebook]:
 def _choose_one(
     options: Options, workspace: Workspace, path: str, entry: NotebookEntry
 ) -> ChosenNotebook | list[Problem]:
-    wanted = options.options_for(path, entry)
+    wanted = options.options_for(workspace.local_path(path), entry)
     notebook = read_notebook(path, workspace.read(path), kernel=wanted.kernel)
     files = workspace.files_for(path, wanted.include)
     problems = list(files.problems)

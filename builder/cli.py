@@ -30,9 +30,7 @@ def main() -> int:
     # First of all: as PID 1 a process without handlers does not even see SIGTERM (faults.md, fact 2).
     for signum in _SIGNALS:
         signal.signal(signum, lambda number, _frame: cancellation.cancel(number))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    _configure_logging()
     clock = RealClock(cancellation)
     context = Context(folder=Path.cwd(), cancellation=cancellation, clock=clock, console=report.Console())
     try:
@@ -45,6 +43,14 @@ def main() -> int:
     except Exception:
         logging.getLogger(__name__).exception("a bug in Notebook Builder; please report it with this log")
         return ExitCode.BUG
+
+
+def _configure_logging() -> None:
+    """Our own warnings and tracebacks to stderr; the libraries' retries are our business, not the build log's."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("builder").addHandler(handler)
 
 
 def carry_out(argv: Sequence[str], env: Mapping[str, str], context: Context) -> int:

@@ -278,6 +278,7 @@ def _bug() -> Verdict:
 
 
 def call_error(failure: CallFailed) -> BuilderError:
+    """What a call that failed for good means for the run: set-up (4) or environment (6)."""
     if failure.http_status in _FORBIDDEN:
         return ProjectSetup(
             f"{failure.call} on {failure.resource} was refused: {failure.message}",

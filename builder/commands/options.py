@@ -5,11 +5,11 @@ from __future__ import annotations
 from builder import report
 from builder.commands import Context
 from builder.errors import ExitCode
-from builder.option_docs import render
+from builder.option_docs import render_options
 from builder.options import Options
 
 
 def execute(options: Options, _context: Context) -> int:
     """Print the table in the format asked for."""
-    report.document(render(options.format))
+    report.document(render_options(options.format))
     return ExitCode.GREEN

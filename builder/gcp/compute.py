@@ -126,7 +126,7 @@ class GoogleMachines:
     def ours(self) -> Sequence[Instance]:
         """See ports.Machines."""
         request = compute_v1.AggregatedListInstancesRequest(
-            project=self.project, filter=f"labels.{TOOL_LABEL}={TOOL}", return_partial_success=True
+            project=self.project, filter=f"labels.{TOOL_LABEL}={TOOL}"
         )
 
         def fetch() -> list[Instance]:
