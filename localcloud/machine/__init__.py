@@ -1,1 +1,5 @@
 """Booted VMs as real processes: a supervisor that owns them, machine images, the guest agent's part."""
+
+from localcloud.machine.machine import Machine, MachineEvents, MachineSpec
+
+__all__ = ["Machine", "MachineEvents", "MachineSpec"]
