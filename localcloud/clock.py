@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 # Compute Engine prints its times in Pacific time; standard time all year keeps them comparable as text.
 _PACIFIC = timezone(timedelta(hours=-8))

@@ -105,6 +105,7 @@ class Document:
         self.name = name
         content: Json = json.loads((_documents() / f"{name}.json").read_bytes())
         self.schemas: Mapping[str, Json] = content["schemas"]
+        self.base_path = "/" + content["servicePath"]
         self._content = content
         self._compiled: dict[tuple[str, int], list[Method]] = {}
 
@@ -115,11 +116,9 @@ class Document:
 
     def match(self, verb: str, path: str) -> Match | None:
         """Return the method that a request line means; `path` as it came, not yet unquoted."""
-        path = path.lstrip("/")
-        base = self._content["servicePath"]
-        if not path.startswith(base):
+        if not path.startswith(self.base_path):
             return None
-        path = path[len(base) :]
+        path = path.removeprefix(self.base_path)
         for method in self._candidates(verb, path.count("/")):
             found = method.pattern.fullmatch(path)
             if found is not None:

@@ -1,0 +1,169 @@
+"""Google's discovery documents: recognising methods, and what a request or an answer may hold."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from localcloud.discovery import Method, load
+from localcloud.errors import ApiError
+
+INSERT = "/compute/v1/projects/p/zones/z/instances"
+
+
+def method(verb: str, path: str, api: str = "compute.v1") -> Method:
+    match = load(api).match(verb, path)
+    assert match is not None
+    return match.method
+
+
+def refusal(body: Any) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        method("POST", INSERT).check_request(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "api", ["compute.v1", "cloudfunctions.v2", "cloudscheduler.v1", "pubsub.v1", "cloudbuild.v1"]
+)
+def test_every_method_of_a_document_is_recognised_by_its_path(api: str) -> None:
+    document = load(api)
+    base = document.base_path
+    for name, raw in document.methods.items():
+        path = base + re.sub(r"\{[^}]+\}", "abc", raw.get("flatPath") or raw["path"])
+        match = document.match(raw["httpMethod"], path)
+        assert match is not None, name
+        assert match.method.id == name
+
+
+def test_path_parameters_are_unquoted() -> None:
+    match = load("compute.v1").match("GET", "/compute/v1/projects/example.com%3Ap/zones/z")
+    assert match is not None
+    assert match.params == {"project": "example.com:p", "zone": "z"}
+
+
+def test_a_parameter_may_span_segments() -> None:
+    match = load("cloudfunctions.v2").match("GET", "/v2/projects/p/locations/l/functions/f:getIamPolicy")
+    assert match is not None
+    assert match.method.id.endswith("functions.getIamPolicy")
+    assert match.params == {"resource": "projects/p/locations/l/functions/f"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/compute/v1/projects/p/zoness", "/compute/v2/projects/p", "/", "/compute/v1/"]
+)
+def test_a_path_of_no_method_is_not_recognised(path: str) -> None:
+    assert load("compute.v1").match("GET", path) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "vm"},
+        {"name": "vm", "disks": [{"diskSizeGb": "10"}, {"diskSizeGb": 10}]},
+        {"name": "vm", "labels": {"a": "b"}, "fingerprint": "abc_-w"},
+        {"name": "vm", "scheduling": {"provisioningModel": "SPOT", "maxRunDuration": {"seconds": "1"}}},
+        {"name": "vm", "description": None},
+    ],
+)
+def test_a_good_body_is_taken(body: Any) -> None:
+    assert method("POST", INSERT).check_request(json.dumps(body).encode()) == body
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bogus": 1}, "Unknown name \"bogus\" at 'resource'"),
+        ({"disks": [{"diskSize": 1}]}, "Unknown name \"diskSize\" at 'resource.disks[0]'"),
+        ({"machine_type": "x"}, 'Unknown name "machine_type"'),
+        ({"status": "RUNNING"}, "'resource.status': the field is output only"),
+        ({"scheduling": {"provisioningModel": "SPOTTY"}}, "'SPOTTY'. Must be one of"),
+        ({"name": "Bad_Name"}, "Must be a match of regex"),
+        ({"name": "good-but-then.bad"}, "Must be a match of regex"),
+        ({"disks": {}}, "Must be a list"),
+        ({"disks": [{"boot": "yes"}]}, "Must be true or false"),
+        ({"disks": [{"diskSizeGb": "ten"}]}, "Must be an int64"),
+        ({"disks": [{"diskSizeGb": str(1 << 63)}]}, "Must be an int64"),
+        ({"disks": [{"diskSizeGb": True}]}, "Must be an int64"),
+        ({"guestAccelerators": [{"acceleratorCount": 1.5}]}, "Must be a whole number"),
+        ({"guestAccelerators": [{"acceleratorCount": 1 << 31}]}, "Must be a number from"),
+        ({"fingerprint": "not base64!"}, "Must be base64"),
+        ({"labels": {"a": 1}}, "'resource.labels.a': 1. Must be a string"),
+        ({"name": None}, "Required field 'resource.name' not specified"),
+    ],
+)
+def test_a_bad_body_is_a_400_that_names_the_field(change: Mapping[str, Any], words: str) -> None:
+    error = refusal({"name": "vm", **change})
+    assert error.status == 400
+    assert words in error.message
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    message = refusal({"name": "vm", "bogus": 1, "status": "RUNNING"}).message
+    assert "bogus" in message
+    assert "resource.status" in message
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff"])
+def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
+    assert refusal(body).status == 400
+
+
+def test_a_method_without_a_body_refuses_one() -> None:
+    wait = method("POST", "/compute/v1/projects/p/zones/z/operations/o/wait")
+    assert wait.check_request(b"") == {}
+    with pytest.raises(ApiError, match="takes no body"):
+        wait.check_request(b'{"a": 1}')
+
+
+def test_parameters_of_the_query_are_checked() -> None:
+    serial = method("GET", "/compute/v1/projects/p/zones/z/instances/i/serialPort")
+    path = {"project": "p", "zone": "z", "instance": "i"}
+    assert serial.check_params(path, {"port": ["1"], "start": ["5"], "$alt": ["json"]}) == {
+        **path,
+        "port": "1",
+        "start": "5",
+    }
+    for query, words in (
+        ({"prot": ["1"]}, 'Unknown name "prot"'),
+        ({"port": ["5"]}, "from 1 to 4"),
+        ({"port": ["x"]}, "whole number"),
+        ({"port": ["1", "2"]}, "given 2 times"),
+    ):
+        with pytest.raises(ApiError) as caught:
+            serial.check_params(path, query)
+        assert words in caught.value.message
+
+
+def test_a_path_parameter_must_fit_its_pattern() -> None:
+    get = method("GET", f"{INSERT}/x")
+    with pytest.raises(ApiError, match="Must be a match of regex"):
+        get.check_params({"project": "p", "zone": "z", "instance": "BAD"}, {})
+
+
+def test_a_required_parameter_of_the_query_is_asked_for() -> None:
+    change = method("POST", f"{INSERT}/x/setDiskAutoDelete")
+    with pytest.raises(ApiError, match="Required parameter"):
+        change.check_params({"project": "p", "zone": "z", "instance": "x"}, {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "fits"),
+    [
+        ({"name": "vm", "status": "RUNNING", "id": "123"}, True),
+        ({"id": 123}, False),
+        ({"status": "BUSY"}, False),
+        ({"bogus": 1}, False),
+        ({"name": None}, False),
+        ({"fingerprint": "abc"}, False),
+    ],
+)
+def test_our_own_answers_are_held_to_the_schema(answer: Any, *, fits: bool) -> None:
+    assert (method("GET", f"{INSERT}/x").response_problems(answer) == []) is fits
+
+
+def test_a_document_that_google_does_not_ship_is_told() -> None:
+    with pytest.raises(FileNotFoundError):
+        load("nonsense.v1")

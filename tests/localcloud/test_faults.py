@@ -1,0 +1,87 @@
+"""Fault plans: which call a fault acts on, how often, and what a malformed one is told."""
+
+from typing import Any
+
+import pytest
+
+from localcloud.faults import FaultPlan
+
+DROP = {"method": "compute.instances.get", "action": "drop_before"}
+
+
+def plan(*specs: dict[str, Any]) -> FaultPlan:
+    made = FaultPlan()
+    for spec in specs:
+        made.add(spec)
+    return made
+
+
+def actions(faults: FaultPlan, *names: str, method: str = "compute.instances.get") -> list[str | None]:
+    taken = [faults.take(method, {"instance": name}) for name in names]
+    return [fault.action if fault else None for fault in taken]
+
+
+def test_a_fault_acts_once_and_is_counted() -> None:
+    faults = plan(DROP)
+    assert actions(faults, "a", "b") == ["drop_before", None]
+    assert faults.inventory()[0] == {**DROP, "match": {}, "skip": 0, "times": 1, "args": {}, "consumed": 1}
+
+
+def test_another_method_is_left_alone() -> None:
+    assert actions(plan(DROP), "a", method="compute.instances.insert") == [None]
+
+
+def test_a_method_may_be_a_glob() -> None:
+    assert actions(plan({**DROP, "method": "compute.instances.*"}), "a") == ["drop_before"]
+
+
+def test_skip_and_times_count_matching_calls_only() -> None:
+    faults = plan({**DROP, "match": {"instance": "nb-*"}, "skip": 1, "times": 2})
+    assert actions(faults, "nb-1", "other", "nb-2", "nb-3", "nb-4") == [
+        None,
+        None,
+        "drop_before",
+        "drop_before",
+        None,
+    ]
+
+
+def test_a_fact_that_the_call_does_not_have_matches_nothing() -> None:
+    assert actions(plan({**DROP, "match": {"zone": "*"}}), "a") == [None]
+
+
+def test_matches_compare_booleans_as_json_spells_them() -> None:
+    faults = plan({**DROP, "match": {"flag": "true"}})
+    assert faults.take("compute.instances.get", {"flag": True}) is not None
+
+
+def test_the_first_fault_that_is_due_acts_and_the_next_has_its_turn_after_it() -> None:
+    faults = plan({**DROP, "skip": 1}, {**DROP, "action": "drop_after"})
+    assert actions(faults, "a", "b", "c") == ["drop_after", "drop_before", None]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mehtod": "x"}, "unknown key 'mehtod'"),
+        ({"method": ""}, "needs 'method'"),
+        ({"action": "explode"}, "unknown fault action 'explode'"),
+        ({"times": 0}, "'times' is a whole number of at least 1"),
+        ({"skip": True}, "'skip' is a whole number"),
+        ({"match": []}, "'match' is a JSON object"),
+        ({"args": {"seconds": 1}}, "no arg 'seconds'"),
+        ({"action": "error"}, "needs the arg 'status'"),
+        ({"action": "error", "args": {"status": "503"}}, "'status' cannot be '503'"),
+        ({"action": "idle"}, "acts on vm.boot"),
+        ({"method": "vm.life", "action": "vanish"}, "one of the args 'after' (seconds) and 'at'"),
+    ],
+)
+def test_a_malformed_fault_is_told_what_is_wrong(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        plan({**DROP, **change})
+    assert words in str(caught.value)
+
+
+def test_a_fault_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="a JSON object"):
+        FaultPlan().add("drop")  # type: ignore[arg-type]
