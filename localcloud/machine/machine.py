@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from localcloud.machine import guest_agent, images, reaper
+from localcloud.machine import guest_agent, reaper
 from localcloud.machine.serial_port import SerialPort
 from localcloud.machine.supervisor import OwnedProcess
 
@@ -201,6 +201,8 @@ def _lay_out(spec: MachineSpec) -> int:
 
 def _environment(spec: MachineSpec) -> dict[str, str]:
     """All variables of a VM's processes. No HOME: the guest agent's unit has none either."""
+    from localcloud.machine import images  # here: `python -m` must not find it imported by the package
+
     image = Path(spec.image) if spec.image.startswith("/") else images.prefix(spec.image)
     return {
         "PATH": f"{spec.directory / 'shims'}:{image / 'bin'}:{BASE_PATH}",

@@ -96,8 +96,8 @@ class Reaper:
         os.set_blocking(woken, False)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self.inherited = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the owner blocked them while we started
         if self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 

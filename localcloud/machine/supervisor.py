@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Self
 from localcloud.machine import reaper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Stream = int | IO[bytes] | None
 # Ending everything takes some 20 ms; processes stuck in the kernel can take longer.
@@ -81,7 +81,7 @@ class OwnedProcess:
             env=dict(environment),
         )
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, _blocked_signals():
             supervisor = subprocess.Popen(
                 [sys.executable, "-I", "-S", reaper.__file__, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
@@ -157,6 +157,16 @@ class OwnedProcess:
         self._gone.set()
         if self._on_gone:
             self._on_gone()
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Let a supervisor start with the signals blocked that it will ignore: a Ctrl-C must not catch it half ready."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, reaper.IGNORED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hand_over(leash: socket.socket, order: bytes, program: str) -> int:

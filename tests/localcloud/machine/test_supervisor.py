@@ -195,6 +195,20 @@ def test_supervisor_outlives_signals_meant_for_the_command(number: signal.Signal
         assert process.wait(5) == -number
 
 
+@pytest.mark.parametrize("after", [0, 0.002, 0.005, 0.01, 0.015, 0.02])
+def test_signal_to_the_whole_group_does_not_catch_a_starting_supervisor(after: float) -> None:
+    code = (
+        "import os, signal, subprocess, sys, threading, time\nsignal.signal(signal.SIGINT, lambda *_: None)\n"
+    )
+    code += "from localcloud.machine.supervisor import OwnedProcess as O\n"
+    code += f"threading.Timer({after}, os.killpg, (os.getpid(), signal.SIGINT)).start()\n"
+    code += "p = O.start(['sleep', '0.1'], foreground=True); c = p.wait(5); p.kill(); print(c)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], start_new_session=True, capture_output=True, check=True
+    )
+    assert result.stdout in (b"0\n", b"-2\n")
+
+
 OWNER = """
 import sys, threading
 sys.path.insert(0, {root!r})
