@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import http.client
-import importlib
 import json
 import os
 import shlex
@@ -14,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from localcloud.clock import Clock
+from localcloud.compute import ComputeService
 from localcloud.control import Control
+from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import PROJECT, Iam, email
-from localcloud.listener import HOST
 from localcloud.metadata import Identity, MetadataServer
 from localcloud.server import Server
+from localcloud.storage import StorageService
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,26 +154,18 @@ class Cloud:
         return found | {"faults": self.faults.inventory()} | self.findings.inventory()
 
     def _start_services(self, stack: contextlib.ExitStack) -> None:
-        made: dict[str, Any] = {}
-        for name, module in (
-            ("StorageService", "localcloud.storage"),
-            ("ComputeService", "localcloud.compute"),
-        ):
-            with contextlib.suppress(ImportError, AttributeError):
-                service = getattr(importlib.import_module(module), name)
-                made[name] = service(self.state, self.clock, self.iam, self.faults)
-                stack.callback(made[name].close)
-        self._services = list(made.values())
-        server = self._listen(
-            [made[name] for name in ("ComputeService",) if name in made],
-            [made[name] for name in ("StorageService",) if name in made],
-        )
+        storage = StorageService(self.state, self.clock, self.iam, self.faults)
+        stack.callback(storage.close)
+        compute = ComputeService(self.state, self.clock, self.iam, self.faults)
+        stack.callback(compute.close)
+        self._services = [storage, compute]
+        for bucket in self._buckets:
+            _make_bucket(storage, bucket)
+        server = self._listen([compute], [storage])
         stack.callback(server.close)
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)
-        for bucket in self._buckets if "StorageService" in made else ():
-            self._make_bucket(bucket, server.port)
 
     def _listen(self, services: Sequence[Service], raw_services: Sequence[RawService]) -> Server:
         """Bind the port asked for, or the one remembered, or (when another program has that now) any."""
@@ -209,16 +201,13 @@ class Cloud:
         self._metadata[account] = server
         self._ports.remember(name, int(server.address.rpartition(":")[2]))
 
-    def _make_bucket(self, name: str, port: int) -> None:
-        """Create a bucket through the API, as the project's owner; one that is there already is fine."""
-        connection = http.client.HTTPConnection(HOST, port)
-        with contextlib.closing(connection):
-            connection.request("POST", f"/storage/v1/b?project={PROJECT}", json.dumps({"name": name}))
-            response = connection.getresponse()
-            answer = response.read()
-        if response.status not in {http.client.OK, http.client.CONFLICT}:
-            problem = f"bucket {name!r} cannot be made: {json.loads(answer)['error']['message']}"
-            raise ValueError(problem)
+
+def _make_bucket(storage: StorageService, name: str) -> None:
+    try:
+        storage.create_bucket(name)
+    except ApiError as error:
+        problem = f"bucket {name!r} cannot be made: {error.message}"
+        raise ValueError(problem) from error
 
 
 class _Ports:
