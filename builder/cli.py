@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from builder import report
+from builder.act.waiting import Cancellation, RealClock
 from builder.commands import Context
 from builder.errors import BadInput, BuilderError, ExitCode, Interrupted, Problem
 from builder.options import Options, load_options
-from builder.waiting import Cancellation, RealClock
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

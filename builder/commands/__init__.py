@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.act.waiting import Cancellation, RealClock
 from builder.report import Console
-from builder.waiting import Cancellation, RealClock
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from builder import report
 from builder.commands import Context
 from builder.errors import ExitCode
-from builder.option_docs import render_options
 from builder.options import Options
+from builder.options.docs import render_options
 
 
 def execute(options: Options, _context: Context) -> int:

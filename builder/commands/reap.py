@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from builder import report
+from builder.act.fleet import Ending, Fleet
+from builder.act.job_run import call_error
+from builder.act.sweep import sweep
 from builder.commands import Context
 from builder.errors import BuilderError, ExitCode
-from builder.fleet import Ending, Fleet
 from builder.gcp.clients import open_access
 from builder.gcp.compute import GoogleMachines
-from builder.job_run import call_error
 from builder.options import Options
 from builder.ports import CallFailed
-from builder.sweep import sweep
 
 
 def execute(options: Options, context: Context) -> int:

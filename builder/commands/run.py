@@ -9,10 +9,10 @@ import threading
 from typing import NoReturn
 
 from builder import report
+from builder.act.fleet import Fleet
 from builder.commands import Context
 from builder.commands.plan import plan_of
 from builder.errors import BuilderError, Interrupted
-from builder.fleet import Fleet
 from builder.options import Options
 
 
@@ -21,9 +21,9 @@ def execute(options: Options, context: Context) -> int:
     plan = plan_of(options, context)
     # Google's libraries only from here on: bad input is told without them. The slowest is imported beside the rest.
     threading.Thread(target=importlib.import_module, args=("google.cloud.compute_v1",), daemon=True).start()
+    from builder.act.run import Run
     from builder.gcp.clients import open_access
     from builder.gcp.storage import GoogleObjectStore
-    from builder.run import Run
 
     access = open_access(options.project, options.endpoints)
     store = GoogleObjectStore(access, plan.location.bucket, context.clock)

@@ -14,12 +14,12 @@ from typing import TypeVar
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
+from builder.act.waiting import retry_transient
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.failures import google_call
 from builder.model import JsonObject
 from builder.ports import CallFailed, Clock, Image, Instance, Operation, OperationError, SerialOutput
 from builder.vm_spec import TOOL, TOOL_LABEL
-from builder.waiting import retry_transient
 
 T = TypeVar("T")
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 import google_crc32c
 from google.cloud.storage import Blob, Client
 
+from builder.act.waiting import retry_transient
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.failures import google_call
 from builder.model import Listed
 from builder.ports import CallFailed, Clock
-from builder.waiting import retry_transient
 
 T = TypeVar("T")
 

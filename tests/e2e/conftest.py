@@ -1,153 +1,14 @@
-"""What the end-to-end tests share: a local cloud, a git repo to build from, and the builder run as a process on it."""
+"""Fixtures of the end-to-end tests: a local cloud, a git repo, and the builder on them."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from localcloud.cloud import Cloud
-
-ROOT = Path(__file__).resolve().parents[2]
-BUCKET = "nb-test"
-VM_ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
-
-Cell = str | tuple[str, list[str]]
-
-
-def notebook(*cells: Cell, kernel: str = "python3") -> str:
-    """A notebook of these code cells; a pair is a cell with its tags."""
-    pairs = [(cell, []) if isinstance(cell, str) else cell for cell in cells]
-    document = {
-        "nbformat": 4,
-        "nbformat_minor": 5,
-        "metadata": {
-            "kernelspec": {"name": kernel, "display_name": kernel, "language": "python"},
-            "language_info": {"name": "python"},
-        },
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"cell-{number}",
-                "metadata": {"tags": tags} if tags else {},
-                "execution_count": None,
-                "outputs": [],
-                "source": source,
-            }
-            for number, (source, tags) in enumerate(pairs)
-        ],
-    }
-    return json.dumps(document)
-
-
-@dataclass
-class Repo:
-    """A git repo in a folder of its own."""
-
-    folder: Path
-
-    def write(self, files: Mapping[str, str | bytes]) -> Repo:
-        """Write files and commit them."""
-        for name, content in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        self.git("add", "--all", "--force")
-        self.git("commit", "--quiet", "--message=files")
-        return self
-
-    def git(self, *arguments: str) -> None:
-        """Run git, untouched by the user's own configuration."""
-        command = ["git", "-c", "user.name=T", "-c", "user.email=t@example.com", *arguments]
-        alone = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-        subprocess.run(command, cwd=self.folder, env=alone, check=True)
-
-
-@dataclass
-class Finished:
-    """A builder process that has ended."""
-
-    code: int
-    output: str
-    run: str
-    bucket: Path
-    prefix: str
-
-    def summary(self) -> dict[str, Any]:
-        """summary.json of this run."""
-        path = self.bucket / self.prefix / "results" / self.run / "summary.json"
-        return dict(json.loads(path.read_text()))
-
-    def job(self, name: str) -> dict[str, Any]:
-        """One job's entry in the summary."""
-        return next(job for job in self.summary()["jobs"] if job["job"] == name)
-
-    def published(self, job: str) -> dict[str, bytes]:
-        """The job's published folder: content by relative name."""
-        folder = self.bucket / self.prefix / "results" / self.run / job
-        return {
-            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-        }
-
-
-@dataclass
-class Builder:
-    """Runs the builder on one cloud as a user's build would."""
-
-    cloud: Cloud
-    folder: Path
-    prefix: str = field(default_factory=lambda: f"t-{uuid.uuid4().hex[:8]}")
-
-    def environment(self, **options: str) -> dict[str, str]:
-        """The environment of a build step with these NB_ options."""
-        return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("NB_")},
-            **self.cloud.environment(),
-            "NB_GCS_LOCATION": f"gs://{BUCKET}/{self.prefix}",
-            "NB_VM_SERVICE_ACCOUNT": VM_ACCOUNT,
-            "NB_RUN_ID": f"run-{uuid.uuid4().hex[:8]}",
-            **options,
-        }
-
-    def start(self, command: str = "run", **options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
-        """Start the builder and return its process and environment."""
-        environment = self.environment(**options)
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "entrypoint.py"), command],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        return process, environment
-
-    def run(self, command: str = "run", **options: str) -> Finished:
-        """Run the builder to its end."""
-        process, environment = self.start(command, **options)
-        try:
-            output, _ = process.communicate(timeout=110)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            output, _ = process.communicate()
-            pytest.fail(f"the builder did not end:\n{output}")
-        bucket = self.cloud.state / "storage" / BUCKET
-        return Finished(process.returncode, output, environment["NB_RUN_ID"], bucket, self.prefix)
-
-    def left(self) -> list[str]:
-        """VMs and disks that are still there."""
-        inventory = self.cloud.inventory()
-        return [item["name"] for kind in ("compute.instances", "compute.disks") for item in inventory[kind]]
+from tests.e2e.world import BUCKET, Builder, Repo
 
 
 @pytest.fixture(scope="session")
@@ -191,14 +52,3 @@ def builder(shared_cloud: Cloud, repo: Repo) -> Iterator[Builder]:
 def own_builder(own_cloud: Cloud, repo: Repo) -> Builder:
     """The builder in the test's repo on a cloud of the test's own."""
     return Builder(own_cloud, repo.folder)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Wait until the condition holds, and return what it returned."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"{what}: not within {seconds} s")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Builder, Repo, notebook
+
+from tests.e2e.world import Builder, Repo, notebook
 
 pytestmark = pytest.mark.slow
 

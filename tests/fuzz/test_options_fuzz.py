@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from builder.errors import BadInput
-from builder.option_table import OPTIONS
 from builder.options import Options, load_options
+from builder.options.table import OPTIONS
 
 settings.register_profile(
     "ci", max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.failover import Scope, scope_of
+from builder.act.failover import Scope, scope_of
 
 _PROJECT = "projects/p"
 

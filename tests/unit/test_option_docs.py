@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from builder.option_docs import json_schema, markdown, render_options
-from builder.option_table import FORMATS, OPTIONS, Option
 from builder.options import load_options
+from builder.options.docs import json_schema, markdown, render_options
+from builder.options.table import FORMATS, OPTIONS, Option
 from tests.write_docs import BEGIN, PAGES, ROOT, with_table
 
 SCHEMA: dict[str, Any] = json.loads(json_schema())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from builder import google_names as names
-from builder import option_values as values
 from builder.model import Accelerator, Expectation, GcsLocation
-from builder.option_values import Parser, Unfit
-from builder.yaml_text import Lined, YamlMistake, read_data, read_yaml
+from builder.options import google_names as names
+from builder.options import values
+from builder.options.values import Parser, Unfit
+from builder.options.yaml_text import Lined, YamlMistake, read_data, read_yaml
 
 LONG = "a" * 64
 

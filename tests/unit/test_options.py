@@ -12,8 +12,8 @@ import pytest
 
 from builder.errors import BadInput, Problem
 from builder.model import Accelerator, GcsLocation
-from builder.option_table import COMMANDS, LATER_COMMANDS, OPTIONS
 from builder.options import JobOptions, Options, load_options
+from builder.options.table import COMMANDS, LATER_COMMANDS, OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "vm@local-project.iam.gserviceaccount.com"

@@ -242,13 +242,10 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
     # NB_EXPECT
     "output forgotten": (expecting(Expectation("outputs/*.parquet")), NOTEBOOK, "output_missing"),
     "output in another folder": (expecting(Expectation("outputs/*.png")), NOTEBOOK, "output_missing"),
-    "stale output, not of this attempt": (
-        Attempt(
-            on_listing=[put("outputs/old.txt", value=Listed("outputs/old.txt", 10, "AAAAAA==", 1))],
-            on_expected=[lambda expected: replace(expected, expect=(Expectation("outputs/old.txt"),))],
-        ),
-        NOTEBOOK,
-        "output_missing",
+    "an output that the VM knows nothing of": (
+        listing(put("outputs/old.txt", value=Listed("outputs/old.txt", 10, "AAAAAA==", 1))),
+        ENVIRONMENT,
+        "object_unlisted",
     ),
     "output too small": (expecting(Expectation("outputs/rides.csv", 121)), NOTEBOOK, "output_too_small"),
     "one empty of several": (
@@ -371,18 +368,33 @@ def test_exit_1_for_an_allowed_error_alone_is_green() -> None:
     assert attempt.judge().green
 
 
+def marker_elsewhere(data: Json) -> None:
+    with_markers(data["cells"], 7)
+
+
+def no_marker(_data: Json) -> None:
+    """papermill did not end by itself."""
+
+
+def failed_at_the_top(data: Json) -> None:
+    with_markers(data["cells"], 5)
+    data["metadata"]["papermill"]["exception"] = True
+
+
+def another_error(data: Json) -> None:
+    data["cells"][7]["outputs"].append(error_output())
+    with_markers(data["cells"], 5)
+
+
+def cell_missing(data: Json) -> None:
+    data["cells"].pop(7)
+    with_markers(data["cells"], 5)
+
+
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda data: with_markers(data["cells"], 7),  # the marker is before another cell
-        lambda data: None,  # no marker: papermill did not end by itself
-        lambda data: (with_markers(data["cells"], 5), data["metadata"]["papermill"].update(exception=True)),
-        lambda data: (data["cells"][7]["outputs"].append(error_output()), with_markers(data["cells"], 5)),
-        lambda data: (data["cells"].pop(7), with_markers(data["cells"], 5)),
-        lambda data: data.clear(),
-    ],
+    "spoil", [marker_elsewhere, no_marker, failed_at_the_top, another_error, cell_missing, dict.clear]
 )
-def test_exit_1_for_anything_else_is_red(spoil: Callable[[Json], Any]) -> None:
+def test_exit_1_for_anything_else_is_red(spoil: Callable[[Json], None]) -> None:
     data = executed_json()
     spoil(data)
     verdict = Attempt(executed=data, on_evidence=[put("papermill", "exit_code", value=1)]).judge()

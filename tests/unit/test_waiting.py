@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from builder.act.waiting import Cancellation, RealClock, WaitTimeout, poll, retry_transient
 from builder.errors import Interrupted
 from builder.ports import CallFailed
-from builder.waiting import Cancellation, RealClock, WaitTimeout, poll, retry_transient
 
 
 class FakeClock:

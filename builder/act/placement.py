@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from builder.act.failover import Scope, scope_of
+from builder.act.fleet import Ending, Fleet, Vm, is_own
+from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
-from builder.failover import Scope, scope_of
-from builder.fleet import Ending, Fleet, Vm, is_own
 from builder.model import JsonObject
 from builder.plan import ImageChoice, JobPlan
 from builder.ports import CallFailed, Clock, Image, Machines, Operation
 from builder.vm_spec import Attempt, insert_body, vm_labels
-from builder.waiting import WaitTimeout, poll
 
 OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
 _RECHECK = 1.0  # zoneOperations.wait may return at once when it is overloaded (facts §1.7)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from builder import __version__
 from builder.errors import Problem
-from builder.option_table import COMMANDS, FORMATS, GROUPS, LATER_COMMANDS, NOT_YET, OPTIONS
-from builder.option_values import printable
+from builder.options.table import COMMANDS, FORMATS, GROUPS, LATER_COMMANDS, NOT_YET, OPTIONS
+from builder.options.values import printable
 
 PROGRAM = "notebook-builder"
 _EPILOG = """\

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from builder.option_table import GROUPS, NOT_YET, OPTIONS, Option
+from builder.options.table import GROUPS, NOT_YET, OPTIONS, Option
 
 _WIDTH = 100
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from builder.errors import Problem
-from builder.google_names import project
-from builder.option_flags import nearest
-from builder.option_layers import Rank, Setting, show
-from builder.option_table import BY_ENV
-from builder.option_values import LONGEST_TEXT, Unfit, printable, text
+from builder.options.flags import nearest
+from builder.options.google_names import project
+from builder.options.layers import Rank, Setting, show
+from builder.options.table import BY_ENV
+from builder.options.values import LONGEST_TEXT, Unfit, printable, text
 
 # What Jupyter's own images set; they mean nothing to us and nobody should read about them.
 _JUPYTER = frozenset({"NB_USER", "NB_UID", "NB_GID", "NB_UMASK"})

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from builder import kit, report, vm
+from builder.act.fleet import Fleet
+from builder.act.job_run import JobRun, Services
+from builder.act.placement import Placement
+from builder.act.publish import Publisher
+from builder.act.result import JobResult, exit_code, summary
+from builder.act.staging import Parcel, Staging, prepare
+from builder.act.sweep import sweep
+from builder.act.waiting import Cancellation
 from builder.errors import EnvironmentFailed, ExitCode
-from builder.fleet import Fleet
-from builder.job_run import JobRun, Services
 from builder.model import Verdict
-from builder.placement import Placement
 from builder.plan import ImageChoice, JobPlan, Plan
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
-from builder.publish import Publisher
-from builder.result import JobResult, exit_code, summary
-from builder.staging import Parcel, Staging, prepare
-from builder.sweep import sweep
-from builder.waiting import Cancellation
 
 T = TypeVar("T")
 

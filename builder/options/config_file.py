@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from builder.errors import Problem
-from builder.option_flags import nearest
-from builder.option_layers import ConfigFile, FileEntry, Rank, Setting, show, unfit_problems
-from builder.option_table import BY_NAME, OPTIONS
-from builder.option_values import Unfit, items, notebook_pattern, printable
-from builder.yaml_text import Lined, YamlMistake, read_yaml
+from builder.options.flags import nearest
+from builder.options.layers import ConfigFile, FileEntry, Rank, Setting, show, unfit_problems
+from builder.options.table import BY_NAME, OPTIONS
+from builder.options.values import Unfit, items, notebook_pattern, printable
+from builder.options.yaml_text import Lined, YamlMistake, read_yaml
 
 _TOP_KEYS = tuple(option.name for option in OPTIONS if option.in_file)
 _ENTRY_KEYS = ("path", *(option.name for option in OPTIONS if option.scope == "job"))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from builder.fleet import Ending, Fleet, Vm
+from builder.act.fleet import Ending, Fleet, Vm
 from builder.ports import Instance, Machines
 from builder.vm_spec import (
     DEADLINE_LABEL,

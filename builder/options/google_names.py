@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from builder.model import Accelerator, GcsLocation
-from builder.option_values import Unfit, key_values, matching, parse_each, text
+from builder.options.values import Unfit, key_values, matching, parse_each, text
 
 RESOURCE = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?"  # Compute Engine's names: RFC 1035, 63 characters
 REGION = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}"

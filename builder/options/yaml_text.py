@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from builder.option_values import DEEPEST, Unfit, printable
+from builder.options.values import DEEPEST, Unfit, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

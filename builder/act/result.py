@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from builder.act.fleet import Ending, Vm
 from builder.errors import ExitCode
-from builder.fleet import Ending, Vm
 from builder.model import JsonObject, Verdict
 
 # The gravest first (DESIGN §3): a run with several notebooks exits with the first of these that any of them has.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from builder.act.result import color
 from builder.model import JsonObject, Listed, Verdict
 from builder.ports import ObjectStore
-from builder.result import color
 
 RESULT = "result.json"
 FAILED = "FAILED"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from builder.errors import BadInput, Problem
-from builder.google_names import REGION
 from builder.model import Accelerator, Expectation, GcsLocation
-from builder.option_checks import check_job, warn_job
-from builder.option_env import Build, Environment, read_environment
-from builder.option_flags import CommandLine, read_command_line
-from builder.option_layers import (
+from builder.options.checks import check_job, warn_job
+from builder.options.environment import Build, Environment, read_environment
+from builder.options.flags import CommandLine, read_command_line
+from builder.options.google_names import REGION
+from builder.options.layers import (
     ConfigFile,
     FileEntry,
     Layer,
@@ -25,7 +25,7 @@ from builder.option_layers import (
     parse_layer,
     show,
 )
-from builder.option_table import (
+from builder.options.table import (
     BY_NAME,
     COMMANDS,
     DEFAULT_CONFIG,
@@ -219,7 +219,7 @@ class _Loading:
                     Problem(setting.variable, show(name), "there is no such file in the workspace")
                 )
             return nothing
-        from builder.config_file import read_config  # here: PyYAML costs a run without a file 15 ms
+        from builder.options.config_file import read_config  # here: PyYAML costs a run without a file 15 ms
 
         config = read_config(name, text)
         self._problems += config.problems

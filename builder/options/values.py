@@ -229,7 +229,7 @@ def key_values(value: object) -> list[tuple[str, object]]:
 def parameters(value: object) -> Mapping[str, Any]:
     """A mapping of names a notebook may declare to JSON values; text is read as JSON, then as YAML."""
     if isinstance(value, str):
-        from builder.yaml_text import read_data
+        from builder.options.yaml_text import read_data
 
         value = read_data(value)
     if not isinstance(value, Mapping):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from builder import google_names as names
-from builder import option_values as values
+from builder.options import google_names as names
+from builder.options import values
 
 NOT_YET = "not in this version"
 DEFAULT_CONFIG = "notebooks.yaml"

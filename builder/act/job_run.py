@@ -11,19 +11,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from builder.act.fleet import Ending, Fleet, Vm
+from builder.act.placement import Order, Placement
+from builder.act.publish import Publication, Publisher
+from builder.act.result import JobResult
+from builder.act.staging import Parcel, Staging
+from builder.act.watch import Log, Watch
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSetup
 from builder.evidence import Evidence, EvidenceError, parse_evidence
-from builder.fleet import Ending, Fleet, Vm
 from builder.model import JsonObject, Listed, Verdict
-from builder.placement import Order, Placement
 from builder.plan import JobPlan, Plan
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
-from builder.publish import Publication, Publisher
-from builder.result import JobResult
-from builder.staging import Parcel, Staging
 from builder.verdict import Expected, judge
 from builder.vm_spec import Attempt
-from builder.watch import Log, Watch
 
 _logger = logging.getLogger(__name__)
 _FORBIDDEN = frozenset({401, 403})

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from builder.errors import Problem
-from builder.option_table import BY_NAME, NOT_YET, OPTIONS
-from builder.option_values import Unfit, printable
+from builder.options.table import BY_NAME, NOT_YET, OPTIONS
+from builder.options.values import Unfit, printable
 
 
 class Rank(IntEnum):

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from builder.errors import Problem
-from builder.google_names import region_in, region_of
 from builder.model import Accelerator
-from builder.option_layers import Setting, show
-from builder.option_table import LONGEST_LIFE
+from builder.options.google_names import region_in, region_of
+from builder.options.layers import Setting, show
+from builder.options.table import LONGEST_LIFE
 
 Settings = Mapping[str, Setting]
 Check = Callable[[Settings], Iterator[Problem]]
