@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +31,11 @@ class ExecutedCell:
 
 @dataclass(frozen=True)
 class Executed:
-    """The executed notebook: its code cells, and what papermill wrote at its top."""
+    """The executed notebook: its code cells, and what papermill wrote at its top (None: nothing)."""
 
     cells: tuple[ExecutedCell, ...]
     exception: bool
-    parameters: Mapping[str, Any] | None
+    parameters: Any
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,10 @@ def read_executed(content: bytes) -> Executed:
     """
     notebook = load_notebook(content, limit=MAX_EXECUTED_BYTES)
     top = _papermill(notebook)
-    parameters = top.get("parameters")
     return Executed(
         cells=tuple(_executed_cell(notebook["cells"], cell) for cell in code_cells_of(notebook)),
-        exception=top.get("exception") is True,
-        parameters=parameters if isinstance(parameters, dict) else None,
+        exception=bool(top.get("exception")),
+        parameters=top.get("parameters"),
     )
 
 

@@ -91,6 +91,12 @@ def _fault_told_by_nbformat(notebook: JsonObject) -> str | None:
             nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         return _short(f"{_field(error.relative_path)}: {error.message}")
+    except (
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:  # its own wording trips over a cell_type that is no text
+        return _short(f"nbformat cannot make sense of it ({error})")
     return None
 
 

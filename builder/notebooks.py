@@ -255,9 +255,9 @@ def _unknown_parameter(path: str, variable: str, name: str, declared: frozenset[
     if not declared:
         return Problem(variable, name, f"{path} has no code cell tagged {PARAMETERS_TAG} that declares it")
     near = difflib.get_close_matches(name, sorted(declared), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ";"
+    hint = f" (did you mean {near[0]}?)" if near else ""
     return Problem(
-        variable, name, f"not a parameter of {path}{hint} It declares {', '.join(sorted(declared))}"
+        variable, name, f"not a parameter of {path}{hint}; it declares {', '.join(sorted(declared))}"
     )
 
 

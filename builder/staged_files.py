@@ -80,7 +80,7 @@ class Collector:
 
     def _add_matching(self, pattern: str) -> None:
         wanted = posixpath.normpath(pattern) if pattern.strip() else ""
-        if not wanted or wanted.startswith(("/", "~")) or ".." in pattern.split("/"):
+        if not wanted or wanted.startswith(("/", "~")) or {"..", ".git"} & set(pattern.split("/")):
             self._refuse(pattern, "expected a glob from the repository's root that stays inside it")
             return
         if not is_glob(wanted) and (self._top / wanted).is_dir():

@@ -250,6 +250,13 @@ def _check_objects(evidence: Evidence, listing: Mapping[str, Listed]) -> Verdict
             if wanted != got:
                 message = f"{one_line(item.name)} in Cloud Storage has {field} {got}; the VM wrote {wanted}"
                 return environments_fault("object_differs", message)
+    listed = {item.name for item in evidence.objects}
+    stray = next(
+        (name for name in sorted(listing) if name.startswith("outputs/") and name not in listed), None
+    )
+    if stray is not None:
+        message = f"{one_line(stray)} is in Cloud Storage but not among what the VM says it wrote"
+        return environments_fault("object_unlisted", message)
     return None
 
 

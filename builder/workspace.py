@@ -137,19 +137,17 @@ class Workspace:
         return sorted(path for path in found if path.endswith(_SUFFIX))
 
     def _no_match(self, local: str) -> str:
-        known = {_nfc(path): path for path in self._notebooks}
-        if local in known:
+        known = {_nfc(path).removesuffix(_SUFFIX): path for path in self._notebooks}
+        wanted = local.removesuffix(_SUFFIX)
+        if wanted in known:
             return _NOT_NFC
-        near = difflib.get_close_matches(local, known, n=3) or [
-            path for path in known if posixpath.basename(path) == posixpath.basename(local)
-        ]
-        hint = f"; did you mean {' or '.join(near[:3])}?" if near else "; "
-        some = (
-            ""
-            if near
-            else (f"there are {len(known)} notebooks here" if known else "there is no notebook here")
-        )
-        return f"matches no notebook in the workspace{hint}{some}"
+        near = difflib.get_close_matches(wanted, known, n=3)
+        near = near or [path for path in known if posixpath.basename(path) == posixpath.basename(wanted)][:3]
+        if near:
+            named = " or ".join(known[path] for path in near)
+            return f"matches no notebook in the workspace; did you mean {named}?"
+        count = f"are {len(known)} notebooks" if known else "is no notebook"
+        return f"matches no notebook in the workspace; there {count} here"
 
     def _checked(self, file: Path) -> str:
         """The repo-relative path of a notebook that may be run. Raises _Refused."""

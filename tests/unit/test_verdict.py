@@ -337,6 +337,17 @@ def test_a_fault_keeps_the_cell_and_the_runners_words() -> None:
     assert verdict.failure.cell == 2
 
 
+def test_a_limit_keeps_the_line_that_was_interrupted() -> None:
+    data = executed_json()
+    interrupted = {"traceback": ["Cell In[3], line 2\n----> 2 rows = ..."]}
+    data["cells"][3]["outputs"] = [error_output("KeyboardInterrupt", "") | interrupted]
+    stopped = {"reason": "cell_timeout", "message": "", "cell": None}
+    verdict = Attempt(executed=data, on_evidence=[put("fault", value=stopped)]).judge()
+    assert verdict.message == "a cell ran longer than its limit of 60 s in cell 2 of 6"
+    assert verdict.failure is not None
+    assert verdict.failure.line == 2
+
+
 def test_a_fault_comes_before_inputs_never_read() -> None:
     attempt = fault("workspace", message="404")
     attempt.on_evidence += [

@@ -1,0 +1,5 @@
+"""What imports_sibling.ipynb imports."""
+
+
+def greeting(name: str) -> str:
+    return f"hello, {name}"

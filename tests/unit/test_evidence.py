@@ -1,0 +1,116 @@
+"""evidence.json is taken as agreed or not at all, and the refusal names the field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from builder.evidence import MAX_EVIDENCE_BYTES, EvidenceError, Fault, parse_evidence
+from builder.model import Listed
+from tests.unit.good_attempt import Json, evidence_json, input_json, read
+
+GOOD = json.dumps(evidence_json(read(input_json()), 700))
+
+
+def changed(*keys: str | int, value: Any) -> bytes:
+    data: Any = json.loads(GOOD)
+    holder = data
+    for key in keys[:-1]:
+        holder = holder[key]
+    if value is ...:
+        del holder[keys[-1]]
+    else:
+        holder[keys[-1]] = value
+    return json.dumps(data).encode()
+
+
+def test_the_agreed_form() -> None:
+    evidence = parse_evidence(GOOD.encode())
+    assert (evidence.run, evidence.attempt) == ("run-1", 1)
+    assert evidence.inputs.workspace is not None
+    assert evidence.inputs.workspace.generation == 12
+    assert evidence.objects[0] == Listed("demo.ipynb", 700, "AAAAAA==", 100)
+    assert evidence.timings == {"boot": 1.0, "notebook": 3.2}
+
+
+def test_more_than_was_agreed_is_ignored() -> None:
+    assert parse_evidence(changed("weather", value="fine")).run == "run-1"
+
+
+def test_a_vm_in_trouble_may_not_know_everything() -> None:
+    data: Json = json.loads(GOOD)
+    data["inputs"] = dict.fromkeys(data["inputs"])
+    data["fault"] = {"reason": "workspace", "message": "404", "cell": None}
+    data |= dict.fromkeys(
+        ["papermill", "python", "executed_notebook", "peak_memory_bytes", "disk_free_bytes"]
+    )
+    data["kernel"] = {"requested": None, "used": None}
+    evidence = parse_evidence(json.dumps(data).encode())
+    assert evidence.fault == Fault("workspace", "404", None)
+    assert evidence.inputs.job is None
+    assert evidence.papermill is None
+
+
+@pytest.mark.parametrize("key", json.loads(GOOD))
+def test_every_field_is_needed(key: str) -> None:
+    with pytest.raises(EvidenceError, match=rf"evidence\.json: {key}: .*nothing"):
+        parse_evidence(changed(key, value=...))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("schema",), 2),
+        (("run",), None),
+        (("attempt",), True),
+        (("attempt",), 1.0),
+        (("attempt",), -1),
+        (("inputs", "job", "sha256"), "A" * 64),
+        (("inputs", "job", "generation"), 11),
+        (("inputs", "job", "generation"), "1" * 20),
+        (("inputs", "notebook", "sha256"), None),
+        (("papermill", "exit_code"), False),
+        (("papermill", "exit_code"), "0"),
+        (("papermill", "seconds"), -0.1),
+        (("papermill", "seconds"), 10**400),
+        (("papermill", "seconds"), True),
+        (("fault",), "none"),
+        (("objects", 0, "name"), "../demo.ipynb"),
+        (("objects", 0, "name"), "/demo.ipynb"),
+        (("objects", 0, "name"), "outputs//a"),
+        (("objects", 0, "crc32c"), "AAAA"),
+        (("objects", 0, "crc32c"), "not base64"),
+        (("objects", 0, "crc32c"), "ä"),
+        (("objects", 1, "name"), "demo.ipynb"),
+        (("objects", 0), 3),
+        (("objects",), {}),
+        (("timings", "boot"), "1"),
+        (("log", "chunks"), None),
+    ],
+)
+def test_a_wrong_field_is_named(keys: tuple[str | int, ...], value: Any) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        parse_evidence(changed(*keys, value=value))
+    assert str(keys[0]) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 10**5,
+        b"1" * 5000,
+        GOOD.replace('"schema": 1', '"schema": 1, "schema": 1').encode(),
+        GOOD.replace("3.2", "NaN").encode(),
+        GOOD.replace("3.2", "Infinity").encode(),
+        b" " * (MAX_EVIDENCE_BYTES + 1),
+    ],
+)
+def test_what_is_not_plain_json_is_refused(raw: bytes) -> None:
+    with pytest.raises(EvidenceError, match=r"^evidence\.json: "):
+        parse_evidence(raw)

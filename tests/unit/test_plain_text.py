@@ -1,0 +1,36 @@
+"""Text that a notebook printed cannot move the cursor, colour the log or forge a line."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.plain_text import LONGEST_LINE, one_line, plain
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[1;1Hx", "x"),
+        ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab"),
+        ("\x1b]0;never ended", ""),
+        ("\x1bPq#0\x1b\\a\x1b(Bb\x1b", "ab"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("a\x00\x08\x7f\x9b31mb\tc", "a31mb\tc"),
+        ("a\u2028b\x0cc\x85d", "a b c d"),
+        ("a\u202egreen\u2066b\ud800", "agreenb"),
+        ("ä 漢 🚲", "ä 漢 🚲"),
+    ],
+)
+def test_plain(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+def test_long_lines_are_cut() -> None:
+    assert plain("x" * 5000 + "\ny") == "x" * LONGEST_LINE + "…\ny"
+
+
+def test_one_line() -> None:
+    assert one_line("\n  \n a\nb") == "a"
+    assert one_line("") == ""
+    assert one_line("x" * 400) == "x" * 300 + "…"

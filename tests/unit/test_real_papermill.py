@@ -1,0 +1,83 @@
+"""What papermill really leaves behind, judged: no made-up notebook can tell where it lies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder.errors import ExitCode
+from builder.evidence import parse_evidence
+from builder.model import Notebook, Verdict
+from builder.notebooks import read_notebook
+from builder.verdict import judge
+from tests.unit.good_attempt import (
+    Json,
+    code,
+    evidence_json,
+    expected_of,
+    listing_of,
+    markdown,
+    notebook_json,
+)
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdict:
+    """Execute this notebook with the papermill command and judge what it leaves, all else being well."""
+    (folder / "outputs").mkdir()
+    (folder / "demo.ipynb").write_bytes(content)
+    (folder / "parameters.yaml").write_text(json.dumps(parameters))
+    given = ("-f", "parameters.yaml") if parameters else ()
+    argv = [sys.executable, "-W", "ignore", "-m", "papermill", "--no-progress-bar", *given, *options]
+    done = subprocess.run([*argv, "demo.ipynb", "after.ipynb"], cwd=folder, capture_output=True, check=False)
+    executed = (folder / "after.ipynb").read_bytes()
+    notebook = read_notebook("demo.ipynb", content)
+    assert isinstance(notebook, Notebook)
+    facts = evidence_json(notebook, len(executed))
+    facts["papermill"]["exit_code"] = done.returncode
+    expected = replace(expected_of(notebook, parameters), expect=())
+    return judge(expected, parse_evidence(json.dumps(facts).encode()), executed, listing_of(facts))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "options", "reason", "message"),
+    [
+        ("parameters", {"days": 7, "city": "$(rm -rf /); `x` \"'"}, (), "green", "all 2 code cells"),
+        ("skips", {}, (), "green", "all 2 code cells"),
+        ("allowed_error", {}, (), "green", "all 3 code cells"),
+        ("raises", {}, (), "cell_failed", "cell 2 of 3 failed: ZeroDivisionError: division by zero"),
+        ("exits_early", {}, (), "stopped_early", "stopped at cell 2 of 3: SystemExit: 0"),
+        ("kills_kernel_last", {}, (), "kernel_died", "the kernel died"),
+        ("hangs", {}, ("--execution-timeout", "1"), "cell_failed", "cell 2 of 3 failed: KeyboardInterrupt"),
+    ],
+)
+def test_the_verdict_on_what_papermill_leaves(  # noqa: PLR0917
+    tmp_path: Path, name: str, parameters: Json, options: tuple[str, ...], reason: str, message: str
+) -> None:
+    verdict = run(tmp_path, (NOTEBOOKS / f"{name}.ipynb").read_bytes(), parameters, *options)
+    assert verdict.reason == reason, verdict
+    assert verdict.message.startswith(message)
+    assert verdict.exit_code is (ExitCode.GREEN if reason == "green" else ExitCode.NOTEBOOK_FAILED)
+
+
+def test_sources_of_every_form_come_back_unchanged(tmp_path: Path) -> None:
+    source = notebook_json(
+        markdown(0, "# markdown may change"),
+        code(1, ["a = 1\n", "b = 2"]),
+        code(2, "c = 'é \u2028 \x0c'\r\nd = 4\n\n"),
+        code(3, "\n  \n"),
+        code(4, "# only a comment"),
+        code(5, "old = 1", "injected-parameters"),
+        code(6, "assert new == 2"),
+    )
+    for cell in source["cells"]:
+        del cell["id"]
+    source["nbformat_minor"] = 4
+    assert run(tmp_path, json.dumps(source).encode(), {"new": 2}).green
