@@ -35,9 +35,7 @@ def _deep_learning(family: str, version: str, state: str) -> Image:
 
 
 def _system(project: str, name: str, family: str, created: str) -> Image:
-    return Image(
-        project, name, family, 10, "ACTIVE", created, "bare", f"Canonical and Debian systems, {name}"
-    )
+    return Image(project, name, family, 10, "ACTIVE", created, "bare", f"The system image {name}")
 
 
 # Families of the documentation's table of 2026-04; since 2026-04-13 the nvidia-570 images are deprecated, so that

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.compute.links import link
-from localcloud.machine import MachineSpec
+from localcloud.machine.machine import MachineSpec
 from localcloud.metadata import Identity, MetadataServer
 
 if TYPE_CHECKING:
     from localcloud.compute.state import Running, State, Vm
     from localcloud.iam import Iam
-    from localcloud.machine import MachineEvents
+    from localcloud.machine.machine import MachineEvents
 
 Json = dict[str, Any]
 Boot = Callable[["MachineSpec", "MachineEvents"], "Running"]

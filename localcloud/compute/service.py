@@ -12,7 +12,7 @@ from localcloud.compute.operations import Operations
 from localcloud.compute.power import Boot, Power
 from localcloud.compute.quotas import Quotas
 from localcloud.compute.state import State
-from localcloud.machine import Machine
+from localcloud.machine.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ from localcloud.compute.power import Boot
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import PROJECT, Iam, email
-from localcloud.machine import MachineEvents, MachineSpec
+from localcloud.machine.machine import MachineEvents, MachineSpec
 from localcloud.server import Server
 
 Json = dict[str, Any]
@@ -157,10 +157,12 @@ def gpu_body(**changes: Any) -> Json:
 
 
 @contextlib.contextmanager
-def served(directory: Path, boot: Boot, quotas: Mapping[str, float] | None = None) -> Iterator[World]:
+def served(
+    directory: Path, boot: Boot, quotas: Mapping[str, float] | None = None, pace: Pace = QUICK
+) -> Iterator[World]:
     """Serve a Compute Engine; at its end, nothing must have been wrong with it and every fault consumed."""
     clock, faults, iam, findings = Clock(), FaultPlan(), Iam(), Findings()
-    service = ComputeService(directory, clock, iam, faults, boot=boot, pace=QUICK, quotas=quotas)
+    service = ComputeService(directory, clock, iam, faults, boot=boot, pace=pace, quotas=quotas)
     server = Server(
         services=[service],
         raw_services=[],

@@ -57,6 +57,13 @@ def test_a_failed_insert_may_leave_its_instance_visible(world: World) -> None:
     assert world.status("vm-1") is None
 
 
+@pytest.mark.parametrize("world", [{"CPUS": 4}], indirect=True)
+def test_a_failed_insert_counts_against_no_quota(world: World) -> None:
+    _fault(world, "compute.instances.insert", "operation_error", code="X", visible_instance=True)
+    assert world.done(world.insert(vm_body())).error.errors
+    assert not world.done(world.insert(vm_body("vm-2"))).error.errors
+
+
 def test_a_failed_delete_leaves_the_instance_as_it_was(world: World) -> None:
     machine = world.run(vm_body())
     _fault(world, "compute.instances.delete", "operation_error", code="INTERNAL_ERROR", http_status=500)

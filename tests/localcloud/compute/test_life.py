@@ -9,9 +9,19 @@ import requests
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import compute_v1
 
+from localcloud.compute import Pace
 from localcloud.iam import PROJECT
 from localcloud.metadata import MetadataServer
-from tests.localcloud.compute.conftest import DLVM, VM_ACCOUNT, ZONE, World, eventually, vm_body
+from tests.localcloud.compute.conftest import (
+    DLVM,
+    VM_ACCOUNT,
+    ZONE,
+    StandIn,
+    World,
+    eventually,
+    served,
+    vm_body,
+)
 
 _LIMIT = {
     "provisioningModel": "STANDARD",
@@ -164,6 +174,38 @@ def test_stop_and_start_run_the_startup_script_again(world: World) -> None:
     first.events.serial(b"from an earlier boot")
     assert world.status("vm-1") == "RUNNING"
     assert "earlier" not in _serial(world).contents
+
+
+def test_the_run_duration_counts_from_the_last_start(world: World) -> None:
+    world.run(vm_body(scheduling=_LIMIT))
+    where: Any = {"project": PROJECT, "zone": ZONE, "instance": "vm-1"}
+    world.clock.advance(1800)
+    world.done(world.instances.stop_unary(**where))
+    world.clock.advance(3600)
+    assert world.status("vm-1") == "TERMINATED"
+    world.done(world.instances.start_unary(**where))
+    world.clock.advance(3500)
+    assert world.status("vm-1") == "RUNNING"
+
+
+def test_a_second_delete_does_not_put_off_the_first(tmp_path: Any) -> None:
+    pace = Pace(insert=0.03, delete=60)
+    with served(tmp_path, StandIn, pace=pace) as world:
+        world.done(world.insert(vm_body()))
+        where: Any = {"project": PROJECT, "zone": ZONE, "instance": "vm-1"}
+        world.instances.delete_unary(**where)
+        world.clock.advance(40)
+        world.instances.delete_unary(**where)
+        world.clock.advance(25)
+        assert world.status("vm-1") is None
+
+
+def test_delete_while_it_stops_ends_both(world: World) -> None:
+    world.run(vm_body())
+    where: Any = {"project": PROJECT, "zone": ZONE, "instance": "vm-1"}
+    operations = [world.instances.stop_unary(**where), world.instances.delete_unary(**where)]
+    assert not any(world.done(operation).error.errors for operation in operations)
+    assert world.status("vm-1") is None
 
 
 def test_a_crashed_supervisor_is_a_host_error(world: World) -> None:

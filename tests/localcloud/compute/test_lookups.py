@@ -145,6 +145,8 @@ def test_pages_and_order(world: World) -> None:
     request = compute_v1.ListInstancesRequest(project=PROJECT, zone=ZONE, max_results=2)
     pages = [[found.name for found in page.items] for page in world.instances.list(request=request).pages]
     assert pages == [["a", "b"], ["c"]]
+    request.max_results = 3
+    assert len(list(world.instances.list(request=request).pages)) == 1
     request = compute_v1.ListInstancesRequest(project=PROJECT, zone=ZONE, order_by="creationTimestamp desc")
     assert [found.name for found in world.instances.list(request=request)] == ["c", "a", "b"]
     for bad in ({"order_by": "id"}, {"page_token": "%"}, {"max_results": 501}):

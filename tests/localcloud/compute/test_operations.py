@@ -10,6 +10,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, NotFound
 from google.cloud import compute_v1
 
+from localcloud.compute.operations import Failure
 from localcloud.iam import PROJECT, email
 from tests.localcloud.compute.conftest import VM_ACCOUNT, ZONE, World, gpu_body, vm_body
 
@@ -79,6 +80,15 @@ def test_wait_returns_when_it_is_done_and_when_two_virtual_minutes_are_over(worl
     thread.join(timeout=4)
     assert answers[0].status == compute_v1.Operation.Status.PENDING
     assert time.monotonic() - began < 3
+
+
+def test_done_is_done(world: World) -> None:
+    operations = world.service._inserts._operations
+    operation = operations.open("insert", (PROJECT, ZONE, "projects/p", "1"), "me")
+    operations.finish(operation, Failure("FIRST", "the first counts"))
+    operations.finish(operation)
+    operations.run(operation)
+    assert operations.view(operation)["error"]["errors"] == [{"code": "FIRST", "message": "the first counts"}]
 
 
 def test_unknown_operations_and_foreign_zones_are_404(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.cloud import compute_v1
 
 from localcloud.iam import PROJECT
-from localcloud.machine import Machine
+from localcloud.machine.machine import Machine
 from tests.localcloud.compute.conftest import VM_ACCOUNT, ZONE, World, eventually, served, vm_body
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"

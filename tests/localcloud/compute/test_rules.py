@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
+from localcloud.compute.rules import read
+from localcloud.errors import ApiError
 from localcloud.iam import PROJECT
 from tests.localcloud.compute.conftest import DLVM, IMAGE, VM_ACCOUNT, ZONE, World, gpu_body, vm_body
 
@@ -370,3 +372,21 @@ def test_machine_types_and_gpus_differ_between_zones(world: World) -> None:
     body = vm_body(machineType="zones/us-central1-f/machineTypes/g2-standard-4")
     with pytest.raises(GoogleAPICallError, match="does not exist in zone 'us-central1-f'"):
         world.insert(body, zone="us-central1-f")
+
+
+def test_what_is_not_said_has_google_s_defaults(world: World) -> None:
+    body = vm_body(scheduling={"provisioningModel": "SPOT"}, disks=_disk()["disks"])
+    world.run(body)
+    found = world.get("vm-1")
+    assert found.scheduling.instance_termination_action == "STOP"
+    assert found.scheduling.on_host_maintenance == "TERMINATE"
+    assert not found.scheduling.automatic_restart
+    assert not found.disks[0].auto_delete
+    assert (found.disks[0].disk_size_gb, found.disks[0].source.rpartition("/")[2]) == (10, "vm-1")
+    assert found.network_interfaces[0].network.endswith("/global/networks/default")
+    assert not found.service_accounts
+
+
+def test_a_body_without_a_name_is_refused() -> None:
+    with pytest.raises(ApiError, match=r"Required field 'resource\.name' not specified"):
+        read(PROJECT, ZONE, {"machineType": "x"}, now=0)
