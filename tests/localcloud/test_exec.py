@@ -1,0 +1,279 @@
+"""`python -m localcloud exec`: the command's world, its exit code, its signals, and that nothing outlives it."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+EXEC = [sys.executable, "-m", "localcloud", "exec"]
+
+pytestmark = pytest.mark.slow
+
+WHO = """
+import google.auth, google.auth.transport.requests
+credentials, project = google.auth.default()
+credentials.refresh(google.auth.transport.requests.Request())
+print(project, credentials.service_account_email)
+"""
+
+# Counts how often it gets a signal, over long enough that a second one would be seen.
+COUNT = """
+import signal, sys, time
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append("INT"))
+print("ready", flush=True)
+deadline = time.monotonic() + 10
+while not seen and time.monotonic() < deadline: time.sleep(0.01)
+time.sleep(0.5)
+print("seen", *seen, flush=True)
+"""
+
+# Runs its arguments on a terminal of their own and types a Ctrl-C when they are ready.
+TERMINAL = """
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+typed = False
+shown = b""
+try:
+    while data := os.read(terminal, 1024):
+        shown += data
+        if b"ready" in shown and not typed:
+            typed = True
+            os.write(terminal, b"\\x03")
+except OSError:
+    pass
+sys.stdout.write(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def run(
+    *command: str, options: tuple[str, ...] = (), cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*EXEC, *options, "--", *command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def python(code: str) -> tuple[str, str, str]:
+    return ("python", "-c", code)
+
+
+def poll(condition: Callable[[], object], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def descendants(root: int) -> dict[int, str]:
+    """Pids and command lines of all that descends from a process, from /proc."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found: dict[int, str] = {}
+    for pid in parents:
+        above = pid
+        while above in parents and above != root:
+            above = parents[above]
+        if above == root and pid != root:
+            with contextlib.suppress(OSError):
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Start an exec of a shell script and wait until the script has printed `ready`."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(script: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*EXEC, "--state", str(tmp_path), "--", "bash", "-c", script], stdout=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("true", 0), ("exit 3", 3), ("kill -KILL $$", 137), ("kill -TERM $$", 143)]
+)
+def test_the_exit_code_is_the_commands(script: str, code: int) -> None:
+    assert run("sh", "-c", script).returncode == code
+
+
+def test_a_command_that_is_not_there_is_127() -> None:
+    done = run("no-such-program")
+    assert done.returncode == 127
+    assert "cannot run no-such-program" in done.stderr
+
+
+def test_googles_clients_find_the_builders_account_whatever_the_user_has_set(tmp_path: Path) -> None:
+    own = tmp_path / "key.json"
+    own.write_text("{}")
+    done = run(
+        *python(WHO),
+        GOOGLE_APPLICATION_CREDENTIALS=str(own),
+        CLOUDSDK_CONFIG=str(tmp_path),
+        HTTP_PROXY="http://127.0.0.1:1",
+        http_proxy="http://127.0.0.1:1",
+        ALL_PROXY="http://127.0.0.1:1",
+        NO_GCE_CHECK="true",
+    )
+    assert done.stdout == "local-project builder@local-project.iam.gserviceaccount.com\n", done.stderr
+
+
+def test_the_command_runs_in_the_current_folder_with_our_python_first(tmp_path: Path) -> None:
+    done = run(*python("import os, sys; print(os.getcwd(), sys.executable)"), cwd=tmp_path)
+    assert done.stdout.split() == [str(tmp_path), str(Path(sys.executable).with_name("python"))]
+
+
+def test_buckets_are_there_and_the_inventory_stays(tmp_path: Path) -> None:
+    code = """
+import os
+from google.cloud import storage
+client = storage.Client(client_options={"api_endpoint": os.environ["CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"]})
+client.bucket("nb-test").blob("a/b").upload_from_string("hello")
+client.bucket("local-project-notebooks").blob("c").upload_from_string("")
+"""
+    done = run(*python(code), options=("--bucket", "nb-test", "--state", str(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    inventory = json.loads((tmp_path / "inventory.json").read_text())
+    assert {"bucket": "nb-test", "name": "a/b", "size": 5} in inventory["storage.objects"]
+    assert inventory["compute.instances"] == inventory["functions"] == []
+    assert inventory["schema_violations"] == inventory["internal_errors"] == []
+    assert (tmp_path / "storage/nb-test/a/b").read_text() == "hello"
+
+
+def test_faults_from_a_file_act_and_are_counted(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.json"
+    args = {"status": 403, "message": "no, says the plan"}
+    faults.write_text(json.dumps([{"method": "compute.zones.list", "action": "error", "args": args}]))
+    script = 'curl -s "$LOCALCLOUD_URL/compute/v1/projects/local-project/zones"'
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    done = run("sh", "-c", script, options=("--faults", str(faults), "--state", str(tmp_path)))
+    assert "no, says the plan" in done.stdout
+    assert json.loads((tmp_path / "inventory.json").read_text())["faults"][0]["consumed"] == 1
+
+
+def test_without_a_state_directory_nothing_stays(tmp_path: Path) -> None:
+    assert run("true", TMPDIR=str(tmp_path)).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["exec"], "exec needs a command after --"),
+        (["exec", "--"], "exec needs a command after --"),
+        (["exec", "--bukket", "x", "--", "true"], "--bukket"),
+        (["exec", "--bucket", "Bad Name", "--", "true"], "bucket 'Bad Name' cannot be made"),
+        (["exec", "--faults", "/nowhere.json", "--", "true"], "faults file cannot be read"),
+        (["exec", "--faults", "/dev/null", "--", "true"], "is not JSON"),
+        (["serve", "--port", "0x"], "no port"),
+        (["serve", "--", "true"], "only exec takes a command"),
+        (["submit", "--config", "x", "."], "submit is not in this version"),
+        ([], "required"),
+    ],
+)
+def test_bad_usage_is_exit_2_and_a_sentence(arguments: list[str], words: str) -> None:
+    done = subprocess.run([*EXEC[:3], *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_malformed_fault_is_exit_2(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_text('[{"method": "compute.zones.list", "action": "explode"}]')
+    done = run("true", options=("--faults", str(faults)))
+    assert done.returncode == 2
+    assert "unknown fault action 'explode'" in done.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_are_forwarded_and_the_command_decides(
+    started: Callable[[str], subprocess.Popen[str]], signum: signal.Signals
+) -> None:
+    process = started(f"trap 'echo got; exit 9' {signum.value}; echo ready; while :; do sleep 0.05; done")
+    process.send_signal(signum)
+    assert process.communicate(timeout=20)[0] == "got\n"
+    assert process.returncode == 9
+
+
+def test_a_ctrl_c_typed_at_the_terminal_arrives_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINAL, *EXEC, "--", *python(COUNT)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "seen INT\n" in done.stdout
+
+
+def test_background_processes_of_the_command_end_with_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    done = run("bash", "-c", f"setsid sleep 600 & echo $! > {note}; exit 0")
+    assert done.returncode == 0
+    assert not alive(int(note.read_text()))
+
+
+def test_nothing_survives_a_sigkill_of_localcloud(started: Callable[[str], subprocess.Popen[str]]) -> None:
+    process = started("setsid sleep 600 & (setsid sleep 601 &); echo ready; sleep 602")
+    below = descendants(process.pid)
+    assert any("fake-gcs-server" in command for command in below.values())
+    assert sum("sleep 60" in command for command in below.values()) >= 3
+    process.kill()
+    assert poll(lambda: not any(alive(pid) for pid in below)), {
+        pid: command for pid, command in below.items() if alive(pid)
+    }
+
+
+def test_it_needs_no_network_but_loopback(tmp_path: Path) -> None:
+    if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us make no network namespace")
+    command = [*EXEC, "--state", str(tmp_path), "--", *python(WHO)]
+    done = subprocess.run(
+        ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "builder@" in done.stdout, done.stderr
