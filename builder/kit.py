@@ -48,8 +48,10 @@ PLATFORMS = (
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 )
+# nbconvert's templates for a page's body; pages get their head and style from us.
+TEMPLATES = {("share", "jupyter", "nbconvert", "templates", name) for name in ("base", "basic", "classic")}
 DROPPED_FOLDERS = {"tests", "test", "include"}
-DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".c", ".cpp", ".pyc", ".exe"}
+DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".c", ".cpp", ".pyc", ".exe", ".proto"}
 METADATA_FILES = {"METADATA", "entry_points.txt"}
 
 
@@ -158,25 +160,28 @@ def _placed(wheels: Mapping[str, list[Wheel]]) -> Iterator[tuple[Wheel, str]]:
 
 def _closure(wheels: Iterable[Wheel], roots: set[str]) -> set[str]:
     """Return `roots` and all that they require. Only locked wheels count, so markers need no evaluation."""
-    requires = {wheel.project: _requirements(wheel.path) for wheel in wheels}
-    found: set[str] = set()
-    todo = list(roots)
+    paths = {wheel.project: wheel.path for wheel in wheels}
+    asked: set[tuple[str, str]] = set()
+    todo = [(project, "") for project in roots]
     while todo:
-        project = todo.pop()
-        if project in requires and project not in found:
-            found.add(project)
-            todo.extend(requires[project])
-    return found
+        project, extra = todo.pop()
+        if project in paths and (project, extra) not in asked:
+            asked.add((project, extra))
+            todo += _requirements(paths[project], extra)
+    return {project for project, _ in asked}
 
 
-def _requirements(wheel: Path) -> list[str]:
+def _requirements(wheel: Path, extra: str) -> Iterator[tuple[str, str]]:
+    """Yield what a wheel requires, each with "" and with each extra of it that is asked for."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n))
         metadata = BytesParser().parsebytes(archive.read(name), headersonly=True)
-    lines = [str(line) for line in metadata.get_all("Requires-Dist", [])]
-    return [
-        _normalized(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line
-    ]
+    for line in map(str, metadata.get_all("Requires-Dist", [])):
+        of_extra = re.search(r"extra == ['\"]([^'\"]+)", line)
+        required = re.match(r"([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
+        if required and "pypy" not in line and (of_extra.group(1) if of_extra else "") == extra:
+            for wanted in ("", *(required[2] or "").replace(" ", "").split(",")):
+                yield _normalized(required[1]), wanted
 
 
 def _normalized(project: str) -> str:
@@ -201,7 +206,7 @@ def _kept(path: PurePosixPath) -> PurePosixPath | None:
     if top.endswith(".data"):
         if rest[:1] in {("purelib",), ("platlib",)}:
             return _kept(PurePosixPath(*rest[1:]))
-        return PurePosixPath(*rest[1:]) if rest[1:4] == ("share", "jupyter", "nbconvert") else None
+        return PurePosixPath(*rest[1:]) if rest[1:6] in TEMPLATES and rest[6] != "static" else None
     if top.endswith(".dist-info"):
         is_licence = "licen" in path.name.lower() or "notice" in path.name.lower() or "licenses" in rest
         return path if path.name in METADATA_FILES or is_licence else None

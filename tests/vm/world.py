@@ -34,15 +34,14 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 def notebook(*cells: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A notebook of code cells; a cell that begins with `#md ` is Markdown, `#tags a,b` gives it tags."""
     made = []
-    for source in cells:
-        if source.startswith("#md "):
-            made.append(nbformat.v4.new_markdown_cell(source[4:]))
-            continue
-        tags: list[str] = []
-        if source.startswith("#tags "):
-            first, _, source = source.partition("\n")
-            tags = first[6:].split(",")
-        made.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags}))
+    for text in cells:
+        first, _, rest = text.partition("\n")
+        if text.startswith("#md "):
+            made.append(nbformat.v4.new_markdown_cell(text[4:]))
+        elif text.startswith("#tags "):
+            made.append(nbformat.v4.new_code_cell(rest, metadata={"tags": first[6:].split(",")}))
+        else:
+            made.append(nbformat.v4.new_code_cell(text))
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return dict(nbformat.v4.new_notebook(cells=made, metadata=spec if metadata is None else dict(metadata)))
 
@@ -135,7 +134,11 @@ class World:
             "job": "demo",
             "notebook": task.path,
             "name": Path(task.path).stem,
-            "workspace": {"object": f"{folder}/workspace.tar.gz", "sha256": sha(workspace), "size": len(workspace)},
+            "workspace": {
+                "object": f"{folder}/workspace.tar.gz",
+                "sha256": sha(workspace),
+                "size": len(workspace),
+            },
             "parameters": {"object": f"{folder}/parameters.json", "sha256": sha(parameters)},
             "notebook_sha256": sha(book),
             "kernel": "python3",
@@ -161,7 +164,7 @@ class World:
             "job_id": "demo",
             "attempt": 1,
             "nonce": NONCE,
-            "boot_timeout": 10,
+            "boot_timeout": 40,
             "run_limit": 100,
             "max_run_duration": 3600,
             **task.settings,
@@ -176,7 +179,7 @@ class World:
     def boot(self, settings: dict[str, Any] | None, task: Task) -> Outcome:
         folder = self.folder / f"vm {self._count}"
         (folder / "tmp").mkdir(parents=True)
-        programs = {"shutdown": "#!/bin/sh\necho shutdown called \"$@\"\n", **task.programs}
+        programs = {"shutdown": '#!/bin/sh\necho shutdown called "$@"\n', **task.programs}
         for name, text in programs.items():
             program = folder / "bin" / name
             program.parent.mkdir(exist_ok=True)
@@ -234,7 +237,10 @@ def sha(content: bytes) -> str:
 def packed(files: Mapping[str, bytes]) -> bytes:
     """A tar.gz of these files."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tree:
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tree,
+    ):
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)

@@ -252,6 +252,8 @@ class Runner:
     def _finish(self) -> None:
         """Store the end of the log, the last heartbeat, and the evidence, in this order."""
         self._phase("done")
+        # Both keep a distance between writes; waiting for one covers the other.
+        self.heartbeat.stop()
         log = self.log.finish()
         self.heartbeat.finish()
         evidence = json.dumps(self._evidence(log)).encode()

@@ -55,12 +55,16 @@ class Heartbeat:
             return False
         return True
 
-    def finish(self) -> None:
-        """Stop, and send the last beat, phase `done`, no sooner than the spacing allows."""
-        self.phase = "done"
+    def stop(self) -> None:
+        """Stop the regular beats."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def finish(self) -> None:
+        """Send the last beat, phase `done`, no sooner than the spacing allows."""
+        self.stop()
+        self.phase = "done"
         for _ in range(FINAL_TRIES):
             time.sleep(max(0.0, self._last + SPACING_SECONDS - time.monotonic()))
             if self._beat():

@@ -21,7 +21,7 @@ from traitlets.config import Config
 
 CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
 STYLE = Path(__file__).with_name("page.css")
-TAGS = nh3.ALLOWED_TAGS | {"input", "label", "main", "section", "button"} - {"input", "label", "button"}
+TAGS = nh3.ALLOWED_TAGS | {"section"}
 GLOBAL_ATTRIBUTES = {"class", "id", "title", "lang", "dir", "align", "colspan", "rowspan", "scope"}
 ATTRIBUTES = {
     "*": GLOBAL_ATTRIBUTES,
@@ -41,6 +41,7 @@ def page(notebook: Any, name: str, folder: Path, *, code: bool) -> str:
     exporter = HTMLExporter(
         template_name="basic",
         extra_template_basedirs=_templates(),
+        extra_template_paths=_templates(),
         embed_images=True,
         config=Config({"TemplateExporter": options}),
     )
@@ -57,7 +58,8 @@ def page(notebook: Any, name: str, folder: Path, *, code: bool) -> str:
 
 def _templates() -> list[str]:
     """Return where nbconvert's templates lie in the kit; elsewhere it finds its own."""
-    return [str(Path(entry, "share", "jupyter", "nbconvert", "templates")) for entry in sys.path if entry]
+    folders = [Path(entry, "share", "jupyter", "nbconvert", "templates") for entry in sys.path if entry]
+    return [str(folder) for folder in folders if folder.is_dir()]
 
 
 def sanitize(body: str) -> str:
@@ -73,7 +75,7 @@ def sanitize(body: str) -> str:
     )
 
 
-def _harmless(tag: str, attribute: str, value: str) -> str | None:
+def _harmless(_tag: str, attribute: str, value: str) -> str | None:
     if attribute == "src":
         return value if IMAGE.match(value) else None
     if attribute == "href":

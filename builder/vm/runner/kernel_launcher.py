@@ -30,7 +30,7 @@ def main() -> None:
             raise
         sys.stderr.write(f"the image's packages do not fit the kernel ({error}); using the kit's own first\n")
         os.environ[KIT_FIRST] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - our own command line once more
     IPKernelApp.launch_instance()
 
 

@@ -26,7 +26,8 @@ class Kernel:
 def write_python_kernel(folder: Path, launcher: Path) -> None:
     """Write the kernelspec `python3` below `folder`, a Jupyter data folder."""
     spec = {
-        "argv": [sys.executable, str(launcher), "-f", "{connection_file}"],
+        # Its warnings are about how it is operated (no debugger, TCP on this machine), not about the notebook.
+        "argv": [sys.executable, str(launcher), "-f", "{connection_file}", "--log-level=ERROR"],
         "display_name": "Python 3",
         "language": "python",
         "interrupt_mode": "signal",

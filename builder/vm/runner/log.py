@@ -51,6 +51,7 @@ class Log:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._failed = ""
+        self._last = 0.0
 
     def start(self) -> None:
         """Start uploading."""
@@ -115,6 +116,7 @@ class Log:
         chunk = self._take()
         if not chunk or self._failed:
             return False
+        self._last = time.monotonic()
         try:
             self._upload(self.chunks + 1, chunk)
         except Exception as error:  # noqa: BLE001 - the log must not end the notebook, whatever happens to it
@@ -143,9 +145,10 @@ class Log:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        while self._send():
-            if self._waiting:
-                time.sleep(CHUNK_SECONDS)
+        while self._waiting:
+            time.sleep(max(0.0, self._last + CHUNK_SECONDS - time.monotonic()))
+            if not self._send():
+                break
         return LogFacts(self.chunks, self._sent, self._dropped)
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from .settings import Fault
 
 DEAD_KERNEL = 138
 READ_BYTES = 256 * 1024
+RAW_BYTES = 8 * 1024
 TICK_SECONDS = 0.5
+# A kernel's first start on a fresh disk is slow.
+KERNEL_SECONDS = 180
 # How long papermill gets to save the notebook when a limit is reached.
 SAVE_SECONDS = 15.0
 
@@ -46,6 +49,7 @@ class Order:
     def message(self) -> bytes:
         """Return it as papermill's process reads it."""
         arguments = ["-k", self.kernel, "-l", self.language, "--cwd", str(self.cwd)]
+        arguments += ["--start-timeout", str(KERNEL_SECONDS)]
         if self.cell_timeout is not None:
             arguments += ["--execution-timeout", str(math.ceil(self.cell_timeout))]
         value = {
@@ -107,6 +111,7 @@ class Papermill:
         os.close(frames_write)
         self._seen = Seen()
         self._reader = Reader()
+        self._raw = b""
 
     def run(self, order: Order, stopping: Callable[[], bool]) -> Ended:
         """Execute the notebook to its end, its limit, or until `stopping()` says so."""
@@ -119,8 +124,10 @@ class Papermill:
         if cause:
             self._stop()
         code = self._child.wait()
+        if code == DEAD_KERNEL or code < 0:
+            self._log.output(self._raw)
         self._log.end_output()
-        ended = processes.end_descendants()
+        ended = processes.end_descendants(gently=not cause)
         if ended and not cause:
             shown = ", ".join(sorted(set(ended))[:5])
             self._log.note(f"ended {len(ended)} processes that the notebook left running: {shown}")
@@ -156,7 +163,7 @@ class Papermill:
         except BlockingIOError:
             return True
         if not frames:
-            self._log.output(data)
+            self._take_raw(data)
             return bool(data)
         for item in self._reader.feed(data):
             if isinstance(item, bytes):
@@ -164,6 +171,16 @@ class Papermill:
             else:
                 self._event(item)
         return bool(data)
+
+    def _take_raw(self, data: bytes) -> None:
+        """Take what came past Jupyter's protocol: words of a kernel that starts, or dies.
+
+        What cells write to descriptors 1 and 2 comes here a second time, so it is only shown if the kernel dies.
+        """
+        if self._seen.cell is None and not self._seen.running:
+            self._log.output(data)
+        else:
+            self._raw = (self._raw + data)[-RAW_BYTES:]
 
     def _event(self, event: dict[str, Any]) -> None:
         seen = self._seen
@@ -215,30 +232,35 @@ class Papermill:
 
 def fault_of(code: int, seen: Seen, cause: str, order: Order, *, out_of_memory: bool) -> Fault | None:
     """Return why papermill ended, where its exit code alone does not say it."""
+    return next(
+        _explanations(code, seen, cause, order, "; the machine ran out of memory" if out_of_memory else ""),
+        None,
+    )
+
+
+def _explanations(code: int, seen: Seen, cause: str, order: Order, memory: str) -> Iterator[Fault]:
+    """Yield the explanations that fit, the strongest first."""
     cell, where = seen.cell, seen.where()
     if cause == "timeout":
-        return Fault(
+        yield Fault(
             "notebook_timeout", f"the notebook reached its limit of {order.timeout:g} s {where}", cell
         )
     if cause == "stopped":
-        return Fault("runner", f"the VM's watchdog ended the run {where}", cell)
+        yield Fault("runner", f"the VM's watchdog ended the run {where}", cell)
     if seen.timed_out:
-        return Fault(
+        yield Fault(
             "cell_timeout", f"cell {cell} of {seen.cells} reached its limit of {order.cell_timeout:g} s", cell
         )
     if seen.error.get("disk_full") or "[Errno 28]" in seen.failed:
-        return Fault("disk_full", f"the VM's disk is full {where}", cell)
+        yield Fault("disk_full", f"the VM's disk is full {where}", cell)
     if code == DEAD_KERNEL:
-        memory = f"its peak memory was {processes.peak_memory_bytes() / 1e6:,.0f} MB"
-        why = "the machine ran out of memory" if out_of_memory else memory
-        return Fault("kernel_died", f"the kernel died {where}; {why}", cell)
+        peak = f"; its peak memory was {processes.peak_memory_bytes() / 1e6:,.0f} MB"
+        yield Fault("kernel_died", f"the kernel died {where}{memory or peak}", cell)
     if code < 0:
-        why = ", the machine ran out of memory" if out_of_memory else ""
-        return Fault("kernel_died", f"papermill was ended by signal {-code} {where}{why}", cell)
+        yield Fault("kernel_died", f"papermill was ended by signal {-code} {where}{memory}", cell)
     if seen.error.get("type") == "NoSuchKernel":
-        return Fault("kernel_not_found", f"kernel {order.kernel!r} is not on this image")
+        yield Fault("kernel_not_found", f"kernel {order.kernel!r} is not on this image")
     if code and not seen.failed:
-        text = seen.error.get("text", "") or f"papermill's exit code was {code}"
         # Before any cell ran it was the kernel that did not come up.
-        return Fault("kernel_died", f"the kernel failed {where}: {text}", cell)
-    return None
+        text = seen.error.get("text", "") or f"papermill's exit code was {code}"
+        yield Fault("kernel_died", f"the kernel failed {where}: {text}", cell)

@@ -49,14 +49,6 @@ def scan(folder: Path) -> tuple[list[Output], list[Skipped]]:
 def _obstacle(path: Path, name: str, root: Path) -> str:
     """Say why a file cannot be uploaded; empty where it can."""
     try:
-        encoded = name.encode()
-    except UnicodeEncodeError:
-        return "its name is not UTF-8"
-    if any(unicodedata.category(character) == "Cc" for character in name):
-        return "control character in its name"
-    if len(encoded) > MAX_OBJECT_NAME:
-        return f"its name is longer than {MAX_OBJECT_NAME} bytes"
-    try:
         if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
             return "symbolic link out of outputs/"
         mode = path.stat().st_mode
@@ -64,7 +56,18 @@ def _obstacle(path: Path, name: str, root: Path) -> str:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if stat.S_ISDIR(mode):
         return "symbolic link to a folder"
-    return "" if stat.S_ISREG(mode) else "not a regular file"
+    return _odd_name(name) if stat.S_ISREG(mode) else "not a regular file"
+
+
+def _odd_name(name: str) -> str:
+    """Say why a name cannot be an object's; empty where it can."""
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return "control character in its name"
+    return "" if len(encoded) <= MAX_OBJECT_NAME else f"its name is longer than {MAX_OBJECT_NAME} bytes"
 
 
 def _printable(name: str) -> str:

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import time
+import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,12 @@ from typing import Any
 import papermill.cli
 import papermill.execute
 import yaml
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import LocalHandler, papermill_io
-from papermill.utils import merge_kwargs, remove_args
 
 from .frames import send_event, send_output
 
@@ -117,16 +119,15 @@ def make_engine(descriptor: int, order: dict[str, Any]) -> type[NBClientEngine]:
             nb_man.nb.metadata.papermill["output_path"] = order["name"] + ".ipynb"
             Progress(nb_man, lambda **event: send_event(descriptor, **event))
             _save_on_sigterm(nb_man)
-            options = merge_kwargs(
-                remove_args(["timeout", "startup_timeout", "input_path"], **kwargs),
-                timeout=kwargs.get("execution_timeout"),
-                startup_timeout=kwargs.get("start_timeout"),
+            client = Client(
+                nb_man,
                 kernel_name=kernel_name,
+                timeout=kwargs.get("execution_timeout"),
+                startup_timeout=kwargs.get("start_timeout", 60),
+                iopub_timeout=OUTPUT_SECONDS,
                 log=logging.getLogger("papermill"),
                 log_output=True,
-                iopub_timeout=OUTPUT_SECONDS,
             )
-            client = Client(nb_man, **options)
             client.send = lambda text: send_output(descriptor, text)
             return client.execute()
 
@@ -201,8 +202,12 @@ def run(descriptor: int, order: dict[str, Any]) -> None:
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
     logging.getLogger().addHandler(_Warnings(descriptor))
+    # Only this one: of two local handlers papermill sets the folder of the first and writes with the last.
+    papermill_io.reset()
     papermill_io.register("local", WholeFiles())
     papermill_engines.register(ENGINE, make_engine(descriptor, order))
+    # What papermill prints when the kernel has died tells where papermill was, which the events tell better.
+    papermill.cli.traceback = types.SimpleNamespace(print_exc=lambda: None)
     papermill.execute.raise_for_execution_errors = forgive_tagged_errors(
         papermill.execute.raise_for_execution_errors
     )
@@ -221,18 +226,16 @@ def run(descriptor: int, order: dict[str, Any]) -> None:
         raise
 
 
-def _brief(kind: type[BaseException], value: BaseException, trace: Any) -> None:
-    """Print a failed cell's own traceback, not the path through papermill on which it travelled."""
-    if isinstance(value, PapermillExecutionError):
-        sys.stderr.write(str(value))
-    else:
-        sys.__excepthook__(kind, value, trace)
+def explain(error: Exception) -> str:
+    """Return a failed cell's own traceback, without the path through papermill on which it travelled."""
+    if isinstance(error, PapermillExecutionError | CellTimeoutError | NoSuchKernel):
+        return f"{error}\n"
+    return "".join(traceback.format_exception(error))
 
 
 def main(arguments: list[str]) -> int:
     """Wait for the order on the first descriptor; report on the second."""
     orders, frames = int(arguments[0]), int(arguments[1])
-    sys.excepthook = _brief
     with os.fdopen(orders, "rb") as pipe:
         text = pipe.read()
     if text:

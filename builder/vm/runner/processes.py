@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import resource
-from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
+# Orphans of those that were ended become ours; each round takes one generation.
+ROUNDS = 5
 
 
 def adopt_orphans() -> None:
@@ -19,24 +20,20 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_descendants(keep: Iterable[int] = (), patience: float = 2.0) -> list[str]:
-    """End all descendants but those in `keep`; return the names of those that were still at work."""
-    kept = set(keep)
+def end_descendants(*, gently: bool, patience: float = 2.0) -> list[str]:
+    """End all descendants, asking first if `gently`; return the names of those that were still at work."""
     ended: list[str] = []
-    for _ in range(5):
-        found = [p for p in psutil.Process().children(recursive=True) if p.pid not in kept]
-        alive = [process for process in found if _is_alive(process)]
+    for attempt in range(ROUNDS):
+        found = psutil.Process().children(recursive=True)
         if not found:
             break
-        ended += [_name(process) for process in alive] if not ended else []
+        alive = [process for process in found if _is_alive(process)]
+        ended = ended or [_name(process) for process in alive]
         for process in alive:
             with contextlib.suppress(psutil.Error):
-                process.terminate()
-        _, stubborn = psutil.wait_procs(found, timeout=patience)
-        for process in stubborn:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(stubborn, timeout=patience)
+                (process.terminate if gently and attempt == 0 else process.kill)()
+        # A dead one stays in the list until it has been waited for; the children of others cannot be.
+        psutil.wait_procs(found, timeout=patience)
     return ended
 
 

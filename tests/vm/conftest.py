@@ -1,0 +1,40 @@
+"""One kit and one local cloud for all tests of the VM."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder import kit as kit_module
+from builder.kit import Kit
+
+from .world import World
+
+
+@pytest.fixture(scope="session")
+def kit() -> Kit:
+    """The kit of this checkout, built anew where it is older than what it is made of; once for all test processes."""
+    root = kit_module.ROOT
+    path = root / "build" / "kit" / "kit.tar.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sources = [
+        *Path(root, "builder", "vm").rglob("*.*"),
+        *Path(root, "requirements").glob("kit-*"),
+        Path(kit_module.__file__),
+    ]
+    newest = max(source.stat().st_mtime for source in sources if source.suffix != ".pyc")
+    with Path(path.parent, "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists() or path.stat().st_mtime < newest:
+            kit_module.build(path)
+        return kit_module.load(path)
+
+
+@pytest.fixture(scope="session")
+def world(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("world"), kit)
+    yield made
+    made.close()
