@@ -138,6 +138,6 @@ def _token(last: str) -> str:
 
 def _last_of(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise invalid("Invalid value for pageToken.") from None

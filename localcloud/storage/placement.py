@@ -1,7 +1,8 @@
 """Where an object's bytes lie: at a file of the object's own name, unless the file system cannot have that.
 
-Object `x` beside `x/y` cannot both be files of their names; nor can a placeholder `folder/` be one. Whichever comes second
-lies under the reserved folder `.localcloud/` of its bucket, by a hash, until it is deleted.
+Object `x` beside `x/y` cannot both be files of their names; nor can a placeholder `folder/`, or a name of nearly 255 bytes.
+Such an object (of two that collide, the later) lies in its bucket's reserved folder `.localcloud/`, by a hash, until it is
+deleted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from localcloud.storage.index import Index
 
 RESERVED = ".localcloud/"
+# fake-gcs-server writes to a temporary file first, whose name is the object's last segment and up to 21 bytes more.
+_LONGEST_FILE = 255 - 21
 # fake-gcs-server's own files, where the file system has no extended attributes.
 _SIDECAR = ".metadata"
 
@@ -72,8 +75,10 @@ class Placement:
                     return
 
     def _expressible(self, name: str) -> bool:
-        reserved = name == RESERVED.rstrip("/") or name.startswith(RESERVED) or name.endswith("/")
-        return not reserved and not (self._sidecars and name.endswith(_SIDECAR))
+        reserved = name == RESERVED.rstrip("/") or name.startswith(RESERVED)
+        too_long = len(name.rpartition("/")[2].encode()) > _LONGEST_FILE
+        sidecar = self._sidecars and name.endswith(_SIDECAR)
+        return not (reserved or too_long or sidecar or name.endswith("/"))
 
     def _blocked(self, bucket: str, name: str) -> bool:
         """Tell whether a file of this name would stand in the way of another, now or as soon as that is written."""

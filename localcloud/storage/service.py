@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request, Response
+from werkzeug.exceptions import ClientDisconnected
 
-from localcloud.errors import unimplemented
+from localcloud.errors import ApiError, invalid, unimplemented
 from localcloud.listener import json_response
 from localcloud.service import Call, Caller, Handler, Json, fault_of
 from localcloud.storage.access import Access
@@ -120,11 +121,16 @@ class StorageService:
             return self._printed(task, self._handlers[task.method](call), request)
         except NotModified:
             return Response(status=304)
+        except ClientDisconnected as error:
+            raise _cut_off() from error
 
     def _task(self, request: Request) -> _Task:
         """Understand a request, once: its beginning can be read only once."""
         if _TASK not in request.environ:
-            request.environ[_TASK] = self._understood(request)
+            try:
+                request.environ[_TASK] = self._understood(request)
+            except ClientDisconnected as error:
+                raise _cut_off() from error
         task: _Task = request.environ[_TASK]
         return task
 
@@ -160,3 +166,8 @@ class StorageService:
 
         current, stored = self._objects.download(call, byte_range)
         return download(current, stored, request)
+
+
+def _cut_off() -> ApiError:
+    """Nobody may be there to read it; but a VM that dies while it uploads is no bug of ours."""
+    return invalid("The connection ended before the whole body had come.", "badContent")

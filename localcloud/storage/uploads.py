@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -59,10 +60,10 @@ class Range:
     end: int | None = None
 
     @classmethod
-    def of(cls, header: str | None, length: int | None) -> Range:
+    def of(cls, header: str | None) -> Range:
         """Read the header; without one, the request brings everything. Raises a 400."""
         if header is None:
-            return cls(0, length, None)
+            return cls(0, None, None)
         found = _RANGE.fullmatch(header.strip())
         if found is None:
             raise invalid(f"Failed to parse Content-Range header: '{header}'.")
@@ -170,7 +171,7 @@ class Uploads:
         session = self._sessions.get(params["upload_id"])
         if session is None:
             raise ApiError(404, "notFound", "There is no upload of this upload_id; begin it again.")
-        brought = Range.of(request.headers.get("Content-Range"), request.content_length)
+        brought = Range.of(request.headers.get("Content-Range"))
         if request.method == "DELETE":
             method = CANCEL
         elif session.result is None and brought.completes(session.content.size):
@@ -219,24 +220,22 @@ class Uploads:
         return session.result
 
     def _take(self, session: Session, brought: Range, rest: Iterable[bytes]) -> None:
-        """Append the bytes that are new. Those of a lost answer come twice; those of a gap are refused."""
+        """Append the bytes that are new. Those of a lost answer come twice; those of a gap are refused.
+
+        When the connection breaks, what has come so far stays, and the client asks from where to go on.
+        """
         known = session.content.size - (brought.start or 0)
         if known < 0:
             raise invalid(
                 f"Invalid request.  According to the Content-Range header, the upload offset is {brought.start} "
                 f"byte(s), which exceeds already uploaded size of {session.content.size} byte(s)."
             )
-        arrived = Content(self._scratch)
-        try:
-            for data in rest:
-                arrived.append(data[known:])
-                known = max(0, known - len(data))
-            last = brought.end is None or brought.end == brought.total
-            whole = arrived.size if last else arrived.size - (session.content.size + arrived.size) % _BLOCK
-            for data in arrived.chunks(whole):
-                session.content.append(data)
-        finally:
-            arrived.close()
+        limit = sys.maxsize
+        if brought.end != brought.total and brought.end is not None:
+            limit = brought.end // _BLOCK * _BLOCK
+        for data in rest:
+            session.content.append(data[known : known + max(0, limit - session.content.size)])
+            known = max(0, known - len(data))
 
     def _end(self, session: Session) -> None:
         session.content.close()

@@ -1,0 +1,288 @@
+"""Conditions, generations, metadata and errors, through Google's own client."""
+
+from __future__ import annotations
+
+import gzip
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from google.api_core import exceptions
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+    from tests.localcloud.storage.conftest import Site
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("size", [1, 8 * MIB, 9 * MIB, 20 * MIB])
+def test_upload_of_any_size_does_not_replace_what_exists(bucket: Bucket, tmp_path: Path, size: int) -> None:
+    bucket.blob("x").upload_from_string(b"first")
+    file = tmp_path / "data"
+    file.write_bytes(b"2" * size)
+    with pytest.raises(exceptions.PreconditionFailed, match="pre-conditions you specified did not hold"):
+        bucket.blob("x").upload_from_filename(file, if_generation_match=0)
+    assert bucket.blob("x").download_as_bytes() == b"first"
+
+
+def test_resumable_upload_is_judged_again_when_it_ends(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    url = blob.create_resumable_upload_session(if_generation_match=0, size=3)
+    bucket.blob("x").upload_from_string(b"other")
+    transport = bucket.client._http
+    assert transport.put(url, data=b"abc").status_code == 412
+    assert bucket.blob("x").download_as_bytes() == b"other"
+
+
+@pytest.mark.parametrize("size", [9 * MIB, 20 * MIB + 1])
+def test_large_upload_keeps_every_byte(bucket: Bucket, tmp_path: Path, size: int) -> None:
+    data = bytes(range(251)) * (size // 251 + 1)
+    file = tmp_path / "data"
+    file.write_bytes(data[:size])
+    bucket.blob("x").upload_from_filename(file, if_generation_match=0)
+    blob = bucket.blob("x", chunk_size=MIB)
+    assert blob.download_as_bytes() == data[:size]
+
+
+def test_stream_of_unknown_size(bucket: Bucket) -> None:
+    blob = bucket.blob("x", chunk_size=256 << 10)
+    with blob.open("wb", content_type="text/plain") as stream:
+        for _ in range(7):
+            stream.write(b"a" * 100_000)
+    assert bucket.get_blob("x").size == 700_000
+
+
+def test_one_of_twenty_racers_wins(site: Site, bucket: Bucket) -> None:
+    def race(number: int) -> bool:
+        try:
+            bucket.blob("lock").upload_from_string(str(number), if_generation_match=0)
+        except exceptions.PreconditionFailed:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as pool:
+        won = list(pool.map(race, range(20)))
+    assert won.count(True) == 1
+    assert bucket.blob("lock").download_as_bytes() == str(won.index(True)).encode()
+
+
+def test_conditions_of_delete(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.upload_from_string("1")
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("x").delete(if_generation_match=blob.generation + 1)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("x").delete(if_metageneration_match=2)
+    with pytest.raises(exceptions.NotFound):
+        bucket.delete_blob("x", generation=blob.generation - 1)
+    bucket.blob("x").delete(if_generation_match=blob.generation)
+    with pytest.raises(exceptions.NotFound, match=f"No such object: {bucket.name}/x"):
+        bucket.blob("x").delete()
+
+
+def test_conditions_of_reading(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.upload_from_string("1")
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("x").reload(if_generation_match=1)
+    with pytest.raises(exceptions.NotModified):
+        bucket.blob("x").reload(if_generation_not_match=blob.generation)
+    with pytest.raises(exceptions.NotModified):
+        bucket.blob("x").download_as_bytes(if_metageneration_not_match=1)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("x").download_as_bytes(if_generation_match=1)
+    assert bucket.get_blob("x", generation=1) is None
+    assert bucket.get_blob("x", generation=blob.generation).generation == blob.generation
+
+
+def test_old_generation_is_gone(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.upload_from_string("1")
+    old = blob.generation
+    bucket.blob("x").upload_from_string("2")
+    with pytest.raises(exceptions.NotFound):
+        bucket.blob("x", generation=old).download_as_bytes()
+
+
+def test_patch_counts_metageneration_and_removes_keys(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.metadata = {"a": "1", "b": "2"}
+    blob.upload_from_string("1", content_type="text/plain; charset=utf-8")
+    generation = blob.generation
+    assert blob.metageneration == 1
+    blob.metadata = {"a": None, "c": "3"}
+    blob.cache_control = "no-store"
+    blob.patch()
+    again = bucket.get_blob("x")
+    assert (again.metageneration, again.generation) == (2, generation)
+    assert again.metadata == {"b": "2", "c": "3"}
+    assert (again.cache_control, again.content_type) == ("no-store", "text/plain; charset=utf-8")
+    with pytest.raises(exceptions.PreconditionFailed):
+        again.patch(if_metageneration_match=1)
+    bucket.blob("x").upload_from_string("2")
+    new = bucket.get_blob("x")
+    assert (new.metageneration, new.metadata, new.cache_control) == (1, None, None)
+
+
+def test_update_replaces_all_metadata(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.metadata = {"a": "1"}
+    blob.cache_control = "no-store"
+    blob.upload_from_string("1")
+    fresh = bucket.blob("x")
+    fresh.metadata = {"z": "26"}
+    fresh.update()
+    again = bucket.get_blob("x")
+    assert (again.metadata, again.cache_control, again.metageneration) == ({"z": "26"}, None, 2)
+
+
+def test_large_metadata(bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.metadata = {"long": "m" * 7000}
+    blob.upload_from_string("1", content_type="text/csv")
+    again = bucket.get_blob("x")
+    assert (again.metadata, again.content_type) == ({"long": "m" * 7000}, "text/csv")
+
+
+@pytest.mark.parametrize(
+    ("field", "words"), [("crc32c", "Provided CRC32C"), ("md5_hash", "Provided MD5 hash")]
+)
+def test_wrong_checksum_stores_nothing(bucket: Bucket, field: str, words: str) -> None:
+    blob = bucket.blob("x")
+    setattr(blob, field, "AAAAAA==" if field == "crc32c" else "A" * 22 + "==")
+    with pytest.raises(exceptions.BadRequest, match=f"{words} .* doesn't match calculated"):
+        blob.upload_from_string(b"data", checksum=None)
+    assert bucket.get_blob("x") is None
+
+
+def test_wrong_checksum_of_a_resumable_upload(bucket: Bucket) -> None:
+    url = bucket.blob("x").create_resumable_upload_session(size=3)
+    answer = bucket.client._http.put(url, data=b"abc", headers={"X-Goog-Hash": "crc32c=AAAAAA=="})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["errors"][0]["reason"] == "invalid"
+    assert bucket.get_blob("x") is None
+
+
+def test_rewrite_conditions_and_metadata(bucket: Bucket) -> None:
+    source = bucket.blob("a")
+    source.metadata = {"k": "v"}
+    source.upload_from_string("data", content_type="text/csv")
+    target = bucket.blob("b")
+    token, rewritten, total = target.rewrite(source, if_generation_match=0)
+    assert (token, rewritten, total) == (None, 4, 4)
+    made = bucket.get_blob("b")
+    assert (made.content_type, made.metadata, made.crc32c) == ("text/csv", {"k": "v"}, source.crc32c)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("b").rewrite(source, if_generation_match=0)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("c").rewrite(source, if_source_generation_match=source.generation + 1)
+    with pytest.raises(exceptions.NotFound, match="No such object"):
+        bucket.blob("c").rewrite(bucket.blob("nothing"))
+    with pytest.raises(exceptions.NotFound):
+        bucket.blob("c").rewrite(bucket.blob("a", generation=1))
+    assert bucket.get_blob("c") is None
+
+
+def test_copy(bucket: Bucket) -> None:
+    bucket.blob("a").upload_from_string("data")
+    assert bucket.copy_blob(bucket.blob("a"), bucket, "b").size == 4
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.copy_blob(bucket.blob("a"), bucket, "b", if_generation_match=0)
+
+
+def test_rename(bucket: Bucket) -> None:
+    bucket.blob("a").upload_from_string("data")
+    bucket.rename_blob(bucket.blob("a"), "b")
+    assert [blob.name for blob in bucket.list_blobs()] == ["b"]
+
+
+def test_compose(bucket: Bucket) -> None:
+    for name in "ab":
+        bucket.blob(name).upload_from_string(name * 3)
+    first = bucket.get_blob("a")
+    made = bucket.blob("ab")
+    made.compose([first, bucket.blob("b")], if_generation_match=0)
+    assert made.download_as_bytes() == b"aaabbb"
+    again = bucket.get_blob("ab")
+    assert (again.component_count, again.md5_hash) == (2, None)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("ab").compose([first], if_generation_match=0)
+    with pytest.raises(exceptions.NotFound):
+        bucket.blob("cd").compose([first, bucket.blob("nothing")])
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("cd").compose([first], if_source_generation_match=[first.generation + 1])
+
+
+def test_fourth_change_in_a_second_is_too_many(bucket: Bucket) -> None:
+    for number in range(3):
+        bucket.blob("x").upload_from_string(str(number), retry=None)
+    with pytest.raises(exceptions.TooManyRequests, match="exceeded the rate limit") as caught:
+        bucket.blob("x").upload_from_string("4", retry=None)
+    assert caught.value.response.json()["error"]["errors"][0]["reason"] == "rateLimitExceeded"
+    bucket.blob("y").upload_from_string("other objects are free", retry=None)
+
+
+def test_client_gets_over_the_rate_limit_by_itself(bucket: Bucket) -> None:
+    for number in range(4):
+        bucket.blob("x").upload_from_string(str(number))
+    assert bucket.blob("x").download_as_bytes() == b"3"
+
+
+def test_ranges(bucket: Bucket) -> None:
+    bucket.blob("x").upload_from_string(b"0123456789")
+    assert bucket.blob("x").download_as_bytes(start=2, end=4) == b"234"
+    with pytest.raises(exceptions.RequestRangeNotSatisfiable):
+        bucket.blob("x").download_as_bytes(start=20)
+
+
+def test_gzip_is_unpacked_for_those_who_do_not_take_it(site: Site, bucket: Bucket) -> None:
+    blob = bucket.blob("x")
+    blob.content_encoding = "gzip"
+    packed = gzip.compress(b"text " * 1000)
+    blob.upload_from_string(packed, content_type="text/plain")
+    assert bucket.blob("x").download_as_bytes() == b"text " * 1000
+    assert bucket.blob("x").download_as_bytes(raw_download=True) == packed
+    http = bucket.client._http
+    url = f"{site.server.url}/storage/v1/b/{bucket.name}/o/x?alt=media"
+    plain = http.get(url, headers={"Accept-Encoding": "identity"})
+    assert plain.content == b"text " * 1000
+    assert "Content-Encoding" not in plain.headers
+
+
+def test_download_headers(site: Site, bucket: Bucket) -> None:
+    blob = bucket.blob("ü")
+    blob.metadata = {"who": "Jörg"}
+    blob.upload_from_string(b"data", content_type="application/json")
+    answer = bucket.client._http.get(
+        f"{site.server.url}/download/storage/v1/b/{bucket.name}/o/%C3%BC?alt=media"
+    )
+    assert answer.content == b"data"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["X-Goog-Generation"] == str(blob.generation)
+    assert answer.headers["X-Goog-Hash"] == f"crc32c={blob.crc32c},md5={blob.md5_hash}"
+
+
+def test_times_are_those_of_the_movable_clock(site: Site, bucket: Bucket) -> None:
+    before = site.clock.now()
+    bucket.blob("x").upload_from_string("1")
+    site.clock.advance(3600)
+    bucket.blob("y").upload_from_string("1")
+    first, second = bucket.get_blob("x").time_created, bucket.get_blob("y").time_created
+    assert first.timestamp() == pytest.approx(before, abs=5)
+    assert (second - first).total_seconds() == pytest.approx(3600, abs=5)
+
+
+def test_links_lead_back_here(site: Site, bucket: Bucket) -> None:
+    blob = bucket.blob("a/b c")
+    blob.upload_from_string("1")
+    assert blob.media_link.startswith(site.server.url)
+    assert bucket.client._http.get(blob.self_link).json()["name"] == "a/b c"
+    assert bucket.client._http.get(blob.media_link).content == b"1"
+
+
+def test_batch_is_refused_plainly(bucket: Bucket) -> None:
+    with pytest.raises(exceptions.MethodNotImplemented, match="no batch requests"), bucket.client.batch():
+        bucket.blob("x").delete()

@@ -1,0 +1,179 @@
+"""Requests as other clients may send them, and answers against Google's discovery document."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from localcloud.discovery import load
+from localcloud.errors import ApiError
+from localcloud.storage.pace import Pace
+
+if TYPE_CHECKING:
+    import urllib3
+    from google.cloud.storage import Bucket
+
+    from tests.localcloud.storage.conftest import Site
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_answers_fit_the_discovery_document(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
+    schemas = {
+        f"/storage/v1/b/{bucket.name}": "storage.buckets.get",
+        "/storage/v1/b?project=local-project": "storage.buckets.list",
+        f"/storage/v1/b/{bucket.name}/o": "storage.objects.list",
+        f"/storage/v1/b/{bucket.name}/o/x": "storage.objects.get",
+    }
+    blob = bucket.blob("x")
+    blob.metadata = {"a": "b"}
+    blob.upload_from_string("1")
+    for path, method in schemas.items():
+        answer = http.request("GET", path)
+        assert answer.status == 200
+        found = load("storage.v1").match("GET", path.partition("?")[0])
+        assert found is not None
+        assert found.method.id == method
+        assert found.method.response_problems(answer.json()) == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("GET", "/o?nonsense=1", None, "nonsense"),
+        ("GET", "/o?maxResults=x", None, "maxResults"),
+        ("PATCH", "/o/x", {"nonsense": 1}, "nonsense"),
+        ("PATCH", "/o/x", {"metadata": {"a": 1}}, "metadata"),
+        ("PATCH", "/o/x?ifGenerationMatch=one", {}, "ifGenerationMatch"),
+        ("POST", "/o/y/compose", {"sourceObjects": []}, "source components"),
+        ("POST", "/o/y/compose", {"nonsense": []}, "nonsense"),
+        ("GET", "/o/x?fields=a(", None, "field selection"),
+    ],
+)
+def test_bad_request(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket, bad: tuple[str, str, object, str]
+) -> None:
+    verb, path, body, words = bad
+    bucket.blob("x").upload_from_string("1")
+    content = None if body is None else json.dumps(body)
+    answer = http.request(verb, f"/storage/v1/b/{bucket.name}{path}", body=content, headers=JSON)
+    assert answer.status == 400
+    assert words in answer.json()["error"]["message"]
+    assert answer.json()["error"]["errors"][0]["domain"] == "global"
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("POST", "/batch/storage/v1"),
+        ("GET", "/storage/v1/b/x/acl"),
+        ("GET", "/storage/v1/projects/p/serviceAccount"),
+        ("POST", "/storage/v1/b/x/o/y/moveTo/o/z"),
+    ],
+)
+def test_what_is_not_here_says_so(http: urllib3.HTTPConnectionPool, verb: str, path: str) -> None:
+    answer = http.request(verb, path)
+    assert answer.status == 501
+    assert "localcloud" in answer.json()["error"]["message"]
+
+
+def test_media_upload_and_answers_without_a_body(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
+    up, base = f"/upload/storage/v1/b/{bucket.name}/o", f"/storage/v1/b/{bucket.name}/o"
+    made = http.request(
+        "POST", f"{up}?uploadType=media&name=a", body=b"data", headers={"Content-Type": "text/x"}
+    )
+    assert (made.json()["contentType"], made.json()["size"]) == ("text/x", "4")
+    generation = made.json()["generation"]
+    assert http.request("GET", f"{base}/a?ifGenerationNotMatch={generation}").status == 304
+    assert http.request("POST", f"{up}?uploadType=media&name=a&ifGenerationMatch=0", body=b"b").status == 412
+    deleted = http.request("DELETE", f"{base}/a")
+    assert (deleted.status, deleted.data) == (204, b"")
+
+
+def test_wrong_hash_in_the_header(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
+    path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=a"
+    answer = http.request("POST", path, body=b"data", headers={"X-Goog-Hash": "crc32c=AAAAAA=="})
+    assert answer.status == 400
+    assert answer.json()["error"]["message"].startswith(
+        'Provided CRC32C "AAAAAA==" doesn\'t match calculated'
+    )
+    assert bucket.get_blob("a") is None
+
+
+@pytest.mark.parametrize("boundary", ["B", '"B"', "'B'"])
+def test_multipart_content_may_look_like_a_boundary(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket, boundary: str
+) -> None:
+    content = b"\r\n--A\r\n--\r\r\n-" + b"\r\n-" * 200_000 + b"\r\n"
+    body = b'--B\r\nContent-Type: application/json\r\n\r\n{"name": "a", "contentType": "text/y"}\r\n--B\r\n'
+    body += b"content-type: text/x\r\n\r\n" + content + b"\r\n--B--\r\n"
+    answer = http.request(
+        "POST",
+        f"/upload/storage/v1/b/{bucket.name}/o?uploadType=multipart",
+        body=body,
+        headers={"Content-Type": f"multipart/related; boundary={boundary}"},
+    )
+    assert answer.status == 200
+    assert answer.json()["contentType"] == "text/y"
+    assert bucket.blob("a").download_as_bytes() == content
+
+
+def test_upload_cut_off_stores_nothing(site: Site, bucket: Bucket) -> None:
+    with socket.create_connection(("127.0.0.1", site.server.port)) as connection:
+        connection.sendall(
+            f"POST /upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=a HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{site.server.port}\r\nContent-Length: 100\r\n\r\nonly this".encode()
+        )
+    assert bucket.get_blob("a") is None
+    bucket.blob("b").upload_from_string("still there")
+    assert [blob.name for blob in bucket.list_blobs()] == ["b"]
+
+
+def test_resumable_upload_step_by_step(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
+    block = 256 << 10
+    path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable&name=a"
+    url = http.request("POST", path).headers["Location"]
+    url = url[url.index("/upload") :]
+
+    def put(body: bytes, span: str) -> tuple[int, str | None]:
+        answer = http.request("PUT", url, body=body, headers={"Content-Range": f"bytes {span}"})
+        return answer.status, answer.headers.get("Range")
+
+    total = 2 * block + 5
+    assert put(b"", "*/*") == (308, None)
+    assert put(b"a" * (block + 7), f"0-{block + 6}/{total}") == (308, f"bytes=0-{block - 1}")
+    assert put(b"", f"*/{total}") == (308, f"bytes=0-{block - 1}")
+    assert put(b"b" * block, f"{2 * block}-{3 * block - 1}/*")[0] == 400
+    assert put(b"a" * (2 * block), f"0-{2 * block - 1}/{total}") == (308, f"bytes=0-{2 * block - 1}")
+    assert put(b"c" * 5, f"{2 * block}-{total - 1}/{total}") == (200, None)
+    assert put(b"", f"*/{total}") == (200, None)
+    assert bucket.blob("a").download_as_bytes() == b"a" * (2 * block) + b"c" * 5
+    assert http.request("PUT", f"{path}&upload_id=unknown", body=b"").status == 404
+
+
+def test_resumable_upload_can_be_cancelled(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
+    path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable&name=a"
+    url = http.request("POST", path).headers["Location"]
+    url = url[url.index("/upload") :]
+    assert http.request("DELETE", url).status == 499
+    assert http.request("PUT", url, body=b"x").status == 404
+
+
+def test_pace() -> None:
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+
+    def spend(count: int) -> None:
+        for _ in range(count):
+            pace.spend("b", "x")
+        with pytest.raises(ApiError, match="rate limit"):
+            pace.spend("b", "x")
+
+    spend(3)
+    now[0] = 1.0
+    spend(1)
+    now[0] = 100.0
+    spend(3)
