@@ -39,6 +39,9 @@ _BY_CODE = {
     "SUBNET_NOT_FOUND_FOR_VPC": Scope.REGION,
     "VPC_NOT_FOUND": Scope.SETUP,
     "IAM_PERMISSION_DENIED": Scope.SETUP,
+    "SERVICE_ACCOUNT_ACCESS_DENIED": Scope.SETUP,  # the caller may not act as the VM's account
+    "EXTERNAL_RESOURCE_NOT_FOUND": Scope.SETUP,  # the VM's account does not exist
+    "OPERATION_CANCELED_BY_USER": Scope.ZONE,
     "accessNotConfigured": Scope.SETUP,
     "SERVICE_DISABLED": Scope.SETUP,
     "forbidden": Scope.SETUP,

@@ -157,7 +157,7 @@ class GoogleMachines:
     def now(self) -> float:
         """See ports.Machines. Read from the Date header, which every answer of Google's carries."""
         path = f"projects/{self.project}"
-        url = f"{self._access.endpoint('compute')}/compute/v1/{path}/zones?maxResults=1&fields=kind"
+        url = f"{self._access.endpoint('compute')}/compute/v1/{path}/zones?maxResults=1"
         session = AuthorizedSession(self._access.credentials)
 
         def fetch() -> float:
