@@ -57,6 +57,30 @@ sys.stdout.write(shown.decode())
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
+# Boots a VM whose startup script goes on for ever, and says when it runs.
+BOOT = """
+import json, os, time, urllib.error, urllib.request
+zone = os.environ["LOCALCLOUD_URL"] + "/compute/v1/projects/local-project/zones/us-central1-a"
+image = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
+vm = {
+    "name": "lasting",
+    "machineType": "zones/us-central1-a/machineTypes/e2-standard-4",
+    "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": image}}],
+    "networkInterfaces": [{"network": "global/networks/default"}],
+    "metadata": {"items": [{"key": "startup-script", "value": "echo running; setsid sleep 603"}]},
+}
+urllib.request.urlopen(zone + "/instances", json.dumps(vm).encode()).read()
+serial = b""
+while b"startup-script: running" not in serial:
+    time.sleep(0.05)
+    try:
+        serial = urllib.request.urlopen(zone + "/instances/lasting/serialPort").read()
+    except urllib.error.HTTPError:
+        pass  # not running yet
+print("ready", flush=True)
+time.sleep(604)
+"""
+
 
 def run(
     *command: str, options: tuple[str, ...] = (), cwd: Path | None = None, **environment: str
@@ -264,6 +288,18 @@ def test_nothing_survives_a_sigkill_of_localcloud(started: Callable[[str], subpr
     assert poll(lambda: not any(alive(pid) for pid in below)), {
         pid: command for pid, command in below.items() if alive(pid)
     }
+
+
+def test_no_vm_survives_a_sigkill_of_localcloud(
+    started: Callable[[str], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    script = tmp_path / "boot.py"
+    script.write_text(BOOT)
+    process = started(f"exec python {script}")
+    below = descendants(process.pid)
+    assert any(command.startswith("sleep 603") for command in below.values())
+    process.kill()
+    assert poll(lambda: not any(alive(pid) for pid in below))
 
 
 def test_it_needs_no_network_but_loopback(tmp_path: Path) -> None:
