@@ -24,6 +24,8 @@ from localcloud.machine.writes import watch_writes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow  # real processes
+
 FINISHED = "Finished running startup scripts."
 
 
@@ -121,7 +123,7 @@ def test_output_of_the_script_is_relayed_like_the_agents(room: Room) -> None:
     ("script", "words"),
     [
         ("#!/bin/sh\ntrue", "startup-script exit status 0"),
-        ("\n\n  #!/bin/sh\nexit 4", "exit status 4"),
+        ("\n\n  #!/usr/bin/env python3\nraise SystemExit(4)", "exit status 4"),
         ("exit 5", "exit status 5"),  # no shebang: bash runs it
         ("#!/no/such/shell\ntrue", "exit status 12"),  # 126 or 127 by the version of bash
         ("#!/bin/sh\nkill -9 $$", "signal: killed"),
@@ -174,6 +176,19 @@ def test_image_may_be_any_prefix(room: Room) -> None:
     assert f":{room.folder / 'own'}/bin:" in path
 
 
+@pytest.fixture
+def input_with_text() -> Iterator[None]:
+    """Something to read on this process's own standard input."""
+    kept, (reader, writer) = os.dup(0), os.pipe()
+    os.write(writer, b"the owner's\n")
+    os.dup2(reader, 0)
+    yield
+    os.dup2(kept, 0)
+    for descriptor in (kept, reader, writer):
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("input_with_text")
 def test_input_is_empty_and_there_is_no_terminal(room: Room) -> None:
     events = room.run("#!/bin/sh\nread line || echo empty\n(: </dev/tty) 2>/dev/null || echo no terminal")
     assert events.lines == ["empty", "no terminal"]
@@ -296,7 +311,6 @@ def test_unknown_gpu_field_is_refused(room: Room) -> None:
     assert "exit status 2" in events.text
 
 
-@pytest.mark.slow
 def test_flood_arrives_whole_in_order_and_in_bounded_memory(room: Room) -> None:
     process = psutil.Process()
 
