@@ -17,7 +17,7 @@ from typing import Any
 
 import nbformat
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud.storage import Client
 
 from builder.kit import Kit
 from builder.vm import startup_script
@@ -104,7 +104,7 @@ class World:
         self.kit = kit
         self.cloud = Cloud(folder / "cloud", buckets=[BUCKET])
         self.cloud.start()
-        client = storage.Client(
+        client = Client(
             project="local-project",
             credentials=AnonymousCredentials(),
             client_options={"api_endpoint": self.cloud.url},
@@ -113,6 +113,7 @@ class World:
         self.bucket = client.bucket(BUCKET)
         self.put(f"ci/kits/{kit.sha256}.tar.gz", kit.path.read_bytes())
         self._count = 0
+        self._boots = 0
 
     def close(self) -> None:
         self.client.close()
@@ -176,8 +177,10 @@ class World:
         settings = self.stage(task)
         return self.boot(settings, task)
 
-    def boot(self, settings: dict[str, Any] | None, task: Task) -> Outcome:
-        folder = self.folder / f"vm {self._count}"
+    def boot(self, settings: dict[str, Any] | None, task: Task, script: str = "") -> Outcome:
+        """Boot a VM with this metadata; `script` stands in for the startup script."""
+        self._boots += 1
+        folder = self.folder / f"vm {self._boots}"
         (folder / "tmp").mkdir(parents=True)
         programs = {"shutdown": '#!/bin/sh\necho shutdown called "$@"\n', **task.programs}
         for name, text in programs.items():
@@ -185,8 +188,10 @@ class World:
             program.parent.mkdir(exist_ok=True)
             program.write_text(text)
             program.chmod(0o755)
-        script = folder / "startup"
-        script.write_text(startup_script().replace("GRACE_SECONDS = 300.0", "GRACE_SECONDS = 0.0"))
+        startup = folder / "startup"
+        startup.write_text(
+            (script or startup_script()).replace("GRACE_SECONDS = 300.0", "GRACE_SECONDS = 0.0")
+        )
         attributes = {} if settings is None else {"nb-job": json.dumps(settings)}
         instance = {
             "name": "nb-vm",
@@ -203,7 +208,7 @@ class World:
         begun = time.monotonic()
         try:
             done = subprocess.run(
-                task.wrap(["/bin/bash", str(script)]),
+                task.wrap(["/bin/bash", str(startup)]),
                 env={
                     "PATH": f"{folder / 'bin'}:{(task.prefix or images.prefix('bare')) / 'bin'}:/usr/bin:/bin",
                     "TMPDIR": str(folder / "tmp"),

@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 import nh3
 from nbconvert.exporters.html import HTMLExporter
-from pygments.formatters import HtmlFormatter
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]  # it has no stubs
 from traitlets.config import Config
 
 CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"

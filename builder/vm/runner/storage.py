@@ -16,7 +16,7 @@ import requests
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.compute_engine import Credentials
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
+from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -55,7 +55,7 @@ class Bucket:
 
     def __init__(self, endpoint: str, name: str) -> None:
         # No call that we make needs a project; without one the client would search for it.
-        client = storage.Client(
+        client = Client(
             project="-", credentials=Credentials(), client_options={"api_endpoint": endpoint}
         )
         self._bucket = client.bucket(name)

@@ -1,0 +1,274 @@
+"""The startup script and its bootstrap: what the VM does before the runner, around it, and when it does not work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import vm
+from builder.vm import bootstrap
+
+from .world import Task, World, processes_below
+
+SHELLCHECK = Path(sys.executable).with_name("shellcheck")
+
+
+def test_startup_script_is_constant_and_small() -> None:
+    text = vm.startup_script()
+    assert hashlib.sha256(text.encode()).digest() == hashlib.sha256(vm.startup_script().encode()).digest()
+    assert len(text.encode()) < 256 * 1024
+    assert text.startswith("#!/bin/bash\n")
+    assert text.count(vm.MARKER) == 2
+    assert "NOTEBOOK_BUILDER_BOOTSTRAP\nstatus=$?" in text
+
+
+def test_startup_script_is_shellcheck_clean(tmp_path: Path) -> None:
+    script = tmp_path / "startup.sh"
+    script.write_text(vm.startup_script())
+    subprocess.run([SHELLCHECK, script], check=True)
+
+
+def test_without_python_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3").chmod(0o755)
+    text = (
+        vm.startup_script()
+        .replace("/opt/conda/bin/", "/nowhere/")
+        .replace("/usr/bin/python3", "/nowhere/python3")
+    )
+    done = subprocess.run(
+        ["/bin/bash"], input=text, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("notebook-builder: failed: no_python: ")
+
+
+@pytest.mark.parametrize(("max_run", "calls"), [(3600, True), (1500, False)])
+def test_power_off_only_far_from_the_servers_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    max_run: float,
+    calls: bool,  # noqa: FBT001 - a test's parameter
+) -> None:
+    called = tmp_path / "called"
+    (tmp_path / "shutdown").write_text(f'#!/bin/sh\necho "$@" > "{called}"\n')
+    (tmp_path / "shutdown").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(bootstrap, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(bootstrap, "STARTED", time.monotonic() - 100)
+    monkeypatch.setattr(bootstrap, "delete_self", lambda _job, _patience: False)
+    bootstrap.end_of_life({"max_run_duration": max_run})
+    assert called.exists() is calls
+    if calls:
+        assert called.read_text() == "-h now\n"
+    else:
+        assert "left to the server" in capsys.readouterr().out
+
+
+def test_an_accepted_self_deletion_is_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Answer:
+        def __enter__(self) -> None:
+            return None
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    def request(url: str, _headers: dict[str, str], method: str = "GET") -> Any:
+        asked.append((method, url))
+        if len(asked) == 1:
+            raise ConnectionResetError
+        return Answer()
+
+    values = {"project/project-id": "p", "instance/zone": "projects/1/zones/z", "instance/name": "nb-x"}
+    monkeypatch.setattr(bootstrap, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(bootstrap, "metadata", lambda path, _deadline: values[path])
+    monkeypatch.setattr(bootstrap, "token", lambda: "t")
+    monkeypatch.setattr(bootstrap, "request", request)
+    bootstrap.end_of_life({"compute_endpoint": "http://c", "max_run_duration": 3600})
+    assert asked == [("DELETE", "http://c/compute/v1/projects/p/zones/z/instances/nb-x")] * 2
+    assert "deletion of this VM was accepted" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_no_job_in_the_metadata(world: World) -> None:
+    task = Task()
+    text = vm.startup_script().replace("METADATA_SECONDS = 120.0", "METADATA_SECONDS = 1.0")
+    outcome = world.boot(None, task, script=text)
+    assert "notebook-builder: failed: metadata: no value for instance/attributes/nb-job" in outcome.serial
+    assert "left to the server" in outcome.serial
+
+
+@pytest.mark.slow
+def test_inputs_may_arrive_late(world: World) -> None:
+    task = Task(cells=("1 + 1",))
+    settings = world.stage(task)
+    names = [settings["job"]["object"], settings["job"]["object"].replace("job.json", "workspace.tar.gz")]
+    kit = f"ci/late/kits/{world.kit.sha256}.tar.gz"
+    settings["kit"]["object"] = kit
+    held = {name: world.bucket.blob(name).download_as_bytes() for name in names}
+    for name in names:
+        world.bucket.blob(name).delete()
+
+    def arrive() -> None:
+        time.sleep(1)
+        world.put(kit, world.kit.path.read_bytes())
+        for name in names:
+            time.sleep(1.5)
+            world.put(name, held[name])
+
+    thread = threading.Thread(target=arrive)
+    thread.start()
+    outcome = world.boot(settings, task)
+    thread.join()
+    assert outcome.evidence["papermill"]["exit_code"] == 0
+
+
+@pytest.mark.slow
+def test_a_kit_with_another_hash_is_not_run(world: World) -> None:
+    settings = world.stage(Task(cells=("1",), settings={"boot_timeout": 2}))
+    settings["kit"]["sha256"] = "0" * 64
+    outcome = world.boot(settings, Task())
+    assert "notebook-builder: failed: kit: " in outcome.serial
+    assert world.kit.sha256 in outcome.serial
+    assert outcome.objects == {}
+
+
+@pytest.mark.slow
+def test_staged_bytes_that_differ_are_a_fault(world: World) -> None:
+    settings = world.stage(Task(cells=("1",)))
+    world.put(settings["job"]["object"].replace("job.json", "workspace.tar.gz"), b"other bytes")
+    outcome = world.boot(settings, Task())
+    assert outcome.reason == "storage"
+    assert "not " in outcome.evidence["fault"]["message"]
+    assert outcome.evidence["papermill"] is None
+
+
+@pytest.mark.slow
+def test_run_limit_ends_everything_and_keeps_the_notebook(world: World) -> None:
+    outcome = world.run(
+        "print('first')",
+        "import time, subprocess\nsubprocess.Popen(['sleep', '300'], start_new_session=True)\ntime.sleep(300)",
+        settings={"run_limit": 12},
+    )
+    assert "run limit reached" in outcome.serial
+    assert outcome.reason == "runner"
+    assert "watchdog" in outcome.evidence["fault"]["message"]
+    assert outcome.text(0) == "first\n"
+    assert processes_below(outcome.folder) == []
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_leaves_nothing_running(world: World) -> None:
+    cell = (
+        "import os, signal, pathlib, subprocess, time\n"
+        "subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
+        "    try:\n        line = (p / 'cmdline').read_bytes()\n        env = (p / 'environ').read_bytes()\n"
+        "    except OSError:\n        continue\n"
+        "    if b'\\0run\\0' in line and os.fsencode(os.environ['TMPDIR']) in env:\n        os.kill(int(p.name), signal.SIGKILL)\n"
+        "time.sleep(300)"
+    )
+    outcome = world.run(cell)
+    assert "notebook-builder: failed: runner: it ended with exit status -9" in outcome.serial
+    assert "evidence.json" not in outcome.objects
+    assert processes_below(outcome.folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
+    reason="no user namespaces here",
+)
+def test_full_disk(world: World) -> None:
+    def small_disk(command: list[str]) -> list[str]:
+        mount = 'mount -t tmpfs -o size=170m none "$TMPDIR" && exec "$@"'
+        return ["unshare", "-rm", "sh", "-c", mount, "sh", *command]
+
+    outcome = world.run(
+        "print('kept')",
+        "with open('outputs/big', 'wb') as f:\n    while True:\n        f.write(b'x' * 1_000_000)",
+        wrap=small_disk,
+    )
+    assert outcome.reason == "disk_full"
+    assert outcome.evidence["papermill"]["exit_code"] == 1
+    assert outcome.text(0) == "kept\n"
+    assert outcome.evidence["disk_free_bytes"] < 5_000_000
+    assert "# cell 1/2 ok" in outcome.log
+
+
+@pytest.mark.slow
+def test_gpu_is_waited_for_and_missed(world: World) -> None:
+    smi = '#!/bin/sh\n[ "$1" = -L ] || exit 3\nn="$0.calls"\necho x >> "$n"\n'
+    late = smi + '[ "$(wc -l < "$n")" -ge 2 ] || { echo "NVIDIA-SMI has failed: no driver yet"; exit 9; }\n'
+    seen = world.run(
+        "1",
+        job={"accelerator": "nvidia-tesla-t4:1"},
+        programs={"nvidia-smi": late + 'echo "GPU 0: Tesla T4 (UUID: GPU-1)"\n'},
+    )
+    assert seen.evidence["fault"] is None
+    assert "# GPU 0: Tesla T4" in seen.log
+    missed = world.run(
+        "1",
+        job={"accelerator": "nvidia-tesla-t4:1"},
+        programs={
+            "nvidia-smi": "#!/bin/sh\necho 'couldn'\"'\"'t communicate with the NVIDIA driver' >&2\nexit 9\n"
+        },
+        settings={"boot_timeout": 6},
+    )
+    assert missed.reason == "gpu_not_visible"
+    assert "couldn't communicate with the NVIDIA driver" in missed.evidence["fault"]["message"]
+    assert missed.evidence["papermill"] is None
+
+
+@pytest.mark.slow
+def test_a_lost_reply_of_an_upload_is_not_a_failure(world: World) -> None:
+    faults: list[dict[str, Any]] = [
+        {
+            "method": "storage.objects.insert",
+            "match": {"name": "*/demo.ipynb"},
+            "times": 1,
+            "action": "drop_after",
+            "args": {},
+        },
+        {
+            "method": "storage.objects.insert",
+            "match": {"name": "*/evidence.json"},
+            "times": 1,
+            "action": "drop_after",
+            "args": {},
+        },
+        {
+            "method": "storage.objects.insert",
+            "match": {"name": "*/heartbeat.json"},
+            "times": 2,
+            "action": "error",
+            "args": {"status": 503, "reason": "backendError", "message": "try again"},
+        },
+    ]
+    for spec in faults:
+        world.cloud.faults.add(spec)
+    outcome = world.run("1 + 1")
+    consumed = {
+        spec["match"]["name"]: spec["consumed"]
+        for spec in world.cloud.faults.inventory()
+        if spec.get("match")
+    }
+    assert consumed == {"*/demo.ipynb": 1, "*/evidence.json": 1, "*/heartbeat.json": 2}
+    assert outcome.evidence["papermill"]["exit_code"] == 0
+    assert outcome.evidence["fault"] is None
+    assert json.loads(outcome.objects["heartbeat.json"])["phase"] == "done"
