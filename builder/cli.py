@@ -27,7 +27,7 @@ class _Command(Protocol):
 def main() -> int:
     """Carry out the command that the process was started for, and return its exit code."""
     cancellation = Cancellation()
-    # First of all: as PID 1 a process without handlers does not even see SIGTERM (faults.md, fact 2).
+    # First of all: as PID 1 a process without handlers does not even see SIGTERM (docs/facts.md 4).
     for signum in _SIGNALS:
         signal.signal(signum, lambda number, _frame: cancellation.cancel(number))
     _configure_logging()

@@ -46,7 +46,7 @@ class OperationError:
 
 @dataclass(frozen=True)
 class Operation:
-    """A zone operation. Done with errors is a failure, whatever its HTTP fields say (facts §1.7)."""
+    """A zone operation. Done with errors is a failure, whatever its HTTP fields say (docs/facts.md 1.7)."""
 
     name: str
     done: bool

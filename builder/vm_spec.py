@@ -1,4 +1,4 @@
-"""What a job's VM is: names, labels, limits, and the body of its `instances.insert`. Pure; facts §1.2 to §1.6."""
+"""What a job's VM is: names, labels, limits, and the body of its `instances.insert`. Pure; docs/facts.md 1.2 to 1.6."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MOST_RUN_SECONDS = 120 * 24 * 3600  # Compute Engine's limit for maxRunDuration
 
 _CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 _REQUEST_IDS = uuid.UUID("5c1cb1a4-6a3b-5d0e-9f0c-3d0f3f0b6c11")
-# Families with their GPUs built in: no guestAccelerators, but no live migration either (facts §1.5).
+# Families with their GPUs built in: no guestAccelerators, but no live migration either (docs/facts.md 1.5).
 _GPU_FAMILIES = frozenset({"g2", "g4", "a2", "a3", "a4", "a4x"})
-# Families that boot from hyperdisk only (facts §1.2, defaults of AttachedDiskInitializeParams.diskType).
+# Families that boot from hyperdisk only (docs/facts.md 1.2, defaults of AttachedDiskInitializeParams.diskType).
 _HYPERDISK_FAMILIES = frozenset(
     {"a3", "a4", "a4x", "g4", "c4", "c4a", "c4d", "n4", "m4", "h3", "h4d", "z3", "x4"}
 )
@@ -155,7 +155,7 @@ def insert_body(
         },
     }
     if image.uefi:
-        # No Secure Boot: the images' NVIDIA drivers are not known to be signed for it (facts §1.2).
+        # No Secure Boot: the images' NVIDIA drivers are not known to be signed for it (docs/facts.md 1.2).
         body["shieldedInstanceConfig"] = {"enableVtpm": True, "enableIntegrityMonitoring": True}
     if spec.accelerator is not None:
         accelerator_type = f"projects/{project}/zones/{zone}/acceleratorTypes/{spec.accelerator.type}"
@@ -172,7 +172,7 @@ def _boot_disk(spec: VmSpec, *, zone: str, name: str, image: Image, labels: Mapp
         "autoDelete": True,
         "type": "PERSISTENT",
         "initializeParams": {
-            # Its own name: with the default one an older disk of that name would be attached instead (facts §1.2).
+            # Its own name: with the default one an older disk of that name would be attached instead (docs/facts.md 1.2).
             "diskName": f"{name}-boot",
             "diskSizeGb": str(max(spec.boot_disk_gb, image.disk_gb)),
             "diskType": f"zones/{zone}/diskTypes/{disk_type}",

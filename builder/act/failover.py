@@ -1,6 +1,6 @@
 """What a refusal by Compute Engine means for the run: by its error code, never by an exception's class.
 
-A stock-out and an overloaded API are both "503", a GPU quota and a missing role are both "403" (faults.md §1.1).
+A stock-out and an overloaded API are both "503", a GPU quota and a missing role are both "403" (docs/facts.md 1.7).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from builder.ports import CallFailed, Clock, Image, Machines, Operation
 from builder.vm_spec import Attempt, insert_body, vm_labels
 
 OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
-_RECHECK = 1.0  # zoneOperations.wait may return at once when it is overloaded (facts §1.7)
+_RECHECK = 1.0  # zoneOperations.wait may return at once when it is overloaded (docs/facts.md 1.7)
 _CONFLICT = 409
 
 

@@ -10,7 +10,7 @@ from builder.act.fleet import Ending, Vm
 from builder.errors import ExitCode
 from builder.model import JsonObject, Verdict
 
-# The gravest first (DESIGN §3): a run with several notebooks exits with the first of these that any of them has.
+# The gravest first: a run with several notebooks exits with the first of these that any of them has.
 _GRAVEST_FIRST = (
     ExitCode.BUG,
     ExitCode.BAD_INPUT,

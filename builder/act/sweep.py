@@ -1,7 +1,7 @@
 """Removes VMs of this tool that outlived their own deadline, stopped ones too; touches nothing else.
 
 A VM is ours only if name, labels and metadata say so together, and it is over only by its own deadline, read against
-the time in Compute Engine's answer: "unknown to me" is never a reason (faults.md §1.3, Jenkins and kubicorn).
+the time in Compute Engine's answer: "unknown to me" is never a reason (docs/facts.md 5).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from builder.vm_spec import (
 )
 
 LATENESS = (
-    120.0  # seconds that Compute Engine's own deletion may be late before we step in (facts §1.6: 30 s)
+    120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
 )
 _NAME = re.compile(r"nb-[0-9a-f]{12}-a[0-9]+t[0-9]+")
 

@@ -1,7 +1,7 @@
 """Compute Engine through google-cloud-compute: the Machines of one project.
 
 `insert_unary` and our own operations client, since the library's ExtendedOperation polls Google's public endpoint
-whatever endpoint was asked for, and takes some failed operations for successes (facts §6).
+whatever endpoint was asked for, and takes some failed operations for successes (docs/facts.md 2).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _NOT_FOUND = 404
 _BAD_REQUEST = 400
-# zoneOperations.wait holds its answer back for up to two minutes (facts §1.7).
+# zoneOperations.wait holds its answer back for up to two minutes (docs/facts.md 1.7).
 _WAIT_TIMEOUT = 150.0
 
 

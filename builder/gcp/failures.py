@@ -13,7 +13,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from builder.ports import CallFailed
 
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-# Compute answers 403 where it means 429 (faults.md §1.2).
+# Compute answers 403 where it means 429 (docs/facts.md 1.7).
 _TRANSIENT_CODES = frozenset(
     {"rateLimitExceeded", "userRateLimitExceeded", "resourceNotReady", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"}
 )
@@ -60,7 +60,7 @@ def _refusal(error: GoogleAPICallError, call: str, resource: str) -> CallFailed:
 
 
 def reason_of(error: GoogleAPICallError) -> str:
-    """The reason code: ErrorInfo's where there is one, else the old style's `errors[].reason` (facts §6)."""
+    """The reason code: ErrorInfo's where there is one, else the old style's `errors[].reason` (docs/facts.md 2)."""
     if error.reason:
         return str(error.reason)
     for entry in error.errors or ():

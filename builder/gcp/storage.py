@@ -1,7 +1,7 @@
 """Cloud Storage through google-cloud-storage: the ObjectStore of one bucket.
 
 The library's own retries are off: our one loop repeats calls, so that budgets and cancellation hold everywhere. After a
-lost reply a repeated create meets its own object as a 412; equal bytes then mean success (faults.md, fact 6).
+lost reply a repeated create meets its own object as a 412; equal bytes then mean success (docs/facts.md 2).
 """
 
 from __future__ import annotations

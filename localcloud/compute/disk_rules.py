@@ -110,7 +110,7 @@ def _size(field: str, disk: Json, params: Json, image: images.Image | None) -> i
 
 
 def _type(project: str, zone: str, machine: catalog.MachineType, field: str, params: Json) -> str:
-    """Return the disk type's name. For one instance it is asked for by URL; bare names are for templates (facts §1.2)."""
+    """Return the disk type's name. For one instance it is asked for by URL; bare names are for templates (docs/facts.md 1.2)."""
     url = params.get("diskType")
     if not url:
         return catalog.default_disk_type(machine)

@@ -65,7 +65,7 @@ def _same(actual: object, value: str, *, regex: bool) -> bool:
 
 
 def _has(actual: str, value: str) -> bool:
-    """`:` is presence (`*`), a prefix (`x*`) or equality; on URLs it finds nothing but the whole (facts §1.8)."""
+    """`:` is presence (`*`), a prefix (`x*`) or equality; on URLs it finds nothing but the whole (docs/facts.md 1.8)."""
     return actual.startswith(value[:-1]) if value.endswith("*") else actual == value
 
 

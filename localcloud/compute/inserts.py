@@ -125,7 +125,7 @@ class Inserts:
         return unusable or self._quotas.excess(wanted, self._state.vms.values(), self._state.disks.values())
 
     def _check_disk(self, wanted: Wanted, disk: WantedDisk) -> None:
-        """A disk that is there already is attached, not made anew (facts §1.2); unless it is another's."""
+        """A disk that is there already is attached, not made anew (docs/facts.md 1.2); unless it is another's."""
         path = f"projects/{wanted.project}/zones/{wanted.zone}/disks/{disk.name}"
         found = self._state.disks.get((wanted.zone, disk.name))
         if found is None and disk.source is not None:
@@ -197,7 +197,7 @@ def planned_failure(fault: Fault) -> Failure:
 
 
 def _require_details(call: Call, wanted: Wanted) -> None:
-    """Check the permissions beyond instances.create that this very body needs (facts §7)."""
+    """Check the permissions beyond instances.create that this very body needs (docs/facts.md 1.7)."""
     zone = f"projects/{wanted.project}/zones/{wanted.zone}"
     region = catalog.region_of(wanted.zone)
     interface = wanted.interface

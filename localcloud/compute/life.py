@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SYSTEM = "system@google.com"
-# A failed insert can leave its instance visible in STOPPING for a while (facts §1.7).
+# A failed insert can leave its instance visible in STOPPING for a while (docs/facts.md 1.7).
 _LINGERS = 60.0
 
 
@@ -91,7 +91,7 @@ class Life:
     # What happens to it.
 
     def shut_down(self, vm: Vm, boot: int) -> None:
-        """The guest has called `shutdown`: TERMINATED, disk kept, whatever the termination action (facts §1.6)."""
+        """The guest has called `shutdown`: TERMINATED, disk kept, whatever the termination action (docs/facts.md 1.6)."""
         self._system_event(
             vm, boot, "compute.instances.guestTerminate", "Instance terminated by guest OS shutdown."
         )

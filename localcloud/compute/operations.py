@@ -22,7 +22,7 @@ LONGEST_WAIT = 120.0
 LONGEST_REAL_WAIT = 5.0
 # How soon a waiting call notices that the clock was moved; a finished operation wakes it at once.
 _GLANCE = 0.5
-# Done operations are kept for up to 14 days (facts §1.7).
+# Done operations are kept for up to 14 days (docs/facts.md 1.7).
 _KEPT = 14 * 86400.0
 
 

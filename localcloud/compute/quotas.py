@@ -13,7 +13,7 @@ from localcloud.compute.wanted import Gpus, Wanted
 
 Json = dict[str, Any]
 _GPU_GLOBAL = "GPUS_ALL_REGIONS"
-# Up to this limit, a GPU instance that deletes itself may take the preemptible quota too (facts §1.5).
+# Up to this limit, a GPU instance that deletes itself may take the preemptible quota too (docs/facts.md 1.5).
 _SHORT_RUN = 7 * 24 * 3600
 
 

@@ -92,7 +92,7 @@ def check_labels(field: str, labels: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def read_metadata(metadata: Json) -> Mapping[str, str]:
-    """Return metadata items as a mapping; raises ApiError 400 beyond the limits of facts §1.3."""
+    """Return metadata items as a mapping; raises ApiError 400 beyond the limits of docs/facts.md 1.3."""
     found: dict[str, str] = {}
     for number, item in enumerate(metadata.get("items") or []):
         key, value = item.get("key", ""), item.get("value", "")
@@ -229,7 +229,7 @@ def _subnetwork(project: str, region: str, url: str) -> tuple[str, catalog.Netwo
 
 
 def _account(wanted: Sequence[Json]) -> tuple[str | None, tuple[str, ...]]:
-    """Return the one service account and its scopes. None means no identity: no default is filled in (facts §1.2)."""
+    """Return the one service account and its scopes. None means no identity: no default is filled in (docs/facts.md 1.2)."""
     if not wanted:
         return None, ()
     if len(wanted) > 1:

@@ -1,4 +1,4 @@
-"""The rules for `Instance.scheduling`: Spot, time limits, live migration. Pure; facts §1.6."""
+"""The rules for `Instance.scheduling`: Spot, time limits, live migration. Pure; docs/facts.md 1.6."""
 
 from __future__ import annotations
 

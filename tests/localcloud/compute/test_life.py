@@ -106,7 +106,7 @@ def test_a_disk_without_auto_delete_stays_and_is_attached_again_by_name(world: W
     assert _disks(world) == ["vm-1-boot"]
     disks = world.client(compute_v1.DisksClient)
     before = disks.get(project=PROJECT, zone=ZONE, disk="vm-1-boot").id
-    # The hazard of facts §1.2: no new disk is made, whatever size is asked for.
+    # The hazard of docs/facts.md 1.2: no new disk is made, whatever size is asked for.
     body["disks"][0]["initializeParams"]["diskSizeGb"] = "50"
     world.run(body)
     again = disks.get(project=PROJECT, zone=ZONE, disk="vm-1-boot")
