@@ -24,13 +24,15 @@ $(READY): requirements/dev.txt
 	$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/*) builder/kit.py
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/*) builder/kit.py
 	$(PY) -m builder.kit $@
+	$(PY) -m localcloud.machine.images bare
 
 demo: venv  ## a green run, a broken commit, and where the results are
 	$(PY) -m localcloud demo
 
 test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
+	$(PY) -m localcloud.machine.images bare scientific
 	$(PY) -m pytest -n 2 $(T)
 
 lint: venv  ## ruff, mypy --strict, shellcheck
