@@ -103,8 +103,8 @@ class Evidence:
 def parse_evidence(raw: bytes) -> Evidence:
     """The evidence in these bytes.
 
-    Fields beyond the agreed ones are ignored. Facts that a VM in trouble cannot know may be null: each of `inputs`,
-    `python`, the kernels, memory and disk.
+    Fields beyond the agreed ones are ignored. Facts that a VM in trouble cannot know may be null: `python`, the kernels,
+    memory and disk, and each of `inputs`, which may also be missing.
 
     Raises:
         EvidenceError: a field is missing or of a wrong type or form, a key stands twice, a number is not finite.
@@ -190,6 +190,9 @@ class _Fields:
     def object_or_null(self, name: str) -> _Fields | None:
         return None if self.is_null(name) else self.object(name)
 
+    def object_if_any(self, name: str) -> _Fields | None:
+        return self.object(name) if self.value.get(name) is not None else None
+
     def objects(self, name: str) -> list[_Fields]:
         items = self._get(name, list, "a list")
         for number, item in enumerate(items):
@@ -231,11 +234,11 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _inputs(fields: _Fields) -> Inputs:
-    notebook = fields.object_or_null("notebook")
+    notebook = fields.object_if_any("notebook")
     return Inputs(
-        job=_input(fields.object_or_null("job")),
-        workspace=_input(fields.object_or_null("workspace")),
-        parameters=_input(fields.object_or_null("parameters")),
+        job=_input(fields.object_if_any("job")),
+        workspace=_input(fields.object_if_any("workspace")),
+        parameters=_input(fields.object_if_any("parameters")),
         notebook_sha256=None
         if notebook is None
         else notebook.matching("sha256", _SHA256, "a SHA-256 in hex"),

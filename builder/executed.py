@@ -9,19 +9,17 @@ from builder.model import CodeCell, JsonObject, Notebook
 from builder.notebooks import INJECTED_TAG, PARAMETERS_TAG, RAISES_TAG, code_cells_of, load_notebook
 
 MAX_EXECUTED_BYTES = 512 * 2**20
-_ERROR_MARKER_TAG = "papermill-error-cell-tag"
 
 
 @dataclass(frozen=True)
 class ExecutedCell:
-    """A code cell after execution. `count` is execution_count; `marked` says papermill put its error marker before it."""
+    """A code cell after execution. `count` is execution_count; `exception` and `status` are papermill's, if it left any."""
 
     cell: CodeCell
     count: int | None
     outputs: tuple[JsonObject, ...]
     exception: bool | None
     status: str | None
-    marked: bool
 
     @property
     def error(self) -> JsonObject | None:
@@ -92,7 +90,6 @@ def _first_tagged(notebook: Notebook, tag: str) -> int | None:
 
 def _executed_cell(raw_cells: list[JsonObject], cell: CodeCell) -> ExecutedCell:
     raw = raw_cells[cell.position]
-    before = raw_cells[cell.position - 1] if cell.position else raw
     papermill = _papermill(raw)
     known = "papermill" in raw["metadata"]
     count = raw.get("execution_count")
@@ -102,7 +99,6 @@ def _executed_cell(raw_cells: list[JsonObject], cell: CodeCell) -> ExecutedCell:
         outputs=tuple(raw.get("outputs", ())),
         exception=papermill.get("exception") is not False if known else None,
         status=str(papermill.get("status")) if known else None,
-        marked=_ERROR_MARKER_TAG in before["metadata"].get("tags", ()),
     )
 
 

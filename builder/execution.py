@@ -33,20 +33,6 @@ def place(number: int, cells: int) -> str:
     return f"cell {number} of {cells}" if number else "the cell with the parameters"
 
 
-def ended_at_allowed_error(notebook: Notebook, parameters: Mapping[str, Any], after: Executed) -> bool:
-    """True if papermill's exit 1 means no more than an error in a cell tagged `raises-exception`.
-
-    papermill 2.7 lets nbclient run such a notebook to its end, then raises for the error output all the same, after
-    it has put a marker in front of that cell. The marker proves that execution had ended by itself: a dead
-    kernel or a time-out leaves none. All else is checked as for exit 0.
-    """
-    wanted = slots(notebook, injected=bool(parameters))
-    if after.exception or len(wanted) != len(after.cells):
-        return False
-    failed = [(slot, cell) for slot, cell in zip(wanted, after.cells, strict=True) if cell.error is not None]
-    return all(slot.may_raise for slot, _ in failed) and any(cell.marked for _, cell in failed)
-
-
 def check_cells(notebook: Notebook, parameters: Mapping[str, Any], after: Executed) -> Verdict | None:
     """The first thing that keeps the executed notebook from being this one, run with these parameters to its end."""
     wanted = slots(notebook, injected=bool(parameters))

@@ -9,14 +9,13 @@ from typing import Any
 from builder.cell_failure import failure_at, find_failure
 from builder.errors import ExitCode
 from builder.evidence import Evidence, EvidenceError, Fault
-from builder.executed import Executed, read_executed, slots
+from builder.executed import read_executed, slots
 from builder.execution import (
     AGAIN,
     CORRECT_CELL,
     KEEP_HANDS_OFF,
     LOOK,
     check_cells,
-    ended_at_allowed_error,
     environments_fault,
     notebooks_fault,
     place,
@@ -27,7 +26,6 @@ from builder.notebooks import UnreadableNotebook, is_executed
 from builder.plain_text import one_line
 
 _KERNEL_DIED = 138  # papermill's exit code for nbclient's DeadKernelError
-_ERRORS = 1  # its exit code for any error output, in a tagged cell too
 
 
 @dataclass(frozen=True)
@@ -135,12 +133,9 @@ def _check_fault(expected: Expected, evidence: Evidence, executed: bytes | None)
     return _judge_exit(expected, evidence, evidence.papermill.exit_code, executed)
 
 
-def _judge_exit(expected: Expected, evidence: Evidence, code: int, executed: bytes | None) -> Verdict | None:
+def _judge_exit(expected: Expected, evidence: Evidence, code: int, executed: bytes | None) -> Verdict:
     if code == _KERNEL_DIED:
         return _judge_fault(expected, evidence, Fault("kernel_died", "", None), executed)
-    after = _readable(executed)
-    if code == _ERRORS and after and ended_at_allowed_error(expected.notebook, expected.parameters, after):
-        return None
     failure = _failure_in(expected, executed)
     if failure is None:
         message = f"papermill ended with exit code {code}, and no cell shows an error"
@@ -150,6 +145,7 @@ def _judge_exit(expected: Expected, evidence: Evidence, code: int, executed: byt
 
 
 def _judge_fault(expected: Expected, evidence: Evidence, fault: Fault, executed: bytes | None) -> Verdict:
+    """The runner's own words, where it has any, with the exit code and advice that go with its reason."""
     said = one_line(fault.message)
     failure = _failure_in(expected, executed) or failure_at(
         expected.notebook, fault.cell, said or fault.reason
@@ -162,7 +158,7 @@ def _judge_fault(expected: Expected, evidence: Evidence, fault: Fault, executed:
         f"the run broke off on the VM ({reason}){where}",
         AGAIN,
     )
-    return Verdict(exit_code, reason, f"{message}: {said}" if said else message, advice, failure)
+    return Verdict(exit_code, reason, said or message, advice, failure)
 
 
 def _known_faults(
@@ -206,16 +202,10 @@ def _known_faults(
     }
 
 
-def _readable(executed: bytes | None) -> Executed | None:
-    try:
-        return read_executed(executed or b"")
-    except UnreadableNotebook:
-        return None
-
-
 def _failure_in(expected: Expected, executed: bytes | None) -> CellFailure | None:
-    after = _readable(executed)
-    if after is None:
+    try:
+        after = read_executed(executed or b"")
+    except UnreadableNotebook:
         return None
     return find_failure(
         expected.notebook, after, slots(expected.notebook, injected=bool(expected.parameters))

@@ -41,7 +41,7 @@ def test_more_than_was_agreed_is_ignored() -> None:
 
 def test_a_vm_in_trouble_may_not_know_everything() -> None:
     data: Json = json.loads(GOOD)
-    data["inputs"] = dict.fromkeys(data["inputs"])
+    data["inputs"] = {"job": None}
     data["fault"] = {"reason": "workspace", "message": "404", "cell": None}
     data |= dict.fromkeys(
         ["papermill", "python", "executed_notebook", "peak_memory_bytes", "disk_free_bytes"]

@@ -1,4 +1,7 @@
-"""What papermill really leaves behind, judged: no made-up notebook can tell where it lies."""
+"""What papermill's own command really leaves behind, judged: no made-up notebook can tell where it lies.
+
+The runner goes further: it forgives errors in cells tagged `raises-exception`, and names faults.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
     [
         ("parameters", {"days": 7, "city": "$(rm -rf /); `x` \"'"}, (), "green", "all 2 code cells"),
         ("skips", {}, (), "green", "all 2 code cells"),
-        ("allowed_error", {}, (), "green", "all 3 code cells"),
+        ("allowed_error", {}, (), "notebook_failed", "papermill ended with exit code 1"),
         ("raises", {}, (), "cell_failed", "cell 2 of 3 failed: ZeroDivisionError: division by zero"),
         ("exits_early", {}, (), "stopped_early", "stopped at cell 2 of 3: SystemExit: 0"),
         ("kills_kernel_last", {}, (), "kernel_died", "the kernel died"),
