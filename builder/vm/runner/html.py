@@ -43,6 +43,10 @@ def page(notebook: Any, name: str, folder: Path, *, code: bool) -> str:
         extra_template_basedirs=_templates(),
         extra_template_paths=_templates(),
         embed_images=True,
+        # The template sends each piece that a notebook contributes through this filter, so that no piece can
+        # swallow what follows it with an element that it never closes.
+        sanitize_html=True,
+        filters={"clean_html": sanitize},
         config=Config({"TemplateExporter": options}),
     )
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name, "path": str(folder)}})
@@ -62,10 +66,10 @@ def _templates() -> list[str]:
     return [str(folder) for folder in folders if folder.is_dir()]
 
 
-def sanitize(body: str) -> str:
+def sanitize(body: str | bytes) -> str:
     """Keep text, tables, images that are data, and links; drop whatever could run or load something."""
     return nh3.clean(
-        body,
+        body.decode("utf-8", "replace") if isinstance(body, bytes) else body,
         tags=TAGS,
         clean_content_tags={"script", "style"},
         attributes=ATTRIBUTES,
@@ -84,9 +88,10 @@ def _harmless(_tag: str, attribute: str, value: str) -> str | None:
 
 
 def as_images(notebook: Any) -> Any:
-    """Turn SVG outputs into images: shown by <img>, an SVG runs no script and loads nothing."""
+    """Turn SVG outputs into images: shown by <img>, an SVG runs no script and loads nothing. Frames become text."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            output.get("metadata", {}).pop("text/html", None)
             data = output.get("data", {})
             if "image/svg+xml" in data:
                 encoded = base64.b64encode("".join(data.pop("image/svg+xml")).encode()).decode()

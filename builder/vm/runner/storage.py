@@ -55,9 +55,7 @@ class Bucket:
 
     def __init__(self, endpoint: str, name: str) -> None:
         # No call that we make needs a project; without one the client would search for it.
-        client = Client(
-            project="-", credentials=Credentials(), client_options={"api_endpoint": endpoint}
-        )
+        client = Client(project="-", credentials=Credentials(), client_options={"api_endpoint": endpoint})
         self._bucket = client.bucket(name)
         self._name = name
 

@@ -1,0 +1,301 @@
+"""The runner's parts by themselves: text, log, frames, kernels, outputs, faults, parameters, pages."""
+
+from __future__ import annotations
+
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from papermill.iorw import NoDatesSafeLoader
+
+from builder.vm.runner import frames, html, kernels, outputs
+from builder.vm.runner.log import TOTAL_BYTES, Log
+from builder.vm.runner.notebook import Order, Seen, fault_of
+from builder.vm.runner.settings import Fault, Job
+from builder.vm.runner.text import MAX_LINE, Lines, clean
+
+
+@given(st.binary(), st.integers(min_value=1, max_value=9))
+def test_lines_are_safe_and_do_not_depend_on_how_the_bytes_arrive(data: bytes, step: int) -> None:
+    whole, pieces = Lines(), Lines()
+    expected = whole.feed(data) + whole.end()
+    found = [
+        line for i in range(0, len(data), step) for line in pieces.feed(data[i : i + step])
+    ] + pieces.end()
+    assert found == expected
+    assert all(
+        character.isprintable() or character == " " or ord(character) > 159
+        for line in found
+        for character in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("a\rb\rc", "c"),
+        ("50 %\r100 %\r", "100 %"),
+        ("plain\r", "plain"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07", "link"),
+        ("tab\there", "tab    here"),
+        ("\x1bc\x9b2Jreset", "reset"),
+    ],
+)
+def test_clean(raw: str, shown: str) -> None:
+    assert clean(raw) == shown
+
+
+def test_a_line_without_end_stays_small() -> None:
+    lines = Lines()
+    for _ in range(2000):
+        assert lines.feed(b"x" * 10_000) == []
+    assert len(lines._pending) < 200_000
+    (line,) = lines.feed(b"\n")
+    assert len(line) == MAX_LINE
+
+
+def test_log_counts_what_it_drops_and_says_so() -> None:
+    chunks: list[bytes] = []
+    log = Log(lambda _number, content: chunks.append(content))
+    log.note("begin")
+    for _ in range(3000):
+        log.output(b"y" * 999 + b"\n")
+    while log._send():
+        pass
+    log.output(b"after\n")
+    facts = log.finish()
+    text = b"".join(chunks).decode()
+    assert facts.dropped_bytes > 800_000
+    assert "MB of output are not shown here" in text
+    assert text.endswith("| after\n")
+    assert facts.bytes == len(text.encode())
+    assert all(len(chunk) <= 256 * 1024 for chunk in chunks)
+
+
+def test_log_has_a_total() -> None:
+    chunks: list[bytes] = []
+    log = Log(lambda _number, content: chunks.append(content))
+    for _ in range(250):
+        log.output((b"z" * 1023 + b"\n") * 100)
+        while log._send():
+            pass
+    log.note("still ours")
+    facts = log.finish()
+    assert TOTAL_BYTES <= facts.bytes < TOTAL_BYTES + 10_000
+    assert chunks[-1].decode().split("\n")[-3:] == [
+        "# still ours",
+        f"# {_mb(facts.dropped_bytes)} of output are not shown here; the executed notebook has them",
+        "",
+    ]
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def test_a_failing_bucket_costs_the_log_only() -> None:
+    def fail(_number: int, _content: bytes) -> None:
+        raise OSError("no network")
+
+    log = Log(fail)
+    log.output(b"lost\n")
+    assert log.finish().chunks == 0
+
+
+@given(st.lists(st.one_of(st.text(), st.dictionaries(st.text(), st.integers()))), st.integers(1, 7))
+def test_frames_come_out_as_they_went_in(items: list[str | dict[str, int]], step: int) -> None:
+    read, write = os.pipe()
+    for item in items:
+        if isinstance(item, str):
+            frames.send_output(write, item)
+        else:
+            frames.send_event(write, event="x", value=item)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        data = pipe.read()
+    reader = frames.Reader()
+    found: list[Any] = [thing for i in range(0, len(data), step) for thing in reader.feed(data[i : i + step])]
+    assert [f["value"] for f in found if isinstance(f, dict)] == [i for i in items if isinstance(i, dict)]
+    text = b"".join(f for f in found if isinstance(f, bytes))
+    assert text == "".join(i for i in items if isinstance(i, str)).encode("utf-8", "replace")
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda children: (
+        st.lists(children) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), children)
+    ),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_parameters_survive_papermills_yaml(value: object) -> None:
+    assert yaml.load(yaml.safe_dump({"p": value}), Loader=NoDatesSafeLoader) == {"p": value}
+
+
+def test_kernels(tmp_path: Path) -> None:
+    spec = tmp_path / "kernels" / "ir" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": [], "language": "R"}))
+    folders = [tmp_path]
+    r_book = {"metadata": {"kernelspec": {"name": "ir", "language": "R"}}}
+    assert kernels.choose("ir", r_book, folders) == kernels.Kernel("ir", "r")
+    assert kernels.choose(None, {}, folders).name == "python3"
+    assert kernels.choose("python3", r_book, folders).name == "python3"
+    tf = {"metadata": {"kernelspec": {"name": "tf2"}, "language_info": {"name": "python"}}}
+    assert kernels.choose("tf2", tf, folders).remark
+    with pytest.raises(Fault, match="has: ir, python3") as caught:
+        kernels.choose(
+            "julia-1.9", {"metadata": {"kernelspec": {"name": "julia-1.9", "language": "julia"}}}, folders
+        )
+    assert caught.value.reason == "kernel_not_found"
+
+
+def test_outputs_names(tmp_path: Path) -> None:
+    (tmp_path / "ok").write_text("1")
+    (tmp_path / os.fsdecode(b"latin\xe9")).write_text("1")
+    found, skipped = outputs.scan(tmp_path)
+    assert [output.name for output in found] == ["outputs/ok"]
+    assert [(s.path, s.why) for s in skipped] == [("outputs/latin\\udce9", "its name is not UTF-8")]
+
+
+ORDER = Order(Path(), Path(), "d.ipynb", "d", "python3", "python", {}, {}, 60.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("code", "seen", "cause", "reason", "words"),
+    [
+        (0, Seen(3, 3), "", None, ""),
+        (1, Seen(3, 2, failed="ValueError: x"), "", None, ""),
+        (143, Seen(3, 2, running=True), "timeout", "notebook_timeout", "limit of 60 s in cell 2 of 3"),
+        (143, Seen(3, 2, running=True), "stopped", "runner", "watchdog"),
+        (
+            1,
+            Seen(3, 2, running=True, timed_out=True),
+            "",
+            "cell_timeout",
+            "cell 2 of 3 reached its limit of 2.5 s",
+        ),
+        (138, Seen(3, 2, running=True), "", "kernel_died", "died in cell 2 of 3; its peak memory"),
+        (-9, Seen(3, 2, running=True), "", "kernel_died", "signal 9"),
+        (
+            1,
+            Seen(3, 2, failed="OSError: [Errno 28] No space left on device"),
+            "",
+            "disk_full",
+            "disk is full",
+        ),
+        (1, Seen(3, 2, error={"disk_full": True}), "", "disk_full", "after cell 2"),
+        (1, Seen(3, error={"type": "NoSuchKernel"}), "", "kernel_not_found", "python3"),
+        (
+            1,
+            Seen(3, error={"type": "RuntimeError", "text": "Kernel died before"}),
+            "",
+            "kernel_died",
+            "before the first cell: Kernel died before",
+        ),
+    ],
+)
+def test_faults(code: int, seen: Seen, cause: str, reason: str | None, words: str) -> None:
+    fault = fault_of(code, seen, cause, ORDER, out_of_memory=False)
+    assert (fault and fault.reason) == reason
+    assert words in (fault.message if fault else "")
+
+
+def test_a_job_that_is_not_understood() -> None:
+    for text in (b"{", b"[]", b"{}"):
+        with pytest.raises(Fault, match=r"job\.json is not understood"):
+            Job.parse(text)
+
+
+class Elements(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<a href='javascript:alert(1)'>x</a><a href='data:text/html,x'>x</a><a href=' jAvascript:x'>y</a>",
+    "<svg onload=alert(1)><script>1</script></svg><iframe src=https://e.example></iframe><object data=x></object>",
+    "<meta http-equiv=refresh content='0;url=https://e.example'><base href=https://e.example><link rel=stylesheet href=//e>",
+    "<style>@import url(https://e.example)</style><div style='background:url(https://e.example)'>x</div>",
+    "<form action=https://e.example><input name=q><button>go</button></form><video src=//e><source src=//e></video>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    "<img src='https://e.example/pixel.png'><img src='data:text/html,x'><img srcset='https://e.example 1x'>",
+]
+
+
+@pytest.mark.parametrize("code", [True, False])
+def test_pages_cannot_do_anything(tmp_path: Path, code: bool) -> None:  # noqa: FBT001 - a test's parameter
+    v4 = nbformat.v4
+    cells = [v4.new_markdown_cell(text) for text in HOSTILE]
+    cells += [
+        v4.new_markdown_cell(
+            "# Head\n\n*em* `x` [link](https://ok.example)\n\n| a |\n|---|\n| 1 |\n\n![i](missing.png)"
+        ),
+        v4.new_code_cell(
+            "secret_source = 1",
+            outputs=[
+                v4.new_output("display_data", {"text/html": text, "text/plain": "t"}) for text in HOSTILE
+            ]
+            + [
+                v4.new_output("display_data", {"image/svg+xml": "<svg><script>1</script></svg>"}),
+                v4.new_output("display_data", {"image/png": "iVBORw0KGgo="}),
+                v4.new_output("display_data", {"application/javascript": "alert(1)"}),
+                v4.new_output("display_data", {"text/markdown": "<script>alert(1)</script>"}),
+                v4.new_output("display_data", {"text/latex": "$x<script>alert(1)</script>$"}),
+                v4.new_output("stream", text="<script>alert(1)</script>"),
+                v4.new_output(
+                    "error", ename="E<script>", evalue="<b>", traceback=["<script>\x1b[31mE\x1b[0m"]
+                ),
+            ],
+        ),
+    ]
+    book = html.as_images(v4.new_notebook(cells=cells))
+    page = html.page(book, "na<me", tmp_path, code=code)
+    elements = Elements(page).found
+    tags = {tag for tag, _ in elements}
+    assert not tags & {
+        "script",
+        "iframe",
+        "object",
+        "svg",
+        "math",
+        "form",
+        "input",
+        "button",
+        "base",
+        "link",
+        "video",
+    }
+    assert [a["content"] for t, a in elements if t == "meta" and a.get("http-equiv")] == [html.CSP]
+    for tag, attributes in elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert (attributes.get("src") or "data:image/").startswith("data:image/")
+        assert (attributes.get("href") or "#").startswith(("#", "https://ok.example"))
+        assert not {"srcset", "style", "data", "action"} & set(attributes)
+    assert {"h1", "em", "code", "table", "td", "img", "pre"} <= tags
+    assert ("secret_source" in page) is code
+    assert page.count("data:image/svg+xml;base64,") == 1
+    assert "<title>na&lt;me</title>" in page
