@@ -179,6 +179,7 @@ class Cloud:
                 faults=self.faults,
                 findings=self.findings,
                 port=port,
+                now=self.clock.now,
             )
 
         if self._port:

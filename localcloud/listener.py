@@ -7,7 +7,8 @@ import json
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug import Request, Response
 from werkzeug.serving import DechunkedInput, ThreadedWSGIServer, WSGIRequestHandler
@@ -67,6 +68,11 @@ class _Handler(WSGIRequestHandler):
         proceed = super().handle_expect_100()
         self.wfile.flush()
         return proceed
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header: the time in an answer is the local cloud's, which tests can move."""
+        server = cast("Listener", self.server)
+        return super().date_time_string(server.now() if timestamp is None else timestamp)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  the base class's name
         """Keep quiet: what calls were made is told by the services, where it matters."""
@@ -141,7 +147,10 @@ class Listener(ThreadedWSGIServer):
     a browser on this machine must not be a way in.
     """
 
-    def __init__(self, app: Callable[[Request], Response], port: int = 0) -> None:
+    def __init__(
+        self, app: Callable[[Request], Response], port: int = 0, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self.now = now
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closing = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from localcloud.discovery import Match, load
@@ -61,6 +62,7 @@ class Server:
         faults: FaultPlan,
         findings: Findings,
         port: int = 0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._apis = [service.api for service in services]
         self._handlers: dict[str, Handler] = {}
@@ -72,7 +74,7 @@ class Server:
         self._faults = faults
         self._findings = findings
         self._closing = threading.Event()
-        self._listener = Listener(self._respond, port)
+        self._listener = Listener(self._respond, port, now=now)
         self.port = self._listener.port
         self.url = f"http://{self._listener.address}"
 

@@ -36,11 +36,11 @@ def download(current: Json, stored: urllib3.BaseHTTPResponse, request: Request) 
         # The length is not known beforehand, and Google ignores ranges here.
         del headers["Content-Encoding"]
         headers["Warning"] = "214 UploadServer gunzipped"
-        return Response(_unzipped(stored), 200, headers)
+        return _closing(Response(_unzipped(stored), 200, headers), stored)
     for name in ("Content-Length", "Content-Range"):
         if name in stored.headers:
             headers[name] = stored.headers[name]
-    return Response(_bytes(stored), stored.status, headers)
+    return _closing(Response(_bytes(stored), stored.status, headers), stored)
 
 
 def _headers(current: Json) -> dict[str, str]:
@@ -73,12 +73,14 @@ def _headers(current: Json) -> dict[str, str]:
     }
 
 
+def _closing(response: Response, stored: urllib3.BaseHTTPResponse) -> Response:
+    """Have the backend's answer closed with ours, even if nobody begins to read it."""
+    response.call_on_close(stored.close)
+    return response
+
+
 def _bytes(stored: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    try:
-        yield from stored.stream(CHUNK, decode_content=False)
-    finally:
-        # Not read to the end, the connection cannot be used again; read to the end, it goes back by itself.
-        stored.close()
+    return stored.stream(CHUNK, decode_content=False)
 
 
 def _unzipped(stored: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
