@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from builder import __version__
+from builder.act.fleet import Ending, Vm
+from builder.act.result import JobResult
 from builder.errors import BuilderError, ExitCode
-from builder.fleet import Ending, Vm
 from builder.model import CellFailure, JsonObject, Verdict
-from builder.plan import Plan
-from builder.result import JobResult
+from builder.plan.make import Plan
 
 _BAR = "-" * 72
 _LONGEST_LINE = 2_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder.option_docs import markdown
+from builder.options.docs import markdown
 
 BEGIN, END = "<!-- options -->", "<!-- /options -->"
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from builder.act.waiting import Cancellation, WaitTimeout, poll
 from builder.errors import Interrupted
-from builder.ports import CallFailed, Clock, Instance, Machines
+from builder.ports import CallFailed, Clock, Instance, Machines, Operation
 from builder.vm_spec import NONCE_LABEL, Attempt
 
 TEARDOWN_BUDGET = 180.0  # seconds for one VM's deletion with all its repetitions
 LATE_INSERT_BUDGET = 120.0  # seconds in which a VM may still appear whose insert was never answered
 _PAUSE = 2.0
 _HURRY = 3.0  # seconds that a signal leaves for deletes to be accepted
+_HURRIED_PAUSE = 0.2
 
 
 class Ending(Enum):
@@ -37,11 +38,14 @@ class Vm:
     attempt: Attempt
     max_run_seconds: int
     requested: bool = False  # an insert was sent
-    answered: bool = False  # ... and its outcome is known
+    operation: str = ""  # the insert's operation, once that is known
+    settled: bool = False  # the insert has had its effect, or never will: from now on a 404 means gone
+    contested: bool = False  # the name was taken: not ours to delete until its nonce says so
+    missing_since: float | None = None  # when a VM whose insert is not settled was first not found
     ending: Ending = Ending.OPEN
     terminates: str = ""
     trouble: str = ""
-    deletes: int = field(default=0)
+    deletes: int = 0
 
     def delete_command(self, project: str) -> str:
         """What to type where we could not do it."""
@@ -70,17 +74,28 @@ class Fleet:
     def disown(self, vm: Vm) -> None:
         """Forget a VM that turned out to be somebody else's: never touch it."""
         with self._lock:
-            self._vms.remove(vm)
+            vm.requested = False
+            self._vms = [known for known in self._vms if known is not vm]
 
-    def take_down(self, vm: Vm) -> Ending:
+    def open(self, job: str | None = None) -> Sequence[Vm]:
+        """The VMs whose end is not confirmed; those of one job, if one is named."""
+        with self._lock:
+            return [
+                vm
+                for vm in self._vms
+                if vm.ending is not Ending.GONE and (job is None or vm.attempt.job == job)
+            ]
+
+    def take_down(self, vm: Vm, *, budget: float = TEARDOWN_BUDGET) -> Ending:
         """Delete a VM and confirm it by a 404; where that fails, by the deadline that it carries itself."""
+        whole = budget if vm.settled else budget + LATE_INSERT_BUDGET
+        until = self._clock.monotonic() + whole
         try:
-            budget = TEARDOWN_BUDGET if vm.answered else TEARDOWN_BUDGET + LATE_INSERT_BUDGET
             poll(
-                lambda: self._delete_once(vm),
+                lambda: self._delete_once(vm, until),
                 what=f"deletion of {vm.name}",
                 interval=_PAUSE,
-                deadline=budget,
+                deadline=whole,
                 clock=self._clock,
             )
             vm.ending = Ending.GONE
@@ -88,41 +103,64 @@ class Fleet:
             vm.ending = self._read_deadline(vm)
         return vm.ending
 
-    def _delete_once(self, vm: Vm) -> bool | None:
+    def _delete_once(self, vm: Vm, until: float) -> bool | None:
         """True once the VM is gone; None to try again."""
-        vm.deletes += 1
         try:
-            request_id = vm.attempt.request_id(f"delete-{vm.deletes}", vm.zone, vm.name)
-            operation = self.machines.delete(vm.zone, vm.name, request_id=request_id)
+            if vm.contested and self._is_foreign(vm):
+                return True
+            operation = self._send_delete(vm)
             if operation is None:
                 return self._is_gone_for_good(vm)
-            vm.answered = True
-            while not operation.done:
-                operation = self.machines.operation(vm.zone, operation.name)
-            if operation.errors:
-                vm.trouble = f"{operation.errors[0].code}: {operation.errors[0].message}"
+            vm.settled = True
+            ended = self._await_delete(vm, operation, until)
+            if ended.errors:
+                vm.trouble = f"{ended.errors[0].code}: {ended.errors[0].message}"
                 return None
             return True if self.machines.get(vm.zone, vm.name) is None else None
         except CallFailed as failure:
             vm.trouble = str(failure)
             return None
 
+    def _send_delete(self, vm: Vm) -> Operation | None:
+        # Each try is a request of its own: the same id again would only be told how the earlier try went.
+        vm.deletes += 1
+        request_id = vm.attempt.request_id(f"delete-{vm.deletes}", vm.zone, vm.name)
+        return self.machines.delete(vm.zone, vm.name, request_id=request_id)
+
+    def _await_delete(self, vm: Vm, operation: Operation, until: float) -> Operation:
+        """The operation when it is done; WaitTimeout where that takes longer than the teardown may."""
+
+        def finished() -> Operation | None:
+            current = self.machines.operation(vm.zone, operation.name)
+            return current if current.done else None
+
+        if operation.done:
+            return operation
+        left = max(0.0, until - self._clock.monotonic())
+        vm.trouble = "its deletion was accepted, but is not done"
+        return poll(finished, what="delete", interval=_PAUSE, deadline=left, clock=self._clock)
+
+    def _is_foreign(self, vm: Vm) -> bool:
+        """Whether the VM of our name is somebody else's; then it is not in our fleet any more."""
+        standing = self.machines.get(vm.zone, vm.name)
+        if standing is not None and not is_own(standing, vm.attempt):
+            self.disown(vm)
+            return True
+        vm.contested = False
+        return False
+
     def _is_gone_for_good(self, vm: Vm) -> bool | None:
-        # A 404 ends the matter only when the insert was answered: an unanswered one may still create the VM.
-        if vm.answered:
+        # A 404 ends the matter only when the insert is settled: one that is under way may still create the VM.
+        if vm.settled:
             return True
-        try:
-            poll(
-                lambda: self.machines.get(vm.zone, vm.name),
-                what=f"late appearance of {vm.name}",
-                interval=_PAUSE,
-                deadline=LATE_INSERT_BUDGET,
-                clock=self._clock,
-            )
-        except WaitTimeout:
-            return True
-        vm.answered = True
-        return None
+        if vm.operation:
+            vm.settled = self.machines.operation(vm.zone, vm.operation).done
+            vm.trouble = "" if vm.settled else "its creation is still under way"
+            return None
+        now = self._clock.monotonic()
+        vm.missing_since = now if vm.missing_since is None else vm.missing_since
+        vm.settled = now - vm.missing_since >= LATE_INSERT_BUDGET
+        return True if vm.settled else None
 
     def _read_deadline(self, vm: Vm) -> Ending:
         try:
@@ -131,7 +169,7 @@ class Fleet:
             vm.trouble = str(failure)
             return Ending.UNKNOWN
         if instance is None:
-            return Ending.GONE
+            return Ending.GONE if vm.settled else Ending.UNKNOWN
         vm.terminates = instance.terminates
         return Ending.DEADLINE if instance.terminates else Ending.UNKNOWN
 
@@ -140,34 +178,29 @@ class Fleet:
         started = self._clock.monotonic()
         waiting = [vm for vm in self.open() if vm.requested]
         threads = [
-            threading.Thread(target=self._send_delete, args=(vm, started), daemon=True) for vm in waiting
+            threading.Thread(target=self._delete_in_a_hurry, args=(vm, started), daemon=True)
+            for vm in waiting
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(max(0.1, _HURRY - (self._clock.monotonic() - started)))
 
-    def _send_delete(self, vm: Vm, started: float) -> None:
+    def _delete_in_a_hurry(self, vm: Vm, started: float) -> None:
         # The insert may be on its way at this moment, so a 404 is asked again while there is time.
         while self._clock.monotonic() - started < _HURRY:
-            vm.deletes += 1
             try:
-                request_id = vm.attempt.request_id(f"delete-{vm.deletes}", vm.zone, vm.name)
-                operation = self.machines.delete(vm.zone, vm.name, request_id=request_id)
-            except CallFailed as failure:
-                vm.trouble = str(failure)
-            except Interrupted:
-                return
+                if vm.contested and self._is_foreign(vm):
+                    return
+                accepted = self._send_delete(vm) is not None
+            except (CallFailed, Interrupted) as failure:
+                # Interrupted is how a call that would wait before its next try ends now: the next try is ours.
+                vm.trouble = str(failure) if isinstance(failure, CallFailed) else "not accepted in time"
             else:
-                if operation is not None or vm.answered:
+                if accepted or vm.settled:
                     vm.ending = Ending.GONE
                     return
-            threading.Event().wait(0.2)
-
-    def open(self) -> Sequence[Vm]:
-        """The VMs whose end is not confirmed."""
-        with self._lock:
-            return [vm for vm in self._vms if vm.ending is not Ending.GONE]
+            threading.Event().wait(_HURRIED_PAUSE)
 
 
 def is_own(instance: Instance, attempt: Attempt) -> bool:

@@ -18,12 +18,12 @@ from builder.act.result import JobResult
 from builder.act.staging import Parcel, Staging
 from builder.act.watch import Log, Watch
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSetup
-from builder.evidence import Evidence, EvidenceError, parse_evidence
+from builder.judge.evidence import Evidence, EvidenceError, parse_evidence
+from builder.judge.verdict import Expected, judge
 from builder.model import JsonObject, Listed, Verdict
-from builder.plan import JobPlan, Plan
+from builder.plan.make import JobPlan, Plan
+from builder.plan.vm_spec import Attempt
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
-from builder.verdict import Expected, judge
-from builder.vm_spec import Attempt
 
 _logger = logging.getLogger(__name__)
 _FORBIDDEN = frozenset({401, 403})

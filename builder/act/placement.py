@@ -10,9 +10,9 @@ from builder.act.fleet import Ending, Fleet, Vm, is_own
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
 from builder.model import JsonObject
-from builder.plan import ImageChoice, JobPlan
+from builder.plan.make import ImageChoice, JobPlan
+from builder.plan.vm_spec import Attempt, insert_body, vm_labels
 from builder.ports import CallFailed, Clock, Image, Machines, Operation
-from builder.vm_spec import Attempt, insert_body, vm_labels
 
 OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
 _RECHECK = 1.0  # zoneOperations.wait may return at once when it is overloaded (docs/facts.md 1.7)

@@ -24,7 +24,7 @@ from builder.act.sweep import sweep
 from builder.act.waiting import Cancellation
 from builder.errors import EnvironmentFailed, ExitCode
 from builder.model import Verdict
-from builder.plan import ImageChoice, JobPlan, Plan
+from builder.plan.make import ImageChoice, JobPlan, Plan
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
 
 T = TypeVar("T")

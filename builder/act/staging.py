@@ -12,9 +12,9 @@ from pathlib import Path
 from builder.errors import EnvironmentFailed
 from builder.kit import Kit
 from builder.model import GcsLocation, JsonObject, Listed
-from builder.plan import JobPlan
+from builder.plan.make import JobPlan
+from builder.plan.workspace import pack
 from builder.ports import ObjectStore
-from builder.workspace import pack
 
 HEARTBEAT_SECONDS = 2
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from builder.act.fleet import Ending, Fleet, Vm
-from builder.ports import Instance, Machines
-from builder.vm_spec import (
+from builder.plan.vm_spec import (
     DEADLINE_LABEL,
     JOB_LABEL,
     JOB_METADATA,
@@ -24,10 +23,9 @@ from builder.vm_spec import (
     TOOL_LABEL,
     Attempt,
 )
+from builder.ports import Instance, Machines
 
-LATENESS = (
-    120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
-)
+LATENESS = 120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
 _NAME = re.compile(r"nb-[0-9a-f]{12}-a[0-9]+t[0-9]+")
 
 

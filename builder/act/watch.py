@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from builder.act.fleet import Vm
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
+from builder.plan.vm_spec import Limits
 from builder.ports import Clock, Machines, ObjectStore
-from builder.vm_spec import Limits
 
 TICK = 1.0  # seconds between two looks at the heartbeat
 LOOK_AT_VM = 15.0  # seconds between two looks at the VM itself

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from builder import report
-from builder.choose import choose
 from builder.commands import Context
 from builder.errors import ExitCode
 from builder.options import Options
-from builder.plan import Plan, describe, make_plan
-from builder.workspace import Workspace
+from builder.plan.choose import choose
+from builder.plan.make import Plan, describe, make_plan
+from builder.plan.workspace import Workspace
 
 
 def plan_of(options: Options, context: Context) -> Plan:

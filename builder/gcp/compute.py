@@ -18,8 +18,8 @@ from builder.act.waiting import retry_transient
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.failures import google_call
 from builder.model import JsonObject
+from builder.plan.vm_spec import TOOL, TOOL_LABEL
 from builder.ports import CallFailed, Clock, Image, Instance, Operation, OperationError, SerialOutput
-from builder.vm_spec import TOOL, TOOL_LABEL
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from builder.evidence import parse_evidence
+from builder.judge.evidence import parse_evidence
+from builder.judge.verdict import Expected, judge
 from builder.model import Expectation, Listed, Notebook, Verdict
-from builder.notebooks import read_notebook
-from builder.verdict import Expected, judge
+from builder.plan.notebooks import read_notebook
 
 Json = dict[str, Any]
 PREFIX_OBJECTS = {"heartbeat.json": 200, "log/000001.txt": 4000, "evidence.json": 2000}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from builder.cell_failure import LONGEST_TRACEBACK, failure_at, find_failure
-from builder.executed import read_executed, slots
+from builder.judge.cell_failure import LONGEST_TRACEBACK, failure_at, find_failure
+from builder.judge.executed import read_executed, slots
 from builder.model import CellFailure
 from tests.unit.good_attempt import Json, code, error_output, notebook_json, read, run_cell
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builder.evidence import MAX_EVIDENCE_BYTES, EvidenceError, Fault, parse_evidence
+from builder.judge.evidence import MAX_EVIDENCE_BYTES, EvidenceError, Fault, parse_evidence
 from builder.model import Listed
 from tests.unit.good_attempt import Json, evidence_json, input_json, read
 

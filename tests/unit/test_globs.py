@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.globs import fixed_folder, is_glob, matches
+from builder.plan.globs import fixed_folder, is_glob, matches
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.model import Notebook
-from builder.notebooks import (
+from builder.plan.notebooks import (
     MAX_NOTEBOOK_BYTES,
     check_parameters,
     declared_parameters,
@@ -237,7 +237,7 @@ def test_no_json_makes_it_raise(value: Any) -> None:
 
 def test_a_good_notebook_never_pays_for_nbformat() -> None:
     script = (
-        "import sys; from builder.notebooks import read_notebook; "
+        "import sys; from builder.plan.notebooks import read_notebook; "
         f"read_notebook('passes.ipynb', open({str(NOTEBOOKS / 'passes.ipynb')!r}, 'rb').read()); "
         "sys.exit('nbformat' in sys.modules or 'jsonschema' in sys.modules)"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.plain_text import LONGEST_LINE, one_line, plain
+from builder.judge.plain_text import LONGEST_LINE, one_line, plain
 
 
 @pytest.mark.parametrize(

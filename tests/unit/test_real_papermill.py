@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ExitCode
-from builder.evidence import parse_evidence
+from builder.judge.evidence import parse_evidence
+from builder.judge.verdict import judge
 from builder.model import Notebook, Verdict
-from builder.notebooks import read_notebook
-from builder.verdict import judge
+from builder.plan.notebooks import read_notebook
 from tests.unit.good_attempt import (
     Json,
     code,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.tracked import IndexUnreadable, find_tracked
+from builder.plan.tracked import IndexUnreadable, find_tracked
 from tests.unit.git_repo import git, repository, write
 
 FILES = ("a.ipynb", "deep/b.txt", "deep/er/ü mlaut.txt")

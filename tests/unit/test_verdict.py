@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from builder.errors import ExitCode
-from builder.evidence import EvidenceError
+from builder.judge.evidence import EvidenceError
+from builder.judge.verdict import Expected, judge, judge_unreadable
 from builder.model import Expectation, Listed
-from builder.verdict import Expected, judge, judge_unreadable
 from tests.unit.good_attempt import (
     Attempt,
     Json,

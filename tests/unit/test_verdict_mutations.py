@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.evidence import EvidenceError, parse_evidence
+from builder.judge.evidence import EvidenceError, parse_evidence
+from builder.judge.verdict import judge
 from builder.model import Listed
-from builder.notebooks import joined
-from builder.verdict import judge
+from builder.plan.notebooks import joined
 from tests.unit.good_attempt import (
     Json,
     evidence_json,

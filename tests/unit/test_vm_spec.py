@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from builder.model import Accelerator
+from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, label_value, vm_labels
 from builder.ports import Image
-from builder.vm_spec import Attempt, Limits, VmSpec, insert_body, label_value, vm_labels
 
 SPEC = VmSpec(
     machine_type="e2-standard-4",

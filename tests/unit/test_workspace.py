@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import staged_files
 from builder.errors import BadInput
-from builder.packing import StagedFile
-from builder.workspace import Collected, Workspace, pack
+from builder.plan import staged_files
+from builder.plan.packing import StagedFile
+from builder.plan.workspace import Collected, Workspace, pack
 from tests.unit.git_repo import git, repository, write
 
 

@@ -25,9 +25,14 @@ def main() -> int:
         from . import html
 
         return html.main(sys.argv[2:])
+    from . import notebook, processes
+
+    processes.adopt_orphans()
+    # papermill and the storage client take half a second each to load; this way they do it side by side.
+    papermill = notebook.Papermill()
     from . import app
 
-    return app.main(sys.argv[2:])
+    return app.main(sys.argv[2:], papermill)
 
 
 if __name__ == "__main__":

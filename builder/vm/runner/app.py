@@ -66,7 +66,7 @@ class Facts:
 class Runner:
     """One job on this VM."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, papermill: Papermill) -> None:
         self.settings = settings
         self.bucket = Bucket(settings.storage_endpoint, settings.bucket)
         self.facts = Facts()
@@ -76,7 +76,7 @@ class Runner:
         self.heartbeat = Heartbeat(self._upload_heartbeat, identity)
         self.heartbeat.log_chunks = lambda: self.log.chunks
         self._phase_began = settings.started
-        self._papermill: Papermill | None = None
+        self._papermill = papermill
         self.tree = settings.home / "work"
         self.results = settings.home / "results"
 
@@ -96,8 +96,7 @@ class Runner:
             self.facts.fault = _os_fault(error)
         except Exception as error:  # noqa: BLE001 - a bug of ours is reported like any other fault
             self._bug(error)
-        if self._papermill:
-            self._papermill.abandon()
+        self._papermill.abandon()
         if self.facts.fault:
             self.log.note(f"{self.facts.fault.reason}: {self.facts.fault.message}")
             say(f"fault: {self.facts.fault.reason}: {self.facts.fault.message[:300]}")
@@ -115,7 +114,6 @@ class Runner:
         self._input("job", fetched)
         job = self.facts.job = Job.parse(fetched.content)
         self.heartbeat.seconds = job.heartbeat_seconds
-        self._papermill = Papermill(self.log, self._progress)
         self._phase("workspace")
         parameters = self._fetch_inputs(job)
         path, notebook = workspace.open_notebook(self.tree, job)
@@ -124,7 +122,7 @@ class Runner:
         self._phase("environment")
         order = self._prepare(job, path, notebook, parameters, output_folder)
         self._phase("notebook")
-        self.facts.ended = self._papermill.run(order, self.stopping.is_set)
+        self.facts.ended = self._papermill.run(order, self.log, self._progress, self.stopping.is_set)
         self.facts.fault = self.facts.ended.fault
 
     def _fetch_inputs(self, job: Job) -> dict[str, Any]:
@@ -315,11 +313,10 @@ def _os_fault(error: OSError) -> Fault:
     return Fault(reason, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], papermill: Papermill) -> int:
     """Run the job described by the settings file; 0 says that the evidence is stored, whatever it holds."""
-    processes.adopt_orphans()
     os.umask(0o022)
-    runner = Runner(Settings.load(Path(arguments[0])))
+    runner = Runner(Settings.load(Path(arguments[0])), papermill)
     signal.signal(signal.SIGTERM, lambda *_: runner.stopping.set())
     try:
         runner.run()

@@ -50,7 +50,7 @@ class Log:
         self._sent = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._failed = ""
+        self._chunk = b""
         self._last = 0.0
 
     def start(self) -> None:
@@ -112,20 +112,18 @@ class Log:
             self._send()
 
     def _send(self) -> bool:
-        """Upload one chunk; say whether there was one. A chunk that cannot be stored is dropped and counted."""
-        chunk = self._take()
-        if not chunk or self._failed:
+        """Upload one chunk; say whether that worked. One that failed is kept: it may have been stored all the same."""
+        self._chunk = self._chunk or self._take()
+        if not self._chunk:
             return False
         self._last = time.monotonic()
         try:
-            self._upload(self.chunks + 1, chunk)
-        except Exception as error:  # noqa: BLE001 - the log must not end the notebook, whatever happens to it
-            self._failed = str(error) or type(error).__name__
-            with self._lock:
-                self._dropped += len(chunk)
+            self._upload(self.chunks + 1, self._chunk)
+        except Exception:  # noqa: BLE001 - the log must not end the notebook, whatever happens to it
             return False
         self.chunks += 1
-        self._sent += len(chunk)
+        self._sent += len(self._chunk)
+        self._chunk = b""
         return True
 
     def _take(self) -> bytes:
@@ -145,9 +143,10 @@ class Log:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        while self._waiting:
+        while self._waiting or self._chunk:
             time.sleep(max(0.0, self._last + CHUNK_SECONDS - time.monotonic()))
             if not self._send():
+                self._dropped += len(self._chunk) + self._waiting_bytes
                 break
         return LogFacts(self.chunks, self._sent, self._dropped)
 

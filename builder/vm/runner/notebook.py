@@ -93,14 +93,22 @@ class Ended:
 class Papermill:
     """papermill's process. It loads while the inputs are fetched, and begins at `run`."""
 
-    def __init__(self, log: Log, on_progress: Callable[[int, int], None]) -> None:
+    def __init__(self) -> None:
         order_read, self._order = os.pipe()
         self._frames, frames_write = os.pipe()
-        self._log = log
-        self._on_progress = on_progress
         main = Path(__file__).resolve().parent
         self._child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(main), "papermill", str(order_read), str(frames_write)],
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-W",
+                "ignore",
+                str(main),
+                "papermill",
+                str(order_read),
+                str(frames_write),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -113,8 +121,12 @@ class Papermill:
         self._reader = Reader()
         self._raw = b""
 
-    def run(self, order: Order, stopping: Callable[[], bool]) -> Ended:
+    def run(
+        self, order: Order, log: Log, on_progress: Callable[[int, int], None], stopping: Callable[[], bool]
+    ) -> Ended:
         """Execute the notebook to its end, its limit, or until `stopping()` says so."""
+        self._log = log
+        self._on_progress = on_progress
         kills = processes.out_of_memory_kills()
         begun = time.monotonic()
         with os.fdopen(self._order, "wb") as pipe:

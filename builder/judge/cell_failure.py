@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from builder.executed import Executed, ExecutedCell, Slot
+from builder.judge.executed import Executed, ExecutedCell, Slot
+from builder.judge.plain_text import one_line, plain
 from builder.model import CellFailure, JsonObject, Notebook
-from builder.notebooks import joined
-from builder.plain_text import one_line, plain
+from builder.plan.notebooks import joined
 
 LONGEST_TRACEBACK = 15
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from builder.cell_failure import failure_of
 from builder.errors import ExitCode
-from builder.executed import Executed, ExecutedCell, Slot, slots
+from builder.judge.cell_failure import failure_of
+from builder.judge.executed import Executed, ExecutedCell, Slot, slots
 from builder.model import CellFailure, Notebook, Verdict
-from builder.notebooks import INJECTED_TAG, is_executed
+from builder.plan.notebooks import INJECTED_TAG, is_executed
 
 AGAIN = "Start the build again; if it comes back, look at the VM's log."
 CORRECT_CELL = "Correct the cell; the executed notebook has its whole output."

@@ -13,9 +13,9 @@ from typing import Any
 
 from builder.model import Expectation, GcsLocation, JsonObject, Notebook
 from builder.options import JobOptions, Options
+from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, vm_labels
+from builder.plan.workspace import StagedFile
 from builder.ports import Image
-from builder.vm_spec import Attempt, Limits, VmSpec, insert_body, vm_labels
-from builder.workspace import StagedFile
 
 # Seconds that placing a VM and taking it down may take in the worst case; part of what `plan` prints.
 PLACING_ALLOWANCE = 300

@@ -15,7 +15,7 @@ from typing import Any
 
 from builder.errors import Problem
 from builder.model import CodeCell, JsonObject, Notebook
-from builder.notebook_schema import schema_fault
+from builder.plan.notebook_schema import schema_fault
 
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 

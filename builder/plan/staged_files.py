@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Problem
-from builder.folder_walk import walk
-from builder.globs import fixed_folder, is_glob, matches
-from builder.packing import StagedFile
-from builder.tracked import Tracked
+from builder.plan.folder_walk import walk
+from builder.plan.globs import fixed_folder, is_glob, matches
+from builder.plan.packing import StagedFile
+from builder.plan.tracked import Tracked
 
 MAX_WORKSPACE_BYTES = 2 * 2**30
 _OUTPUTS = "outputs"

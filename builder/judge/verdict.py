@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.cell_failure import failure_at, find_failure
 from builder.errors import ExitCode
-from builder.evidence import Evidence, EvidenceError, Fault
-from builder.executed import read_executed, slots
-from builder.execution import (
+from builder.judge.cell_failure import failure_at, find_failure
+from builder.judge.evidence import Evidence, EvidenceError, Fault
+from builder.judge.executed import read_executed, slots
+from builder.judge.execution import (
     AGAIN,
     CORRECT_CELL,
     KEEP_HANDS_OFF,
@@ -20,10 +20,10 @@ from builder.execution import (
     notebooks_fault,
     place,
 )
-from builder.globs import matches
+from builder.judge.plain_text import one_line
 from builder.model import CellFailure, Expectation, Listed, Notebook, Verdict
-from builder.notebooks import UnreadableNotebook, is_executed
-from builder.plain_text import one_line
+from builder.plan.globs import matches
+from builder.plan.notebooks import UnreadableNotebook, is_executed
 
 _KERNEL_DIED = 138  # papermill's exit code for nbclient's DeadKernelError
 

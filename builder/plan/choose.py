@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builder.errors import BadInput, Problem
-from builder.notebooks import check_parameters, read_notebook
 from builder.options import NotebookEntry, Options
-from builder.plan import ChosenNotebook
-from builder.workspace import Workspace
+from builder.plan.make import ChosenNotebook
+from builder.plan.notebooks import check_parameters, read_notebook
+from builder.plan.workspace import Workspace
 
 
 def choose(options: Options, workspace: Workspace) -> Sequence[ChosenNotebook]:

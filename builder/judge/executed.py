@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.model import CodeCell, JsonObject, Notebook
-from builder.notebooks import INJECTED_TAG, PARAMETERS_TAG, RAISES_TAG, code_cells_of, load_notebook
+from builder.plan.notebooks import INJECTED_TAG, PARAMETERS_TAG, RAISES_TAG, code_cells_of, load_notebook
 
 MAX_EXECUTED_BYTES = 512 * 2**20
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from builder.errors import BadInput, Problem
-from builder.folder_walk import walk
-from builder.globs import is_glob, matches
-from builder.notebooks import MAX_NOTEBOOK_BYTES
-from builder.packing import Archive, StagedFile, pack
-from builder.staged_files import Collected, Collector
-from builder.tracked import IndexUnreadable, Tracked, find_tracked
+from builder.plan.folder_walk import walk
+from builder.plan.globs import is_glob, matches
+from builder.plan.notebooks import MAX_NOTEBOOK_BYTES
+from builder.plan.packing import Archive, StagedFile, pack
+from builder.plan.staged_files import Collected, Collector
+from builder.plan.tracked import IndexUnreadable, Tracked, find_tracked
 
 __all__ = ["Archive", "Collected", "Selection", "StagedFile", "Workspace", "pack"]
 
