@@ -1,6 +1,6 @@
 """The only module that prints. A log that a stranger can follow, and last lines that say all that matters.
 
-No notebook can forge these lines: whatever comes from a VM is stripped of control bytes and stands behind its job's
+No notebook can forge these lines: whatever a notebook wrote is stripped of control bytes and stands behind its job's
 name and a bar.
 """
 
@@ -10,18 +10,31 @@ import json
 import sys
 import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from builder import __version__
 from builder.act.fleet import Ending, Vm
 from builder.act.result import JobResult
-from builder.errors import BuilderError, ExitCode
+from builder.errors import BadInput, BuilderError, ExitCode
 from builder.model import CellFailure, JsonObject, Verdict
 from builder.plan.make import Plan
+from builder.plan.text import duration, plan_lines
 
 _BAR = "-" * 72
 _LONGEST_LINE = 2_000
+_SOURCE_AROUND = 6  # lines of a cell's source shown above and below the one that failed
+
+_MEANING = {
+    ExitCode.NOTEBOOK_FAILED: "a notebook failed",
+    ExitCode.BAD_INPUT: "bad input",
+    ExitCode.NO_CAPACITY: "no capacity or quota",
+    ExitCode.PROJECT_SETUP: "the project's set-up",
+    ExitCode.TIME_LIMIT: "a time limit was reached",
+    ExitCode.ENVIRONMENT_FAILED: "the run environment failed",
+    ExitCode.CLEANUP_UNCONFIRMED: "green, but clean-up is not confirmed",
+    ExitCode.BUG: "a bug of ours",
+}
 
 
 def printable(text: str) -> str:
@@ -64,37 +77,60 @@ class Console:
         if mark == "#":
             self.line(f"{job:{self._width}}  {printable(text)}")
         else:
-            self.line(f"{job:{self._width}}  | {printable(text if mark == '|' else line)}")
+            self._quote(job, text if mark == "|" else line)
 
     def judged(self, job: str, verdict: Verdict, seconds: float) -> None:
         """The verdict on a job, with where and why it failed."""
-        word = "GREEN" if verdict.green else "RED"
-        self.say(job, f"{word} after {seconds:.1f} s: {verdict.message}")
+        self.say(job, f"{_color(verdict)} after {duration(seconds)}: {verdict.message}")
         if verdict.failure is not None:
             for text in _failure_lines(verdict.failure):
-                self.relay(job, f"# {text}")
+                self._quote(job, text)
         if verdict.advice:
             self.say(job, verdict.advice)
 
+    def _quote(self, job: str, text: str) -> None:
+        """What a notebook wrote, which nobody shall take for ours."""
+        self.line(f"{job:{self._width}}  | {printable(text)}")
 
-def _failure_lines(failure: CellFailure) -> list[str]:
-    lines = [f"cell {failure.cell} of {failure.cells}:"]
-    for number, source in enumerate(failure.source.splitlines(), start=1):
-        lines.append(f"  {'>' if number == failure.line else ' '} {number:3} {source}")
-    lines.append(failure.error)
-    lines.extend(f"    {text}" for text in failure.traceback.splitlines())
-    return lines
+
+def _color(verdict: Verdict) -> str:
+    return "GREEN" if verdict.green else "RED"
+
+
+def _failure_lines(failure: CellFailure) -> Iterable[str]:
+    """The failing cell around the marked line, its error, and the traceback where that says more than the mark."""
+    source = failure.source.splitlines()
+    middle = failure.line or 1
+    first = max(1, middle - _SOURCE_AROUND)
+    last = min(len(source), middle + _SOURCE_AROUND)
+    if first > 1:
+        yield f"      … {first - 1} lines"
+    for number in range(first, last + 1):
+        yield f"{'>' if number == failure.line else ' '} {number:3}  {source[number - 1]}"
+    if last < len(source):
+        yield f"      … {len(source) - last} lines"
+    lines = failure.traceback.splitlines()
+    frames = sum(line.lstrip().startswith(("Cell In", "Input In", "In [", "File ")) for line in lines)
+    if frames > 1 or (lines and failure.line is None):
+        yield from lines
+    else:
+        yield failure.error
 
 
 def opening(console: Console, plan: Plan, *, run: str, project: str) -> None:
     """The first lines of a run: what is about to happen, and for how long at the most."""
     console.align([job.job for job in plan.jobs])
     count = len(plan.jobs)
+    together = min(count, plan.concurrency)
     console.line(f"notebook-builder {__version__}: run {run} in project {project}, {plan.location.url()}")
     console.line(
-        f"{count} notebook{'s' if count != 1 else ''}, {min(count, plan.concurrency)} at a time; "
-        f"worst case {plan.worst_case_seconds} s, which the build's own timeout must exceed"
+        f"{count} notebook{'s' if count != 1 else ''}{f', {together} at a time' if count > 1 else ''}; "
+        f"at most {_whole(plan.worst_case_seconds)}, which the build's own timeout must exceed"
     )
+
+
+def _whole(seconds: int) -> str:
+    return f"{seconds} s ({duration(seconds)})"
 
 
 def closing(
@@ -108,27 +144,31 @@ def closing(
 ) -> None:
     """The last lines of a run: verdict, reasons, what to do, where the results are, what was left behind."""
     green = sum(result.verdict.green for result in results)
-    console.line(_BAR)
-    console.line(f"verdict: {_word(code)}, {green} of {len(results)} notebooks green (exit code {int(code)})")
-    for result in results:
+    count = f"{green} of {len(results)} notebook{'s' if len(results) != 1 else ''} green"
+    _verdict(console, "GREEN" if code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED} else "RED", count, code)
+    # The red ones last: where people look first.
+    for result in sorted(results, key=lambda item: not item.verdict.green):
         _tell_result(console, result)
     if report:
         console.line(f"report: {report}")
     left_behind(console, left, project=project)
 
 
-def _word(code: ExitCode) -> str:
-    return "GREEN" if code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED} else "RED"
+def _verdict(console: Console, word: str, what: str, code: int) -> None:
+    meaning = _MEANING.get(ExitCode(code)) if code in set(ExitCode) else None
+    console.line(_BAR)
+    console.line(f"verdict: {word}, {what} (exit code {int(code)}{f': {meaning}' if meaning else ''})")
 
 
 def _tell_result(console: Console, result: JobResult) -> None:
     verdict = result.verdict
-    console.line(f"  {result.job}: {'green' if verdict.green else 'red'}, {verdict.reason}")
-    if not verdict.green:
-        for line in verdict.message.splitlines():
-            console.line(f"    why:      {printable(line)}")
-        if verdict.advice:
-            console.line(f"    do:       {printable(verdict.advice)}")
+    tries = f", attempt {result.attempts}" if result.attempts > 1 else ""
+    why = "" if verdict.green else f" ({printable(verdict.reason)})"
+    console.line(f"  {result.job}: {_color(verdict)} after {duration(result.seconds)}{tries}{why}")
+    for number, line in enumerate(verdict.message.splitlines()):
+        console.line(f"    {'' if number else 'reason:':9} {printable(line)}")
+    if verdict.advice:
+        console.line(f"    do:       {printable(verdict.advice)}")
     if result.output:
         if result.has_notebook:
             console.line(f"    notebook: {result.output}{result.name}.ipynb")
@@ -161,29 +201,26 @@ def document(text: str) -> None:
 
 def refused(error: BuilderError) -> None:
     """All mistakes in what the user gave, to stderr, so that a plan on stdout stays readable for programs."""
-    console = Console(sys.stderr)
-    for line in error.message.splitlines():
-        console.line(printable(line))
-    console.line(f"verdict: RED, {error.reason} (exit code {int(error.exit_code)})")
-    if error.advice:
-        console.line(f"do: {error.advice}")
+    failed(Console(sys.stderr), error)
 
 
 def failed(console: Console, error: BuilderError, *, left: Sequence[Vm] = (), project: str = "") -> None:
     """A run that ended before its jobs began."""
-    console.line(_BAR)
-    console.line(f"verdict: RED, {error.reason} (exit code {int(error.exit_code)})")
+    what = error.reason.replace("_", " ")
+    if isinstance(error, BadInput):
+        count = len(error.problems)
+        what = f"{count} mistake{'s' if count != 1 else ''} found before any call"
+    _verdict(console, "RED", what, error.exit_code)
     for line in error.message.splitlines():
-        console.line(f"  why: {printable(line)}")
+        console.line(f"  {printable(line)}")
     if error.advice:
-        console.line(f"  do:  {printable(error.advice)}")
+        console.line(f"  do: {printable(error.advice)}")
     left_behind(console, left, project=project)
 
 
 def cancelled(console: Console, code: int, *, left: Sequence[Vm], sent: Sequence[Vm], project: str) -> None:
     """The last lines after a signal."""
-    console.line(_BAR)
-    console.line(f"verdict: RED, cancelled by a signal (exit code {code})")
+    _verdict(console, "RED", "cancelled by a signal", code)
     for vm in sent:
         console.line(f"  VM {vm.name} in {vm.zone}: deletion accepted; at the latest it ends {_at_most(vm)}")
     left_behind(console, left, project=project)
@@ -195,40 +232,5 @@ def show_plan(description: JsonObject, *, as_json: bool) -> None:
         print(json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False))
         return
     console = Console()
-    console.line(f"run {description['run']} in project {description['project']}, {description['location']}")
-    for job in description["jobs"]:
-        console.line(f"\n{job['job']}: {job['notebook']}")
-        for key in (
-            "parameters",
-            "expect",
-            "kernel",
-            "zones",
-            "image",
-            "timeout",
-            "cell_timeout",
-            "boot_timeout",
-        ):
-            console.line(f"  {key:20} {_plain(job[key])}")
-        console.line(f"  {'machine':20} {job['instance']['machineType'].rpartition('/')[2]}")
-        console.line(f"  {'VM deadline':20} {job['vm_deadline_seconds']} s after its start")
-        console.line(f"  {'attempts':20} at most {job['max_attempts']}")
-        console.line(
-            f"  {'files':20} {len(job['files'])}: {', '.join(job['files'][:5])}{_more(job['files'])}"
-        )
-        console.line(f"  {'output':20} {job['output']}")
-    console.line(
-        f"\nworst case: {description['worst_case_seconds']} s; the build's own timeout must exceed it"
-    )
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "none"
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False) if value else "none"
-    return "none" if value is None else str(value)
-
-
-def _more(files: Sequence[str]) -> str:
-    shown = 5
-    return f" and {len(files) - shown} more" if len(files) > shown else ""
+    for line in plan_lines(description):
+        console.line(line)
