@@ -1,0 +1,78 @@
+"""The plan as lines for people, and how long a number of seconds is in words. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from builder.model import JsonObject
+
+_MINUTE = 60
+_HOUR = 3600
+_SHOWN_FILES = 5
+
+
+def duration(seconds: float) -> str:
+    """12.8 s, 4 min 10 s, 3 h 36 min: as exact as anyone wants to know."""
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s".replace(".0 s", " s") if seconds == int(seconds) else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def plan_lines(description: JsonObject) -> Iterator[str]:
+    """What `plan` prints for people."""
+    jobs = description["jobs"]
+    yield f"run {description['run']} in project {description['project']}, {description['location']}"
+    yield f"{len(jobs)} notebook{'s' if len(jobs) != 1 else ''}, at most {description['concurrency']} at a time"
+    for job in jobs:
+        yield ""
+        yield f"{job['job']}: {job['notebook']}"
+        yield from (f"  {name:12} {text}" for name, text in _job_lines(job))
+    yield ""
+    worst = description["worst_case_seconds"]
+    yield f"worst case: {worst} s ({duration(worst)}); the build's own timeout must exceed it"
+
+
+def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
+    cell = job["cell_timeout"]
+    yield "parameters", json.dumps(job["parameters"], ensure_ascii=False) if job["parameters"] else "none"
+    yield "expects", ", ".join(job["expect"]) or "nothing in particular"
+    yield "files", f"{len(job['files'])}: {', '.join(job['files'][:_SHOWN_FILES])}{_more(job['files'])}"
+    yield "kernel", job["kernel"]
+    yield "zones", ", ".join(job["zones"])
+    yield "image", job["image"]
+    yield from _vm_lines(job["instance"])
+    yield (
+        "limits",
+        f"notebook {duration(job['timeout'])}, cell {duration(cell) if cell else 'none'}, boot {duration(job['boot_timeout'])}, "
+        f"at most {job['max_attempts']} attempts",
+    )
+    deadline = job["vm_deadline_seconds"]
+    yield "VM deadline", f"{deadline} s ({duration(deadline)}) after its start, kept by Compute Engine itself"
+    yield "output", job["output"]
+
+
+def _vm_lines(body: JsonObject) -> Iterator[tuple[str, str]]:
+    """The VM in words; its whole body is in the JSON form."""
+    disk = body["disks"][0]["initializeParams"]
+    nic = body["networkInterfaces"][0]
+    gpus = [
+        f"{item['acceleratorCount']} x {_last(item['acceleratorType'])}"
+        for item in body.get("guestAccelerators", ())
+    ]
+    yield "machine", " + ".join([_last(body["machineType"]), *gpus])
+    yield "boot disk", f"{disk['diskSizeGb']} GB {_last(disk['diskType'])}"
+    address = "with" if nic.get("accessConfigs") else "without"
+    yield "network", f"{_last(nic.get('subnetwork') or nic['network'])}, {address} an external IP address"
+    yield "account", body["serviceAccounts"][0]["email"]
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _more(files: Sequence[str]) -> str:
+    return f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
