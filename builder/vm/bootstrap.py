@@ -34,6 +34,8 @@ GRACE_SECONDS = 300.0
 # beats a VM that runs on for long, and loses against one that the server deletes soon.
 SHUTDOWN_MARGIN_SECONDS = 1800.0
 METADATA_SECONDS = 120.0
+# After this long without the kit the reason goes to the serial port, where it can be read before the time is up.
+QUIET_SECONDS = 15.0
 # What the runner gets to save its results when the run limit is reached.
 TERM_SECONDS = 20.0
 MAX_RUNNER_LINES = 500
@@ -117,7 +119,7 @@ def fetch_kit(job: Json, target: Path, deadline: float) -> None:
     name = job["kit"]["object"]
     quoted = urllib.parse.quote(name, safe="")
     url = f"{job['storage_endpoint']}/storage/v1/b/{job['bucket']}/o/{quoted}?alt=media"
-    last = ""
+    last, said = "", False
     for _ in waits(deadline):
         try:
             with request(url, {"Authorization": f"Bearer {token()}"}) as answer, target.open("wb") as file:
@@ -127,6 +129,9 @@ def fetch_kit(job: Json, target: Path, deadline: float) -> None:
                     file.write(data)
         except (OSError, http.client.HTTPException) as error:
             last = describe(error)
+            if not said and time.monotonic() > STARTED + QUIET_SECONDS:
+                said = True
+                say(f"boot: still waiting for gs://{job['bucket']}/{name}: {last}")
             continue
         if digest.hexdigest() == job["kit"]["sha256"]:
             return

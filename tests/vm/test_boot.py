@@ -272,3 +272,18 @@ def test_a_lost_reply_of_an_upload_is_not_a_failure(world: World) -> None:
     assert outcome.evidence["papermill"]["exit_code"] == 0
     assert outcome.evidence["fault"] is None
     assert json.loads(outcome.objects["heartbeat.json"])["phase"] == "done"
+
+
+@pytest.mark.slow
+def test_a_vm_account_that_may_not_write_is_named_on_the_serial_port(world: World) -> None:
+    settings = world.stage(Task(cells=("1",)))
+    # Kits are readable for the VM's account, and nobody but the builder writes beside them.
+    settings["attempt_prefix"] = "ci/kits/attempt-1/"
+    outcome = world.boot(settings, Task())
+    assert (
+        "notebook-builder: heartbeat: gs://nb-test/ci/kits/attempt-1/heartbeat.json: Forbidden"
+        in outcome.serial
+    )
+    assert "storage.objects.create" in outcome.serial
+    assert "notebook-builder: failed: runner" in outcome.serial
+    assert outcome.objects == {}

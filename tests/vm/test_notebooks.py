@@ -71,6 +71,8 @@ def test_raises(world: World) -> None:
     assert "# cell 1/3 ok" in outcome.log
     assert "# cell 2/3 failed after" in outcome.log
     assert "ZeroDivisionError: division by zero" in outcome.log
+    assert "\n| ----> 2     return 1 / 0\n" in outcome.log
+    assert "papermill/execute.py" not in outcome.log
     assert "\n| never" not in outcome.log
 
 
@@ -99,6 +101,7 @@ def test_kernel_dies(world: World) -> None:
     assert outcome.evidence["papermill"]["exit_code"] == 138
     assert outcome.evidence["fault"]["reason"] == "kernel_died"
     assert outcome.evidence["fault"]["cell"] == 2
+    assert "Traceback" not in outcome.log
     assert "in cell 2 of 3" in outcome.evidence["fault"]["message"]
     assert outcome.evidence["peak_memory_bytes"] > 100_000_000
     assert "demo.ipynb" in outcome.objects
@@ -128,6 +131,8 @@ def test_cell_limit_with_a_cell_that_swallows_the_interrupt(world: World) -> Non
     assert outcome.evidence["fault"]["cell"] == 1
     assert outcome.evidence["papermill"]["exit_code"] == 1
     assert "# cell 1/2 failed after 2." in outcome.log
+    assert "| A cell timed out while it was being executed, after 2 seconds." in outcome.log
+    assert "Traceback" not in outcome.log
     assert processes_below(outcome.folder) == []
 
 

@@ -16,7 +16,8 @@ def main() -> int:
     trees = [kit / tree / part for tree in ("runner-site", "kernel") for part in ("common", cpython)]
     # The first entry is the folder of this file, put there by the interpreter; the package lies one above.
     sys.path[:1] = [str(kit), *map(str, trees)]
-    globals()["__package__"] = "runner"
+    # Relative imports, which a type checker can follow, need to know the package that this file is in.
+    globals().update(__package__="runner", __spec__=None)
     if sys.argv[1] == "papermill":
         from . import papermill_process
 

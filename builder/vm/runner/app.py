@@ -74,6 +74,7 @@ class Runner:
         self.log = Log(self._upload_chunk)
         identity = {"nonce": settings.nonce, "attempt": settings.attempt}
         self.heartbeat = Heartbeat(self._upload_heartbeat, identity)
+        self.heartbeat.complain = say
         self.heartbeat.log_chunks = lambda: self.log.chunks
         self._phase_began = settings.started
         self._papermill = papermill

@@ -27,6 +27,9 @@ class Heartbeat:
         self.phase = "boot"
         self.cell = 0
         self.cells = 0
+        # Told of the first failure: without the right to write, nobody would ever learn why there is no heartbeat.
+        self.complain: Callable[[str], None] = lambda _text: None
+        self._complained = False
         self.log_chunks: Callable[[], int] = lambda: 0
 
     def start(self) -> None:
@@ -51,7 +54,10 @@ class Heartbeat:
         value = {"schema": 1, **self._identity, "counter": self._counter, **progress}
         try:
             self._write(json.dumps(value).encode())
-        except Exception:  # noqa: BLE001 - silence is what the builder is prepared for
+        except Exception as error:  # noqa: BLE001 - silence is what the builder is prepared for
+            if not self._complained:
+                self._complained = True
+                self.complain(f"heartbeat: {error}")
             return False
         return True
 

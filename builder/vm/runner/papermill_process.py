@@ -218,12 +218,14 @@ def run(descriptor: int, order: dict[str, Any]) -> None:
         arguments += ["-f", "parameters.yaml"]
     try:
         papermill.cli.papermill.main([*arguments, "input.ipynb", "output.ipynb"], prog_name="papermill")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - reported whole, and turned into the exit code
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         send_event(
             descriptor, event="error", type=type(error).__name__, text=str(error)[:MAX_ERROR], disk_full=full
         )
-        raise
+        send_output(descriptor, explain(error))
+        # The exit code that the interpreter gives to what papermill raises.
+        sys.exit(1)
 
 
 def explain(error: Exception) -> str:
