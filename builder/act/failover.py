@@ -52,6 +52,15 @@ _BY_CODE = {
     "required": Scope.INPUT,
 }
 _NOT_FOUND = {"notFound", "RESOURCE_NOT_FOUND"}
+# Refusals that often pass by themselves: the same zone is asked again before the next one.
+_PASSING = {
+    "RESOURCE_NOT_READY",
+    "resourceNotReady",
+    "RESOURCE_OPERATION_RATE_EXCEEDED",
+    "operationRateExceeded",
+}
+_CONFIGURATION = {"SUBNET_NOT_FOUND_FOR_VPC"}
+_NOTHING_SAID = _PASSING | _CONFIGURATION | {"OPERATION_CANCELED_BY_USER"}  # ... of capacity
 # A 404 names what is missing. Machine and accelerator types differ between zones; the rest does not.
 _ZONAL_KINDS = ("/machineTypes/", "/acceleratorTypes/", "/diskTypes/")
 
@@ -60,7 +69,7 @@ def scope_of(code: str, message: str) -> Scope:
     """How far the refusal with this code and message reaches. Unknown codes count as the zone's."""
     if code in _NOT_FOUND:
         return _scope_of_missing(message)
-    if "GPUS_ALL_REGIONS" in message and _BY_CODE.get(code) is Scope.REGION:
+    if "_ALL_REGIONS'" in message and code in {"QUOTA_EXCEEDED", "quotaExceeded"}:
         return Scope.QUOTA
     if "Policy update access denied" in message or "is not found or access is unauthorized" in message:
         return Scope.ZONE if "is not found" in message else Scope.SETUP
@@ -69,6 +78,21 @@ def scope_of(code: str, message: str) -> Scope:
     if code in {"invalid", "badRequest"} and any(kind in message for kind in _ZONAL_KINDS):
         return Scope.ZONE
     return _BY_CODE.get(code, Scope.UNKNOWN)
+
+
+def passes(code: str) -> bool:
+    """Whether the same zone is worth another try soon."""
+    return code in _PASSING
+
+
+def is_configuration(code: str) -> bool:
+    """Whether a region's refusal is the project's set-up there: other regions may do, but more capacity would not."""
+    return code in _CONFIGURATION
+
+
+def is_capacity(code: str, message: str) -> bool:
+    """Whether the refusal is for want of machines or quota, rather than one that says nothing of capacity."""
+    return code not in _NOTHING_SAID and scope_of(code, message) in {Scope.ZONE, Scope.REGION, Scope.QUOTA}
 
 
 def _scope_of_missing(message: str) -> Scope:

@@ -10,8 +10,8 @@ from enum import Enum
 
 from builder.act.waiting import Cancellation, WaitTimeout, poll
 from builder.errors import Interrupted
-from builder.ports import CallFailed, Clock, Instance, Machines, Operation
 from builder.plan.vm_spec import NONCE_LABEL, Attempt
+from builder.ports import CallFailed, Clock, Instance, Machines, Operation
 
 TEARDOWN_BUDGET = 180.0  # seconds for one VM's deletion with all its repetitions
 LATE_INSERT_BUDGET = 120.0  # seconds in which a VM may still appear whose insert was never answered

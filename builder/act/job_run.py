@@ -86,16 +86,20 @@ class JobRun:
     def execute(self) -> JobResult:
         """Run the job to its end. Faults become a red verdict; only Interrupted leaves as an exception."""
         started = self._s.clock.monotonic()
-        staged = self._s.pool.submit(self._s.staging.stage, self._parcel)
+        staged = self._stage()
         number = 1
         while True:
             outcome, teardown = self._attempt(number, staged)
             if not outcome.verdict.retryable or number == self._job.max_attempts:
                 break
-            self._say(
-                f"attempt {number} of {self._job.max_attempts}: {outcome.verdict.message} Trying again."
-            )
-            teardown.result()  # never two VMs of one job
+            self._say(f"attempt {number} of {self._job.max_attempts}: {outcome.verdict.message}")
+            teardown.result()
+            if self._s.fleet.open(self._job.job):
+                self._say("No other attempt: the VM of this one may still run, and there are never two.")
+                break
+            self._say("Trying again.")
+            if staged.done() and staged.exception() is not None:
+                staged = self._stage()
             number += 1
         seconds = self._s.clock.monotonic() - started
         self._s.voice.judged(self._job.job, outcome.verdict, seconds)
@@ -113,6 +117,10 @@ class JobRun:
             has_notebook=f"{self._job.name}.ipynb" in outcome.names,
         )
 
+    def _stage(self) -> Future[Mapping[str, int]]:
+        """Begin to upload the input. A second time it meets its own objects, and knows them by their checksums."""
+        return self._s.pool.submit(self._s.staging.stage, self._parcel)
+
     def _attempt(self, number: int, staged: Future[Mapping[str, int]]) -> tuple[Outcome, Future[None]]:
         """One try on one VM; its teardown goes on beside what follows, since the verdict need not wait for it."""
         attempt = Attempt(run=self._s.run, job=self._job.job, number=number, nonce=secrets.token_hex(8))
@@ -120,8 +128,8 @@ class JobRun:
         teardown.set_result(None)
         try:
             vm = self._s.placement.place(self._order(attempt))
-            self._say(f"VM {vm.name} runs in {vm.zone}; waiting for its first heartbeat")
             try:
+                self._say(f"VM {vm.name} runs in {vm.zone}; waiting for its first heartbeat")
                 return self._follow(vm, staged.result()), self._s.pool.submit(self._take_down, vm)
             except Exception:
                 teardown = self._s.pool.submit(self._take_down, vm)
@@ -168,6 +176,7 @@ class JobRun:
         """Wait for the attempt's evidence and judge it."""
         prefix = self._attempt_prefix(vm.attempt)
         self._vms.append({"name": vm.name, "zone": vm.zone, "attempt": vm.attempt.number})
+        self._log.begin(vm.attempt.number)
         raw = Watch(
             vm=vm,
             prefix=prefix,
@@ -285,7 +294,8 @@ def call_error(failure: CallFailed) -> BuilderError:
             reason="permission_denied",
             advice="Grant the build's service account the permission that the message names.",
         )
-    if failure.http_status == _NOT_FOUND:
+    # An object that is not there (any more) is no mistake in the set-up; a bucket is.
+    if failure.http_status == _NOT_FOUND and "No such object" not in failure.message:
         return ProjectSetup(
             f"{failure.call}: {failure.resource} does not exist: {failure.message}",
             reason="not_found",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from builder.act.failover import Scope, scope_of
+from builder.act.failover import Scope, is_capacity, is_configuration, passes, scope_of
 from builder.act.fleet import Ending, Fleet, Vm, is_own
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
@@ -17,6 +18,9 @@ from builder.ports import CallFailed, Clock, Image, Machines, Operation
 OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
 _RECHECK = 1.0  # zoneOperations.wait may return at once when it is overloaded (docs/facts.md 1.7)
 _CONFLICT = 409
+_PASSING_PAUSES = (5.0, 15.0)  # seconds before a zone is asked again whose refusal may pass
+# What an instance that was asked for can be before it runs; anything else means that its life is over.
+_COMING = frozenset({"PROVISIONING", "STAGING", "REPAIRING", "PENDING"})
 
 
 @dataclass(frozen=True)
@@ -67,27 +71,52 @@ class Placement:
     def place(self, order: Order) -> Vm:
         """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search."""
         refusals: list[Refusal] = []
-        for number, zone in enumerate(self._zones(order.job.zones, refusals), start=1):
+        numbers = itertools.count(1)
+        for zone in self._zones(order.job.zones, refusals):
+            answer = self._ask(zone, order, numbers)
+            if isinstance(answer, Vm):
+                return answer
+            refusals.append(answer)
+            if answer.scope.stops:
+                raise _stopped(answer)
+        raise _no_vm(order.job, refusals)
+
+    def _ask(self, zone: str, order: Order, numbers: Iterator[int]) -> Vm | Refusal:
+        """Ask one zone, more than once where its refusal may pass; each try has a name of its own."""
+        pauses = iter(_PASSING_PAUSES)
+        while True:
             vm = Vm(
-                name=order.attempt.vm_name(number),
+                name=order.attempt.vm_name(next(numbers)),
                 zone=zone,
                 attempt=order.attempt,
                 max_run_seconds=order.job.limits.vm,
             )
-            refusal = self._try(vm, order)
+            refusal = self._try_and_clean_up(vm, order)
             if refusal is None:
                 return vm
-            self._say(order.job.job, f"VM refused in {refusal}")
-            refusals.append(refusal)
-            if self._fleet.take_down(vm) is not Ending.GONE:
-                raise EnvironmentFailed(
-                    f"The failed VM {vm.name} in {zone} could not be deleted: {vm.trouble}",
-                    reason="cleanup_failed",
-                    advice="No other zone was tried, so that no second VM is left behind.",
-                )
-            if refusal.scope.stops:
-                raise _stopped(refusal)
-        raise _no_capacity(order.job, refusals)
+            pause = next(pauses, None)
+            if pause is None or not passes(refusal.code):
+                return refusal
+            self._clock.sleep(pause)
+
+    def _try_and_clean_up(self, vm: Vm, order: Order) -> Refusal | None:
+        """Ask one zone; None when the VM runs, else nothing is left of it. Raises EnvironmentFailed where something is."""
+        try:
+            refusal = self._try(vm, order)
+        except Exception:
+            if vm.requested:
+                self._fleet.take_down(vm)
+            raise
+        if refusal is None:
+            return None
+        self._say(order.job.job, f"VM refused in {refusal}")
+        if self._fleet.take_down(vm) is not Ending.GONE:
+            raise EnvironmentFailed(
+                f"The failed VM {vm.name} in {vm.zone} could not be deleted: {vm.trouble}",
+                reason="cleanup_failed",
+                advice="No other zone was tried, so that no second VM is left behind.",
+            )
+        return refusal
 
     def _zones(self, names: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[str]:
         """Zones in order of preference; a region's name means its zones. Regions whose quota is used up are left out."""
@@ -126,33 +155,43 @@ class Placement:
                     f"VM {vm.name} requested in {vm.zone}: {order.job.vm.machine_type}, {order.image.path}",
                 )
                 operation = self._machines.insert(vm.zone, body, request_id=request_id)
-            vm.answered = True
+            vm.operation = operation.name
         except CallFailed as failure:
             return self._insert_failed(vm, order, failure)
         return self._await_insert(vm, operation)
 
     def _insert_failed(self, vm: Vm, order: Order, failure: CallFailed) -> Refusal | None:
-        if failure.http_status == _CONFLICT:
-            standing = self._machines.get(vm.zone, vm.name)
-            if standing is not None and is_own(standing, order.attempt):
-                vm.answered = True
-                return self._await_running(vm)
-            self._fleet.disown(vm)
-            owner = dict(standing.labels) if standing is not None else {}
-            raise ProjectSetup(
-                f"A VM named {vm.name} in {vm.zone} stands there already and is not this run's: labels {owner}.",
-                reason="foreign_vm",
-                advice="It was not touched. Run again under another NB_RUN_ID.",
-            )
-        if failure.transient:
-            self._fleet.take_down(vm)
+        if failure.http_status == _CONFLICT and not failure.transient:
+            return self._name_taken(vm, order, failure)
+        scope = scope_of(failure.code, failure.message)
+        if failure.transient and scope is Scope.UNKNOWN:
             raise EnvironmentFailed(
                 f"Compute Engine did not answer the request for VM {vm.name} in {vm.zone}: {failure.message}",
                 reason="api_unavailable",
                 advice="Run again; if it persists, look at Google Cloud's status page.",
             ) from failure
-        vm.answered = True
-        return Refusal(vm.zone, failure.code, failure.message, scope_of(failure.code, failure.message))
+        # After transient failures an earlier try may have had its effect all the same.
+        vm.settled = not failure.transient
+        return Refusal(vm.zone, failure.code, failure.message, scope)
+
+    def _name_taken(self, vm: Vm, order: Order, failure: CallFailed) -> Refusal | None:
+        """Something of that name stands there: our own VM, whose first reply was lost, or somebody else's."""
+        vm.contested = True
+        standing = self._machines.get(vm.zone, vm.name)
+        if standing is None:
+            # It is the disk, or the VM went in this moment.
+            return Refusal(vm.zone, failure.code, failure.message, Scope.UNKNOWN)
+        if is_own(standing, order.attempt):
+            vm.contested = False
+            vm.settled = True
+            return self._await_running(vm)
+        self._fleet.disown(vm)
+        raise ProjectSetup(
+            f"A VM named {vm.name} in {vm.zone} stands there already and is not this run's: "
+            f"labels {dict(standing.labels)}.",
+            reason="foreign_vm",
+            advice="It was not touched. Run again under another NB_RUN_ID.",
+        )
 
     def _await_insert(self, vm: Vm, operation: Operation) -> Refusal | None:
         def finished() -> Operation | None:
@@ -168,32 +207,58 @@ class Placement:
                 )
             )
         except WaitTimeout:
-            return Refusal(vm.zone, "TIMEOUT", f"not created within {OPERATION_BUDGET:.0f} s", Scope.ZONE)
+            return Refusal(vm.zone, "TIMEOUT", f"not created within {OPERATION_BUDGET:.0f} s", Scope.UNKNOWN)
         except CallFailed as failure:
+            if failure.transient:
+                raise
             return Refusal(vm.zone, failure.code, failure.message, scope_of(failure.code, failure.message))
+        vm.settled = True
         if done.errors:
             error = done.errors[0]
             return Refusal(vm.zone, error.code, error.message, scope_of(error.code, error.message))
         return None
 
     def _await_running(self, vm: Vm) -> Refusal | None:
-        def running() -> bool | None:
+        def settled_status() -> str | None:
             instance = self._machines.get(vm.zone, vm.name)
-            return True if instance is not None and instance.status == "RUNNING" else None
+            status = "GONE" if instance is None else instance.status
+            return None if status in _COMING else status
 
         try:
-            poll(running, what="running", interval=_RECHECK, deadline=OPERATION_BUDGET, clock=self._clock)
+            status = poll(
+                settled_status,
+                what="running",
+                interval=_RECHECK,
+                deadline=OPERATION_BUDGET,
+                clock=self._clock,
+            )
         except WaitTimeout:
-            return Refusal(vm.zone, "TIMEOUT", f"not running within {OPERATION_BUDGET:.0f} s", Scope.ZONE)
-        return None
+            return Refusal(vm.zone, "TIMEOUT", f"not running within {OPERATION_BUDGET:.0f} s", Scope.UNKNOWN)
+        if status == "RUNNING":
+            return None
+        return Refusal(vm.zone, status, "the VM ended before it ran", Scope.UNKNOWN)
 
 
-def _no_capacity(job: JobPlan, refusals: Sequence[Refusal]) -> NoCapacity:
+def _no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:
     table = "\n".join(f"  {refusal}" for refusal in refusals)
-    return NoCapacity(
-        f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}",
-        reason="no_capacity",
-        advice="Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota named above.",
+    message = f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}"
+    if any(is_capacity(refusal.code, refusal.message) for refusal in refusals):
+        return NoCapacity(
+            message,
+            reason="no_capacity",
+            advice="Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota "
+            "named above.",
+        )
+    if any(is_configuration(refusal.code) for refusal in refusals):
+        return ProjectSetup(
+            message,
+            reason="no_subnetwork",
+            advice="Name a subnetwork of that region with NB_SUBNETWORK, or allow a region that has one.",
+        )
+    return EnvironmentFailed(
+        message,
+        reason="no_vm",
+        advice="Run again; if it persists, look at Google Cloud's status page, or allow other zones.",
     )
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from builder import kit, report, vm
-from builder.act.fleet import Fleet
-from builder.act.job_run import JobRun, Services
+from builder.act.fleet import Ending, Fleet
+from builder.act.job_run import JobRun, Services, call_error
 from builder.act.placement import Placement
 from builder.act.publish import Publisher
 from builder.act.result import JobResult, exit_code, summary
@@ -56,6 +56,7 @@ class Run:
         self._clock = clock
         self._cancellation = cancellation
         self._console = console
+        self.project = machines.project
         self.fleet = Fleet(machines, clock, cancellation)
         self._placement = Placement(machines, self.fleet, clock, console.say)
         self._images: dict[ImageChoice, Image] = {}
@@ -64,7 +65,10 @@ class Run:
     def execute(self, wanted_run_id: str | None) -> ExitCode:
         """Do it all. Raises Interrupted on a signal and BuilderError where the run as a whole cannot begin."""
         runner_kit = kit.load()
-        run = self._claim(wanted_run_id)
+        try:
+            run = self._claim(wanted_run_id)
+        except CallFailed as failure:
+            raise call_error(failure) from failure
         report.opening(self._console, self._plan, run=run, project=self._machines.project)
         with tempfile.TemporaryDirectory(prefix="notebook-builder-") as folder:
             parcels = [
@@ -120,8 +124,9 @@ class Run:
         futures = [jobs.submit(self._run_job, services, job, parcel, stop) for job, parcel in pairs]
         results = [self._await(future) for future in futures]
         self._await(sweeping)
-        for forgotten in self.fleet.open():
-            self.fleet.take_down(forgotten)
+        for machine in self.fleet.open():
+            if machine.ending is Ending.OPEN:
+                self.fleet.take_down(machine)
         jobs.shutdown()
         io.shutdown()
         return results
@@ -165,6 +170,8 @@ class Run:
             sweep(self._machines, Fleet(self._machines, self._clock, self._cancellation), self._console.line)
         except CallFailed as failure:
             self._console.line(f"warning: leftovers of earlier runs were not looked for: {failure}")
+        except Exception:  # this run's verdict does not depend on what other runs left
+            _logger.exception("sweep")
 
     def _write_summary(self, run: str, results: Sequence[JobResult], code: ExitCode) -> str:
         document = (

@@ -114,8 +114,15 @@ class Staging:
             if self._kit_ready:
                 return
             standing = self._store.stat(self.kit_object)
+            if standing is None:
+                standing = self._store.create(
+                    self.kit_object, self._kit.path, content_type="application/gzip"
+                ) or self._store.stat(self.kit_object)
             if standing is None or standing.size != self._kit.size:
-                self._store.create(self.kit_object, self._kit.path, content_type="application/gzip")
+                # Its name is its hash, so whatever else stands there is a broken upload, of no use to anybody.
+                self._store.replace(
+                    self.kit_object, self._kit.path.read_bytes(), content_type="application/gzip"
+                )
             self._kit_ready = True
 
     def _put(self, parcel: Parcel, name: str, content: bytes | Path, content_type: str) -> Listed:

@@ -26,6 +26,7 @@ from builder.plan.vm_spec import (
 from builder.ports import Instance, Machines
 
 LATENESS = 120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
+BUDGET = 60.0  # seconds for one leftover: what resists is met again by the next sweep
 _NAME = re.compile(r"nb-[0-9a-f]{12}-a[0-9]+t[0-9]+")
 
 
@@ -45,10 +46,20 @@ def overdue(instance: Instance, now: float) -> Overdue | None:
         return None
     label = instance.labels.get(DEADLINE_LABEL, "")
     deadlines = [float(label)] if label.isdecimal() else []
-    if instance.max_run_seconds is not None:
-        deadlines.append(datetime.fromisoformat(instance.created).timestamp() + instance.max_run_seconds)
+    created = _seconds(instance.created)
+    if instance.max_run_seconds is not None and created is not None:
+        deadlines.append(created + instance.max_run_seconds)
     late = now - max(deadlines, default=now)
     return Overdue(instance, attempt, late) if late > LATENESS else None
+
+
+def _seconds(time: str) -> float | None:
+    """An RFC 3339 time as seconds since the epoch; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.timestamp()
 
 
 def _attempt_of(instance: Instance) -> Attempt | None:
@@ -86,9 +97,9 @@ def _remove(late: Overdue, fleet: Fleet, tell: Callable[[str], None]) -> Vm:
         attempt=late.attempt,
         max_run_seconds=instance.max_run_seconds or 0,
         requested=True,
-        answered=True,
+        settled=True,
     )
-    if fleet.take_down(vm) is Ending.GONE:
+    if fleet.take_down(vm, budget=BUDGET) is Ending.GONE:
         tell(
             f"removed leftover VM {vm.name} ({instance.status}) in {vm.zone} of run {late.attempt.run}, "
             f"{late.seconds:.0f} s past its deadline"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from typing import TypeVar
 
 import tenacity
@@ -13,6 +16,11 @@ from builder.errors import Interrupted
 from builder.ports import CallFailed, Clock
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+_LOOK = 0.2  # seconds between two looks at the stop sign
+_LONG = 30.0  # seconds of repeating a call after which people are told what is waited for
+_MOST_MISMATCHES = 4  # tries for bytes that do not fit their checksum: what is stored broken stays broken
 
 
 class WaitTimeout(Exception):
@@ -61,6 +69,26 @@ class RealClock:
             self._cancellation.check()
 
 
+def run_aside(work: Callable[[], T], cancellation: Cancellation) -> T:
+    """Do the work on a thread of its own and watch the stop sign here, on the thread that gets the signals.
+
+    Raises Interrupted soon after a signal, whatever call the work is stuck in; the work may go on then.
+    """
+    future: Future[T] = Future()
+
+    def carry_out() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=carry_out, name="work", daemon=True).start()
+    while not future.done():
+        cancellation.check()
+        wait_for([future], timeout=_LOOK)
+    return future.result()
+
+
 def poll(check: Callable[[], T | None], *, what: str, interval: float, deadline: float, clock: Clock) -> T:
     """Call `check` every `interval` seconds until it returns something; WaitTimeout after `deadline` seconds.
 
@@ -105,13 +133,26 @@ def retry_transient(
     started = clock.monotonic()
 
     def expired(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        hopeless = isinstance(error, CallFailed) and error.code == "checksumMismatch"
+        if hopeless and state.attempt_number >= _MOST_MISMATCHES:
+            return True
         return clock.monotonic() - started + state.upcoming_sleep > budget
+
+    told: list[bool] = []
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if not told and clock.monotonic() - started > _LONG:
+            told.append(True)
+            _logger.warning("waiting, for %.0f s at the most: %s", budget, error)
 
     loop = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.transient),
         stop=expired,
         wait=tenacity.wait_exponential_jitter(multiplier=first_pause, max=longest_pause, jitter=first_pause),
         sleep=clock.sleep,
+        before_sleep=tell,
         reraise=True,
     )
     return loop(call)

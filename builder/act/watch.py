@@ -14,13 +14,15 @@ from builder.act.fleet import Vm
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
 from builder.plan.vm_spec import Limits
-from builder.ports import Clock, Machines, ObjectStore
+from builder.ports import CallFailed, Clock, Machines, ObjectStore
 
 TICK = 1.0  # seconds between two looks at the heartbeat
 LOOK_AT_VM = 15.0  # seconds between two looks at the VM itself
 LOOK_AT_SERIAL = 5.0  # the same for the serial port, before the first heartbeat
 SILENCE = 180.0  # seconds without a heartbeat after which a VM that still runs is given up
-QUIET = 10.0  # seconds without one after which evidence is looked for unasked
+QUIET = 10.0  # seconds without one after which evidence and VM are looked for unasked ...
+LOOK_WHEN_QUIET = 5.0  # ... and how often
+_ALIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
 _SERIAL_TAIL = 20
 _SERIAL_MARK = "notebook-builder: "
 
@@ -42,6 +44,12 @@ class Log:
 
     chunks: int = 0
     text: list[str] = field(default_factory=list)
+
+    def begin(self, attempt: int) -> None:
+        """Each attempt numbers its chunks anew; what earlier ones said stays in the text."""
+        self.chunks = 0
+        if self.text:
+            self.text.append(f"# attempt {attempt}\n")
 
 
 def parse_heartbeat(raw: bytes, nonce: str) -> Heartbeat | None:
@@ -113,17 +121,23 @@ class Watch:
         self._listen(now)
         quiet = now - self._heard
         phase = self._heartbeat.phase if self._heartbeat else ""
-        if phase in {"upload", "done"} or quiet > QUIET:
-            evidence = self._store.read(self._prefix + "evidence.json")
+        if phase in {"upload", "done"}:
+            evidence = self._read_evidence()
+            if evidence is not None:
+                return evidence
+        if now - self._looked_at_vm >= (LOOK_WHEN_QUIET if quiet > QUIET else LOOK_AT_VM):
+            self._looked_at_vm = now
+            evidence = self._look_around(self._read_evidence())
             if evidence is not None:
                 return evidence
         if self._heartbeat is None:
             self._check_boot(now)
         elif quiet > SILENCE:
             raise self._lost("heartbeat_lost", f"VM {self._vm.name} runs, but was silent for {quiet:.0f} s.")
-        if now - self._looked_at_vm >= LOOK_AT_VM or quiet > QUIET:
-            self._check_vm(now)
         return None
+
+    def _read_evidence(self) -> bytes | None:
+        return self._store.read(self._prefix + "evidence.json")
 
     def _listen(self, now: float) -> None:
         newer = self._store.read_newer(self._prefix + "heartbeat.json", self._generation)
@@ -176,7 +190,13 @@ class Watch:
             )
 
     def _read_serial(self) -> None:
-        output = self._machines.serial(self._vm.zone, self._vm.name, self._serial_next)
+        try:
+            output = self._machines.serial(self._vm.zone, self._vm.name, self._serial_next)
+        except CallFailed as failure:
+            # It only explains; an organization may even forbid it. The heartbeat decides.
+            if not self._serial_lines:
+                self._serial_lines.append(f"[the serial port cannot be read: {failure.message}]")
+            return
         if output is None:
             return
         if self._serial_next and output.start > self._serial_next:
@@ -185,14 +205,22 @@ class Watch:
         self._serial_lines.extend(output.text.splitlines())
         del self._serial_lines[:-200]
 
-    def _check_vm(self, now: float) -> None:
-        self._looked_at_vm = now
-        instance = self._machines.get(self._vm.zone, self._vm.name)
-        if instance is not None and instance.status in {"PROVISIONING", "STAGING", "RUNNING"}:
-            return
-        evidence_in_time = self._store.read(self._prefix + "evidence.json")
-        if evidence_in_time is not None:
-            return  # it finished and went; the next tick picks the evidence up
+    def _look_around(self, evidence: bytes | None) -> bytes | None:
+        """The evidence, if it is there. Raises EnvironmentFailed where the VM has ended without."""
+        if evidence is not None:
+            return evidence
+        try:
+            instance = self._machines.get(self._vm.zone, self._vm.name)
+        except CallFailed as failure:
+            if failure.transient:
+                return None  # heartbeats tell as well whether it lives
+            raise
+        if instance is not None and instance.status in _ALIVE:
+            return None
+        # It may have finished between the two looks.
+        in_time = self._read_evidence()
+        if in_time is not None:
+            return in_time
         how = "is gone" if instance is None else f"is {instance.status}"
         raise self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence.")
 

@@ -6,53 +6,92 @@ import importlib
 import os
 import sys
 import threading
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from builder import report
-from builder.act.fleet import Fleet
+from builder.act.fleet import Vm
+from builder.act.waiting import run_aside
 from builder.commands import Context
 from builder.commands.plan import plan_of
 from builder.errors import BuilderError, Interrupted
 from builder.options import Options
+from builder.plan.make import Plan
+
+if TYPE_CHECKING:
+    from builder.act.run import Run
+
+_GRACE = 1.0  # seconds for threads to remove their temporary files after a signal
 
 
 def execute(options: Options, context: Context) -> int:
     """Run every chosen notebook; the exit code says how it went."""
-    plan = plan_of(options, context)
-    # Google's libraries only from here on: bad input is told without them. The slowest is imported beside the rest.
-    threading.Thread(target=importlib.import_module, args=("google.cloud.compute_v1",), daemon=True).start()
-    from builder.act.run import Run
-    from builder.gcp.clients import open_access
-    from builder.gcp.storage import GoogleObjectStore
-
-    access = open_access(options.project, options.endpoints)
-    store = GoogleObjectStore(access, plan.location.bucket, context.clock)
-    from builder.gcp.compute import GoogleMachines
-
-    run = Run(
-        plan,
-        store=store,
-        machines=GoogleMachines(access, context.clock),
-        endpoint=access.endpoint,
-        clock=context.clock,
-        cancellation=context.cancellation,
-        console=context.console,
-    )
-    try:
-        return run.execute(options.run_id)
-    except Interrupted as interrupted:
-        _leave(interrupted, run.fleet, access.project, context)
-    except BuilderError as error:
-        report.failed(context.console, error, left=run.fleet.open(), project=access.project)
-        return error.exit_code
+    return _Session(options, context, plan_of(options, context)).execute()
 
 
-def _leave(interrupted: Interrupted, fleet: Fleet, project: str, context: Context) -> NoReturn:
-    requested = [vm for vm in fleet.open() if vm.requested]
-    fleet.abandon()
-    left = fleet.open()
-    sent = [vm for vm in requested if vm not in left]
-    report.cancelled(context.console, interrupted.exit_code, left=left, sent=sent, project=project)
-    sys.stdout.flush()
-    # Threads may sit in calls that last longer than the few seconds that a cancelled build is given.
-    os._exit(interrupted.exit_code)
+class _Session:
+    """One run in this process. Everything that may wait does so beside the main thread, which alone hears signals."""
+
+    def __init__(self, options: Options, context: Context, plan: Plan) -> None:
+        self._options = options
+        self._context = context
+        self._plan = plan
+        self._run: Run | None = None
+        self._ended = threading.Event()
+
+    def execute(self) -> int:
+        try:
+            return run_aside(self._work, self._context.cancellation)
+        except Interrupted as interrupted:
+            self._leave(interrupted)
+        except BuilderError as error:
+            left = self._run.fleet.open() if self._run else []
+            project = self._run.project if self._run else self._options.project or ""
+            report.failed(self._context.console, error, left=left, project=project)
+            return error.exit_code
+
+    def _work(self) -> int:
+        try:
+            self._run = self._compose()
+            return self._run.execute(self._options.run_id)
+        finally:
+            self._ended.set()
+
+    def _compose(self) -> Run:
+        # Google's libraries only from here on: bad input is told without them. The slowest is imported beside the rest.
+        threading.Thread(
+            target=importlib.import_module, args=("google.cloud.compute_v1",), daemon=True
+        ).start()
+        from builder.act.run import Run
+        from builder.gcp.clients import open_access
+        from builder.gcp.storage import GoogleObjectStore
+
+        context = self._context
+        access = open_access(self._options.project, self._options.endpoints)
+        store = GoogleObjectStore(access, self._plan.location.bucket, context.clock)
+        from builder.gcp.compute import GoogleMachines
+
+        return Run(
+            self._plan,
+            store=store,
+            machines=GoogleMachines(access, context.clock),
+            endpoint=access.endpoint,
+            clock=context.clock,
+            cancellation=context.cancellation,
+            console=context.console,
+        )
+
+    def _leave(self, interrupted: Interrupted) -> NoReturn:
+        left: list[Vm] = []
+        sent: list[Vm] = []
+        project = ""
+        if self._run is not None:
+            fleet, project = self._run.fleet, self._run.project
+            requested = fleet.open()
+            fleet.abandon()
+            left = list(fleet.open())
+            sent = [vm for vm in requested if vm not in left]
+        self._ended.wait(_GRACE)
+        report.cancelled(self._context.console, interrupted.exit_code, left=left, sent=sent, project=project)
+        sys.stdout.flush()
+        # Threads may sit in calls that last longer than the few seconds that a cancelled build is given.
+        os._exit(interrupted.exit_code)

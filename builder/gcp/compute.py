@@ -26,14 +26,15 @@ T = TypeVar("T")
 _NOT_FOUND = 404
 _BAD_REQUEST = 400
 # zoneOperations.wait holds its answer back for up to two minutes (docs/facts.md 1.7).
-_WAIT_TIMEOUT = 150.0
+_HELD_BACK = 120.0
 
 
 class GoogleMachines:
     """See ports.Machines."""
 
-    def __init__(self, access: Access, clock: Clock) -> None:
+    def __init__(self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT) -> None:
         self.project = access.project
+        self._timeout = timeout
         self._clock = clock
         self._access = access
         options = {"api_endpoint": access.endpoint("compute")}
@@ -50,7 +51,7 @@ class GoogleMachines:
             "compute.images.getFromFamily",
             f"projects/{project}/global/images/family/{family}",
             lambda: self._images.get_from_family(
-                project=project, family=family, timeout=CALL_TIMEOUT, retry=None
+                project=project, family=family, timeout=self._timeout, retry=None
             ),
         )
         return _image(image, project)
@@ -61,7 +62,7 @@ class GoogleMachines:
         image = self._call(
             "compute.images.get",
             path,
-            lambda: self._images.get(project=project, image=name, timeout=CALL_TIMEOUT, retry=None),
+            lambda: self._images.get(project=project, image=name, timeout=self._timeout, retry=None),
         )
         return _image(image, project)
 
@@ -70,7 +71,7 @@ class GoogleMachines:
         answer = self._call(
             "compute.regions.get",
             f"projects/{self.project}/regions/{region}",
-            lambda: self._regions.get(project=self.project, region=region, timeout=CALL_TIMEOUT, retry=None),
+            lambda: self._regions.get(project=self.project, region=region, timeout=self._timeout, retry=None),
         )
         return sorted(url.rpartition("/")[2] for url in answer.zones)
 
@@ -85,7 +86,7 @@ class GoogleMachines:
         answer = self._call(
             "compute.instances.insert",
             self._path(zone, str(body["name"])),
-            lambda: self._instances.insert_unary(request=request, timeout=CALL_TIMEOUT, retry=None),
+            lambda: self._instances.insert_unary(request=request, timeout=self._timeout, retry=None),
         )
         return _operation(answer)
 
@@ -97,17 +98,18 @@ class GoogleMachines:
         answer = self._unless_missing(
             "compute.instances.delete",
             self._path(zone, name),
-            lambda: self._instances.delete_unary(request=request, timeout=CALL_TIMEOUT, retry=None),
+            lambda: self._instances.delete_unary(request=request, timeout=self._timeout, retry=None),
         )
         return None if answer is None else _operation(answer)
 
     def operation(self, zone: str, name: str) -> Operation:
         """See ports.Machines."""
+        held_back = _HELD_BACK * self._timeout / CALL_TIMEOUT
         answer = self._call(
             "compute.zoneOperations.wait",
             f"projects/{self.project}/zones/{zone}/operations/{name}",
             lambda: self._operations.wait(
-                project=self.project, zone=zone, operation=name, timeout=_WAIT_TIMEOUT, retry=None
+                project=self.project, zone=zone, operation=name, timeout=self._timeout + held_back, retry=None
             ),
         )
         return _operation(answer)
@@ -118,7 +120,7 @@ class GoogleMachines:
             "compute.instances.get",
             self._path(zone, name),
             lambda: self._instances.get(
-                project=self.project, zone=zone, instance=name, timeout=CALL_TIMEOUT, retry=None
+                project=self.project, zone=zone, instance=name, timeout=self._timeout, retry=None
             ),
         )
         return None if answer is None else _instance(answer)
@@ -130,7 +132,7 @@ class GoogleMachines:
         )
 
         def fetch() -> list[Instance]:
-            pages = self._instances.aggregated_list(request=request, timeout=CALL_TIMEOUT, retry=None)
+            pages = self._instances.aggregated_list(request=request, timeout=self._timeout, retry=None)
             return [_instance(instance) for _, scoped in pages for instance in scoped.instances]
 
         return self._call("compute.instances.aggregatedList", f"projects/{self.project}", fetch)
@@ -145,7 +147,7 @@ class GoogleMachines:
                 "compute.instances.getSerialPortOutput",
                 self._path(zone, name),
                 lambda: self._instances.get_serial_port_output(
-                    request=request, timeout=CALL_TIMEOUT, retry=None
+                    request=request, timeout=self._timeout, retry=None
                 ),
             )
         except CallFailed as failure:
@@ -158,11 +160,14 @@ class GoogleMachines:
         """See ports.Machines. Read from the Date header, which every answer of Google's carries."""
         path = f"projects/{self.project}"
         url = f"{self._access.endpoint('compute')}/compute/v1/{path}/zones?maxResults=1"
-        session = AuthorizedSession(self._access.credentials)
 
         def fetch() -> float:
-            answer = session.get(url, timeout=CALL_TIMEOUT)
-            return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+            with AuthorizedSession(self._access.credentials) as session:
+                answer = session.get(url, timeout=self._timeout)
+            try:
+                return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+            except (KeyError, ValueError) as error:
+                raise ConnectionError(f"the answer has no readable Date: {error}") from error
 
         return self._call("compute.zones.list", path, fetch)
 

@@ -15,7 +15,17 @@ from builder.ports import CallFailed
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 # Compute answers 403 where it means 429 (docs/facts.md 1.7).
 _TRANSIENT_CODES = frozenset(
-    {"rateLimitExceeded", "userRateLimitExceeded", "resourceNotReady", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"}
+    {
+        "rateLimitExceeded",
+        "userRateLimitExceeded",
+        "RATE_LIMIT_EXCEEDED",
+        "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED",
+        "operationInProgress",
+        "resourceNotReady",
+        "RESOURCE_NOT_READY",
+        "operationRateExceeded",
+        "RESOURCE_OPERATION_RATE_EXCEEDED",
+    }
 )
 # A full zone is a 503 as well, and repeating the same request does not empty it.
 _CAPACITY_CODES = frozenset(
@@ -40,6 +50,9 @@ def google_call(call: str, resource: str) -> Iterator[None]:
     except (requests.RequestException, TransportError, ConnectionError, TimeoutError) as error:
         raise _lost(call, resource, "unreachable", _first_line(error)) from error
     except GoogleAuthError as error:
+        # No token: because its server could not be reached just now, or because there is none to be had.
+        if error.retryable or isinstance(error.__cause__, TransportError):
+            raise _lost(call, resource, "unreachable", _first_line(error)) from error
         raise CallFailed(
             call=call, resource=resource, code="authError", message=_first_line(error), http_status=401
         ) from error

@@ -31,8 +31,9 @@ _FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 class GoogleObjectStore:
     """See ports.ObjectStore."""
 
-    def __init__(self, access: Access, bucket: str, clock: Clock) -> None:
+    def __init__(self, access: Access, bucket: str, clock: Clock, *, timeout: float = CALL_TIMEOUT) -> None:
         self.bucket = bucket
+        self._timeout = timeout
         self._clock = clock
         self._client = Client(
             project=access.project,
@@ -66,7 +67,7 @@ class GoogleObjectStore:
                     str(content),
                     content_type=content_type,
                     if_generation_match=if_generation_match,
-                    timeout=CALL_TIMEOUT,
+                    timeout=self._timeout,
                     checksum="crc32c",
                     retry=None,
                 )
@@ -75,7 +76,7 @@ class GoogleObjectStore:
                     content,
                     content_type=content_type,
                     if_generation_match=if_generation_match,
-                    timeout=CALL_TIMEOUT,
+                    timeout=self._timeout,
                     checksum="crc32c",
                     retry=None,
                 )
@@ -90,7 +91,7 @@ class GoogleObjectStore:
             {_NOT_FOUND},
             "storage.objects.get",
             name,
-            lambda: bytes(blob.download_as_bytes(timeout=CALL_TIMEOUT, checksum="crc32c", retry=None)),
+            lambda: bytes(blob.download_as_bytes(timeout=self._timeout, checksum="crc32c", retry=None)),
         )
 
     def read_newer(self, name: str, generation: int) -> tuple[bytes, int] | None:
@@ -99,7 +100,7 @@ class GoogleObjectStore:
 
         def fetch() -> tuple[bytes, int]:
             content = blob.download_as_bytes(
-                if_generation_not_match=generation, timeout=CALL_TIMEOUT, checksum="crc32c", retry=None
+                if_generation_not_match=generation, timeout=self._timeout, checksum="crc32c", retry=None
             )
             return bytes(content), int(blob.generation or 0)
 
@@ -110,7 +111,7 @@ class GoogleObjectStore:
 
         def fetch() -> Listed:
             blob = self._bucket.blob(name)
-            blob.reload(timeout=CALL_TIMEOUT, retry=None)
+            blob.reload(timeout=self._timeout, retry=None)
             return _listed(blob)
 
         return self._unless({_NOT_FOUND}, "storage.objects.get", name, fetch)
@@ -120,7 +121,7 @@ class GoogleObjectStore:
 
         def fetch() -> list[Listed]:
             blobs = self._client.list_blobs(
-                self.bucket, prefix=prefix, fields=_FIELDS, timeout=CALL_TIMEOUT, retry=None
+                self.bucket, prefix=prefix, fields=_FIELDS, timeout=self._timeout, retry=None
             )
             return [_listed(blob) for blob in blobs]
 
@@ -134,7 +135,7 @@ class GoogleObjectStore:
             blob = self._bucket.blob(target)
             token: str | None = None
             while True:
-                token, _, _ = blob.rewrite(origin, token=token, timeout=CALL_TIMEOUT, retry=None)
+                token, _, _ = blob.rewrite(origin, token=token, timeout=self._timeout, retry=None)
                 if token is None:
                     return _listed(blob)
 
@@ -144,7 +145,7 @@ class GoogleObjectStore:
         """See ports.ObjectStore."""
 
         def remove() -> bool:
-            self._bucket.blob(name).delete(if_generation_match=generation, timeout=CALL_TIMEOUT, retry=None)
+            self._bucket.blob(name).delete(if_generation_match=generation, timeout=self._timeout, retry=None)
             return True
 
         return self._unless({_NOT_FOUND}, "storage.objects.delete", name, remove) is True
