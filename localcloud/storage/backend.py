@@ -29,6 +29,8 @@ _STARTS = 3
 _PAGE = 100_000
 # fake-gcs-server keeps an object's metadata in an extended attribute, for which ext4 has one block of 4 KiB.
 _ATTRIBUTES_LIMIT = 2048
+# It holds a multipart upload in memory several times over; a larger one brings its bytes only, and the index has the rest.
+_MULTIPART_LIMIT = 8 << 20
 
 
 class Backend:
@@ -86,25 +88,20 @@ class Backend:
 
     def put(self, bucket: str, stored: str, size: int, content: Iterable[bytes], attributes: Json) -> Json:
         """Store an object and describe it. `size` is that of the content, in bytes."""
+        kind = attributes.get("contentType", "application/octet-stream")
+        if size > _MULTIPART_LIMIT:
+            return self._upload((bucket, stored), "media", kind, size, content)
         if len(json.dumps(attributes)) > _ATTRIBUTES_LIMIT:
             attributes = {}
         boundary = uuid.uuid4().hex
-        kind = attributes.get("contentType", "application/octet-stream")
         head = (
             f"--{boundary}\r\nContent-Type: application/json\r\n\r\n{json.dumps(attributes)}\r\n"
             f"--{boundary}\r\nContent-Type: {kind}\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
-        response = self._request(
-            "POST",
-            f"/upload{_bucket(bucket)}/o?uploadType=multipart&name={quote(stored, safe='')}",
-            headers={
-                "Content-Type": f"multipart/related; boundary={boundary}",
-                "Content-Length": str(len(head) + size + len(tail)),
-            },
-            body=_chain(head, content, tail),
-        )
-        return _answer(response)
+        related = f"multipart/related; boundary={boundary}"
+        whole = len(head) + size + len(tail)
+        return self._upload((bucket, stored), "multipart", related, whole, _chain(head, content, tail))
 
     def copy(self, source: tuple[str, str], target: tuple[str, str], attributes: Json) -> Json:
         """Copy an object within the backend and describe the copy."""
@@ -126,6 +123,11 @@ class Backend:
     def remove(self, bucket: str, stored: str) -> None:
         """Delete an object."""
         self._json("DELETE", _object(bucket, stored))
+
+    def _upload(self, place: tuple[str, str], form: str, kind: str, size: int, body: Iterable[bytes]) -> Json:
+        path = f"/upload{_bucket(place[0])}/o?uploadType={form}&name={quote(place[1], safe='')}"
+        headers = {"Content-Type": kind, "Content-Length": str(size)}
+        return _answer(self._request("POST", path, headers=headers, body=body))
 
     def _json(self, method: str, path: str, body: Json | None = None) -> Json | None:
         headers = {"Content-Type": "application/json"} if body is not None else {}
