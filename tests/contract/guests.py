@@ -1,0 +1,192 @@
+"""What a VM's guest does, without booting one: it reads its job as the real runner would, and leaves what it leaves."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from builder.gcp.storage import GoogleObjectStore
+from builder.model import Listed
+from tests.contract.world import NOTEBOOK, Guest, StandIn, World
+
+Json = dict[str, Any]
+_PATIENCE = 10.0  # seconds of real time for the input to be staged
+
+
+@dataclass
+class Desk:
+    """A guest at work: its job, its door to the bucket, and what it has written."""
+
+    world: World
+    machine: StandIn
+    job: Json
+    store: GoogleObjectStore
+    counter: int = 0
+    log_chunks: int = 0
+    written: list[Listed] = field(default_factory=list)
+
+    @property
+    def prefix(self) -> str:
+        return str(self.job["attempt_prefix"])
+
+    def beat(self, phase: str) -> None:
+        self.counter += 1
+        heartbeat = {
+            "schema": 1,
+            "nonce": self.job["nonce"],
+            "attempt": self.job["attempt"],
+            "counter": self.counter,
+            "phase": phase,
+            "cell": 1,
+            "cells": 1,
+            "log_chunks": self.log_chunks,
+        }
+        self.store.replace(
+            self.prefix + "heartbeat.json", json.dumps(heartbeat).encode(), content_type="application/json"
+        )
+
+    def say(self, text: str) -> None:
+        self.log_chunks += 1
+        self.put(f"log/{self.log_chunks:06d}.txt", text.encode(), listed=False)
+
+    def put(self, name: str, content: bytes, *, listed: bool = True) -> None:
+        made = self.store.create(self.prefix + name, content, content_type="application/octet-stream")
+        assert made is not None, name
+        if listed:
+            self.written.append(made)
+
+    def staged(self) -> dict[str, tuple[bytes, int]]:
+        """The input with its generations, as soon as it is all there."""
+        job, generation = self._fetch(self.job["job"]["object"])
+        document = json.loads(job)
+        found = {"job": (job, generation)}
+        for name in ("workspace", "parameters"):
+            found[name] = self._fetch(document[name]["object"])
+        return found
+
+    def _fetch(self, name: str) -> tuple[bytes, int]:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline and not self.machine.off.is_set():
+            found = self.store.read_newer(name, 0)
+            if found is not None:
+                return found
+            time.sleep(0.01)
+        raise TimeoutError(name)
+
+    def evidence(self, **changes: Any) -> Json:
+        """What the runner writes when all went well."""
+        staged = self.staged()
+        document = json.loads(staged["job"][0])
+        return {
+            "schema": 1,
+            **{key: self.job[key] for key in ("run", "attempt", "nonce")},
+            "job": self.job["job_id"],
+            "inputs": {
+                **{
+                    name: {"sha256": hashlib.sha256(content).hexdigest(), "generation": str(generation)}
+                    for name, (content, generation) in staged.items()
+                },
+                "notebook": {"sha256": document["notebook_sha256"]},
+            },
+            "papermill": {"exit_code": 0, "seconds": 0.1},
+            "fault": None,
+            "python": "3.12.3",
+            "kernel": {"requested": "python3", "used": "python3"},
+            "executed_notebook": f"{document['name']}.ipynb",
+            "objects": [
+                {
+                    "name": item.name.removeprefix(self.prefix),
+                    "size": item.size,
+                    "crc32c": item.crc32c,
+                    "generation": str(item.generation),
+                }
+                for item in self.written
+            ],
+            "skipped": [],
+            "timings": {"boot": 0.1},
+            "peak_memory_bytes": 1,
+            "disk_free_bytes": 1,
+            "log": {"chunks": self.log_chunks, "bytes": 10, "dropped_bytes": 0},
+            **changes,
+        }
+
+    def finish(self, evidence: Json | bytes) -> None:
+        raw = evidence if isinstance(evidence, bytes) else json.dumps(evidence).encode()
+        self.put("evidence.json", raw, listed=False)
+        self.machine.events.guest_shutdown()
+
+
+def sit_down(world: World, machine: StandIn) -> Desk:
+    """Read the job from the metadata server, as the startup script's successor does."""
+    url = f"http://{machine.spec.metadata_address}/computeMetadata/v1/instance/attributes/nb-job"
+    job = requests.get(url, headers={"Metadata-Flavor": "Google"}, timeout=5).json()
+    return Desk(world, machine, job, world.store("vm"))
+
+
+def execute(desk: Desk, text: str = "# cell 1/1 ok 0.1 s\n") -> None:
+    """Run the notebook, upload what came of it; all but the evidence."""
+    executed = copy.deepcopy(NOTEBOOK)
+    cell: Json = executed["cells"][0]  # type: ignore[index]
+    cell["execution_count"] = 1
+    cell["metadata"]["papermill"] = {"exception": False, "status": "completed"}
+    name = json.loads(desk.staged()["job"][0])["name"]
+    desk.beat("notebook")
+    desk.say(text)
+    desk.put(f"{name}.ipynb", json.dumps(executed).encode())
+    desk.put(f"{name}.html", b"<p>hello</p>")
+    desk.put("outputs/out.csv", b"a,b\n1,2\n")
+    desk.beat("done")
+
+
+def green(world: World, machine: StandIn) -> None:
+    desk = sit_down(world, machine)
+    execute(desk)
+    desk.finish(desk.evidence())
+
+
+def with_fault(reason: str) -> Guest:
+    """A guest whose runner says what went wrong."""
+
+    def guest(world: World, machine: StandIn) -> None:
+        desk = sit_down(world, machine)
+        execute(desk)
+        desk.finish(
+            desk.evidence(
+                fault={"reason": reason, "message": "so it was", "cell": 1},
+                papermill={"exit_code": 1, "seconds": 0.1},
+            )
+        )
+
+    return guest
+
+
+def altered(change: Callable[[Desk, Json], Json | bytes]) -> Guest:
+    """A guest that is as good as `green` but for its evidence."""
+
+    def guest(world: World, machine: StandIn) -> None:
+        desk = sit_down(world, machine)
+        execute(desk)
+        desk.finish(change(desk, desk.evidence()))
+
+    return guest
+
+
+def vanishing(world: World, machine: StandIn) -> None:
+    """Says that it lives, and then its host fails."""
+    desk = sit_down(world, machine)
+    desk.say("# of the first attempt\n")
+    desk.say("# and more of it\n")
+    desk.beat("notebook")
+    time.sleep(0.1)
+    machine.events.ended()
+
+
+def silent(_world: World, _machine: StandIn) -> None:
+    """Never says anything."""
