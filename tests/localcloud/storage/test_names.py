@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -194,10 +195,20 @@ def test_object_beside_a_folder_of_its_name(site: Site, bucket: Bucket, order: l
     assert site.file(bucket.name, "x/y").read_text() == "plain"
 
 
-def test_colliding_names_at_the_same_time(bucket: Bucket) -> None:
+def test_colliding_names_at_the_same_time(
+    site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = site.service._store._backend
+    put = backend.put
+
+    def slowly(*how: Any) -> dict[str, Any]:
+        time.sleep(0.02)
+        return put(*how)
+
+    monkeypatch.setattr(backend, "put", slowly)
     names = [f"{number}{tail}" for number in range(5) for tail in ("", "/a", "/a/b", "/", "/a/b/c")]
     with ThreadPoolExecutor(10) as pool:
-        list(pool.map(lambda name: bucket.blob(name).upload_from_string(name), names))
+        list(pool.map(lambda name: bucket.blob(name).upload_from_string(name, retry=None), names))
     assert [blob.name for blob in bucket.list_blobs()] == sorted(names)
     assert [bucket.blob(name).download_as_text() for name in names] == names
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.api_core import exceptions
@@ -55,10 +58,30 @@ def test_stream_of_unknown_size(bucket: Bucket) -> None:
     assert bucket.get_blob("x").size == 700_000
 
 
-def test_one_of_twenty_racers_wins(site: Site, bucket: Bucket) -> None:
+@pytest.mark.parametrize("kind", ["multipart", "resumable"])
+def test_one_of_twenty_racers_wins(
+    site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    backend = site.service._store._backend
+    put = backend.put
+
+    def slowly(*how: Any) -> dict[str, Any]:
+        """Widen the gap between looking at an object and replacing it."""
+        time.sleep(0.05)
+        return put(*how)
+
+    monkeypatch.setattr(backend, "put", slowly)
+    start = threading.Barrier(20)
+
     def race(number: int) -> bool:
+        blob = bucket.blob("lock")
+        data = io.BytesIO(b"%d" % number)
+        start.wait()
         try:
-            bucket.blob("lock").upload_from_string(str(number), if_generation_match=0)
+            # A stream of unknown length is sent in a resumable upload.
+            blob.upload_from_file(
+                data, size=None if kind == "resumable" else len(data.getvalue()), if_generation_match=0
+            )
         except exceptions.PreconditionFailed:
             return False
         return True
