@@ -144,8 +144,10 @@ def closing(
 ) -> None:
     """The last lines of a run: verdict, reasons, what to do, where the results are, what was left behind."""
     green = sum(result.verdict.green for result in results)
-    count = f"{green} of {len(results)} notebook{'s' if len(results) != 1 else ''} green"
-    _verdict(console, "GREEN" if code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED} else "RED", count, code)
+    count = f"{green} of {len(results)} notebooks green"
+    _verdict(
+        console, "GREEN" if code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED} else "RED", count, code
+    )
     # The red ones last: where people look first.
     for result in sorted(results, key=lambda item: not item.verdict.green):
         _tell_result(console, result)

@@ -15,11 +15,11 @@ _SHOWN_FILES = 5
 def duration(seconds: float) -> str:
     """12.8 s, 4 min 10 s, 3 h 36 min: as exact as anyone wants to know."""
     if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s".replace(".0 s", " s") if seconds == int(seconds) else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    hours, rest = divmod(round(seconds), _HOUR)
+    minutes, left = divmod(rest, _MINUTE)
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else left, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
 def plan_lines(description: JsonObject) -> Iterator[str]:
@@ -47,8 +47,10 @@ def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
     yield from _vm_lines(job["instance"])
     yield (
         "limits",
-        f"notebook {duration(job['timeout'])}, cell {duration(cell) if cell else 'none'}, boot {duration(job['boot_timeout'])}, "
-        f"at most {job['max_attempts']} attempts",
+        (
+            f"notebook {duration(job['timeout'])}, cell {duration(cell) if cell else 'none'}, boot {duration(job['boot_timeout'])}, "
+            f"at most {job['max_attempts']} attempts"
+        ),
     )
     deadline = job["vm_deadline_seconds"]
     yield "VM deadline", f"{deadline} s ({duration(deadline)}) after its start, kept by Compute Engine itself"

@@ -1,45 +1,210 @@
-"""The right verdict, exit code and objects for real notebooks, run by real kernels on booted local VMs."""
+"""The right verdict, exit code and objects for real notebooks, run by real kernels on booted local VMs.
+
+One run has them all, each with its own settings from a `notebooks.yaml`; every test looks at one of its jobs.
+"""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.e2e.world import Builder, Repo, notebook
+from localcloud.cloud import Cloud
+from tests.e2e.shared_run import PATIENCE, common_folder, once, run_patiently
+from tests.e2e.world import Builder, Finished, Repo, notebook
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 20)]
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+CANARY = Path("/tmp/nb-canary-of-the-parameters")
+EVIL = (
+    f"$(touch {CANARY}) `touch {CANARY}`; touch {CANARY} & 'quotes\" \\ \n second line %s {{x}} ${{IFS}} 😀"
+)
+TYPES = {
+    "whole": 7,
+    "real": 1e22,
+    "small": 1e-7,
+    "flag": True,
+    "nothing": None,
+    "text": "007",
+    "yes": "yes",
+    "evil": EVIL,
+    "many": [1, 2.5, None, False, "ä😀", [3]],
+    "nested": {"a b": {"deep": [1e-7, "x"]}, "1": "one"},
+}
+
+# Repo-relative notebook: its cells (or the file below tests/notebooks), and its settings in notebooks.yaml.
+ZOO: dict[str, tuple[str | tuple[Any, ...], dict[str, Any]]] = {
+    "passes.ipynb": ("passes", {}),
+    "b/passes.ipynb": (("print('from b')",), {}),
+    "raises.ipynb": (
+        ("x = 1", "def f(n):\n    return 1 / n", "y = 2\nf(y - 2)\nz = 3", "print('never')"),
+        {},
+    ),
+    "kills_kernel.ipynb": ("kills_kernel", {}),
+    "hangs.ipynb": (("print('begun')", "while True: pass", "print('never')"), {"timeout": 25}),
+    "swallows_interrupt.ipynb": ("swallows_interrupt", {"cell_timeout": 3}),
+    "writes_outputs.ipynb": (
+        (
+            ("{}['no such key']", ["raises-exception"]),
+            "import pathlib\nout = pathlib.Path('outputs')\n(out / 'plots').mkdir()",
+            "(out / 'rides.csv').write_text('day,rides\\n' * 50)\n(out / 'plots/days.txt').write_text('*' * 100)",
+        ),
+        {"expect": ["outputs/*.csv>=200B", "outputs/plots/*.txt", "*-clean.html"]},
+    ),
+    "parameters.ipynb": (
+        (
+            ("\n".join(f"{name} = 0" for name in TYPES), ["parameters"]),
+            (
+                f"given = {TYPES!r}\nfor name, value in given.items():\n"
+                "    got = globals()[name]\n    assert got == value and type(got) is type(value), (name, got)"
+            ),
+        ),
+        {"parameters": TYPES},
+    ),
+    "Größe & Maß/Täglich (neu).ipynb": (
+        (
+            "import pathlib, os\nfrom helfer import gruss\nprint(gruss('Zürich'))",
+            "rows = pathlib.Path('daten/räder.csv').read_text().splitlines()\nassert len(rows) == 3",
+            (
+                "top = pathlib.Path.cwd().parent\nassert (top / 'shared/lib.py').read_text() == 'x = 1\\n'\n"
+                "assert sorted(p.name for p in top.iterdir()) == ['Größe & Maß', 'shared']"
+            ),
+            "(pathlib.Path(os.environ['NB_OUTPUT_DIR']) / 'größe 1.csv').write_text('a')",
+        ),
+        {"expect": ["outputs/größe*.csv"], "include": ["Größe & Maß/**", "shared/*.py"]},
+    ),
+}
+OTHER_FILES = {
+    "Größe & Maß/helfer.py": "def gruss(ort):\n    return f'Grüße, {ort}!'\n",
+    "Größe & Maß/daten/räder.csv": "tag,fahrten\n1,2\n2,3\n",
+    "shared/lib.py": "x = 1\n",
+    "shared/notes.txt": "not included\n",
+}
 
 
-def test_a_notebook_that_passes_is_green_and_its_results_are_published(builder: Builder, repo: Repo) -> None:
-    repo.write({"demo.ipynb": notebook("x = 20 + 1", "print('answer', x * 2)")})
-    done = builder.run(NB_NOTEBOOKS="demo.ipynb")
-    assert done.code == 0, done.output
-    assert done.summary()["verdict"] == "green"
-    assert done.job("demo")["reason"] == "green"
-    published = done.published("demo")
-    assert {"demo.ipynb", "demo.html", "demo-clean.html", "run.log", "result.json"} <= published.keys()
-    assert "FAILED" not in published
-    assert b"answer 42" in published["run.log"]
-    assert "| answer 42" in done.output
-    assert done.output.splitlines()[-1] == "left behind: nothing"
+def content(source: str | tuple[Any, ...]) -> str:
+    """A notebook of the zoo: a file's text, or these cells."""
+    return (NOTEBOOKS / f"{source}.ipynb").read_text() if isinstance(source, str) else notebook(*source)
 
 
-def test_a_notebook_that_raises_is_red_and_says_where(builder: Builder, repo: Repo) -> None:
-    repo.write({"demo.ipynb": notebook("x = 1", "y = 2\nx / 0\nz = 3", "print('never')")})
-    done = builder.run(NB_NOTEBOOKS="demo.ipynb")
-    assert done.code == 1, done.output
-    assert "cell 2 of 3" in done.output
-    assert ">   2 x / 0" in done.output
-    assert "ZeroDivisionError: division by zero" in done.output
-    published = done.published("demo")
-    assert {"FAILED", "demo.ipynb", "result.json"} <= published.keys()
+@pytest.fixture
+def zoo(
+    shared_cloud: Cloud, repo: Repo, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Finished:
+    """The run of all of them."""
+
+    def make() -> Finished:
+        CANARY.unlink(missing_ok=True)
+        config = {
+            "notebooks": [{"path": path, **settings} for path, (_, settings) in ZOO.items()],
+            "max_attempts": 1,
+        }
+        files = {path: content(source) for path, (source, _) in ZOO.items()}
+        repo.write({**files, **OTHER_FILES, "notebooks.yaml": yaml.safe_dump(config, allow_unicode=True)})
+        builder = Builder(shared_cloud, repo.folder)
+        done = run_patiently(builder, NB_CONCURRENCY="8")
+        assert [name for name in builder.left() if name.startswith("nb-")] == []
+        return done
+
+    return once(common_folder(tmp_path_factory, worker_id), "zoo", make)
+
+
+def test_a_notebook_that_passes_is_green_and_its_results_are_published(zoo: Finished) -> None:
+    job = zoo.job("passes")
+    assert (job["verdict"], job["reason"], job["attempts"]) == ("green", "green", 1), zoo.output
+    published = zoo.published("passes")
+    assert published.keys() == {"passes.ipynb", "passes.html", "passes-clean.html", "run.log", "result.json"}
+    assert b"| total 2\n" in published["run.log"]
+    result = json.loads(published["result.json"])
+    assert result["verdict"] == "green"
+    assert {item["name"] for item in result["objects"]} == published.keys() - {"result.json"}
+    assert all(len(published[item["name"]]) == item["size"] for item in result["objects"])
+
+
+def test_a_notebook_that_raises_is_red_and_says_where(zoo: Finished) -> None:
+    assert zoo.job("raises")["message"] == "cell 3 of 4 failed: ZeroDivisionError: division by zero"
+    lines = lines_of(zoo, "raises")
+    begun = lines.index("|     1  y = 2")
+    assert lines[begun - 1].startswith("RED after ")
+    assert lines[begun - 1].endswith(" s: cell 3 of 4 failed: ZeroDivisionError: division by zero")
+    assert lines[begun : begun + 3] == ["|     1  y = 2", "| >   2  f(y - 2)", "|     3  z = 3"]
+    told = lines[begun + 3 : lines.index("Correct the cell; the executed notebook has its whole output.")]
+    assert "| ----> 2     return 1 / n" in told
+    assert told[-1] == "| ZeroDivisionError: division by zero"
+    assert len(told) < 16
+    assert not any("site-packages" in line or "IPython" in line for line in lines)
+    published = zoo.published("raises")
+    assert {"FAILED", "raises.ipynb", "raises.html", "run.log"} <= published.keys()
     assert json.loads(published["result.json"])["verdict"] == "red"
+    assert b"ZeroDivisionError" in published["raises.ipynb"]
 
 
-def test_two_notebooks_of_one_basename_have_a_folder_each(builder: Builder, repo: Repo) -> None:
-    repo.write({"a/nb.ipynb": notebook("print('from a')"), "b/nb.ipynb": notebook("print('from b')")})
-    done = builder.run(NB_NOTEBOOKS="*/nb.ipynb")
-    assert done.code == 0, done.output
-    assert b"from a" in done.published("a-nb")["run.log"]
-    assert b"from b" in done.published("b-nb")["run.log"]
+def test_a_killed_kernel_is_told_with_its_cell(zoo: Finished) -> None:
+    job = zoo.job("kills_kernel")
+    assert (job["exit_code"], job["reason"]) == (1, "kernel_died")
+    assert "the kernel died in cell 2 of 3" in job["message"]
+    assert "kills_kernel.ipynb" in zoo.published("kills_kernel")
+
+
+def test_a_notebook_that_hangs_ends_at_its_limit_and_is_published_as_far_as_it_got(zoo: Finished) -> None:
+    job = zoo.job("hangs")
+    assert (job["exit_code"], job["reason"]) == (5, "notebook_timeout")
+    assert "limit of 30 s in cell 2 of 3" in job["message"]
+    executed = json.loads(zoo.published("hangs")["hangs.ipynb"])
+    assert executed["cells"][0]["outputs"][0]["text"] == ["begun\n"]
+    assert executed["cells"][2]["execution_count"] is None
+
+
+def test_a_cell_limit_ends_a_cell_that_swallows_the_interrupt(zoo: Finished) -> None:
+    job = zoo.job("swallows_interrupt")
+    assert (job["exit_code"], job["reason"]) == (5, "cell_timeout")
+    assert "cell 2 of 2 reached its limit of 3 s" in job["message"]
+    assert "NB_CELL_TIMEOUT" in "".join(lines_of(zoo, "swallows_interrupt"))
+
+
+def test_expected_outputs_are_published_and_tagged_errors_allowed(zoo: Finished) -> None:
+    assert zoo.job("writes_outputs")["verdict"] == "green"
+    published = zoo.published("writes_outputs")
+    assert published["outputs/rides.csv"].startswith(b"day,rides\n")
+    assert published["outputs/plots/days.txt"] == b"*" * 100
+
+
+def test_parameters_arrive_with_their_types_and_shell_syntax_is_text(zoo: Finished) -> None:
+    assert zoo.job("parameters")["verdict"] == "green", zoo.output
+    assert zoo.job("parameters")["parameters"] == TYPES
+    assert not CANARY.exists()
+
+
+def test_two_notebooks_of_one_basename_have_a_folder_each(zoo: Finished) -> None:
+    published = zoo.published("b-passes")
+    assert b"| from b\n" in published["run.log"]
+    assert b"from b" in published["passes.ipynb"]
+    assert b"from b" not in zoo.published("passes")["passes.ipynb"]
+
+
+def test_spaces_umlauts_modules_data_and_included_files(zoo: Finished) -> None:
+    job = "groesse-mass-taeglich-neu"
+    assert zoo.job(job)["verdict"] == "green", zoo.output
+    published = zoo.published(job)
+    assert {"Täglich (neu).ipynb", "Täglich (neu)-clean.html", "outputs/größe 1.csv"} <= published.keys()
+    assert "| Grüße, Zürich!\n" in published["run.log"].decode()
+
+
+def test_the_gravest_verdict_is_the_runs_exit_code(zoo: Finished) -> None:
+    assert zoo.code == 5
+    summary = zoo.summary()
+    assert (summary["verdict"], summary["exit_code"]) == ("red", 5)
+    assert len(summary["jobs"]) == len(ZOO)
+    assert zoo.output.splitlines()[-1] == "left behind: nothing"
+    assert (
+        f"verdict: RED, 5 of {len(ZOO)} notebooks green (exit code 5: a time limit was reached)" in zoo.output
+    )
+
+
+def lines_of(done: Finished, job: str) -> list[str]:
+    """A job's own lines of the log, without its name."""
+    return [line[len(job) :].strip() for line in done.output.splitlines() if line.startswith(f"{job} ")]

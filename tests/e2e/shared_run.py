@@ -1,0 +1,47 @@
+"""A run with many notebooks, done once and looked at by many tests, whichever worker each of them lands on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import BUCKET, Builder, Finished
+
+PATIENCE = 280  # seconds for a run with many VMs at a time on a small machine
+
+
+def once(folder: Path, name: str, make: Callable[[], Finished]) -> Finished:
+    """What `make` returns, from the first worker that asks; the others wait for it. `folder` is common to all."""
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = folder / f"{name}.json"
+        if not kept.exists():
+            made = asdict(make())
+            kept.write_text(json.dumps({**made, "bucket": str(made["bucket"])}))
+        known = json.loads(kept.read_text())
+    return Finished(**{**known, "bucket": Path(known["bucket"])})
+
+
+def run_patiently(builder: Builder, **options: str) -> Finished:
+    """`Builder.run` for many notebooks at a time."""
+    process, environment = builder.start("run", **options)
+    try:
+        output, _ = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        pytest.fail(f"the builder did not end:\n{output}")
+    bucket = builder.cloud.state / "storage" / BUCKET
+    return Finished(process.returncode, output, environment["NB_RUN_ID"], bucket, builder.prefix)
+
+
+def common_folder(factory: pytest.TempPathFactory, worker: str) -> Path:
+    """A folder of this session that all its workers see."""
+    base = factory.getbasetemp()
+    return base if worker == "master" else base.parent
