@@ -31,6 +31,7 @@ class Refusal:
     code: str
     message: str
     scope: Scope
+    passing: bool = False  # the same zone is worth another try soon
 
     def __str__(self) -> str:
         return f"{self.zone}: {self.code}: {self.message}"
@@ -95,7 +96,7 @@ class Placement:
             if refusal is None:
                 return vm
             pause = next(pauses, None)
-            if pause is None or not passes(refusal.code):
+            if pause is None or not refusal.passing:
                 return refusal
             self._clock.sleep(pause)
 
@@ -215,7 +216,8 @@ class Placement:
         vm.settled = True
         if done.errors:
             error = done.errors[0]
-            return Refusal(vm.zone, error.code, error.message, scope_of(error.code, error.message))
+            scope = scope_of(error.code, error.message)
+            return Refusal(vm.zone, error.code, error.message, scope, passing=passes(error.code))
         return None
 
     def _await_running(self, vm: Vm) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,10 @@ _CAPACITY_CODES = frozenset(
 )
 
 
+# The libraries begin their messages with the request, which we name ourselves.
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
+
+
 @contextmanager
 def google_call(call: str, resource: str) -> Iterator[None]:
     """Run a call to Google; whatever the libraries raise leaves as CallFailed, the cause chained."""
@@ -61,7 +66,7 @@ def google_call(call: str, resource: str) -> Iterator[None]:
 def _refusal(error: GoogleAPICallError, call: str, resource: str) -> CallFailed:
     status = int(error.code) if error.code is not None else None
     code = reason_of(error) or (f"http{status}" if status else type(error).__name__)
-    message = str(error.message or error)
+    message = _REQUEST.sub("", str(error.message or error))
     return CallFailed(
         call=call,
         resource=resource,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from builder.errors import ExitCode
 from builder.plan.make import Plan
 from tests.contract.guests import green

@@ -30,7 +30,7 @@ from builder.gcp.compute import GoogleMachines
 from builder.gcp.storage import GoogleObjectStore
 from builder.options import load_options
 from builder.plan.choose import choose
-from builder.plan.make import JobPlan, Plan, make_plan
+from builder.plan.make import Plan, make_plan
 from builder.plan.vm_spec import Attempt
 from builder.plan.workspace import Workspace
 from builder.ports import Image
@@ -134,7 +134,7 @@ class World:
         self.time = MovedClock(self.clock, self.cancellation)
 
     def access(self, account: str = "builder") -> Access:
-        credentials = Credentials(token=self.iam.token(email(account))[0])  # type: ignore[no-untyped-call]
+        credentials = Credentials(token=self.iam.token(email(account))[0])
         return Access(credentials, PROJECT, {"compute": self.url, "storage": self.url})
 
     def fault(self, method: str, action: str, *, times: int = 1, skip: int = 0, **args: Any) -> None:
@@ -199,6 +199,14 @@ class World:
         order = self.order(plan)
         return Vm(order.attempt.vm_name(try_number), zone, order.attempt, order.job.limits.vm)
 
+    def booted(self, number: int = 0) -> StandIn:
+        """The machine of this boot (from 0), as soon as it is there: a boot takes a moment of its own."""
+        deadline = time.monotonic() + 5
+        while len(self.machines_booted) <= number:
+            assert time.monotonic() < deadline, "no machine was booted"
+            time.sleep(0.005)
+        return self.machines_booted[number]
+
     def alive(self) -> list[str]:
         return [item["name"] for item in self.compute.inventory()["compute.instances"]]
 
@@ -224,7 +232,7 @@ class World:
     def _speak(self, guest: Guest, machine: StandIn) -> None:
         try:
             guest(self, machine)
-        except Exception as error:  # a guest that is cut off in a call says so, and the test sees what came of it
+        except Exception as error:  # noqa: BLE001 - a guest that is cut off says so, and the test sees what came of it
             self.said.append(f"guest of {machine.spec.name}: {error!r}")
 
 
@@ -260,7 +268,3 @@ def opened(directory: Path, storage: StorageService, iam: Iam) -> Iterator[World
     assert noticed["internal_errors"] == []
     unmet = [fault for fault in faults.inventory() if not fault["consumed"]]
     assert unmet == [], "planned faults that no call met"
-
-
-def job_of(plan: Plan) -> JobPlan:
-    return plan.jobs[0]
