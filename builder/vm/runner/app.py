@@ -296,8 +296,8 @@ class Runner:
         self.heartbeat.cell, self.heartbeat.cells = cell, cells
 
     def _bug(self, error: Exception) -> None:
-        for line in traceback.format_exception(error):
-            self.log.note(line.rstrip())
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            self.log.note(f"bug: {line}")
         self.facts.fault = self.facts.fault or Fault("runner", f"{type(error).__name__}: {error}")
 
     def _upload_chunk(self, number: int, content: bytes) -> None:

@@ -6,6 +6,7 @@ is counted and said. The executed notebook has it all.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ PENDING_BYTES = 8 * CHUNK_BYTES
 TOTAL_BYTES = 20 * 1024 * 1024
 # Our own lines are few; this keeps a notebook of a million cells within bounds as well.
 NOTES_BYTES = 2 * 1024 * 1024
+BREAKS = re.compile(r"[\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,12 @@ class Log:
         self._thread.start()
 
     def note(self, text: str) -> None:
-        """Add a line of ours."""
-        for line in text.split("\n"):
-            data = f"# {clean(line)}\n".encode("utf-8", "replace")
-            with self._lock:
-                if self._notes + len(data) <= NOTES_BYTES:
-                    self._notes += len(data)
-                    self._add(data)
+        """Add a line of ours: one, whatever the text holds, since what a notebook says may stand in it."""
+        data = f"# {clean(BREAKS.sub(' ', text))}\n".encode("utf-8", "replace")
+        with self._lock:
+            if self._notes + len(data) <= NOTES_BYTES:
+                self._notes += len(data)
+                self._add(data)
 
     def output(self, data: bytes) -> None:
         """Add bytes that the notebook printed."""

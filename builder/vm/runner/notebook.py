@@ -222,7 +222,8 @@ class Papermill:
                 detail = f": {event['error']}" if event["error"] else ""
                 self._log.note(f"{what} {'ok' if status == 'ok' else 'skipped'} {seconds:.1f} s{detail}")
         else:
-            self._log.note(f"{what} failed after {seconds:.1f} s: {event['error']}")
+            first = event["error"].partition("\n")[0]
+            self._log.note(f"{what} failed after {seconds:.1f} s: {first}")
 
     def _stop(self) -> None:
         """Have papermill save the notebook as it stands, then end it."""

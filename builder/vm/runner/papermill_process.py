@@ -84,8 +84,9 @@ def _outcome(cell: Any, exception: BaseException | None) -> tuple[str, str]:
     if isinstance(exception, BaseException):
         return "failed", f"{type(exception).__name__}: {exception}"
     errors = [output for output in cell.outputs if output.output_type == "error"]
-    if errors and cell.metadata.papermill.get("exception"):
-        return "failed", f"{errors[-1].ename}: {errors[-1].evalue}"
+    if cell.metadata.papermill.get("exception"):
+        # IPython's hooks for exceptions can leave the cell without an error output.
+        return "failed", f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "an error without output"
     if errors:
         return "ok", f"raised {errors[-1].ename}, as its tag allows"
     return ("ok", "") if cell.execution_count is not None or not cell.source.strip() else ("skipped", "")
