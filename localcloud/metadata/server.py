@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 _ROOT = "/computeMetadata/v1"
 _FLAVOR = "Metadata-Flavor"
 _POLL_SECONDS = 0.05
+# What Google's own libraries ask for when they look up their account, and what they are told of its address: a workload
+# identity pool, as GKE's metadata server answers. An account's address here makes google-auth ask iamcredentials.googleapis.com
+# for the account's regional access boundary, by name, and nothing on the local cloud may look for Google.
+_ACCOUNT_PAGE = re.compile(r"instance/service-accounts/[^/]+/?")
 
 
 class MetadataServer:
@@ -78,7 +83,13 @@ class MetadataServer:
         as_json = request.args.get("alt") == "json"
 
         def look() -> Page:
-            return page(find(tree(self._identity()), path), path=path, recursive=recursive, as_json=as_json)
+            identity = self._identity()
+            pool = f"{identity.project}.svc.id.goog"
+            # Told so, google-auth asks for the account by that name from then on.
+            node = find(tree(identity), path.replace(f"service-accounts/{pool}", "service-accounts/default"))
+            if recursive and _ACCOUNT_PAGE.fullmatch(path):
+                node = {**node, "email": pool}
+            return page(node, path=path, recursive=recursive, as_json=as_json)
 
         try:
             shown = look()

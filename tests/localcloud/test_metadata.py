@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from google.auth.compute_engine import Credentials
 from google.auth.compute_engine import _metadata as google_metadata
 from google.auth.transport.requests import Request as GoogleRequest
 
@@ -153,4 +154,14 @@ def test_google_auth_finds_it_and_reads_it(rig: Rig, monkeypatch: pytest.MonkeyP
     assert google_metadata.ping(request)
     assert google_metadata.get_project_id(request) == "local-project"
     info = google_metadata.get_service_account_info(request)
-    assert info["email"] == email("vm")
+    assert info["aliases"] == ["default"]
+
+
+def test_google_auth_is_given_no_reason_to_ask_google(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an account's address it would look up a regional access boundary at iamcredentials.googleapis.com."""
+    monkeypatch.setattr(google_metadata, "_GCE_METADATA_HOST", rig.server.address)
+    credentials = Credentials()
+    for _ in ("the first time", "and when the token has run out"):
+        credentials.refresh(GoogleRequest())
+    assert rig.iam.caller(f"Bearer {credentials.token}").email == email("vm")
+    assert not credentials._is_regional_access_boundary_lookup_required()
