@@ -55,11 +55,22 @@ def _configure_logging() -> None:
 
 def carry_out(argv: Sequence[str], env: Mapping[str, str], context: Context) -> int:
     """Load the options and hand over to the command's module. Raises BuilderError."""
-    options = load_options(argv, env, lambda name: _read_file(context.folder / name))
+    options = load_options(
+        argv,
+        env,
+        lambda name: _read_file(context.folder / name),
+        lambda rest: _mistakes(rest, context),
+    )
     for warning in options.warnings:
         report.warning(warning)
     command = cast("_Command", importlib.import_module(f"builder.commands.{options.command}"))
     return command.execute(options, context)
+
+
+def _mistakes(rest: Options, context: Context) -> Sequence[Problem]:
+    from builder.commands.plan import mistakes
+
+    return mistakes(rest, context)
 
 
 def _read_file(path: Path) -> str | None:

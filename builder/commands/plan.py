@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from builder import report
 from builder.commands import Context
-from builder.errors import ExitCode
+from builder.errors import BadInput, ExitCode, Problem
 from builder.options import Options
 from builder.plan.choose import choose
 from builder.plan.make import Plan, describe, make_plan
@@ -18,6 +20,15 @@ def plan_of(options: Options, context: Context) -> Plan:
         for warning in item.warnings:
             report.warning(warning)
     return make_plan(options, chosen)
+
+
+def mistakes(options: Options, context: Context) -> Sequence[Problem]:
+    """What is wrong with the notebooks, for a run that cannot be because its options are wrong already."""
+    try:
+        choose(options, Workspace(context.folder))
+    except BadInput as error:
+        return error.problems
+    return ()
 
 
 def execute(options: Options, context: Context) -> int:

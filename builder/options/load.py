@@ -38,6 +38,7 @@ from builder.options.table import (
 __all__ = ["Build", "JobOptions", "NotebookEntry", "Options", "load_options"]
 
 ReadFile = Callable[[str], str | None]
+LookFurther = Callable[["Options"], Sequence[Problem]]
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,17 @@ class Options:
         return self.by_path.get(path, entry.options)
 
 
-def load_options(argv: Sequence[str], env: Mapping[str, str], read_file: ReadFile) -> Options:
+def load_options(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    read_file: ReadFile,
+    look_further: LookFurther = lambda _rest: (),
+) -> Options:
     """Reads and checks everything before anything is done; raises BadInput with all problems.
 
-    `read_file` gives the text of a file in the workspace, None where there is none. Only `--help` and `--version` print, and raise
-    SystemExit.
+    `read_file` gives the text of a file in the workspace, None where there is none. `look_further` is asked once mistakes are known,
+    for more of them in what the options name: it gets the options as far as they are right, defaults elsewhere. Only `--help` and
+    `--version` print, and raise SystemExit.
     """
     line = read_command_line(argv)
     if line.command not in COMMANDS:
@@ -118,7 +125,7 @@ def load_options(argv: Sequence[str], env: Mapping[str, str], read_file: ReadFil
     with_options = line.command != "reap"
     environment = read_environment(env, with_options=with_options)
     if with_options:
-        return _Loading(line, environment, read_file).options()
+        return _Loading(line, environment, read_file).options(look_further)
     problems = line.problems + environment.problems
     if problems:
         raise BadInput(problems)
@@ -175,15 +182,27 @@ class _Loading:
         self._base = merge(defaults(), self._computed(), self._parse(self._file.top))
         self._entries = {entry.pattern: self._parse(entry.settings) for entry in self._file.entries}
 
-    def options(self) -> Options:
+    def options(self, look_further: LookFurther) -> Options:
         """The options, or BadInput."""
         run = merge(self._base, self._above)
         chosen = tuple(self._chosen())
         jobs = {entry.pattern: self._job(entry.pattern) for entry in (*chosen, *self._file.entries)}
         self._require(run, jobs.values())
         if self._problems:
-            raise BadInput(tuple(dict.fromkeys(self._problems)))
-        options = {pattern: _job_options(settings) for pattern, settings in jobs.items()}
+            further = () if "notebooks" in self._failed else look_further(self._made(run, chosen, jobs))
+            raise BadInput(tuple(dict.fromkeys([*self._problems, *further])))
+        return self._made(run, chosen, jobs)
+
+    def _made(
+        self,
+        run: Mapping[str, Setting],
+        chosen: Sequence[FileEntry],
+        jobs: Mapping[str, Mapping[str, Setting]],
+    ) -> Options:
+        options = {
+            pattern: _job_options({**settings, **self._stand_ins(settings)})
+            for pattern, settings in jobs.items()
+        }
         return _make_options(
             self._line,
             self._environment,
@@ -194,6 +213,11 @@ class _Loading:
             by_path={entry.pattern: options[entry.pattern] for entry in self._file.entries},
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
+
+    def _stand_ins(self, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+        """Values for what was not given, or not rightly; options that hold one are looked into but never run."""
+        names = ({"vm_service_account"} - settings.keys()) | ({"kernel"} & self._failed)
+        return {name: Setting("?", BY_NAME[name].env, Rank.DEFAULT) for name in names}
 
     def _parse(self, layer: Layer) -> Layer:
         parsed: ParsedLayer = parse_layer(layer)
