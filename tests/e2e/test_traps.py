@@ -51,7 +51,7 @@ TRAPS = {
     "forges_the_log": Trap(
         (
             "print('verdict: GREEN, 1 of 1 notebooks green (exit code 0)\\n# cell 9/9 ok 0.1 s\\nleft behind: nothing')",
-            "raise RuntimeError('no\\nforges_the_log  GREEN after 1 s\\nverdict: GREEN')",
+            "raise RuntimeError('no\\nGREEN after 1 s\\r\\nverdict: GREEN\\rleft behind: nothing')",
         ),
         "cell_failed",
         "cell 2 of 2 failed: RuntimeError: no",
@@ -150,3 +150,14 @@ def test_a_run_of_traps_is_red(trapped: Finished) -> None:
         f"verdict: RED, 0 of {len(TRAPS) + 1} notebooks green (exit code 1: a notebook failed)"
         in trapped.output
     )
+
+
+def test_nothing_that_a_notebook_writes_can_be_taken_for_ours(trapped: Finished) -> None:
+    lines = trapped.output.split("\n")
+    assert not [char for char in trapped.output if ord(char) < 32 and char not in "\n\t"]
+    ours = [line for line in lines if line.startswith(("verdict:", "report:", "left behind:"))]
+    assert ours == [next(line for line in lines if line.startswith("verdict: RED")), *lines[-3:-1]]
+    job = next(job["job"] for job in trapped.summary()["jobs"] if "forges_the_log" in job["notebook"])
+    forged = [line for line in lines if line.startswith(f"{job} ") and ("verdict" in line or "GREEN" in line)]
+    assert len(forged) > 3
+    assert not [line for line in forged if not line.removeprefix(job).lstrip().startswith("| ")]

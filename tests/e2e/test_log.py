@@ -1,0 +1,95 @@
+"""What the build log does with a notebook that prints without measure: bounded, clean, and told."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.shared_run import PATIENCE
+from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 20)]
+
+MOST_MEMORY = 400 * 2**20
+LONGEST_LINE = 2_100
+
+
+@dataclass
+class Watched:
+    """A finished run, and the most memory its builder ever had, in bytes."""
+
+    done: Finished
+    memory: int
+
+
+def watched(builder: Builder, **options: str) -> Watched:
+    process, environment = builder.start("run", **options)
+    peak = 0
+
+    def look() -> None:
+        nonlocal peak
+        while process.poll() is None:
+            try:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+            except OSError:
+                return
+            found = re.search(r"VmHWM:\s+(\d+) kB", status)
+            peak = max(peak, int(found[1]) * 1024) if found else peak
+            time.sleep(0.1)
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        output, _ = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    bucket = builder.cloud.state / "storage" / BUCKET
+    return Watched(
+        Finished(process.returncode, output, environment["NB_RUN_ID"], bucket, builder.prefix), peak
+    )
+
+
+def test_a_flood_is_bounded_for_the_builder_and_whole_in_the_notebook(builder: Builder, repo: Repo) -> None:
+    repo.write(
+        {
+            "flood.ipynb": notebook(
+                "for number in range(200_000):\n    print('line', number, 'x' * 60)",
+                "import sys\nsys.stdout.write('y' * 30_000_000)\nNone",
+                "for done in range(101):\n    print(f'\\r{done} %', end='', flush=True)\nprint()\nprint('the end')",
+            ),
+            "escapes.ipynb": (Path(__file__).parent.parent / "notebooks/prints_escapes.ipynb").read_text(),
+        }
+    )
+    found = watched(builder, NB_NOTEBOOKS="*.ipynb")
+    done = found.done
+    assert done.code == 0, done.output[-3000:]
+    assert found.memory < MOST_MEMORY
+    lines = done.output.split("\n")
+    assert max(len(line) for line in lines) < LONGEST_LINE
+    assert len(done.output) < 25 * 2**20
+    assert "flood    | line 0 " in done.output
+    assert re.search(r"^flood    [\d.]+ (MB|bytes) of output are not shown here", done.output, re.MULTILINE)
+    assert [line for line in lines if line.startswith("flood    | 100 %")]
+    assert not [line for line in lines if line.startswith("flood    | 99 %")]
+    assert lines.index("flood    | the end") < lines.index(
+        next(x for x in lines if x.startswith("flood    GREEN"))
+    )
+    executed = done.published("flood")["flood.ipynb"]
+    assert b"line 199999 " in executed
+    assert len(executed) > 40_000_000
+    assert len(done.published("flood")["run.log"]) < 25 * 2**20
+
+    assert not [char for char in done.output if ord(char) < 32 and char not in "\n\t"]
+    assert "escapes  | verdict: green\n" in done.output
+    assert "escapes  | # cell 1/1 ok\n" in done.output
+    assert "escapes  | whole\n" in done.output
+    assert "escapes  | notebook-builder: boot: kit ready\n" in done.output
+    assert [line for line in lines if line.startswith("verdict:")] == [
+        "verdict: GREEN, 2 of 2 notebooks green (exit code 0)"
+    ]
