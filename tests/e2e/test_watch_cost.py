@@ -1,0 +1,24 @@
+"""What watching costs: a bounded number of calls per second and job, whatever the notebook does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.world import Builder, Repo, notebook
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_quiet_notebook_costs_about_one_read_a_second(own_builder: Builder, repo: Repo) -> None:
+    quiet = 12
+    repo.write({"demo.ipynb": notebook("print('on it')", f"import time; time.sleep({quiet})")})
+    done = own_builder.run(NB_NOTEBOOKS="demo.ipynb")
+    assert done.code == 0, done.output
+    calls = own_builder.cloud.inventory()["calls"]
+    seconds = done.job("demo")["seconds"]
+    # One conditional read a second, the log's pieces, evidence and notebook; and the VM's own reads and writes.
+    assert calls["storage.objects.get"] <= 1.2 * seconds + 25
+    assert calls["storage.objects.list"] <= 8
+    assert calls["compute.instances.get"] <= seconds / 10 + 5
+    # A heartbeat every two seconds, and what is staged, logged and published.
+    assert calls["storage.objects.insert"] <= seconds / 1.5 + 30
