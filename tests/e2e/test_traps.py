@@ -42,8 +42,8 @@ TRAPS = {
     ),
     "prints_errors_its_own_way": Trap(
         (SHELL, "shell.showtraceback = lambda *a, **k: print('all is well')", "1 / 0"),
-        "stopped_early",
-        "cell 3 of 3",
+        "cell_failed",
+        "cell 3 of 3 failed: an error without output",
     ),
     "raises_after_an_allowed_error": Trap(
         (("1 / 0", ["raises-exception"]), "int('x')"), "cell_failed", "cell 2 of 2 failed: ValueError"
@@ -108,7 +108,9 @@ def trapped(
 
     def make() -> Finished:
         files = {
-            "has_old_results/has_old_results.ipynb": with_old_results(notebook("raise SystemExit", "x = 1"))
+            "has_old_results/has_old_results.ipynb": with_old_results(
+                notebook("import sys\nsys.exit(0)", "x = 1")
+            )
         }
         entries: list[dict[str, Any]] = [{"path": path} for path in files]
         for name, trap in TRAPS.items():
