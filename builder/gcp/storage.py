@@ -42,6 +42,10 @@ class GoogleObjectStore:
         )
         self._bucket = self._client.bucket(bucket)
 
+    def close(self) -> None:
+        """Close the connections; a process that ends need not."""
+        self._client.close()
+
     def create(self, name: str, content: bytes | Path, *, content_type: str) -> Listed | None:
         """See ports.ObjectStore."""
         try:

@@ -129,6 +129,7 @@ class World:
     log: io.StringIO = field(default_factory=io.StringIO)
     runs: list[Run] = field(default_factory=list)
     most_alive: int = 0
+    doors: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def __post_init__(self) -> None:
         self.time = MovedClock(self.clock, self.cancellation)
@@ -145,10 +146,14 @@ class World:
         )
 
     def machines(self, account: str = "builder", *, timeout: float = CALL_TIMEOUT) -> GoogleMachines:
-        return GoogleMachines(self.access(account), self.time, timeout=timeout)
+        made = GoogleMachines(self.access(account), self.time, timeout=timeout)
+        self.doors.callback(made.close)
+        return made
 
     def store(self, account: str = "builder", *, timeout: float = CALL_TIMEOUT) -> GoogleObjectStore:
-        return GoogleObjectStore(self.access(account), BUCKET, self.time, timeout=timeout)
+        made = GoogleObjectStore(self.access(account), BUCKET, self.time, timeout=timeout)
+        self.doors.callback(made.close)
+        return made
 
     def fleet(self) -> Fleet:
         return Fleet(self.machines(), self.time, self.cancellation)
@@ -260,6 +265,7 @@ def opened(directory: Path, storage: StorageService, iam: Iam) -> Iterator[World
     try:
         yield world
     finally:
+        world.doors.close()
         server.close()
         compute.close()
         clock.close()
