@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
-import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from localcloud import execution
+from localcloud import demo, execution, temporary
 from localcloud.cloud import Cloud, StateInUse, shell_exports
 
 if TYPE_CHECKING:
@@ -42,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _exec(options, command, parser)
     if options.verb == "serve":
         return _serve(options, parser)
-    return int(importlib.import_module("localcloud.demo").main() or 0)
+    return demo.main()
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -145,17 +142,9 @@ def _read_faults(file: Path | None, parser: _Parser) -> list[Any]:
     return faults
 
 
-@contextlib.contextmanager
-def _state(given: Path | None) -> Iterator[Path]:
-    """Yield the state directory: the one given, or one that is gone afterwards."""
-    if given is not None:
-        yield given
-        return
-    temporary = Path(tempfile.mkdtemp(prefix="localcloud-"))
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _state(given: Path | None) -> contextlib.AbstractContextManager[Path]:
+    """Give the state directory: the one asked for, or one that is gone afterwards."""
+    return temporary.directory() if given is None else contextlib.nullcontext(given)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from localcloud.findings import Findings
 from localcloud.iam import PROJECT, Iam, email
 from localcloud.metadata import Identity, MetadataServer
 from localcloud.server import Server
+from localcloud.service import CLOUD_PLATFORM
 from localcloud.storage import StorageService
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ Json = dict[str, Any]
 
 FIRST_BUCKET = "local-project-notebooks"
 
-_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _ENDPOINTS = (
     "ARTIFACTREGISTRY",
     "CLOUDBUILD",
@@ -51,6 +51,7 @@ _BLANKS = (
     "CLOUDSDK_CONFIG",
     "NO_GCE_CHECK",
     "STORAGE_EMULATOR_HOST",
+    "PUBSUB_EMULATOR_HOST",
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -80,7 +81,7 @@ class Cloud:
     `state` is its directory, made when missing: objects as files, the ports, what services remember. `buckets` are made at
     the start, beside the one that is always there; `faults` are planned before the first call is answered (ValueError
     when one is malformed). `port` 0 takes the port remembered in `state`, or any. `start` raises `StateInUse`, and OSError
-    when the port asked for is taken.
+    when the port asked for is taken or the directory is somebody else's.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Cloud:
         """Bring everything up; returns when calls are answered and the buckets are there."""
         with contextlib.ExitStack() as stack:
             self.state.mkdir(parents=True, exist_ok=True)
+            _check_ours(self.state)
             stack.enter_context(_locked(self.state / "lock"))
             self._ports = _Ports(self.state / "ports.json")
             self.clock = Clock(lambda error: self.findings.error("a timer", error))
@@ -192,7 +194,7 @@ class Cloud:
     def _identify(self, account: str, stack: contextlib.ExitStack) -> None:
         """Start the metadata server that gives a process the identity of an account."""
         name = f"metadata-{account}"
-        identity = Identity(PROJECT, email(account), _SCOPES, None, {})
+        identity = Identity(PROJECT, email(account), (CLOUD_PLATFORM,), None, {})
         try:
             server = MetadataServer(lambda: identity, self.iam, self._ports.recall(name))
         except OSError:
@@ -230,6 +232,18 @@ class _Ports:
         if self._known.get(name) != port:
             self._known[name] = port
             self._file.write_text(json.dumps(self._known, indent=2) + "\n")
+
+
+def _check_ours(state: Path) -> None:
+    """Raise FileExistsError when starting would empty folders that localcloud has not made."""
+    if (state / "lock").exists():
+        return
+    for name in ("vms", "storage-scratch"):
+        if (state / name).exists():
+            message = (
+                f"{state / name} is not localcloud's and would be emptied; choose another state directory"
+            )
+            raise FileExistsError(message)
 
 
 @contextlib.contextmanager

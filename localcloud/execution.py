@@ -14,7 +14,14 @@ from localcloud.machine.supervisor import OwnedProcess
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORWARDED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 # si_code of a signal that the kernel made itself, as for a Ctrl-C typed at the terminal.
 _SI_KERNEL = 0x80

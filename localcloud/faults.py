@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Form:
-    """What an action accepts: the methods it acts on (a glob; None for all), and its arguments with their types."""
+    """What an action accepts: the methods it acts on (None for every call of an API), and its arguments with their types."""
 
     methods: tuple[str, ...] | None
     required: Mapping[str, type | tuple[type, ...]]
@@ -69,6 +69,9 @@ _ACTIONS: Mapping[str, _Form] = {
 _DEFAULTS: Json = {"match": {}, "skip": 0, "times": 1, "args": {}}
 _KEYS = _DEFAULTS.keys() | {"method", "action"}
 
+# What Compute asks a plan about of its own accord; nobody calls these, so there is no call that could fail.
+_NO_CALLS = ("vm.boot", "vm.life")
+
 
 @dataclass
 class _Entry:
@@ -77,7 +80,7 @@ class _Entry:
     consumed: int = 0
 
     def matches(self, method: str, facts: Mapping[str, Any]) -> bool:
-        if not fnmatchcase(method, self.spec["method"]):
+        if not fnmatchcase(method, self.spec["method"]) or not _acts_on(self.spec["action"], method):
             return False
         return all(
             key in facts and fnmatchcase(_text(facts[key]), str(pattern))
@@ -125,6 +128,11 @@ class FaultPlan:
             return [entry.spec | {"consumed": entry.consumed} for entry in self._entries]
 
 
+def _acts_on(action: str, method: str) -> bool:
+    methods = _ACTIONS[action].methods
+    return method not in _NO_CALLS if methods is None else method in methods
+
+
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -161,6 +169,8 @@ def _action_problems(method: str, action: str, args: Json) -> Iterator[str]:
     if form is None:
         yield f"unknown fault action {action!r}; known are {', '.join(sorted(_ACTIONS))}"
         return
+    if form.methods is None and method in _NO_CALLS:
+        yield f"fault action {action!r} acts on calls of an API, and {method!r} is none"
     if form.methods is not None and method not in form.methods:
         yield f"fault action {action!r} acts on {' and '.join(form.methods)}, not on {method!r}"
     if form is _LIFE and len(args) != 1:

@@ -77,6 +77,12 @@ class _Handler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  the base class's name
         """Keep quiet: what calls were made is told by the services, where it matters."""
 
+    def finish(self) -> None:
+        """Let go of the socket, also when the client is gone and what is still buffered cannot be sent."""
+        with contextlib.suppress(OSError):
+            self.wfile.close()
+        self.rfile.close()
+
     def run_wsgi(self) -> None:
         body = self._prepare()
         if body is None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 _FAULT_KEY = "localcloud.fault"
 
 
@@ -21,11 +22,11 @@ _FAULT_KEY = "localcloud.fault"
 class Caller:
     """Who calls. `email` is None when there was no token at all: the project's owner, who may do everything.
 
-    `scopes` are the token's; none means that it is not restricted to any.
+    `scopes` are the token's: beyond them it is good for nothing, whatever roles the account has.
     """
 
     email: str | None
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = (CLOUD_PLATFORM,)
 
 
 OWNER = Caller(email=None)

@@ -7,23 +7,13 @@ from typing import Any
 
 from localcloud.compute import catalog, images
 from localcloud.compute.links import parse
+from localcloud.compute.refusals import bad_field, check_name, incompatible, malformed, missing
 from localcloud.compute.wanted import WantedDisk
-from localcloud.errors import ApiError, invalid, not_found
 
 Json = dict[str, Any]
 _SMALLEST_GB = 10
 _LARGEST_GB = 65536
 _SMALLEST_WITH_GPU_GB = 40
-
-
-def bad_field(field: str, value: object, text: str) -> ApiError:
-    """400: the value of one field, in the sentence with which Google begins all of these."""
-    return invalid(f"Invalid value for field '{field}': '{value}'. {text}")
-
-
-def malformed(field: str, url: str) -> ApiError:
-    """400: not a URL where one is needed, such as a machine type's bare name."""
-    return bad_field(field, url, "The URL is malformed.")
 
 
 def read_disks(
@@ -60,7 +50,12 @@ def _disk(
         raise bad_field(field, "", "At most one of source and initializeParams can be specified.")
     if disk.get("type", "PERSISTENT") != "PERSISTENT":
         raise bad_field(f"{field}.type", disk["type"], "localcloud has persistent disks only.")
+    mode = disk.get("mode") or "READ_WRITE"
+    if number == 0 and mode != "READ_WRITE":
+        raise bad_field(f"{field}.mode", mode, "The boot disk must be attached in READ_WRITE mode.")
     params = params or {}
+    if params.get("diskName"):
+        check_name(f"{field}.initializeParams.diskName", params["diskName"])
     image = _image(
         project, f"{field}.initializeParams.sourceImage", params, boot=number == 0 and not disk.get("source")
     )
@@ -76,7 +71,7 @@ def _disk(
         boot=number == 0,
         # False unless set: the usual way to leave a disk behind.
         auto_delete=bool(disk.get("autoDelete", False)),
-        mode=disk.get("mode", "READ_WRITE"),
+        mode=mode,
         source=source,
     )
 
@@ -124,8 +119,7 @@ def _type(project: str, zone: str, machine: catalog.MachineType, field: str, par
     ):
         raise bad_field(field, url, "The referenced diskType resource cannot be found.")
     if not catalog.disk_fits(machine, parts["name"]):
-        text = f"[{machine.name}, {parts['name']}] features are not compatible for creating instance."
-        raise invalid(text, reason="badRequest")
+        raise incompatible(machine.name, parts["name"])
     return parts["name"]
 
 
@@ -143,7 +137,7 @@ def _image(project: str, field: str, params: Json, *, boot: bool) -> images.Imag
     found = images.by_family(owner, name) if family else images.BY_NAME.get((owner, name))
     if found is None:
         kind = "family/" if family else ""
-        raise not_found(f"The resource 'projects/{owner}/global/images/{kind}{name}' was not found")
+        raise missing(f"projects/{owner}/global/images/{kind}{name}")
     if found.state == "OBSOLETE":
         raise bad_field(
             field, url, f"The image '{found.path}' is obsolete and can no longer be used for a new disk."

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localcloud.compute import catalog, rules
-from localcloud.compute.lookups import missing
 from localcloud.compute.operations import Failure, Operation, Operations, new_id
+from localcloud.compute.refusals import in_use, missing
 from localcloud.compute.state import Disk, State, Vm
-from localcloud.errors import ApiError, already_exists, invalid
+from localcloud.errors import ApiError, already_exists, invalid, unimplemented
 from localcloud.iam import PROJECT
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ class Inserts:
         )
         if project != PROJECT:
             raise missing(f"projects/{project}")
+        for source in ("sourceInstanceTemplate", "sourceMachineImage"):
+            if source in call.params:
+                raise unimplemented(f"localcloud's instances have no {source}; see localcloud/README.md")
         key = request_key(call, project, zone)
         if (earlier := self._operations.replayed(key)) is not None:
             attempt.replayed = True
@@ -131,8 +134,7 @@ class Inserts:
         if found is None and disk.source is not None:
             raise missing(path)
         if found is not None and found.user is not None:
-            text = f"The disk resource '{path}' is already being used by '{found.user}'"
-            raise invalid(text, reason="resourceInUseByAnotherResource")
+            raise in_use(path, found.user)
 
     def _account_failure(self, call: Call, wanted: Wanted) -> Failure | None:
         """Both of these come in the operation, after a call that has succeeded."""

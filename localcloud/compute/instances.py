@@ -9,8 +9,9 @@ from localcloud.compute import catalog, rules
 from localcloud.compute.filters import page
 from localcloud.compute.inserts import Inserts, planned_failure, request_key, requester
 from localcloud.compute.links import link
-from localcloud.compute.lookups import check_scope, listing, missing, scope
+from localcloud.compute.lookups import check_scope, listing, scope
 from localcloud.compute.operations import Operation, Operations
+from localcloud.compute.refusals import in_use, missing
 from localcloud.compute.views import disk_view, fingerprint, instance_view
 from localcloud.errors import ApiError, invalid, precondition_failed
 
@@ -221,8 +222,7 @@ class Instances:
                 return earlier
             disk = self._find_disk(call, "delete")
             if disk.user is not None:
-                text = f"The disk resource '{disk.path}' is already being used by '{disk.user}'"
-                raise invalid(text, reason="resourceInUseByAnotherResource")
+                raise in_use(disk.path, disk.user)
             target = (disk.project, disk.zone, disk.path, disk.id)
             key = self._request_key(call)
             operation = self._operations.open("delete", target, requester(call.caller), request=key)

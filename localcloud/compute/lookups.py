@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from localcloud.compute import catalog, images
 from localcloud.compute.filters import page
 from localcloud.compute.links import link
+from localcloud.compute.refusals import missing
 from localcloud.compute.views import GUEST_FEATURES
-from localcloud.errors import ApiError, not_found
 from localcloud.iam import PROJECT, PROJECT_NUMBER
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 # What Google prints for things that have always been there.
 _ALWAYS = "1969-12-31T16:00:00.000-08:00"
-
-
-def missing(path: str) -> ApiError:
-    """404 in Google's words."""
-    return not_found(f"The resource '{path}' was not found")
 
 
 def listing(kind: str, path: str, resources: Iterable[Json], params: Mapping[str, str]) -> Json:

@@ -1,6 +1,6 @@
 """What Compute Engine demands of an insert body and the discovery document does not say. Pure.
 
-`read` turns a body into `Wanted` or raises the ApiError that Google would answer with. Facts §1.2, §1.3, §1.5.
+`read` turns a body into `Wanted` or raises the ApiError that Google would answer with. docs/facts.md 1.2, 1.3, 1.5.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localcloud.compute import catalog
-from localcloud.compute.disk_rules import bad_field, malformed, read_disks
+from localcloud.compute.disk_rules import read_disks
 from localcloud.compute.links import parse
+from localcloud.compute.refusals import bad_field, check_name, incompatible, malformed, missing
 from localcloud.compute.schedule_rules import read_schedule
+from localcloud.compute.supported import check_supported
 from localcloud.compute.wanted import Gpus, Interface, Wanted
-from localcloud.errors import ApiError, invalid, not_found, required
+from localcloud.errors import ApiError, invalid, required
 
 Json = dict[str, Any]
 
-_NAME = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _LABEL_KEY = r"[a-z][-_a-z0-9]{0,62}"
 _LABEL_VALUE = r"[-_a-z0-9]{0,63}"
 _METADATA_KEY = r"[a-zA-Z0-9-_]{1,128}"
@@ -29,7 +30,8 @@ _MOST_TAGS = 64
 
 
 def read(project: str, zone: str, body: Json, now: float) -> Wanted:
-    """Return what the body asks for; `now` is the present, seconds since the epoch. Raises ApiError 400 or 404."""
+    """Return what the body asks for; `now` is the present, seconds since the epoch. Raises ApiError 400, 404 or 501."""
+    check_supported(body)
     if zone not in catalog.ZONES:
         raise bad_field("zone", zone, "Unknown zone.")
     name = body.get("name")
@@ -61,12 +63,6 @@ def read(project: str, zone: str, body: Json, now: float) -> Wanted:
         shielded=_shielded(body.get("shieldedInstanceConfig") or {}),
         deletion_protection=bool(body.get("deletionProtection", False)),
     )
-
-
-def check_name(field: str, name: str) -> None:
-    """Raise ApiError 400 unless a resource's name has the form that all have (RFC 1035)."""
-    if re.fullmatch(_NAME, name) is None:
-        raise bad_field(field, name, f"Must be a match of regex '{_NAME}'")
 
 
 def check_labels(field: str, labels: Mapping[str, str]) -> Mapping[str, str]:
@@ -155,10 +151,8 @@ def _attached(project: str, zone: str, machine: catalog.MachineType, wanted: Seq
         raise malformed("resource.guestAccelerators[0].acceleratorType", url)
     found = catalog.accelerator(zone, parts["name"])
     if found is None or parts["zone"] != zone or parts.get("project", project) != project:
-        path = (
-            f"projects/{parts.get('project', project)}/zones/{parts['zone']}/acceleratorTypes/{parts['name']}"
-        )
-        raise not_found(f"The resource '{path}' was not found")
+        owner = parts.get("project", project)
+        raise missing(f"projects/{owner}/zones/{parts['zone']}/acceleratorTypes/{parts['name']}")
     if machine.gpu is None and (machine.family != "n1" or not found.max_cpus):
         raise incompatible(machine.name, found.name)
     if machine.gpu is None and count not in found.max_cpus:
@@ -169,20 +163,15 @@ def _attached(project: str, zone: str, machine: catalog.MachineType, wanted: Seq
     return Gpus(found.name, count, found.metric, attached=True)
 
 
-def incompatible(*features: str) -> ApiError:
-    """400 for features that exist, but not together."""
-    return invalid(
-        f"[{', '.join(features)}] features are not compatible for creating instance.", "badRequest"
-    )
-
-
 def _interface(project: str, zone: str, wanted: Sequence[Json]) -> Interface:
-    """Find the network and subnetwork; with none given, the network called default."""
+    """Find the network and subnetwork of the one interface; one that names neither is in the network called default."""
+    if not wanted:
+        raise bad_field("resource.networkInterfaces", "", "At least one network interface is required.")
     if len(wanted) > 1:
         raise bad_field(
             "resource.networkInterfaces", "", "localcloud has instances with one network interface only."
         )
-    interface = wanted[0] if wanted else {}
+    interface = wanted[0]
     external = bool(interface.get("accessConfigs"))
     region = catalog.region_of(zone)
     named = interface.get("network")
@@ -209,7 +198,7 @@ def _network(project: str, url: str | None) -> catalog.Network:
         raise malformed("resource.networkInterfaces[0].network", url)
     owner = parts.get("project", project)
     if owner != project or parts["name"] not in catalog.NETWORKS:
-        raise not_found(f"The resource 'projects/{owner}/global/networks/{parts['name']}' was not found")
+        raise missing(f"projects/{owner}/global/networks/{parts['name']}")
     return catalog.NETWORKS[parts["name"]]
 
 
@@ -221,8 +210,7 @@ def _subnetwork(project: str, region: str, url: str) -> tuple[str, catalog.Netwo
     owner, name = parts.get("project", project), parts["name"]
     found = catalog.subnetwork(parts["region"], name) if owner == project else None
     if found is None:
-        path = f"projects/{owner}/regions/{parts['region']}/subnetworks/{name}"
-        raise not_found(f"The resource '{path}' was not found")
+        raise missing(f"projects/{owner}/regions/{parts['region']}/subnetworks/{name}")
     if parts["region"] != region:
         raise bad_field(field, url, f"The subnetwork must be in the region of the instance, '{region}'.")
     return name, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from localcloud.compute.disk_rules import bad_field
+from localcloud.compute.refusals import bad_field
 from localcloud.compute.wanted import Schedule
 from localcloud.errors import invalid
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from localcloud.errors import ApiError, forbidden, unauthenticated
 from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, ROLES, Grant, email
-from localcloud.service import OWNER, Caller
+from localcloud.service import CLOUD_PLATFORM, OWNER, Caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,6 @@ _UNKNOWN_CALLER = (
 _OUT_OF_SCOPE = "Request had insufficient authentication scopes."
 
 _SCOPE = "https://www.googleapis.com/auth/"
-_ANY = _SCOPE + "cloud-platform"
 
 # The scopes that let a token reach a service at all, by the first part of the permission; reading apart.
 _SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -52,8 +51,7 @@ class Iam:
     """Accounts, their tokens, and what they may do.
 
     Resources are named "projects/P", "projects/P/zones/Z/instances/I", "projects/_/buckets/B",
-    "projects/_/buckets/B/objects/O" and "projects/P/serviceAccounts/EMAIL". A listing of objects is asked for as
-    "projects/_/buckets/B/objects/PREFIX", since a condition may allow some prefixes only.
+    "projects/_/buckets/B/objects/O" and "projects/P/serviceAccounts/EMAIL". Listing objects is asked of the bucket.
     """
 
     def __init__(self, grants: Sequence[Grant] = GRANTS) -> None:
@@ -65,7 +63,7 @@ class Iam:
         """Return the addresses of the project's service accounts."""
         return [email(account) for account in ACCOUNTS]
 
-    def token(self, address: str, scopes: Sequence[str] = (_ANY,)) -> tuple[str, int]:
+    def token(self, address: str, scopes: Sequence[str] = (CLOUD_PLATFORM,)) -> tuple[str, int]:
         """Return an access token of an account and the seconds it is still good for (real time)."""
         caller = Caller(address, tuple(scopes))
         now = time.monotonic()
@@ -119,8 +117,10 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 def _in_scope(caller: Caller, permission: str) -> bool:
     service = permission.partition(".")[0]
-    if caller.email is None or not caller.scopes or _ANY in caller.scopes or service not in _SCOPES:
+    if caller.email is None or CLOUD_PLATFORM in caller.scopes:
         return True
+    if service not in _SCOPES:
+        return bool(caller.scopes)
     writing, reading = _SCOPES[service]
     enough = writing + reading if _READING.search(permission) else writing
     return any(_SCOPE + scope in caller.scopes for scope in enough)

@@ -82,7 +82,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.bucketViewer": frozenset({"storage.buckets.get"}),
     "projects/local-project/roles/notebookVmReader": frozenset({"storage.objects.get"}),
     "projects/local-project/roles/notebookVmWriter": frozenset(
-        {"storage.objects.create", "storage.objects.delete", "storage.objects.list"}
+        {"storage.objects.create", "storage.objects.delete"}
     ),
     "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs", "iam.serviceAccounts.get"}),
     "roles/compute.imageUser": frozenset(

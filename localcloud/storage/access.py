@@ -16,7 +16,7 @@ from localcloud.storage.store import Store
 
 
 def object_resource(bucket: str, name: str) -> str:
-    """Return an object's name in IAM, or that of a listing's prefix."""
+    """Return an object's name in IAM."""
     return f"projects/_/buckets/{bucket}/objects/{name}"
 
 
@@ -74,8 +74,7 @@ class Access:
         current = self._store.current(*key)
         if current is not None and generation in {None, int(current["generation"])}:
             return current
-        places = (object_resource(*key), bucket_resource(key[0]))
-        if not any(self._iam.allowed(caller, "storage.objects.list", place) for place in places):
+        if not self._iam.allowed(caller, "storage.objects.list", bucket_resource(key[0])):
             raise refusals.perhaps_not_there(caller, permission)
         raise refusals.no_such_object(*key)
 

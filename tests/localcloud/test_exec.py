@@ -18,10 +18,11 @@ EXEC = [sys.executable, "-m", "localcloud", "exec"]
 pytestmark = pytest.mark.slow
 
 WHO = """
-import google.auth, google.auth.transport.requests
+import google.auth, google.auth.compute_engine._metadata as metadata, google.auth.transport.requests
 credentials, project = google.auth.default()
-credentials.refresh(google.auth.transport.requests.Request())
-print(project, credentials.service_account_email)
+request = google.auth.transport.requests.Request()
+credentials.refresh(request)
+print(project, metadata.get(request, "instance/service-accounts/default/email"))
 """
 
 # Counts how often it gets a signal. Its supervisor sleeps until the first has come, lest two that come together look like one.
@@ -220,6 +221,19 @@ def test_without_a_state_directory_nothing_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_state_directory_nothing_stays_after_a_sigkill_either(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*EXEC, "--", "sh", "-c", "echo ready; sleep 602"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert list(tmp_path.iterdir()) != []
+        process.kill()
+        assert poll(lambda: list(tmp_path.iterdir()) == [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -250,7 +264,9 @@ def test_a_malformed_fault_is_exit_2(tmp_path: Path) -> None:
     assert "unknown fault action 'explode'" in done.stderr
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
+)
 def test_signals_are_forwarded_and_the_command_decides(
     started: Callable[[str], subprocess.Popen[str]], signum: signal.Signals
 ) -> None:

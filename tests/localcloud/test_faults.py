@@ -73,6 +73,7 @@ def test_the_first_fault_that_is_due_acts_and_the_next_has_its_turn_after_it() -
         ({"action": "error"}, "needs the arg 'status'"),
         ({"action": "error", "args": {"status": "503"}}, "'status' cannot be '503'"),
         ({"action": "idle"}, "acts on vm.boot"),
+        ({"method": "vm.boot"}, "acts on calls of an API"),
         ({"method": "vm.life", "action": "vanish"}, "one of the args 'after' (seconds) and 'at'"),
     ],
 )
@@ -80,6 +81,12 @@ def test_a_malformed_fault_is_told_what_is_wrong(change: dict[str, Any], words: 
     with pytest.raises(ValueError) as caught:
         plan({**DROP, **change})
     assert words in str(caught.value)
+
+
+def test_a_glob_does_not_spend_itself_where_nobody_calls() -> None:
+    faults = plan({"method": "*", "action": "drop_before"})
+    assert actions(faults, "a", method="vm.boot") == actions(faults, "a", method="vm.life") == [None]
+    assert actions(faults, "a") == ["drop_before"]
 
 
 def test_a_fault_that_is_no_object_is_refused() -> None:

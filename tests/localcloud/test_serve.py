@@ -116,6 +116,15 @@ def test_the_remembered_port_is_given_up_when_another_program_has_it(tmp_path: P
         squatter.close()
 
 
+def test_a_folder_of_somebody_else_s_is_not_emptied(tmp_path: Path) -> None:
+    precious = tmp_path / "vms" / "mine" / "file"
+    precious.parent.mkdir(parents=True)
+    precious.touch()
+    with pytest.raises(FileExistsError, match="choose another state directory"), Cloud(tmp_path):
+        pass
+    assert precious.exists()
+
+
 def test_two_clouds_do_not_share_a_state_directory(cloud: Cloud) -> None:
     with pytest.raises(StateInUse), Cloud(cloud.state):
         pass

@@ -136,6 +136,7 @@ def vm_body(name: str = "vm-1", **changes: Any) -> Json:
                 "initializeParams": {"sourceImage": IMAGE, "diskName": f"{name}-boot", "diskSizeGb": "20"},
             }
         ],
+        "networkInterfaces": [{"network": "global/networks/default"}],
         "metadata": {"items": [{"key": "startup-script", "value": "echo hello"}]},
     }
     return body | copy.deepcopy(changes)

@@ -68,16 +68,20 @@ def test_a_pytorch_family_boots_the_scientific_image(world: World) -> None:
     assert world.run(vm_body(disks=[disk])).spec.image == "scientific"
 
 
-def test_an_insert_is_seen_in_every_state(world: World) -> None:
-    operation = world.insert(vm_body())
-    assert operation.status != compute_v1.Operation.Status.DONE
-    assert operation.operation_type == "insert"
-    assert operation.target_link.endswith(f"/zones/{ZONE}/instances/vm-1")
-    assert world.status("vm-1") == "PROVISIONING"
-    done = world.done(operation)
-    assert done.target_id == world.get("vm-1").id
-    assert done.insert_time <= done.start_time <= done.end_time
-    assert world.status("vm-1") == "RUNNING"
+def test_an_insert_is_seen_in_every_state(tmp_path: Any) -> None:
+    with served(tmp_path, StandIn, pace=Pace(insert=3000)) as world:
+        operation = world.insert(vm_body())
+        assert operation.status != compute_v1.Operation.Status.DONE
+        assert operation.operation_type == "insert"
+        assert operation.target_link.endswith(f"/zones/{ZONE}/instances/vm-1")
+        assert world.status("vm-1") == "PROVISIONING"
+        world.clock.advance(2001)
+        assert world.status("vm-1") == "STAGING"
+        world.clock.advance(1000)
+        assert world.status("vm-1") == "RUNNING"
+        done = world.done(operation)
+        assert done.target_id == world.get("vm-1").id
+        assert done.insert_time < done.start_time < done.end_time
 
 
 def test_delete_takes_its_time_and_takes_the_auto_delete_disk_along(world: World) -> None:
@@ -214,13 +218,14 @@ def test_a_crashed_supervisor_is_a_host_error(world: World) -> None:
     assert len(world.operations("compute.instances.hostError")) == 1
 
 
-def test_delete_while_it_is_being_created_cancels_the_insert(world: World) -> None:
-    operation = world.insert(vm_body())
-    deletion = world.instances.delete_unary(project=PROJECT, zone=ZONE, instance="vm-1")
-    assert world.done(operation).error.errors[0].code == "OPERATION_CANCELED_BY_USER"
-    assert not world.done(deletion).error.errors
-    assert world.status("vm-1") is None
-    assert world.machines == []
+def test_delete_while_it_is_being_created_cancels_the_insert(tmp_path: Any) -> None:
+    with served(tmp_path, StandIn, pace=Pace(insert=3600, delete=0.03)) as world:
+        operation = world.insert(vm_body())
+        deletion = world.instances.delete_unary(project=PROJECT, zone=ZONE, instance="vm-1")
+        assert world.done(operation).error.errors[0].code == "OPERATION_CANCELED_BY_USER"
+        assert not world.done(deletion).error.errors
+        assert world.status("vm-1") is None
+        assert not (tmp_path / "vms").exists()
 
 
 def _serial(world: World, **query: int) -> Any:

@@ -292,6 +292,33 @@ _REFUSED: dict[str, tuple[Json, int, str, str]] = {
         "invalid",
         "does not belong to the network 'default'",
     ),
+    "interfaces: none": (vm_body(networkInterfaces=[]), 400, "invalid", "At least one network interface"),
+    "disk: name": (vm_body(**_disk(diskName="A_b")), 400, "invalid", "disks[0].initializeParams.diskName"),
+    "disk: boot read-only": (
+        vm_body(disks=[_disk()["disks"][0] | {"mode": "READ_ONLY"}]),
+        400,
+        "invalid",
+        "READ_WRITE",
+    ),
+    **{
+        f"not here: {field}": (
+            vm_body(**change),
+            501,
+            "notImplemented",
+            f"localcloud's instances have no {field}",
+        )
+        for field, change in (
+            ("resource.canIpForward", {"canIpForward": True}),
+            ("resource.minCpuPlatform", {"minCpuPlatform": "Intel Skylake"}),
+            (
+                "resource.reservationAffinity.consumeReservationType",
+                {"reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"}},
+            ),
+            ("resource.scheduling.skipGuestOsShutdown", {"scheduling": {"skipGuestOsShutdown": True}}),
+            ("resource.disks[0].initializeParams.provisionedIops", _disk(provisionedIops="3000")),
+            ("resource.networkInterfaces[0].nicType", _network(nicType="GVNIC")),
+        )
+    },
     "interfaces: two": (vm_body(networkInterfaces=[{}, {}]), 400, "invalid", "one network interface"),
     "tag": (vm_body(tags={"items": ["No"]}), 400, "invalid", "tags"),
     "shielded: no TPM": (
@@ -343,6 +370,11 @@ _ACCEPTED: dict[str, Json] = {
         **_network(
             network="global/networks/custom", subnetwork="regions/us-central1/subnetworks/custom-central"
         )
+    ),
+    "fields in words that change nothing": vm_body(
+        canIpForward=False,
+        displayDevice={"enableDisplay": False},
+        reservationAffinity={"consumeReservationType": "ANY_RESERVATION"},
     ),
     "external address": vm_body(networkInterfaces=[{"accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]}]),
     "labels and tags": vm_body(labels={"a-b_1": "", "c": "x-1"}, tags={"items": ["net"]}),
