@@ -1,4 +1,4 @@
-"""Runs after runs: into the same place, with the same id, from a sub-folder, without git; and results that get lost."""
+"""Runs after runs: into the same place, with the same id, from a sub-folder; and results that get lost."""
 
 from __future__ import annotations
 
@@ -57,17 +57,6 @@ def test_a_second_run_into_the_same_place(builder: Builder, repo: Repo) -> None:
     assert json.loads(red["summary.json"])["jobs"][0]["output"].endswith("/results/again-2/sub-keep/")
 
 
-def test_a_folder_without_git_is_staged_whole(builder: Builder, tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    (plain / "nb").mkdir(parents=True)
-    (plain / "nb/demo.ipynb").write_text(notebook("print(open('data.txt').read())"))
-    (plain / "nb/data.txt").write_text("the data")
-    builder.folder = plain
-    done = builder.run(NB_NOTEBOOKS="nb/*.ipynb")
-    assert done.code == 0, done.output
-    assert "| the data" in done.output
-
-
 def fault(name: str, action: str, **arguments: Any) -> dict[str, Any]:
     return {
         "method": "storage.objects.insert",
@@ -84,7 +73,6 @@ LOSSES = {
         "object_differs",
         "outputs/cut.csv in Cloud Storage",
     ),
-    "gone": (fault("gone.ipynb", "lose"), "executed_notebook_missing", "no gone.ipynb"),
 }
 
 
@@ -100,16 +88,15 @@ def test_results_that_are_not_in_the_bucket_are_no_results(lossy: Cloud, repo: R
     """Each job's first attempt loses something on the way; one job may try again and is green then."""
     repo.write(
         {f"{name}.ipynb": notebook(f"open('outputs/{name}.csv', 'w').write('day,rides')") for name in LOSSES}
-        | {"notebooks.yaml": "max_attempts: 1\nnotebooks:\n- path: gone.ipynb\n- path: cut.ipynb\n"
+        | {"notebooks.yaml": "max_attempts: 1\nnotebooks:\n- path: cut.ipynb\n"
            "- {path: lost.ipynb, max_attempts: 2}\n"}
     )  # fmt: skip
     done = run_patiently(Builder(lossy, repo.folder))
     assert done.code == 6, done.output
-    for name in ("cut", "gone"):
-        _, reason, says = LOSSES[name]
-        job = done.job(name)
-        assert (job["verdict"], job["exit_code"], job["reason"]) == ("red", 6, reason), job
-        assert says in job["message"]
+    _, reason, says = LOSSES["cut"]
+    job = done.job("cut")
+    assert (job["verdict"], job["exit_code"], job["reason"]) == ("red", 6, reason), job
+    assert says in job["message"]
     assert LOSSES["lost"][2] in done.output
     assert (done.job("lost")["verdict"], done.job("lost")["attempts"]) == ("green", 2)
     assert done.published("lost")["outputs/lost.csv"] == b"day,rides"

@@ -1,4 +1,4 @@
-"""The whole of it without a network: only `lo` is up, and nobody even asks for a name beyond it."""
+"""The whole of it without a network: only `lo` is up, there is no git either, and nobody even asks for a name beyond it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import BUCKET, ROOT, VM_ACCOUNT, Repo, notebook
+from tests.e2e.world import BUCKET, ROOT, VM_ACCOUNT, notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -39,10 +39,15 @@ def environment(**options: str) -> dict[str, str]:
 
 
 def test_a_run_is_green_without_a_network_and_nothing_looks_for_one(
-    offline: tuple[list[str], Path], repo: Repo, tmp_path: Path
+    offline: tuple[list[str], Path], tmp_path: Path
 ) -> None:
     before, report = offline
-    repo.write({"demo.ipynb": notebook("print('no network')", "open('outputs/a.csv', 'w').write('a,b')")})
+    plain = tmp_path / "no-git-here"
+    (plain / "nb").mkdir(parents=True)
+    (plain / "nb/demo.ipynb").write_text(
+        notebook("open('outputs/a.csv', 'w').write(open('data.txt').read())")
+    )
+    (plain / "nb/data.txt").write_text("a,b")
     done = subprocess.run(
         [
             *before,
@@ -59,9 +64,9 @@ def test_a_run_is_green_without_a_network_and_nothing_looks_for_one(
             ),
             *("python", str(ROOT / "entrypoint.py"), "run"),
         ],
-        cwd=repo.folder,
+        cwd=plain,
         env=environment(
-            NB_NOTEBOOKS="demo.ipynb",
+            NB_NOTEBOOKS="nb/*.ipynb",
             NB_GCS_LOCATION=f"gs://{BUCKET}/ci",
             NB_VM_SERVICE_ACCOUNT=VM_ACCOUNT,
             NB_RUN_ID="alone",
@@ -73,7 +78,9 @@ def test_a_run_is_green_without_a_network_and_nothing_looks_for_one(
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert (tmp_path / "state/storage" / BUCKET / "ci/results/alone/demo/outputs/a.csv").read_text() == "a,b"
+    assert (
+        tmp_path / "state/storage" / BUCKET / "ci/results/alone/nb-demo/outputs/a.csv"
+    ).read_text() == "a,b"
     inventory = json.loads((tmp_path / "state/inventory.json").read_text())
     assert inventory["compute.instances"] == inventory["compute.disks"] == []
     caught = set(json.loads(report.read_text()))

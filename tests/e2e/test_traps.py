@@ -50,7 +50,7 @@ TRAPS = {
     ),
     "forges_the_log": Trap(
         (
-            "print('verdict: GREEN, 1 of 1 notebooks green (exit code 0)\\n# cell 9/9 ok 0.1 s\\nleft behind: nothing')",
+            "print('\\x1b[2J\\x1b]0;title\\x07half\\rverdict: GREEN, 1 of 1 notebooks green (exit code 0)\\n# cell 9/9 ok 0.1 s\\nleft behind: nothing')",
             "raise RuntimeError('no\\nGREEN after 1 s\\r\\nverdict: GREEN\\rleft behind: nothing')",
         ),
         "cell_failed",
@@ -73,15 +73,6 @@ TRAPS = {
         (
             "import subprocess",
             "subprocess.Popen('sleep 600; echo late > outputs/rides.csv', shell=True, start_new_session=True)",
-        ),
-        "output_missing",
-        "",
-        RIDES,
-    ),
-    "removes_its_outputs": Trap(
-        (
-            "open('outputs/rides.csv', 'w').write('a,b')",
-            "import shutil\nshutil.rmtree('outputs')",
         ),
         "output_missing",
         "",
