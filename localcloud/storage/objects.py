@@ -10,7 +10,7 @@ from localcloud.service import Call, Handler, Json
 from localcloud.storage.access import Access, bucket_resource, object_resource
 from localcloud.storage.listing import Query, select
 from localcloud.storage.preconditions import Conditions
-from localcloud.storage.resource import check_acl, own_fields, patched, replaced
+from localcloud.storage.resource import check_params, own_fields, patched, replaced
 from localcloud.storage.store import Store
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Objects:
 
     def _amend(self, call: Call, change: Callable[[Json, Json], Json]) -> Json:
         key = _key(call)
-        check_acl(call.params)
+        check_params(call.params)
         with self._access.existing(call.caller, "storage.objects.update", key, call.params) as current:
             Conditions.of(call.params).check_write(current)
             fields = change(own_fields(current), call.body)

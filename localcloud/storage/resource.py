@@ -23,6 +23,7 @@ EDITABLE = (
 _DESCRIBED = (*EDITABLE, "crc32c", "md5Hash", "storageClass", "timeCreated", "updated")
 _BEYOND = ("eventBasedHold", "temporaryHold", "retention", "customerEncryption", "kmsKeyName", "contexts")
 _ACLS = ("predefinedAcl", "destinationPredefinedAcl")
+_KEYS = ("kmsKeyName", "destinationKmsKeyName")
 
 
 def record(generation: str, metageneration: int, fields: Json) -> Json:
@@ -74,10 +75,13 @@ def editable(body: Json) -> Json:
     return chosen
 
 
-def check_acl(params: Mapping[str, str]) -> None:
-    """Raise Google's 400 for an ACL: buckets here have uniform bucket-level access."""
+def check_params(params: Mapping[str, str]) -> None:
+    """Raise Google's 400 for an ACL, as buckets here have uniform bucket-level access; and a 501 for a key of one's own."""
     if any(params.get(key) for key in _ACLS):
         raise _no_acl()
+    for key in _KEYS:
+        if params.get(key):
+            raise unimplemented(f"localcloud's storage has no {key}; see localcloud/README.md")
 
 
 def patched(fields: Json, body: Json) -> Json:

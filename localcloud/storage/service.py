@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from localcloud.iam import Iam
 
 _TASK = "localcloud.storage"
+_OWN_KEY = "X-Goog-Encryption-Key"
 _EMPTY = frozenset({"storage.objects.delete", "storage.buckets.delete"})
 
 
@@ -136,6 +137,8 @@ class StorageService:
 
     def _understood(self, request: Request) -> _Task:
         found = route(request.method, request.environ["RAW_URI"].partition("?")[0])
+        if _OWN_KEY in request.headers:
+            raise unimplemented("localcloud's storage has no encryption with customers' keys.")
         query = dict(request.args.lists())
         if found.kind == "upload":
             # The later requests of a resumable upload repeat the parameters of the first, which were checked then.

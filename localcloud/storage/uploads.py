@@ -23,7 +23,7 @@ from localcloud.errors import ApiError, invalid
 from localcloud.service import Caller, Json
 from localcloud.storage.content import CHUNK, Content, Multipart, announced_in
 from localcloud.storage.preconditions import Conditions
-from localcloud.storage.resource import check_acl, editable
+from localcloud.storage.resource import check_params, editable
 from localcloud.storage.writing import Draft, Writing
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Uploads:
 
 
 def _draft(upload: Upload, hashes: str | None, caller: Caller) -> Draft:
-    check_acl(upload.params)
+    check_params(upload.params)
     metadata = upload.metadata
     fields = editable(metadata)
     fields.setdefault("contentType", upload.content_type or "application/octet-stream")

@@ -15,7 +15,7 @@ from localcloud.storage.locks import Key
 from localcloud.storage.names import check_object
 from localcloud.storage.preconditions import Conditions, whole_number
 from localcloud.storage.refusals import condition_not_met
-from localcloud.storage.resource import EDITABLE, check_acl, editable, resource
+from localcloud.storage.resource import EDITABLE, check_params, editable, resource
 from localcloud.storage.store import Store
 
 # Google's limit.
@@ -81,7 +81,7 @@ class Writing:
     def compose(self, call: Call) -> Json:
         """Join objects of one bucket."""
         bucket, name = call.params["destinationBucket"], call.params["destinationObject"]
-        check_acl(call.params)
+        check_params(call.params)
         parts = call.body["sourceObjects"]
         if not 1 <= len(parts) <= _MOST_SOURCES:
             message = f"The number of source components provided ({len(parts)}) must be 1 to {_MOST_SOURCES}."
@@ -109,7 +109,7 @@ class Writing:
         source = (call.params["sourceBucket"], call.params["sourceObject"])
         target = (call.params["destinationBucket"], call.params["destinationObject"])
         check_object(source[1])
-        check_acl(call.params)
+        check_params(call.params)
         self._store.check_bucket(source[0])
         call.require("storage.objects.get", object_resource(*source))
         generation = whole_number(call.params, "sourceGeneration")

@@ -247,7 +247,16 @@ def test_killed_supervisor_is_told_and_leaves_no_process(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["shutdown -h now", "shutdown -P now", "shutdown now", "shutdown -P +0", "poweroff", "halt"]
+    "command",
+    [
+        "shutdown -h now",
+        "shutdown -P now",
+        "shutdown now",
+        "shutdown -P +0",
+        "poweroff",
+        "halt",
+        "systemctl -i poweroff",
+    ],
 )
 def test_shutdown_presses_the_power_button(command: str, room: Room) -> None:
     events = room.run(f"#!/bin/sh\n{command}\n")
@@ -264,7 +273,9 @@ def test_shutdown_by_a_python_without_environment(room: Room) -> None:
     until(lambda: events.shutdowns == 1)
 
 
-@pytest.mark.parametrize("command", ["shutdown -r now", "shutdown +5", "reboot"])
+@pytest.mark.parametrize(
+    "command", ["shutdown -r now", "shutdown +5", "reboot", "systemctl reboot", "systemctl stop ssh"]
+)
 def test_what_the_power_button_cannot_do_is_refused(command: str, room: Room) -> None:
     events = room.run(f"#!/bin/sh\n{command}\n")
     assert "exit status 1" in events.text

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from google.api_core.exceptions import GoogleAPICallError
 
 from localcloud.discovery import load
 from localcloud.errors import ApiError
@@ -78,6 +79,14 @@ def test_what_is_not_here_says_so(http: urllib3.HTTPConnectionPool, verb: str, p
     answer = http.request(verb, path)
     assert answer.status == 501
     assert "localcloud" in answer.json()["error"]["message"]
+
+
+def test_customers_keys_are_not_accepted_and_forgotten(bucket: Bucket) -> None:
+    for blob in (bucket.blob("x", encryption_key=b"k" * 32), bucket.blob("x", kms_key_name="k")):
+        with pytest.raises(GoogleAPICallError, match="localcloud's storage has no") as caught:
+            blob.upload_from_string("secret")
+        assert caught.value.code == 501
+    assert not bucket.blob("x").exists()
 
 
 def test_media_upload_and_answers_without_a_body(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
