@@ -78,19 +78,9 @@ def already_exists(message: str) -> ApiError:
     return ApiError(409, "alreadyExists", message)
 
 
-def conflict(message: str) -> ApiError:
-    """409: the resource's present state does not allow this."""
-    return ApiError(409, "conflict", message, {"status": "ABORTED"})
-
-
 def precondition_failed(message: str) -> ApiError:
     """412: a generation, fingerprint or similar given by the caller does not match."""
     return ApiError(412, "conditionNotMet", message)
-
-
-def too_many_requests(message: str) -> ApiError:
-    """429: a rate limit; the caller should wait and try again."""
-    return ApiError(429, "rateLimitExceeded", message)
 
 
 def unimplemented(message: str) -> ApiError:

@@ -42,11 +42,6 @@ class Content:
         self._md5.update(data)
         self.size += len(data)
 
-    def append_all(self, source: Source) -> None:
-        """Take everything that a source still has."""
-        while data := source.read(CHUNK):
-            self.append(data)
-
     def chunks(self, limit: int | None = None) -> Iterator[bytes]:
         """Read it from the start, up to `limit` bytes."""
         self._file.seek(0)

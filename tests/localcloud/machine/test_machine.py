@@ -410,6 +410,7 @@ def test_machine_boots_without_network_as_an_unprivileged_user_would(room: Room)
         f"events = Events()\nspec = MachineSpec('h', Path({str(room.folder / 'vm')!r}), 'bare', 'sleep 99 &\\necho up', '')\n"
         "machine = Machine.boot(spec, events)\n"
         "while b'startup-script: up' not in events.text: time.sleep(0.01)\n"
+        "while len(machine.processes()) > 1: time.sleep(0.01)  # the shell is ending\n"
         "left = machine.processes(); machine.kill(); print(len(left), machine.processes())\n"
     )
     result = subprocess.run(
