@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builder.act.fleet import Ending
-from builder.act.sweep import LATENESS, sweep
+from builder.act.sweep import LATENESS, overdue, sweep
 from builder.plan.make import Plan
 from builder.plan.vm_spec import Attempt, insert_body, vm_labels
 from tests.contract.world import ZONE, World
@@ -129,3 +130,21 @@ def test_one_that_resists_is_told_and_does_not_hold_up_long(world: World, plan: 
     assert swept(world) == []
     assert world.time.monotonic() - started < 70
     assert any("could not be removed" in text and "not yours" in text for text in world.said)
+
+
+def test_the_tools_label_counts_whatever_the_listing_brought(world: World, plan: Plan) -> None:
+    seed(world, plan)
+    (instance,) = world.machines().ours()
+    late = world.clock.now() + 100_000
+    assert overdue(instance, late) is not None
+    without = {key: value for key, value in instance.labels.items() if key != "nb-tool"}
+    assert overdue(replace(instance, labels=without), late) is None
+
+
+def test_a_vm_whose_times_cannot_be_read_lives(world: World, plan: Plan) -> None:
+    seed(world, plan)
+    (instance,) = world.machines().ours()
+    late = world.clock.now() + 100_000
+    labels = {**instance.labels, "nb-deadline": "soon"}
+    odd = replace(instance, labels=labels, created="yesterday", max_run_seconds=60)
+    assert overdue(odd, late) is None
