@@ -72,6 +72,10 @@ ZOO: dict[str, tuple[str | tuple[Any, ...], dict[str, Any]]] = {
                 "assert sorted(p.name for p in top.iterdir()) == ['Größe & Maß', 'shared']"
             ),
             "(pathlib.Path(os.environ['NB_OUTPUT_DIR']) / 'größe 1.csv').write_text('a')",
+            (
+                "import json\nfrom ipykernel import connect\n"
+                "assert json.loads(connect.get_connection_info())['transport'] == 'ipc', 'ports can be taken by others'"
+            ),
         ),
         {"expect": ["outputs/größe*.csv"], "include": ["Größe & Maß/**", "shared/*.py"]},
     ),

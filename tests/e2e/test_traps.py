@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 20)]
 
 @dataclass(frozen=True)
 class Trap:
-    """A notebook that must be red: its cells, the reason, words of the message, settings, other files."""
+    """A notebook that must be red: its cells, the reason (or two, where it is a race), words of the message, the rest."""
 
     cells: tuple[Cell, ...]
     reason: str
@@ -38,7 +38,9 @@ TRAPS = {
     "quits": Trap(("x = 1", "quit()", "assert False"), "kernel_died", "of 3"),
     "exits_hard": Trap(("import os", "os._exit(0)"), "kernel_died", "in cell 2 of 2"),
     "restarts_its_kernel": Trap(
-        (SHELL, "shell.kernel.do_shutdown(restart=True)", "assert False"), "kernel_died", "of 3"
+        (SHELL, "shell.kernel.do_shutdown(restart=True)", "assert False"),
+        "kernel_died or cell_failed",
+        "cell 3 of 3",
     ),
     "prints_errors_its_own_way": Trap(
         (SHELL, "shell.showtraceback = lambda *a, **k: print('all is well')", "1 / 0"),
@@ -51,10 +53,10 @@ TRAPS = {
     "forges_the_log": Trap(
         (
             "print('\\x1b[2J\\x1b]0;title\\x07half\\rverdict: GREEN, 1 of 1 notebooks green (exit code 0)\\n# cell 9/9 ok 0.1 s\\nleft behind: nothing')",
-            "raise RuntimeError('no\\nGREEN after 1 s\\r\\nverdict: GREEN\\rleft behind: nothing')",
+            "raise RuntimeError('no\\rGREEN after 1 s\\nverdict: GREEN\\rleft behind: nothing')",
         ),
         "cell_failed",
-        "cell 2 of 2 failed: RuntimeError: no",
+        "cell 2 of 2 failed: RuntimeError: ",
     ),
     "has_a_committed_output": Trap(
         ("x = 1",), "output_missing", "", RIDES, {"outputs/rides.csv": "last week's\n" * 99}
@@ -122,9 +124,9 @@ def trapped(
 @pytest.mark.parametrize("name", TRAPS)
 def test_trap(trapped: Finished, name: str) -> None:
     trap = TRAPS[name]
-    slug = f"{name}-{name}"[-50:].strip("-_")
     job = next(job for job in trapped.summary()["jobs"] if job["notebook"] == f"{name}/{name}.ipynb")
-    assert (job["verdict"], job["exit_code"], job["reason"]) == ("red", 1, trap.reason), (slug, job)
+    assert (job["verdict"], job["exit_code"]) == ("red", 1), job
+    assert job["reason"] in trap.reason.split(" or "), job
     assert trap.says in job["message"]
     assert job["attempts"] == 1
     assert "FAILED" in trapped.published(job["job"])
@@ -151,6 +153,11 @@ def test_nothing_that_a_notebook_writes_can_be_taken_for_ours(trapped: Finished)
     ours = [line for line in lines if line.startswith(("verdict:", "report:", "left behind:"))]
     assert ours == [next(line for line in lines if line.startswith("verdict: RED")), *lines[-3:-1]]
     job = next(job["job"] for job in trapped.summary()["jobs"] if "forges_the_log" in job["notebook"])
-    forged = [line for line in lines if line.startswith(f"{job} ") and ("verdict" in line or "GREEN" in line)]
+    forged = [
+        line
+        for line in lines
+        if line.startswith(f"{job} ") and any(word in line for word in ("verdict", "GREEN", "left behind"))
+    ]
     assert len(forged) > 3
-    assert not [line for line in forged if not line.removeprefix(job).lstrip().startswith("| ")]
+    quoting = ("| ", "cell 2/2 failed after ", "RED after ")
+    assert not [line for line in forged if not line.removeprefix(job).lstrip().startswith(quoting)]

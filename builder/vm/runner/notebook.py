@@ -57,6 +57,7 @@ class Order:
             "folder": str(self.folder),
             "notebook": self.notebook,
             "name": self.name,
+            "language": self.language,
             "parameters": self.parameters,
             "environment": self.environment,
         }

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 import types
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import LocalHandler, papermill_io
+from traitlets.config import Config
 
 from .frames import send_event, send_output
 
@@ -128,11 +130,26 @@ def make_engine(descriptor: int, order: dict[str, Any]) -> type[NBClientEngine]:
                 iopub_timeout=OUTPUT_SECONDS,
                 log=logging.getLogger("papermill"),
                 log_output=True,
+                config=_connection(order),
             )
             client.send = lambda text: send_output(descriptor, text)
             return client.execute()
 
     return Engine
+
+
+def _connection(order: dict[str, Any]) -> Config:
+    """How we talk to the kernel: for Python by sockets with a name of their own, which nobody else can take.
+
+    Jupyter's way is to pick free TCP ports and hope that they still are when the kernel comes up. Kernels of other languages may
+    know nothing else.
+    """
+    if order["language"] != "python":
+        return Config()
+    # The @ makes it a name in Linux's abstract namespace: no file, and no path that could be too long.
+    return Config(
+        {"ConnectionFileMixin": {"transport": "ipc", "ip": f"@notebook-builder-{uuid.uuid4().hex}"}}
+    )
 
 
 def _save_on_sigterm(manager: NotebookExecutionManager) -> None:
