@@ -403,6 +403,8 @@ def test_a_run_under_passing_faults_is_green_with_one_vm(
 def test_a_run_under_every_passing_fault_at_once_is_green(world: World, plan: Plan) -> None:
     world.guests = [green]
     for call in _CALLS:
+        if call == "compute.zoneOperations.wait":
+            continue  # an operation that is done when its lost reply is repeated is not waited for
         for fault in _FAULTS.values():
             world.fault(call, match={"caller": "builder@*"}, **fault)
     assert world.run(plan) is ExitCode.GREEN, world.log.getvalue() + str(world.said)
