@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import Protocol, cast
 from builder import report
 from builder.act.waiting import Cancellation, RealClock
 from builder.commands import Context
-from builder.errors import BadInput, BuilderError, ExitCode, Interrupted, Problem
+from builder.errors import BuilderError, ExitCode, Interrupted, Problem
 from builder.options import Options, load_options
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -30,6 +31,10 @@ def main() -> int:
     # First of all: as PID 1 a process without handlers does not even see SIGTERM (docs/facts.md 4).
     for signum in _SIGNALS:
         signal.signal(signum, lambda number, _frame: cancellation.cancel(number))
+    # Notebooks speak every alphabet; a build log that does not must not turn a run into a bug of ours.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     _configure_logging()
     clock = RealClock(cancellation)
     context = Context(folder=Path.cwd(), cancellation=cancellation, clock=clock, console=report.Console())
@@ -74,10 +79,5 @@ def _mistakes(rest: Options, context: Context) -> Sequence[Problem]:
 
 
 def _read_file(path: Path) -> str | None:
-    """A configuration file's text, None where there is none. Raises BadInput where it cannot be read."""
-    if not path.is_file():
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput([Problem(path.name, "", f"expected a readable UTF-8 file: {error}")]) from error
+    """A configuration file's text, None where there is none. Raises OSError or ValueError where it cannot be read."""
+    return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -80,7 +80,7 @@ def locate() -> Path:
     """Return the built kit beside the `builder` package; raises `KitError` where there is none."""
     path = ROOT / "build" / "kit" / "kit.tar.gz"
     if not path.is_file():
-        message = f"the runner kit is not built ({path} is missing): run `make kit`"
+        message = f"the runner kit is not built ({path} is missing): run `make venv`"
         raise KitError(message)
     return path
 

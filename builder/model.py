@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Any
 
 from builder.errors import ExitCode
 
 JsonObject = dict[str, Any]
+
+
+_REGION = re.compile(
+    r"[a-z]+-[a-z]+[0-9]+"
+)  # of a zone's name, such as us-central1-a; symbolic names have it inside
+
+
+def region_of(place: str) -> str:
+    """The region that a zone is in; a region is its own."""
+    match = _REGION.search(place)
+    return match.group() if match else place
+
+
+def is_zone(place: str) -> bool:
+    """Whether the name is a zone's and not a region's."""
+    return region_of(place) != place
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,6 @@ class Verdict:
     message: str
     advice: str = ""
     failure: CellFailure | None = None
-    details: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def green(self) -> bool:

@@ -26,6 +26,7 @@ class CallFailed(Exception):
         message: str,
         http_status: int | None = None,
         transient: bool = False,
+        repeated: bool = False,
     ) -> None:
         super().__init__(f"{call} on {resource}: {message} [{code}]")
         self.call = call
@@ -34,6 +35,7 @@ class CallFailed(Exception):
         self.message = message
         self.http_status = http_status
         self.transient = transient
+        self.repeated = repeated  # an earlier try of this call was lost, and may have had its effect
 
 
 @dataclass(frozen=True)

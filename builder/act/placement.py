@@ -10,8 +10,8 @@ from builder.act.failover import Scope, is_capacity, is_configuration, passes, s
 from builder.act.fleet import Ending, Fleet, Vm, is_own
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
-from builder.model import JsonObject
-from builder.plan.make import ImageChoice, JobPlan
+from builder.model import JsonObject, is_zone, region_of
+from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import Attempt, insert_body, vm_labels
 from builder.ports import CallFailed, Clock, Image, Machines, Operation
 
@@ -73,7 +73,10 @@ class Placement:
         """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search."""
         refusals: list[Refusal] = []
         numbers = itertools.count(1)
+        started = self._clock.monotonic()
         for zone in self._zones(order.job.zones, refusals):
+            if self._clock.monotonic() - started > PLACING_BUDGET:
+                break
             answer = self._ask(zone, order, numbers)
             if isinstance(answer, Vm):
                 return answer
@@ -122,10 +125,9 @@ class Placement:
     def _zones(self, names: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[str]:
         """Zones in order of preference; a region's name means its zones. Regions whose quota is used up are left out."""
         for name in names:
-            is_zone = name.count("-") > 1
-            for zone in [name] if is_zone else self._zones_of(name):
-                region = zone.rpartition("-")[0]
-                full = {item.zone.rpartition("-")[0] for item in refusals if item.scope is Scope.REGION}
+            for zone in [name] if is_zone(name) else self._zones_of(name):
+                region = region_of(zone)
+                full = {region_of(item.zone) for item in refusals if item.scope is Scope.REGION}
                 if region not in full and zone not in {item.zone for item in refusals}:
                     yield zone
 
@@ -171,8 +173,8 @@ class Placement:
                 reason="api_unavailable",
                 advice="Run again; if it persists, look at Google Cloud's status page.",
             ) from failure
-        # After transient failures an earlier try may have had its effect all the same.
-        vm.settled = not failure.transient
+        # A try that was lost may have had its effect all the same, whatever a later one was told.
+        vm.settled = not (failure.transient or failure.repeated)
         return Refusal(vm.zone, failure.code, failure.message, scope)
 
     def _name_taken(self, vm: Vm, order: Order, failure: CallFailed) -> Refusal | None:
@@ -241,6 +243,20 @@ class Placement:
         return Refusal(vm.zone, status, "the VM ended before it ran", Scope.UNKNOWN)
 
 
+_GRANT = "Grant the role that the message names to the build's service account, then run again."
+_ENABLE = "Enable the API: gcloud services enable compute.googleapis.com."
+_CORRECT = "Correct the option that names it, or create it."
+_SETUP_ADVICE = {
+    "accessNotConfigured": _ENABLE,
+    "SERVICE_DISABLED": _ENABLE,
+    "notFound": _CORRECT,
+    "RESOURCE_NOT_FOUND": _CORRECT,
+    "VPC_NOT_FOUND": "Create the network, or name another one with NB_NETWORK or NB_SUBNETWORK.",
+    "EXTERNAL_RESOURCE_NOT_FOUND": "Create the account, or name another one with NB_VM_SERVICE_ACCOUNT.",
+    "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the build's service account roles/iam.serviceAccountUser on the VM's account.",
+}
+
+
 def _no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:
     table = "\n".join(f"  {refusal}" for refusal in refusals)
     message = f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}"
@@ -298,7 +314,4 @@ def _refused_call(failure: CallFailed, what: str) -> BuilderError:
 
 
 def _setup_error(message: str, code: str) -> ProjectSetup:
-    advice = "Grant the role that the message names to the build's service account, then run again."
-    if code in {"accessNotConfigured", "SERVICE_DISABLED"}:
-        advice = "Enable the API: gcloud services enable compute.googleapis.com."
-    return ProjectSetup(message, reason="refused", advice=advice)
+    return ProjectSetup(message, reason="refused", advice=_SETUP_ADVICE.get(code, _GRANT))

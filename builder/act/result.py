@@ -59,6 +59,8 @@ def color(verdict: Verdict) -> str:
 
 def exit_code(results: Sequence[JobResult], left: Sequence[Vm]) -> ExitCode:
     """The run's exit code. `left`: the VMs whose end is not confirmed by a 404."""
+    if not results:
+        raise ValueError("a run without results has no verdict")
     codes = {result.verdict.exit_code for result in results}
     for code in _GRAVEST_FIRST:
         if code in codes:

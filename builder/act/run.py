@@ -22,7 +22,7 @@ from builder.act.result import JobResult, exit_code, summary
 from builder.act.staging import Parcel, Staging, prepare
 from builder.act.sweep import sweep
 from builder.act.waiting import Cancellation
-from builder.errors import EnvironmentFailed, ExitCode
+from builder.errors import BuilderError, EnvironmentFailed, ExitCode
 from builder.model import Verdict
 from builder.plan.make import ImageChoice, JobPlan, Plan
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
@@ -64,7 +64,14 @@ class Run:
 
     def execute(self, wanted_run_id: str | None) -> ExitCode:
         """Do it all. Raises Interrupted on a signal and BuilderError where the run as a whole cannot begin."""
-        runner_kit = kit.load()
+        try:
+            runner_kit = kit.load()
+        except kit.KitError as error:
+            raise BuilderError(
+                str(error),
+                reason="kit_missing",
+                advice="In a checkout `make venv` builds it; the image carries it.",
+            ) from error
         try:
             run = self._claim(wanted_run_id)
         except CallFailed as failure:
@@ -79,6 +86,9 @@ class Run:
         left = self.fleet.open()
         code = exit_code(results, left)
         address = self._write_summary(run, results, code)
+        if not address and code is ExitCode.GREEN:
+            # Whoever reads the results looks there first: without it a run is no proof of anything.
+            code = ExitCode.ENVIRONMENT_FAILED
         report.closing(
             self._console, results, code=code, report=address, left=left, project=self._machines.project
         )
@@ -121,18 +131,27 @@ class Run:
         )
         stop = threading.Event()
         pairs = zip(self._plan.jobs, parcels, strict=True)
-        futures = [jobs.submit(self._run_job, services, job, parcel, stop) for job, parcel in pairs]
-        results = [self._await(future) for future in futures]
-        self._await(sweeping)
-        for machine in self.fleet.open():
-            if machine.ending is Ending.OPEN:
-                self.fleet.take_down(machine)
-        jobs.shutdown()
-        io.shutdown()
+        try:
+            futures = [jobs.submit(self._run_job, services, job, parcel, stop) for job, parcel in pairs]
+            results = [self._await(future) for future in futures]
+            self._await(sweeping)
+            self._take_down_forgotten()
+        finally:
+            jobs.shutdown(wait=False, cancel_futures=True)
+            io.shutdown(wait=False, cancel_futures=True)
         return results
 
+    def _take_down_forgotten(self) -> None:
+        """What a bug in a job may have left: each VM is tried, whatever becomes of the others."""
+        for machine in self.fleet.open():
+            if machine.ending is Ending.OPEN:
+                try:
+                    self.fleet.take_down(machine)
+                except Exception:  # the verdict is known, and the last lines name what is left
+                    _logger.exception("VM %s", machine.name)
+
     def _await(self, future: Future[T]) -> T:
-        """The future's result, with an eye on the stop sign: signals reach the main thread only."""
+        """The future's result, with an eye on the stop sign: a job that is stuck in a call must not hold a cancelled run."""
         while not future.done():
             self._cancellation.check()
             wait([future], timeout=_LOOK)

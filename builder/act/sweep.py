@@ -44,13 +44,17 @@ def overdue(instance: Instance, now: float) -> Overdue | None:
     attempt = _attempt_of(instance)
     if attempt is None:
         return None
-    label = instance.labels.get(DEADLINE_LABEL, "")
-    deadlines = [float(label)] if label.isdecimal() else []
+    late = now - _deadline(instance, now)
+    return Overdue(instance, attempt, late) if late > LATENESS else None
+
+
+def _deadline(instance: Instance, never: float) -> float:
+    """When its time is over: as Compute Engine tells it, else by the label, which a builder's own clock wrote."""
     created = _seconds(instance.created)
     if instance.max_run_seconds is not None and created is not None:
-        deadlines.append(created + instance.max_run_seconds)
-    late = now - max(deadlines, default=now)
-    return Overdue(instance, attempt, late) if late > LATENESS else None
+        return created + instance.max_run_seconds
+    label = instance.labels.get(DEADLINE_LABEL, "")
+    return float(label) if label.isdecimal() else never
 
 
 def _seconds(time: str) -> float | None:

@@ -155,4 +155,8 @@ def retry_transient(
         before_sleep=tell,
         reraise=True,
     )
-    return loop(call)
+    try:
+        return loop(call)
+    except CallFailed as failure:
+        failure.repeated = int(loop.statistics.get("attempt_number", 1)) > 1
+        raise

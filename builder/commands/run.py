@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -20,6 +21,7 @@ from builder.plan.make import Plan
 if TYPE_CHECKING:
     from builder.act.run import Run
 
+_logger = logging.getLogger(__name__)
 _GRACE = 1.0  # seconds for threads to remove their temporary files after a signal
 
 
@@ -53,6 +55,15 @@ class _Session:
         try:
             self._run = self._compose()
             return self._run.execute(self._options.run_id)
+        except (BuilderError, Interrupted):
+            raise
+        except Exception as error:
+            _logger.exception("a bug in Notebook Builder")
+            raise BuilderError(
+                f"A bug in Notebook Builder: {type(error).__name__}; the traceback stands above.",
+                reason="bug",
+                advice="Please report it with the log of this build.",
+            ) from error
         finally:
             self._ended.set()
 

@@ -10,6 +10,7 @@ import requests
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud.storage.exceptions import DataCorruption
+from google.protobuf.json_format import ParseError
 
 from builder.ports import CallFailed
 
@@ -50,6 +51,8 @@ def google_call(call: str, resource: str) -> Iterator[None]:
         yield
     except GoogleAPICallError as error:
         raise _refusal(error, call, resource) from error
+    except ParseError as error:
+        raise _lost(call, resource, "unreadable", _first_line(error)) from error
     except DataCorruption as error:
         raise _lost(call, resource, "checksumMismatch", str(error)) from error
     except (requests.RequestException, TransportError, ConnectionError, TimeoutError) as error:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from builder.errors import Problem
-from builder.model import Accelerator
-from builder.options.google_names import region_in, region_of
+from builder.model import Accelerator, region_of
+from builder.options.google_names import region_in
 from builder.options.layers import Setting, show
 from builder.options.table import LONGEST_LIFE
 

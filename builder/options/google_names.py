@@ -47,8 +47,8 @@ service_account = matching(
 )
 kernel = matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "expected a kernel's name, such as python3")
 run_id = matching(
-    r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?",
-    "expected 1 to 63 small letters, digits and dashes, with a letter or digit at both ends",
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
+    "expected 1 to 63 letters, digits, dashes, dots and underscores, with a letter or digit at both ends",
 )
 
 _BUCKET_PART = r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?"
@@ -128,12 +128,6 @@ def _label(pair: object) -> tuple[str, str]:
             "expected a label's value of at most 63 small letters, digits, _ and -", f"{key}={content}"
         )
     return key, content
-
-
-def region_of(place: str) -> str:
-    """The region that a zone is in; a region is its own."""
-    match = re.match(REGION, place)
-    return match.group() if match else place
 
 
 def region_in(subnetwork_address: str) -> str | None:

@@ -214,10 +214,14 @@ class _Loading:
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
+    def _may_lack(self, name: str) -> bool:
+        """What `run` requires, and `plan` can show as a blank."""
+        return name == "vm_service_account" and self._line.command == "plan"
+
     def _stand_ins(self, settings: Mapping[str, Setting]) -> dict[str, Setting]:
-        """Values for what was not given, or not rightly; options that hold one are looked into but never run."""
+        """Values for what was not given, or not rightly; options that hold one are looked into or printed, but never run."""
         names = ({"vm_service_account"} - settings.keys()) | ({"kernel"} & self._failed)
-        return {name: Setting("?", BY_NAME[name].env, Rank.DEFAULT) for name in names}
+        return {name: Setting(f"<{BY_NAME[name].env}>", BY_NAME[name].env, Rank.DEFAULT) for name in names}
 
     def _parse(self, layer: Layer) -> Layer:
         parsed: ParsedLayer = parse_layer(layer)
@@ -279,7 +283,7 @@ class _Loading:
             return
         every = tuple(jobs)
         for option in OPTIONS:
-            if option.required and option.name not in self._failed:
+            if option.required and option.name not in self._failed and not self._may_lack(option.name):
                 places = every if option.scope == "job" and every else (run,)
                 if not all(option.name in settings for settings in places):
                     self._problems.append(Problem(option.env, "", f"is required, such as {option.example}"))

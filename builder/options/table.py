@@ -343,7 +343,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "run_id",
         _RESULTS,
-        "Names the run: small letters, digits and dashes. A `BUILD_ID` that is taken gets `-2`, `-3` and so on.",
+        "Names the run: letters, digits, dashes, dots and underscores. One that is taken gets `-2`, `-3` and so on.",
         "nightly-42",
         names.run_id,
         default_shown="`BUILD_ID`, else a new one",

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from builder.model import Expectation, GcsLocation, JsonObject, Notebook
+from builder.model import Expectation, GcsLocation, JsonObject, Notebook, is_zone
 from builder.options import JobOptions, Options
 from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, vm_labels
 from builder.plan.workspace import StagedFile
 from builder.ports import Image
 
-# Seconds that placing a VM and taking it down may take in the worst case; part of what `plan` prints.
-PLACING_ALLOWANCE = 300
-TEARDOWN_ALLOWANCE = 120
-_LONGEST_SLUG = 50
+# Seconds of one attempt beside its VM's own time, in the worst case; part of what `plan` prints. After the budget no
+# further zone is asked; the last one asked may take its 300 s, and as long again to be cleaned up.
+PLACING_BUDGET = 600
+PLACING_ALLOWANCE = PLACING_BUDGET + 600
+TEARDOWN_ALLOWANCE = 300
+_LONGEST_SLUG = 100
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,9 @@ def _slug(path: str) -> str:
         stem = stem.replace(letter, spelt)
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")
-    return slug[-_LONGEST_SLUG:].strip("-") or "notebook"
+    if len(slug) > _LONGEST_SLUG:
+        slug = f"{slug[:_LONGEST_SLUG].strip('-')}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    return slug or "notebook"
 
 
 def describe(plan: Plan, *, project: str, run: str) -> JsonObject:
@@ -184,9 +188,14 @@ def describe(plan: Plan, *, project: str, run: str) -> JsonObject:
     }
 
 
+def _symbolic(place: str) -> str:
+    """A zone's name, or the region that only a call can turn into zones."""
+    return place if is_zone(place) else f"region:{place}"
+
+
 def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonObject:
     attempt = Attempt(run=run, job=job.job, number=1, nonce="<nonce>")
-    zone = job.zones[0] if job.zones[0].count("-") > 1 else f"region:{job.zones[0]}"
+    zone = _symbolic(job.zones[0])
     image = Image(path=str(job.image), family=job.image.family or "", disk_gb=0, deprecated=False, uefi=True)
     body = insert_body(
         job.vm,
@@ -206,7 +215,7 @@ def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonOb
         "expect": [f"{item.glob}>={item.minimum_bytes}B" for item in job.expect],
         "kernel": job.kernel,
         "files": [file.path for file in job.files],
-        "zones": [name if name.count("-") > 1 else f"region:{name}" for name in job.zones],
+        "zones": [_symbolic(name) for name in job.zones],
         "image": str(job.image),
         "timeout": job.limits.notebook,
         "cell_timeout": job.limits.cell,

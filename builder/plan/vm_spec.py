@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.model import Accelerator, JsonObject
+from builder.model import Accelerator, JsonObject, region_of
 from builder.ports import Image
 
 TOOL_LABEL = "nb-tool"
@@ -188,7 +188,7 @@ def _network_interface(spec: VmSpec, *, project: str, zone: str) -> JsonObject:
         network = spec.network or "default"
         interface["network"] = network if "/" in network else f"projects/{project}/global/networks/{network}"
     if spec.subnetwork is not None:
-        region = zone.rpartition("-")[0]
+        region = region_of(zone)
         subnetwork = spec.subnetwork
         full = f"projects/{project}/regions/{region}/subnetworks/{subnetwork}"
         interface["subnetwork"] = subnetwork if "/" in subnetwork else full
