@@ -218,12 +218,14 @@ def test_a_server_that_hangs_holds_no_call_beyond_its_budget(
     assert time.monotonic() - started < CALL_BUDGET / _SCALE + one + 1.0
 
 
-@pytest.mark.parametrize("call", CALLS, ids=label)
+# `now` reads the Date header, which an error has, too.
+_REFUSABLE = [call for call in CALLS if call.method != "compute.zones.list"]
+
+
+@pytest.mark.parametrize("call", _REFUSABLE, ids=label)
 def test_a_lasting_refusal_is_not_repeated(world: World, plan: Plan, call: CallUnderTest) -> None:
     bench = Bench(world, plan)
     call.before(bench)
-    if call.method == "compute.zones.list":
-        pytest.skip("an error has a Date, too")
     world.fault(call.method, "error", times=2, status=403, reason="forbidden", message="no")
     with pytest.raises(CallFailed, match="no") as caught:
         call.make(bench)
