@@ -52,7 +52,6 @@ class Operation:
 
     name: str
     done: bool
-    target_id: int
     errors: tuple[OperationError, ...] = ()
 
 

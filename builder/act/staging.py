@@ -26,7 +26,6 @@ class Parcel:
     prefix: str
     workspace: Path
     workspace_sha256: str
-    workspace_size: int
     parameters: bytes
     job: bytes
 
@@ -72,7 +71,6 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
         prefix=prefix,
         workspace=packed.path,
         workspace_sha256=packed.sha256,
-        workspace_size=packed.size,
         parameters=parameters,
         job=json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
     )

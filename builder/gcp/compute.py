@@ -201,7 +201,7 @@ def _operation(operation: compute_v1.Operation) -> Operation:
     if done and not errors and operation.http_error_status_code:
         code = f"http{operation.http_error_status_code}"
         errors = (OperationError(code=code, message=operation.http_error_message or "the operation failed"),)
-    return Operation(name=operation.name, done=done, target_id=int(operation.target_id or 0), errors=errors)
+    return Operation(name=operation.name, done=done, errors=errors)
 
 
 def _image(image: compute_v1.Image, project: str) -> Image:

@@ -9,14 +9,11 @@ from builder.errors import Problem
 from builder.model import Accelerator, region_of
 from builder.options.google_names import region_in
 from builder.options.layers import Setting, show
-from builder.options.table import LONGEST_LIFE
+from builder.options.table import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 
 Settings = Mapping[str, Setting]
 Check = Callable[[Settings], Iterator[Problem]]
 
-MARGIN = (
-    3600  # seconds that a VM's deadline may lie beyond boot and notebook: upload, and the server's own delay
-)
 SMALLEST_GPU_DISK = 40  # GB; what the GPU images and their driver need
 # Compute Engine's documentation, "GPU machine types": the only GPUs that attach, to N1 only, and in these numbers.
 _ATTACHABLE = {
@@ -35,6 +32,7 @@ _BUILT_IN = {
     "nvidia-h200-141gb": "a3-ultragpu-8g",
     "nvidia-b200": "a4-highgpu-8g",
 }
+# Families with their GPUs built in: nothing to attach, but no live migration either (docs/facts.md 1.5).
 _GPU_MACHINE = r"(?:g2|g4|a2|a3|a4|a4x)-"
 _N1_MACHINE = r"(?:n1|custom)-"
 
@@ -123,7 +121,7 @@ def _lifetime(settings: Settings) -> Iterator[Problem]:
         return
     if not isinstance(timeout.value, int) or not isinstance(boot.value, int):
         return
-    most = LONGEST_LIFE - MARGIN - boot.value
+    most = LONGEST_LIFE - UPLOAD_ALLOWANCE - SERVER_ALLOWANCE - boot.value
     if timeout.value > most:
         yield Problem(
             timeout.variable,

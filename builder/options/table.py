@@ -14,6 +14,9 @@ DEFAULT_REGION = "us-central1"
 DEFAULT_IMAGE_FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
 DEFAULT_NETWORK = "default"
 LONGEST_LIFE = 120 * 24 * 3600  # seconds; the most that Compute Engine's maxRunDuration takes
+# Seconds that a VM is given beyond boot and notebook: outputs to move, and the server's own lateness.
+UPLOAD_ALLOWANCE = 600
+SERVER_ALLOWANCE = 300
 
 COMMANDS = {
     "run": "runs the notebooks, each on a VM of its own, judges and publishes them (the default)",

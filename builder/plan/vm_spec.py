@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.model import Accelerator, JsonObject, region_of
+from builder.options.checks import has_gpu
+from builder.options.table import SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 from builder.ports import Image
 
 TOOL_LABEL = "nb-tool"
@@ -20,15 +22,9 @@ DEADLINE_LABEL = "nb-deadline"
 JOB_METADATA = "nb-job"
 NAME_PREFIX = "nb-"
 
-# Seconds that a VM is given beyond its notebook: packages and outputs to move, and the server's own lateness.
-UPLOAD_ALLOWANCE = 600
-SERVER_ALLOWANCE = 300
-MOST_RUN_SECONDS = 120 * 24 * 3600  # Compute Engine's limit for maxRunDuration
 
 _CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 _REQUEST_IDS = uuid.UUID("5c1cb1a4-6a3b-5d0e-9f0c-3d0f3f0b6c11")
-# Families with their GPUs built in: no guestAccelerators, but no live migration either (docs/facts.md 1.5).
-_GPU_FAMILIES = frozenset({"g2", "g4", "a2", "a3", "a4", "a4x"})
 # Families that boot from hyperdisk only (docs/facts.md 1.2, defaults of AttachedDiskInitializeParams.diskType).
 _HYPERDISK_FAMILIES = frozenset(
     {"a3", "a4", "a4x", "g4", "c4", "c4a", "c4d", "n4", "m4", "h3", "h4d", "z3", "x4"}
@@ -75,7 +71,7 @@ class VmSpec:
     @property
     def has_gpu(self) -> bool:
         """Whether a GPU is attached or built in."""
-        return self.accelerator is not None or self.family in _GPU_FAMILIES
+        return has_gpu(self.machine_type, self.accelerator)
 
 
 @dataclass(frozen=True)

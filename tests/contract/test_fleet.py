@@ -93,7 +93,7 @@ def test_a_delete_that_never_succeeds_leaves_the_vm_to_its_deadline(
 def test_a_delete_that_is_accepted_and_never_done_does_not_hold_us_up(
     world: World, fleet: Fleet, vm: Vm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pending = Operation(name="operation-1", done=False, target_id=1)
+    pending = Operation(name="operation-1", done=False)
     monkeypatch.setattr(fleet.machines, "delete", lambda *_args, **_names: pending)
     monkeypatch.setattr(fleet.machines, "operation", lambda *_args: pending)
     started = world.time.monotonic()
@@ -154,7 +154,7 @@ def test_a_404_is_no_end_while_the_inserts_operation_is_under_way(
         if done and not world.inserted():
             request(world, plan, vm)
             world.time.sleep(1)
-        return Operation(name=name, done=done, target_id=1)
+        return Operation(name=name, done=done)
 
     real = world.machines()
     monkeypatch.setattr(
@@ -173,7 +173,7 @@ def test_an_insert_that_is_under_way_for_ever_is_not_called_gone(
     vm = world.vm(plan)
     with fleet.requesting(vm):
         vm.operation = "operation-1"
-    pending = Operation(name="operation-1", done=False, target_id=1)
+    pending = Operation(name="operation-1", done=False)
     monkeypatch.setattr(fleet.machines, "operation", lambda *_args: pending)
     assert fleet.take_down(vm) is Ending.UNKNOWN
     assert "under way" in vm.trouble

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def plan(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`plan` of a notebook with an umlaut in its name, in this folder."""
-    cell = {
+    cell: dict[str, Any] = {
         "cell_type": "code",
         "id": "a",
         "metadata": {},

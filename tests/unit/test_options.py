@@ -433,7 +433,7 @@ def test_gpu_machines_need_40_gb(env: dict[str, str]) -> None:
 
 
 def test_vm_may_live_for_120_days() -> None:
-    longest = 120 * 24 * 3600 - 3600 - 600
+    longest = 120 * 24 * 3600 - 900 - 600  # what is stored and the server's lateness; the boot
     assert job(env={"NB_TIMEOUT": str(longest)}).timeout == longest
     assert one_problem(env={"NB_TIMEOUT": str(longest + 1)}).variable == "NB_TIMEOUT"
 
