@@ -38,7 +38,7 @@ def check_cells(notebook: Notebook, parameters: Mapping[str, Any], after: Execut
     wanted = slots(notebook, injected=bool(parameters))
     if len(wanted) != len(after.cells):
         return _differs(f"it has {len(after.cells)} code cells where {len(wanted)} were expected")
-    if after.parameters is not None and after.parameters != _as_json(parameters):
+    if _parameters_differ(parameters, after):
         return environments_fault(
             "parameters_differ", "the notebook was run with other parameters than given"
         )
@@ -94,5 +94,13 @@ def _differs(what: str) -> Verdict:
     return notebooks_fault("cells_differ", message, KEEP_HANDS_OFF)
 
 
-def _as_json(parameters: Mapping[str, Any]) -> Any:
-    return json.loads(json.dumps(dict(parameters), default=str))
+def _parameters_differ(given: Mapping[str, Any], after: Executed) -> bool:
+    """Compares as text: to Python True, 1 and 1.0 are equal, to a notebook they are not.
+
+    Without parameters papermill leaves those of an earlier run in a notebook that was committed after it; none has
+    been injected then, which the cells prove. Raises RecursionError where they are nested too deep.
+    """
+    if not given or after.parameters is None:
+        return False
+    wanted = json.loads(json.dumps(dict(given), default=str))
+    return json.dumps(after.parameters, sort_keys=True) != json.dumps(wanted, sort_keys=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from builder.errors import ExitCode
 from builder.judge.cell_failure import failure_at, find_failure
-from builder.judge.evidence import Evidence, EvidenceError, Fault
+from builder.judge.evidence import Evidence, Fault
 from builder.judge.executed import read_executed, slots
 from builder.judge.execution import (
     AGAIN,
@@ -58,29 +58,23 @@ class Expected:
 
 
 def judge(
-    expected: Expected, evidence: Evidence | None, executed: bytes | None, listing: Mapping[str, Listed]
+    expected: Expected, evidence: Evidence, executed: bytes | None, listing: Mapping[str, Listed]
 ) -> Verdict:
     """The verdict on one attempt.
 
     `executed` are the executed notebook's bytes, downloaded with their checksum verified; `listing` are the objects
     that are in Cloud Storage below the attempt's prefix, by relative name. Never raises on what a VM may leave there.
     """
-    if evidence is None:
-        return environments_fault("no_evidence", "the VM ended without a result")
     return (
         _check_origin(expected, evidence)
         or _check_inputs(expected, evidence)
         or _check_fault(expected, evidence, executed)
         or _check_execution(expected, evidence, executed)
         or _check_objects(evidence, listing)
+        or _check_skipped(evidence)
         or _check_expectations(expected, evidence)
         or _green(expected, evidence)
     )
-
-
-def judge_unreadable(error: EvidenceError) -> Verdict:
-    """The verdict where there is evidence, but not in the agreed form."""
-    return environments_fault("evidence_unreadable", one_line(str(error)))
 
 
 def _check_origin(expected: Expected, evidence: Evidence) -> Verdict | None:
@@ -250,12 +244,23 @@ def _check_objects(evidence: Evidence, listing: Mapping[str, Listed]) -> Verdict
     return None
 
 
+def _check_skipped(evidence: Evidence) -> Verdict | None:
+    """What the notebook left in outputs/ and the VM could not upload would silently be missing."""
+    if not evidence.skipped:
+        return None
+    first, more = evidence.skipped[0], len(evidence.skipped) - 1
+    message = f"{one_line(first.path)} was not uploaded: {one_line(first.why)}"
+    if more:
+        message += f" (and {more} more)"
+    advice = "Leave nothing in outputs/ but files with plain names, and links to such files; put all else elsewhere."
+    return notebooks_fault("output_not_uploaded", message, advice)
+
+
 def _check_expectations(expected: Expected, evidence: Evidence) -> Verdict | None:
     for wanted in expected.expect:
         found = [item for item in evidence.objects if matches(wanted.glob, item.name)]
         if not found:
-            skipped = next(_skipped(evidence, wanted), "")
-            message = f"no output matches NB_EXPECT's {wanted.glob!r}{skipped}"
+            message = f"no output matches NB_EXPECT's {wanted.glob!r}"
             return notebooks_fault(
                 "output_missing", message, "Write the file below outputs/, or correct NB_EXPECT."
             )
@@ -266,12 +271,6 @@ def _check_expectations(expected: Expected, evidence: Evidence) -> Verdict | Non
                 "output_too_small", message, "See what the notebook writes there, or correct NB_EXPECT."
             )
     return None
-
-
-def _skipped(evidence: Evidence, wanted: Expectation) -> Iterator[str]:
-    for item in evidence.skipped:
-        if matches(wanted.glob, item.path):
-            yield f"; {one_line(item.path)} was not uploaded: {one_line(item.why)}"
 
 
 def _green(expected: Expected, evidence: Evidence) -> Verdict:

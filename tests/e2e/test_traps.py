@@ -66,7 +66,7 @@ TRAPS = {
     ),
     "links_to_an_older_output": Trap(
         ("import os\nos.symlink('../old.csv', 'outputs/rides.csv')",),
-        "output_missing",
+        "output_not_uploaded",
         "symbolic link out of outputs/",
         RIDES,
         {"old.csv": "last week's\n" * 99},

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from builder.errors import ExitCode
-from builder.judge.evidence import EvidenceError
-from builder.judge.verdict import Expected, judge, judge_unreadable
+from builder.judge.verdict import Expected
 from builder.model import Expectation, Listed
 from tests.unit.good_attempt import (
     Attempt,
@@ -240,6 +239,11 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
         "object_differs",
     ),
     "executed notebook lost": (listing(drop("demo.ipynb")), ENVIRONMENT, "object_missing"),
+    "output that could not be uploaded": (
+        evidence(put("skipped", value=[{"path": "outputs/pipe", "why": "not a regular \x1b[31mfile"}])),
+        NOTEBOOK,
+        "output_not_uploaded",
+    ),
     # NB_EXPECT
     "output forgotten": (expecting(Expectation("outputs/*.parquet")), NOTEBOOK, "output_missing"),
     "output in another folder": (expecting(Expectation("outputs/*.png")), NOTEBOOK, "output_missing"),
@@ -277,21 +281,31 @@ def test_spoilt_in_one_way_it_is_red(name: str) -> None:
     assert "\x1b" not in verdict.message
 
 
-def test_silence_is_red() -> None:
-    verdict = judge(expected_of(read(input_json()), {}), None, None, {})
-    assert (verdict.exit_code, verdict.reason) == (ENVIRONMENT, "no_evidence")
-    assert verdict.retryable
-
-
-def test_evidence_out_of_form_is_red() -> None:
-    verdict = judge_unreadable(EvidenceError("evidence.json: run: expected text, got 3"))
-    assert (verdict.exit_code, verdict.reason) == (ENVIRONMENT, "evidence_unreadable")
-
-
-def test_a_parameter_that_arrived_as_another_type_is_red() -> None:
+@pytest.mark.parametrize(
+    ("given", "arrived"), [(7, "7"), (7, 7.0), (1, True), (0, False), (1.0, 1), ([{"a": 1}], [{"a": True}])]
+)
+def test_a_parameter_that_arrived_as_another_type_is_red(given: Any, arrived: Any) -> None:
     data = executed_json()
-    data["metadata"]["papermill"]["parameters"] = {"days": "7"}
-    assert Attempt(executed=data).judge().reason == "parameters_differ"
+    data["metadata"]["papermill"]["parameters"] = {"days": arrived}
+    assert Attempt(executed=data, parameters={"days": given}).judge().reason == "parameters_differ"
+    assert Attempt(executed=data, parameters={"days": arrived}).judge().green
+
+
+def test_the_order_of_parameters_does_not_matter() -> None:
+    data = executed_json()
+    data["metadata"]["papermill"]["parameters"] = {"b": {"y": 1, "x": 2}, "a": 1e22}
+    assert Attempt(executed=data, parameters={"a": 1e22, "b": {"x": 2, "y": 1}}).judge().green
+
+
+def test_parameters_of_the_run_before_the_commit_prove_nothing() -> None:
+    cells = (code(1, "days = 1", "parameters"), code(2, "days = 2", "injected-parameters"), code(3, "days"))
+    source = notebook_json(*cells)
+    source["metadata"]["papermill"] = {"exception": None, "parameters": {"days": 2}}
+    after = copy.deepcopy(source)
+    for number, cell in enumerate(after["cells"], start=1):
+        run_cell(cell, number)
+    assert Attempt(source=source, executed=after, parameters={}).judge().green
+    assert Attempt(source=source, executed=after).judge().reason == "parameters_differ"
 
 
 def test_a_notebook_that_papermill_marked_as_failed_is_red() -> None:
@@ -377,11 +391,14 @@ def test_a_fault_comes_before_inputs_never_read() -> None:
     assert attempt.judge().message == "the kernel died"
 
 
-def test_a_skipped_output_is_named_where_it_was_expected() -> None:
+def test_an_output_that_was_not_uploaded_is_told_before_one_that_is_missing() -> None:
     attempt = expecting(Expectation("outputs/link"))
-    skipped = {"path": "outputs/link", "why": "symbolic link out of outputs/"}
-    attempt.on_evidence += [put("skipped", value=[{"path": "outputs/x", "why": "socket"}, skipped])]
-    assert attempt.judge().message.endswith("outputs/link was not uploaded: symbolic link out of outputs/")
+    skipped = [{"path": "outputs/link", "why": "symbolic link out of outputs/"}]
+    attempt.on_evidence += [put("skipped", value=skipped)]
+    said = "outputs/link was not uploaded: symbolic link out of outputs/"
+    assert attempt.judge().message == said
+    skipped.append({"path": "outputs/x", "why": "socket"})
+    assert attempt.judge().message == f"{said} (and 1 more)"
 
 
 def test_papermills_exit_counts_even_where_every_cell_looks_well() -> None:

@@ -35,7 +35,7 @@ LISTING = listing_of(EVIDENCE)
 MAY_RAISE = 4  # among the code cells
 
 # What the verdict may ignore. Everything else, mutated in any way, must turn it red.
-EVIDENCE_NEUTRAL = {"python", "kernel", "timings", "peak_memory_bytes", "disk_free_bytes", "log", "skipped"}
+EVIDENCE_NEUTRAL = {"python", "kernel", "timings", "peak_memory_bytes", "disk_free_bytes", "log"}
 ODD = st.one_of(
     st.none(),
     st.booleans(),

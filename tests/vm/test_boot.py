@@ -217,14 +217,14 @@ def test_gpu_is_waited_for_and_missed(world: World) -> None:
     late = smi + '[ "$(wc -l < "$n")" -ge 2 ] || { echo "NVIDIA-SMI has failed: no driver yet"; exit 9; }\n'
     seen = world.run(
         "1",
-        job={"accelerator": "nvidia-tesla-t4:1"},
+        job={"accelerator": {"type": "nvidia-tesla-t4", "count": 1}},
         programs={"nvidia-smi": late + 'echo "GPU 0: Tesla T4 (UUID: GPU-1)"\n'},
     )
     assert seen.evidence["fault"] is None
     assert "# GPU 0: Tesla T4" in seen.log
     missed = world.run(
         "1",
-        job={"accelerator": "nvidia-tesla-t4:1"},
+        job={"accelerator": {"type": "nvidia-tesla-t4", "count": 1}},
         programs={
             "nvidia-smi": "#!/bin/sh\necho 'couldn'\"'\"'t communicate with the NVIDIA driver' >&2\nexit 9\n"
         },

@@ -143,7 +143,9 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_parameters_survive_papermills_yaml(value: object) -> None:
-    assert yaml.load(yaml.safe_dump({"p": value}), Loader=NoDatesSafeLoader) == {"p": value}
+    arrived = yaml.load(yaml.safe_dump({"p": value}), Loader=NoDatesSafeLoader)
+    # As the judge compares them: with their types.
+    assert json.dumps(arrived, sort_keys=True) == json.dumps({"p": value}, sort_keys=True)
 
 
 def test_kernels(tmp_path: Path) -> None:
@@ -172,7 +174,19 @@ def test_outputs_names(tmp_path: Path) -> None:
     assert [(s.path, s.why) for s in skipped] == [("outputs/latin\\udce9", "its name is not UTF-8")]
 
 
-ORDER = Order(Path(), Path(), "d.ipynb", "d", "python3", "python", {}, {}, 60.0, 2.5)
+ORDER = Order(
+    folder=Path(),
+    cwd=Path(),
+    notebook="d.ipynb",
+    name="d",
+    kernel="python3",
+    language="python",
+    parameters={},
+    replaces_injected=False,
+    environment={},
+    timeout=60.0,
+    cell_timeout=2.5,
+)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from typing import Any
 from . import gpu, kernels, outputs, processes, workspace
 from .heartbeat import Heartbeat
 from .log import Log, LogFacts
-from .notebook import Ended, Order, Papermill
+from .notebook import Ended, Order, Papermill, replaces_injected
 from .settings import Fault, Job, Settings
 from .storage import Bucket, Fetched, StorageError, Stored
 
@@ -171,6 +171,7 @@ class Runner:
             kernel=kernel.name,
             language=kernel.language,
             parameters=parameters,
+            replaces_injected=replaces_injected(notebook),
             environment=environment,
             timeout=job.timeout,
             cell_timeout=job.cell_timeout,
@@ -191,13 +192,16 @@ class Runner:
             if converting:
                 self._store_html(converting, job)
         folder = self.tree / Path(job.notebook).parent / "outputs"
-        if folder.is_dir() and not self.stopping.is_set():
+        if not self.stopping.is_set():
             found, self.facts.skipped = outputs.scan(folder)
             for item in self.facts.skipped[:10]:
                 self.log.note(f"not uploaded: {item.path}: {item.why}")
             with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
                 for stored in pool.map(lambda output: self._create(output.name, output.path), found):
                     self.facts.stored.append(stored)
+        if self.stopping.is_set() and not self.facts.fault:
+            # papermill may have ended well before; without its outputs that is no result.
+            self.facts.fault = Fault("runner", "the VM was told to stop before its results were stored")
 
     def _start_html(self, executed: Path, job: Job) -> subprocess.Popen[str] | None:
         try:

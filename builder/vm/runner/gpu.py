@@ -6,14 +6,14 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from .settings import Fault
+from .settings import Accelerator, Fault
 from .text import clean
 
 PAUSE_SECONDS = 3.0
 CALL_SECONDS = 60.0
 
 
-def wait_for_gpu(accelerator: str, deadline: float, note: Callable[[str], None]) -> None:
+def wait_for_gpu(accelerator: Accelerator, deadline: float, note: Callable[[str], None]) -> None:
     """Return once `nvidia-smi` lists a GPU; raises `Fault` at `deadline` (monotonic seconds) with its last words."""
     while True:
         said = _ask()
@@ -21,7 +21,10 @@ def wait_for_gpu(accelerator: str, deadline: float, note: Callable[[str], None])
             note(said.splitlines()[0])
             return
         if time.monotonic() + PAUSE_SECONDS > deadline:
-            message = f"{accelerator} was asked for, but nvidia-smi says: {clean(said.splitlines()[-1] if said else '')}"
+            wanted = f"{accelerator.type} x {accelerator.count}"
+            message = (
+                f"{wanted} was asked for, but nvidia-smi says: {clean(said.splitlines()[-1] if said else '')}"
+            )
             raise Fault("gpu_not_visible", message)
         time.sleep(PAUSE_SECONDS)
 

@@ -19,7 +19,7 @@ from typing import Any
 from . import processes
 from .frames import Reader
 from .log import Log
-from .settings import Fault
+from .settings import INJECTED, Fault
 
 DEAD_KERNEL = 138
 READ_BYTES = 256 * 1024
@@ -29,11 +29,17 @@ TICK_SECONDS = 0.5
 KERNEL_SECONDS = 180
 # How long papermill gets to save the notebook when a limit is reached.
 SAVE_SECONDS = 15.0
+# A VM's shutdown tells papermill, its kernel and us at the same time: ours may be told last.
+STOP_SECONDS = 1.0
+TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
 class Order:
-    """What papermill is to do. `folder` holds input.ipynb and gets output.ipynb; `cwd` is the notebook's own."""
+    """What papermill is to do. `folder` holds input.ipynb and gets output.ipynb; `cwd` is the notebook's own.
+
+    `replaces_injected` says whether parameters take the place of a code cell of the input.
+    """
 
     folder: Path
     cwd: Path
@@ -42,6 +48,7 @@ class Order:
     kernel: str
     language: str
     parameters: dict[str, Any]
+    replaces_injected: bool
     environment: dict[str, str]
     timeout: float
     cell_timeout: float | None
@@ -59,9 +66,17 @@ class Order:
             "name": self.name,
             "language": self.language,
             "parameters": self.parameters,
+            "replaces_injected": self.replaces_injected,
             "environment": self.environment,
         }
         return json.dumps(value).encode()
+
+
+def replaces_injected(notebook: dict[str, Any]) -> bool:
+    """Say whether papermill would put its parameters in the place of a code cell, as in a notebook that it wrote."""
+    cells = [cell for cell in notebook["cells"] if isinstance(cell, dict)]
+    tagged = (cell for cell in cells if INJECTED in ((cell.get("metadata") or {}).get("tags") or ()))
+    return next((cell.get("cell_type") == "code" for cell in tagged), False)
 
 
 @dataclass
@@ -137,6 +152,8 @@ class Papermill:
         if cause:
             self._stop()
         code = self._child.wait()
+        if not cause and _stopped(code, stopping):
+            cause = "stopped"
         if code == DEAD_KERNEL or code < 0:
             self._log.output(self._raw)
         self._log.end_output()
@@ -244,6 +261,16 @@ class Papermill:
             self._child.wait()
 
 
+def _stopped(code: int, stopping: Callable[[], bool]) -> bool:
+    """Say whether papermill's end is part of our own. Waits a moment for that where it looks like it."""
+    deadline = time.monotonic() + (STOP_SECONDS if code < 0 or code in {TERMINATED, DEAD_KERNEL} else 0)
+    while not stopping():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def fault_of(code: int, seen: Seen, cause: str, order: Order, *, out_of_memory: bool) -> Fault | None:
     """Return why papermill ended, where its exit code alone does not say it."""
     return next(
@@ -260,7 +287,7 @@ def _explanations(code: int, seen: Seen, cause: str, order: Order, memory: str) 
             "notebook_timeout", f"the notebook reached its limit of {order.timeout:g} s {where}", cell
         )
     if cause == "stopped":
-        yield Fault("runner", f"the VM's watchdog ended the run {where}", cell)
+        yield Fault("runner", f"the VM's watchdog, or its shutdown, ended the run {where}", cell)
     if seen.timed_out:
         yield Fault(
             "cell_timeout", f"cell {cell} of {seen.cells} reached its limit of {order.cell_timeout:g} s", cell

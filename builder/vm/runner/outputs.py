@@ -29,9 +29,16 @@ class Skipped:
 
 
 def scan(folder: Path) -> tuple[list[Output], list[Skipped]]:
-    """Walk `folder`, whose files are to be named `outputs/…`, without following links to folders."""
+    """Walk `folder`, whose files are to be named `outputs/…`, without following links to folders.
+
+    A notebook may have put something else in the folder's place; a folder that is gone holds nothing.
+    """
     found: list[Output] = []
     skipped: list[Skipped] = []
+    if folder.is_symlink():
+        return found, [Skipped("outputs", "symbolic link in place of the folder")]
+    if folder.exists() and not folder.is_dir():
+        return found, [Skipped("outputs", "not a folder")]
     root = folder.resolve()
     for parent, folders, files in os.walk(folder):
         folders.sort()

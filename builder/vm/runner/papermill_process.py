@@ -32,9 +32,9 @@ from papermill.iorw import LocalHandler, papermill_io
 from traitlets.config import Config
 
 from .frames import send_event, send_output
+from .settings import INJECTED
 
 ENGINE = "notebook-builder"
-INJECTED = "injected-parameters"
 # nbclient gives up when a cell's output has not all arrived this long after its reply. Its default of 4 s ends
 # notebooks that print a lot.
 OUTPUT_SECONDS = 600
@@ -42,14 +42,22 @@ MAX_ERROR = 500
 
 
 class Progress:
-    """Turns papermill's callbacks into events. Cells are the code cells of the input, numbered from 1."""
+    """Turns papermill's callbacks into events. Cells are the code cells of the input, numbered from 1; 0 is papermill's."""
 
-    def __init__(self, manager: NotebookExecutionManager, send: Callable[..., None]) -> None:
+    def __init__(
+        self, manager: NotebookExecutionManager, send: Callable[..., None], order: dict[str, Any]
+    ) -> None:
         self._manager = manager
         self._send = send
         self._started = 0.0
-        code = [cell for cell in manager.nb.cells if cell.cell_type == "code" and not _is_injected(cell)]
+        code = [cell for cell in manager.nb.cells if cell.cell_type == "code"]
+        # Without parameters, one that an earlier run has left is a cell like any other.
+        injected = next((cell for cell in code if _is_injected(cell)), None) if order["parameters"] else None
+        if not order["replaces_injected"]:
+            code = [cell for cell in code if cell is not injected]
         self._numbers = {id(cell): number for number, cell in enumerate(code, start=1)}
+        if injected is not None:
+            self._numbers[id(injected)] = 0
         self._start, self._complete = manager.cell_start, manager.cell_complete
         manager.cell_start = self.cell_start
         manager.cell_complete = self.cell_complete
@@ -59,7 +67,7 @@ class Progress:
         """Stands in for the manager's callback."""
         self._started = time.monotonic()
         if cell.cell_type == "code":
-            self._send(event="start", cell=self._numbers.get(id(cell), 0))
+            self._send(event="start", cell=self._numbers[id(cell)])
         self._start(cell, cell_index=cell_index, **kwargs)
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
@@ -69,7 +77,7 @@ class Progress:
         if cell.cell_type == "code":
             status, error = _outcome(cell, exception)
             seconds = round(time.monotonic() - self._started, 3)
-            number = self._numbers.get(id(cell), 0)
+            number = self._numbers[id(cell)]
             self._send(event="end", cell=number, status=status, seconds=seconds, error=error[:MAX_ERROR])
 
 
@@ -120,7 +128,7 @@ def make_engine(descriptor: int, order: dict[str, Any]) -> type[NBClientEngine]:
             # What people see are the names of their own notebook, not of our working files.
             nb_man.nb.metadata.papermill["input_path"] = order["notebook"]
             nb_man.nb.metadata.papermill["output_path"] = order["name"] + ".ipynb"
-            Progress(nb_man, lambda **event: send_event(descriptor, **event))
+            Progress(nb_man, lambda **event: send_event(descriptor, **event), order)
             _save_on_sigterm(nb_man)
             client = Client(
                 nb_man,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# papermill's tag for the cell with the parameters that it was given.
+INJECTED = "injected-parameters"
 REASONS = {
     "cell_timeout",
     "notebook_timeout",
@@ -42,6 +44,19 @@ class Staged:
     def of(cls, value: dict[str, Any]) -> Staged:
         """Read it from its JSON."""
         return cls(str(value["object"]), str(value["sha256"]))
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A GPU that the VM must see: what was asked for, and how many."""
+
+    type: str
+    count: int
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Accelerator:
+        """Read it from its JSON."""
+        return cls(str(value["type"]), int(value["count"]))
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,7 @@ class Job:
     kernel: str | None
     timeout: float
     cell_timeout: float | None
-    accelerator: str | None
+    accelerator: Accelerator | None
     heartbeat_seconds: float
 
     @classmethod
@@ -116,7 +131,7 @@ class Job:
                 kernel=value.get("kernel"),
                 timeout=float(value["timeout"]),
                 cell_timeout=None if cell_timeout is None else float(cell_timeout),
-                accelerator=value.get("accelerator"),
+                accelerator=Accelerator.of(value["accelerator"]) if value.get("accelerator") else None,
                 heartbeat_seconds=float(value.get("heartbeat_seconds", 2)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
