@@ -132,7 +132,8 @@ class Reaper:
                     os.setsid()
                 os.chdir(order.cwd)
                 for number, action in self.inherited.items():
-                    signal.signal(number, signal.SIG_DFL if action is None else action)
+                    # A handler of Python's would be gone after exec anyway, and must not run before it either.
+                    signal.signal(number, signal.SIG_IGN if action is signal.SIG_IGN else signal.SIG_DFL)
                 for number in PYTHONS_OWN:
                     signal.signal(number, signal.SIG_DFL)
                 os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606  starting it is the purpose
