@@ -53,7 +53,7 @@ def test_same_inputs_same_bytes(kit: Kit) -> None:
 
 def test_a_missing_kit_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kit_module, "ROOT", tmp_path)
-    with pytest.raises(KitError, match="make kit"):
+    with pytest.raises(KitError, match="make venv"):
         kit_module.locate()
 
 
