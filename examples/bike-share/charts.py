@@ -19,9 +19,13 @@ def ranking(title: str, values: Mapping[str, float], unit: str) -> str:
         y = top + index * row
         length = (width - left - 90) * value / most
         color = PEAK if value == most else BAR
-        parts.append(f"<text x='{left - 10}' y='{y + 16}' text-anchor='end' {FONT} font-size='13' fill='{INK}'>{escape(name)}</text>")
+        parts.append(
+            f"<text x='{left - 10}' y='{y + 16}' text-anchor='end' {FONT} font-size='13' fill='{INK}'>{escape(name)}</text>"
+        )
         parts.append(f"<rect x='{left}' y='{y + 2}' width='{length:.1f}' height='20' rx='3' fill='{color}'/>")
-        parts.append(f"<text x='{left + length + 8:.1f}' y='{y + 16}' {FONT} font-size='12' fill='{SOFT}'>{value:g} {escape(unit)}</text>")
+        parts.append(
+            f"<text x='{left + length + 8:.1f}' y='{y + 16}' {FONT} font-size='12' fill='{SOFT}'>{value:g} {escape(unit)}</text>"
+        )
     return "".join([*parts, "</svg>"])
 
 
@@ -35,14 +39,20 @@ def columns(title: str, values: Mapping[int, float], unit: str) -> str:
     for part in (0.5, 1.0):
         y = top + room * (1 - part)
         parts.append(f"<line x1='{left}' x2='{width - 20}' y1='{y:.1f}' y2='{y:.1f}' stroke='#e4e7eb'/>")
-        parts.append(f"<text x='{left - 6}' y='{y + 4:.1f}' text-anchor='end' {FONT} font-size='11' fill='{SOFT}'>{most * part:.0f}</text>")
+        parts.append(
+            f"<text x='{left - 6}' y='{y + 4:.1f}' text-anchor='end' {FONT} font-size='11' fill='{SOFT}'>{most * part:.0f}</text>"
+        )
     for index, (position, value) in enumerate(values.items()):
         tall = room * value / most
         x = left + index * step
         color = PEAK if value == most else BAR
-        parts.append(f"<rect x='{x + 2:.1f}' y='{top + room - tall:.1f}' width='{step - 4:.1f}' height='{tall:.1f}' rx='2' fill='{color}'/>")
+        parts.append(
+            f"<rect x='{x + 2:.1f}' y='{top + room - tall:.1f}' width='{step - 4:.1f}' height='{tall:.1f}' rx='2' fill='{color}'/>"
+        )
         if index % 3 == 0:
-            parts.append(f"<text x='{x + step / 2:.1f}' y='{height - 14}' text-anchor='middle' {FONT} font-size='11' fill='{SOFT}'>{position:02d}</text>")
+            parts.append(
+                f"<text x='{x + step / 2:.1f}' y='{height - 14}' text-anchor='middle' {FONT} font-size='11' fill='{SOFT}'>{position:02d}</text>"
+            )
     return "".join([*parts, "</svg>"])
 
 
