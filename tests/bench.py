@@ -13,7 +13,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 from builder import kit
+from builder.vm.bootstrap import unpack_kit
 from localcloud.cloud import Cloud
 from localcloud.machine.images import prefix
 from tests.e2e.world import BUCKET, ROOT, Builder, Repo, notebook
@@ -140,8 +140,7 @@ def kit_to_kernel() -> None:
     interpreter = prefix("bare") / "bin" / "python3"
 
     def by_kit(folder: Path) -> None:
-        with tarfile.open(kit.locate()) as archive:
-            archive.extractall(folder, filter="data")
+        unpack_kit(kit.locate(), folder)  # as the VM does it
         launcher = next(folder.rglob("kernel_launcher.py"))
         _start_kernel([str(interpreter), str(launcher), "-f", "{connection_file}"], {})
 

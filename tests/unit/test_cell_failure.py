@@ -43,7 +43,7 @@ MODERN = (
     "\x1b[36mCell\x1b[39m\x1b[36m \x1b[39m\x1b[32mIn[7]\x1b[39m\x1b[32m, line 3\x1b[39m\n      1 a = 1\n----> 3 mean(rides)",
     "\x1b[36mCell\x1b[39m \x1b[32mIn[6]\x1b[39m, line 12, in \x1b[36mmean\x1b[39m(values)\n---> 12 return f(values)",
     "File /opt/python/lib/python3.12/statistics.py:430, in f(data)\n    429 if n < 1:\n--> 430     raise ValueError",
-    "File /work/lib.py:3, in g()\n----> 3 boom",
+    "File /srv/lib.py:3, in g()\n----> 3 boom",
     "\x1b[31mValueError\x1b[39m: no rides",
 )
 
@@ -59,7 +59,7 @@ def test_a_traceback_of_today() -> None:
         "----> 3 mean(rides)",
         "Cell In[6], line 12, in mean(values)",
         "---> 12 return f(values)",
-        "File /work/lib.py:3, in g()",
+        "File /srv/lib.py:3, in g()",
         "----> 3 boom",
         "… 1 frame in libraries",
         "ValueError: no rides",
