@@ -182,6 +182,7 @@ class Runner:
     def _upload(self) -> None:
         """Store the executed notebook, its pages, and outputs/. After SIGTERM only the notebook: time is short."""
         self._phase("upload")
+        self.heartbeat.hold_back()
         job, executed = self.facts.job, self.settings.home / "papermill" / "output.ipynb"
         if not job:
             return
