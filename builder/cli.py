@@ -45,6 +45,8 @@ def main() -> int:
         return error.exit_code
     except Interrupted as interrupted:
         return interrupted.exit_code
+    except BrokenPipeError:  # whoever read us has enough, as in `plan | head`
+        return 128 + signal.SIGPIPE
     except Exception:
         logging.getLogger(__name__).exception("a bug in Notebook Builder; please report it with this log")
         return ExitCode.BUG

@@ -82,3 +82,19 @@ def test_long_paths_keep_their_beginning_and_get_a_hash() -> None:
 def test_a_run_without_results_has_no_verdict() -> None:
     with pytest.raises(ValueError, match="no verdict"):
         exit_code([], [])
+
+
+def test_a_reader_that_has_enough_is_no_bug_of_ours(tmp_path: Path) -> None:
+    plan(tmp_path)
+    command = (
+        f"{sys.executable} {ROOT / 'entrypoint.py'} plan --notebooks über.ipynb --gcs-location gs://bucket/ci"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | true"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in {0, 141}
+    assert done.stderr == ""
