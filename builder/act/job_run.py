@@ -131,14 +131,14 @@ class JobRun:
             try:
                 self._say(f"VM {vm.name} runs in {vm.zone}; waiting for its first heartbeat")
                 return self._follow(vm, staged.result()), self._s.pool.submit(self._take_down, vm)
-            except Exception:
+            except Exception:  # whatever it is, the VM goes
                 teardown = self._s.pool.submit(self._take_down, vm)
                 raise
         except BuilderError as error:
             return Outcome(_verdict_of(error)), teardown
         except CallFailed as failure:
             return Outcome(_verdict_of(call_error(failure))), teardown
-        except Exception:
+        except Exception:  # a bug of ours is a verdict, too: the other jobs go on
             _logger.exception("job %s", self._job.job)
             return Outcome(_bug()), teardown
 

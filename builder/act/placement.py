@@ -107,7 +107,7 @@ class Placement:
         """Ask one zone; None when the VM runs, else nothing is left of it. Raises EnvironmentFailed where something is."""
         try:
             refusal = self._try(vm, order)
-        except Exception:
+        except Exception:  # whatever it is, a VM that was asked for goes first
             if vm.requested:
                 self._fleet.take_down(vm)
             raise
