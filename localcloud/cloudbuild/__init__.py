@@ -1,0 +1,1 @@
+"""Cloud Build: builds of the v1 API, whose steps run as processes or in containers."""
