@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -55,8 +55,16 @@ class Vm:
 class Fleet:
     """All VMs of this process, shared between its threads."""
 
-    def __init__(self, machines: Machines, clock: Clock, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        machines: Machines,
+        clock: Clock,
+        cancellation: Cancellation,
+        note: Callable[[Vm], None] = lambda _vm: None,
+    ) -> None:
+        """`note` hears of each VM just before it is requested, and again when its end is confirmed."""
         self.machines = machines
+        self._note = note
         self._clock = clock
         self._cancellation = cancellation
         self._lock = threading.Lock()
@@ -69,6 +77,7 @@ class Fleet:
             self._cancellation.check()
             self._vms.append(vm)
             vm.requested = True
+        self._note(vm)
         yield
 
     def disown(self, vm: Vm) -> None:
@@ -76,6 +85,8 @@ class Fleet:
         with self._lock:
             vm.requested = False
             self._vms = [known for known in self._vms if known is not vm]
+        vm.ending = Ending.GONE
+        self._note(vm)
 
     def open(self, job: str | None = None) -> Sequence[Vm]:
         """The VMs whose end is not confirmed; those of one job, if one is named."""
@@ -101,6 +112,7 @@ class Fleet:
             vm.ending = Ending.GONE
         except WaitTimeout:
             vm.ending = self._read_deadline(vm)
+        self._note(vm)
         return vm.ending
 
     def _delete_once(self, vm: Vm, until: float) -> bool | None:
@@ -199,6 +211,7 @@ class Fleet:
             else:
                 if accepted or vm.settled:
                     vm.ending = Ending.GONE
+                    self._note(vm)
                     return
             threading.Event().wait(_HURRIED_PAUSE)
 

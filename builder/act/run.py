@@ -16,6 +16,7 @@ from typing import TypeVar
 from builder import kit, report, vm
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import JobRun, Services, call_error
+from builder.act.ledger import Ledger
 from builder.act.placement import Placement
 from builder.act.publish import Publisher
 from builder.act.result import JobResult, exit_code, summary
@@ -57,7 +58,7 @@ class Run:
         self._cancellation = cancellation
         self._console = console
         self.project = machines.project
-        self.fleet = Fleet(machines, clock, cancellation)
+        self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note)
         self._placement = Placement(machines, self.fleet, clock, console.say)
         self._images: dict[ImageChoice, Image] = {}
         self._images_lock = threading.Lock()
@@ -186,7 +187,13 @@ class Run:
 
     def _sweep(self) -> None:
         try:
-            sweep(self._machines, Fleet(self._machines, self._clock, self._cancellation), self._console.line)
+            sweep(
+                self._machines,
+                Fleet(self._machines, self._clock, self._cancellation),
+                self._console.line,
+                store=self._store,
+                location=self._plan.location,
+            )
         except CallFailed as failure:
             self._console.line(f"warning: leftovers of earlier runs were not looked for: {failure}")
         except Exception:  # this run's verdict does not depend on what other runs left

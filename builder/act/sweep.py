@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from builder.act.fleet import Ending, Fleet, Vm
+from builder.act.ledger import tell_of_the_lost
+from builder.model import GcsLocation
 from builder.plan.vm_spec import (
     DEADLINE_LABEL,
     JOB_LABEL,
@@ -23,7 +25,7 @@ from builder.plan.vm_spec import (
     TOOL_LABEL,
     Attempt,
 )
-from builder.ports import Instance, Machines
+from builder.ports import Instance, Machines, ObjectStore
 
 LATENESS = 120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
 BUDGET = 60.0  # seconds for one leftover: what resists is met again by the next sweep
@@ -83,14 +85,27 @@ def _attempt_of(instance: Instance) -> Attempt | None:
     return attempt if agrees and instance.name == attempt.vm_name(int(number)) else None
 
 
-def sweep(machines: Machines, fleet: Fleet, tell: Callable[[str], None]) -> Sequence[Vm]:
-    """Delete every overdue VM and tell of each; the VMs that were found, with how they ended."""
-    candidates = [instance for instance in machines.ours() if _attempt_of(instance)]
-    if not candidates:
-        return []
-    now = machines.now()
+def sweep(
+    machines: Machines,
+    fleet: Fleet,
+    tell: Callable[[str], None],
+    *,
+    store: ObjectStore | None = None,
+    location: GcsLocation | None = None,
+) -> Sequence[Vm]:
+    """Delete every overdue VM and tell of each; the VMs that were found, with how they ended.
+
+    With the place where runs keep their ledger, also tells of the VMs that their own deadline removed. Raises CallFailed.
+    """
+    standing = machines.ours()
+    candidates = [instance for instance in standing if _attempt_of(instance)]
+    now = machines.now() if candidates else 0.0
     found = [late for late in (overdue(instance, now) for instance in candidates) if late is not None]
-    return [_remove(late, fleet, tell) for late in found]
+    removed = [_remove(late, fleet, tell) for late in found]
+    if store and location:
+        alive = {instance.name for instance in standing}
+        tell_of_the_lost(store, location, alive=alive, now=lambda: machines.now() - LATENESS, tell=tell)
+    return removed
 
 
 def _remove(late: Overdue, fleet: Fleet, tell: Callable[[str], None]) -> Vm:

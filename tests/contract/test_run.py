@@ -51,6 +51,7 @@ def test_a_run_is_green_and_leaves_nothing(world: World, plan: Plan) -> None:
     assert {"demo.ipynb", "demo.html", "outputs/out.csv", "run.log", "result.json"} == files.keys()
     assert json.loads(files["result.json"])["verdict"] == "green"
     assert summary(world, run)["verdict"] == "green"
+    assert world.store().list(f"{world.prefix}/open/{run}/") == []
 
 
 # The environment's faults: a fresh attempt, and never two VMs of one job

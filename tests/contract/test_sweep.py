@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from builder.act.fleet import Ending
+from builder.act.fleet import Ending, Fleet
+from builder.act.ledger import Ledger
 from builder.act.sweep import LATENESS, overdue, sweep
 from builder.plan.make import Plan
 from builder.plan.vm_spec import Attempt, insert_body, vm_labels
@@ -54,6 +57,31 @@ def seed(world: World, plan: Plan, number: int = 1, **changes: Any) -> str:
     return str(name)
 
 
+def noted(world: World, plan: Plan, vm: str) -> bool:
+    """Whether the ledger of VMs has an entry of this one."""
+    entries = world.store().list(plan.location.object("open") + "/")
+    return any(item.name.endswith(f"/{vm}.json") for item in entries)
+
+
+def lost(world: World, plan: Plan) -> str:
+    """A VM whose builder was killed: its ledger entry stands, its end was never asked for."""
+    ledger = Ledger(world.store(), plan.location)
+    fleet = Fleet(world.machines(), world.time, world.cancellation, ledger.note)
+    vm = world.placement(fleet).place(world.order(plan, nonce=uuid.uuid4().hex[:16]))
+    until = time.monotonic() + 5
+    while not noted(world, plan, vm.name):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return vm.name
+
+
+def told(world: World, plan: Plan) -> list[str]:
+    """What a sweep says of VMs that nobody came back for."""
+    world.said.clear()
+    sweep(world.machines(), world.fleet(), world.said.append, store=world.store(), location=plan.location)
+    return [text for text in world.said if "ended without deleting its VM" in text]
+
+
 def swept(world: World) -> list[str]:
     found = sweep(world.machines(), world.fleet(), world.said.append)
     return [vm.name for vm in found if vm.ending is Ending.GONE]
@@ -79,6 +107,45 @@ def test_before_its_deadline_it_lives(world: World, plan: Plan) -> None:
     world.clock.advance(4000)
     assert swept(world) == []
     assert world.alive() == [name]
+
+
+def test_a_vm_that_its_own_deadline_removed_is_told_once(world: World, plan: Plan) -> None:
+    name = lost(world, plan)
+    assert told(world, plan) == []  # it runs, and may well be at work
+    world.clock.advance(plan.jobs[0].limits.vm + LATENESS + 5)
+    assert world.alive() == []
+    (text,) = told(world, plan)
+    assert name in text
+    assert "run-1" in text
+    assert not noted(world, plan, name)
+    assert told(world, plan) == []
+
+
+def test_a_vm_that_is_gone_before_its_time_is_not_told_yet(world: World, plan: Plan) -> None:
+    name = lost(world, plan)
+    world.clock.advance(plan.jobs[0].limits.vm + 1)
+    assert world.alive() == []
+    assert told(world, plan) == []
+    assert noted(world, plan, name)
+    world.clock.advance(LATENESS)
+    assert len(told(world, plan)) == 1
+
+
+def test_a_vm_whose_end_is_confirmed_leaves_no_entry(world: World, plan: Plan) -> None:
+    ledger = Ledger(world.store(), plan.location)
+    fleet = Fleet(world.machines(), world.time, world.cancellation, ledger.note)
+    vm = world.placement(fleet).place(world.order(plan, nonce=uuid.uuid4().hex[:16]))
+    assert fleet.take_down(vm) is Ending.GONE
+    assert not noted(world, plan, vm.name)
+
+
+def test_what_is_no_entry_is_left_alone(world: World, plan: Plan) -> None:
+    name = plan.location.object("open", "run-1", "notes.json")
+    world.store().replace(name, b"a note of somebody's", content_type="text/plain")
+    world.clock.advance(100_000)
+    assert told(world, plan) == []
+    assert noted(world, plan, "notes")
+    world.store().delete(name)
 
 
 STRANGERS: list[Json] = [
