@@ -1,0 +1,90 @@
+"""The names and limits of Cloud Build: substitutions it knows itself, statuses, image names.
+
+Figures are those of the page "Build configuration file schema" and of the descriptions in the discovery document; where
+both are silent, those of Google's own local builder (cloud-build-local, validate.go).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_STEPS = 300
+MAX_ARGS = 100
+MAX_ARG_LENGTH = 10_000
+MAX_NAME_LENGTH = 1000
+MAX_DIR_LENGTH = 1000
+MAX_IMAGES = 100
+MAX_PATHS = 100
+MAX_TAGS = 64
+MAX_TAG_LENGTH = 128
+MAX_SUBSTITUTIONS = 200
+MAX_KEY_LENGTH = 100
+MAX_VALUE_LENGTH = 4000
+MAX_SECRETS = 100
+MAX_SECRET_SIZE = 64 * 1024
+MAX_DISK_GB = 4000
+MAX_TIMEOUT = 24 * 3600
+DEFAULT_TIMEOUT = 3600
+
+START = "-"
+"""What a step names in `waitFor` that waits for nothing."""
+
+FINISHED = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
+"""The statuses that a build or step does not leave again."""
+
+USER_KEY = re.compile(r"_[A-Z0-9_]+")
+"""The form of a substitution's key that a user may choose."""
+
+FIXED_KEYS = frozenset({"PROJECT_ID", "PROJECT_NUMBER", "LOCATION", "BUILD_ID"})
+"""Substitutions that every build has, and that nobody can set."""
+
+ACCOUNT_KEYS = frozenset({"SERVICE_ACCOUNT", "SERVICE_ACCOUNT_EMAIL"})
+
+TRIGGER_KEYS = frozenset(
+    {
+        "COMMIT_SHA",
+        "SHORT_SHA",
+        "REVISION_ID",
+        "BRANCH_NAME",
+        "TAG_NAME",
+        "REF_NAME",
+        "REPO_NAME",
+        "REPO_FULL_NAME",
+        "TRIGGER_NAME",
+        "TRIGGER_BUILD_CONFIG_PATH",
+    }
+)
+"""Substitutions that a trigger sets; a build submitted by hand may set them, and else they are empty."""
+
+BUILTIN_KEYS = FIXED_KEYS | ACCOUNT_KEYS | TRIGGER_KEYS
+
+_HOST = (
+    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]+)?"
+)
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<repository>(?:{_HOST}/)?{_PART}(?:/{_PART})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,}))?"
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's name in its parts: `repository` with its registry, and tag and digest where there are any."""
+
+    repository: str
+    tag: str | None
+    digest: str | None
+
+    @property
+    def basename(self) -> str:
+        """The last part of the repository: no registry, folder, tag or digest."""
+        return self.repository.rpartition("/")[2]
+
+
+def parse_image(name: str) -> Image | None:
+    """Return the parts of an image's name, or None when it is of no form that Docker knows."""
+    found = _IMAGE.fullmatch(name)
+    return Image(found["repository"], found["tag"], found["digest"]) if found else None

@@ -1,0 +1,89 @@
+"""What Cloud Build refuses and no schema sees: all of it at once, in the order of the file. Pure.
+
+Google's words where they are known; docs/facts.md says from where. A text that still has a substitution in it is not
+judged by its form: ask again about the build that `substitutions.apply` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from localcloud.cloudbuild import dynamic, option_rules, output_rules, secret_rules, step_rules, volume_rules
+from localcloud.cloudbuild.graph import order_problems
+from localcloud.cloudbuild.names import (
+    ACCOUNT_KEYS,
+    MAX_KEY_LENGTH,
+    MAX_STEPS,
+    MAX_SUBSTITUTIONS,
+    MAX_VALUE_LENGTH,
+    TRIGGER_KEYS,
+    USER_KEY,
+)
+from localcloud.cloudbuild.problem import Json, Path, Problem, part
+
+__all__ = ["Problem", "problems"]
+
+
+def problems(build: Json) -> list[Problem]:
+    """Return everything that is wrong with the build, in order of place. Never raises; skips values of a wrong type."""
+    listed = build.get("steps")
+    steps = [step if isinstance(step, dict) else {} for step in listed] if isinstance(listed, list) else []
+    found = [
+        *_step_count(steps),
+        *step_rules.problems(build, steps),
+        *order_problems(steps),
+        *volume_rules.problems(build, steps),
+        *secret_rules.problems(build, steps),
+        *_keys(build),
+        *dynamic.problems(build),
+        *option_rules.problems(build),
+        *output_rules.problems(build),
+    ]
+    return sorted(found, key=lambda problem: _place(build, problem.path))
+
+
+def _step_count(steps: list[Json]) -> Iterator[Problem]:
+    if not steps:
+        yield Problem(
+            ("steps",), "invalid .steps field: no build steps are specified; a build has 1 to 300 steps"
+        )
+    if len(steps) > MAX_STEPS:
+        words = f"cannot specify more than {MAX_STEPS} build steps; there are {len(steps)}"
+        yield Problem(("steps",), f"invalid .steps field: {words}")
+
+
+def _keys(build: Json) -> Iterator[Problem]:
+    given = part(build, "substitutions")
+    own = [key for key in given if USER_KEY.fullmatch(key)]
+    if len(own) > MAX_SUBSTITUTIONS:
+        words = f"number of substitutions {len(own)} exceeded (max: {MAX_SUBSTITUTIONS})"
+        yield Problem(("substitutions",), f"invalid .substitutions field: {words}")
+    for key, value in given.items():
+        path = ("substitutions", key)
+        if len(key.encode()) > MAX_KEY_LENGTH:
+            words = f'substitution key "{key}" too long (max: {MAX_KEY_LENGTH})'
+            yield Problem(path, f"invalid .substitutions field: {words}")
+        if key not in own and key not in TRIGGER_KEYS | ACCOUNT_KEYS:
+            words = f'substitution key "{key}" does not respect format "^_[A-Z0-9_]+$"'
+            last = "and is not an overridable built-in substitutions"
+            yield Problem(path, f"invalid .substitutions field: {words} {last}")
+        if isinstance(value, str) and len(value.encode()) > MAX_VALUE_LENGTH:
+            words = f'substitution value of "{key}" too long (max: {MAX_VALUE_LENGTH})'
+            yield Problem(path, f"invalid .substitutions field: {words}")
+
+
+def _place(build: Json, path: Path) -> tuple[int, ...]:
+    """Return where the path stands in the build as it is written; what is not there comes last."""
+    place: list[int] = []
+    value: Any = build
+    for key in path:
+        if isinstance(value, dict):
+            place.append(list(value).index(key) if key in value else len(value))
+            value = value.get(key)
+        else:
+            place.append(key if isinstance(key, int) else 0)
+            value = (
+                value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
+            )
+    return tuple(place)

@@ -1,0 +1,180 @@
+"""Substitutions: where they stand in a build, whether all are known and used, and the build with their values. Pure.
+
+`$NAME` and `${NAME}` are references where NAME is of capitals, digits and underscores; `$NAME` takes the longest such
+name, so `$STATE` and `$State` both begin with a reference. `$$` is a dollar sign. Any other dollar sign stands for
+itself: `$(date)`, `$lower`, `${unclosed`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from localcloud.cloudbuild import dynamic
+from localcloud.cloudbuild.names import BUILTIN_KEYS, TRIGGER_KEYS, USER_KEY
+from localcloud.cloudbuild.problem import Json, Path, Problem, objects, part
+
+__all__ = ["TRIGGER_KEYS", "apply", "builtin", "has_reference", "step_variables", "undefined"]
+
+_REFERENCE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<braced>[A-Z_][A-Z0-9_]*)\}|(?P<bare>[A-Z_][A-Z0-9_]*))")
+
+_EACH = "*"
+_FIELDS: tuple[Sequence[str], ...] = (
+    ("steps", _EACH, "name"),
+    ("steps", _EACH, "args", _EACH),
+    ("steps", _EACH, "env", _EACH),
+    ("steps", _EACH, "dir"),
+    ("steps", _EACH, "entrypoint"),
+    ("images", _EACH),
+    ("tags", _EACH),
+    ("logsBucket",),
+    ("serviceAccount",),
+    ("options", "env", _EACH),
+    ("options", "pool", "name"),
+    ("artifacts", "images", _EACH),
+    ("artifacts", "objects", "location"),
+    ("artifacts", "objects", "paths", _EACH),
+    ("artifacts", "mavenArtifacts", _EACH, _EACH),
+    ("artifacts", "pythonPackages", _EACH, "repository"),
+    ("artifacts", "pythonPackages", _EACH, "paths", _EACH),
+    ("artifacts", "npmPackages", _EACH, _EACH),
+    ("artifacts", "goModules", _EACH, _EACH),
+    ("availableSecrets", "secretManager", _EACH, "versionName"),
+    ("availableSecrets", "inline", _EACH, "kmsKeyName"),
+)
+"""The fields that take substitutions. Not among them: `script`, ids, and whatever says how steps hang together."""
+
+
+def builtin(
+    *, project: str, project_number: str, location: str, build_id: str, service_account_email: str
+) -> dict[str, str]:
+    """Return the substitutions that every build has."""
+    return {
+        "PROJECT_ID": project,
+        "PROJECT_NUMBER": project_number,
+        "LOCATION": location,
+        "BUILD_ID": build_id,
+        "SERVICE_ACCOUNT_EMAIL": service_account_email,
+        "SERVICE_ACCOUNT": f"projects/{project}/serviceAccounts/{service_account_email}",
+    }
+
+
+def has_reference(value: str) -> bool:
+    """Say whether the text has a substitution in it, so that its final form is not known yet."""
+    return any(key for _, key in _references((), value))
+
+
+def undefined(build: Json) -> list[Problem]:
+    """Return keys that are used and not given, and keys that are given and not used.
+
+    With ALLOW_LOOSE, only names that no build can ever have: those Google refuses there too.
+    """
+    given = _given(build)
+    used = [*_used(build), *dynamic.used(build)]
+    found = [problem for path, key in used if (problem := _unknown(path, key, given))]
+    if part(build, "options").get("substitutionOption") == "ALLOW_LOOSE":
+        return [problem for problem, wrong in found if wrong]
+    names = {key for _, key in used}
+    unused = [] if _automaps(build) else [key for key in given if key not in names]
+    return [problem for problem, _ in found] + [
+        Problem(
+            ("substitutions", key), f'key "{key}" in the substitution data is not matched in the template'
+        )
+        for key in unused
+    ]
+
+
+def _unknown(path: Path, key: str, given: Mapping[str, str]) -> tuple[Problem, bool] | None:
+    """Return the problem with a key that is used, and whether it stays one with ALLOW_LOOSE; None where there is none."""
+    if key in given or key in BUILTIN_KEYS:
+        return None
+    if USER_KEY.fullmatch(key):
+        return Problem(path, f'key in the template "{key}" is not matched in the substitution data'), False
+    words = f'key in the template "{key}" is not a valid built-in substitution'
+    return Problem(
+        path, f"invalid value for 'build.substitutions': {words}; write $${key} for a shell's own"
+    ), True
+
+
+def apply(build: Json, values: Mapping[str, str]) -> Json:
+    """Return the build with every reference replaced; unknown ones by nothing.
+
+    `values` are the built-in ones (`builtin`); the build's own `substitutions` go before them.
+    """
+    known = _values(build, values)
+
+    def replace(value: str) -> str:
+        return _REFERENCE.sub(
+            lambda m: "$" if m["escaped"] else known.get(m["braced"] or m["bare"], ""), value
+        )
+
+    result: Json = _replaced(build, _FIELDS, replace)
+    if given := _given(build):
+        result["substitutions"] = {**build["substitutions"], **{key: known[key] for key in given}}
+    return result
+
+
+def step_variables(build: Json, step: Json, values: Mapping[str, str]) -> dict[str, str]:
+    """Return what `automapSubstitutions` adds to a step's environment: every substitution that has a value."""
+    return dict(_values(build, values)) if _automapped(build, step) else {}
+
+
+def _values(build: Json, values: Mapping[str, str]) -> Mapping[str, str]:
+    return dynamic.resolve(build, {**values, **_given(build)})
+
+
+def _given(build: Json) -> dict[str, str]:
+    return {key: value for key, value in part(build, "substitutions").items() if isinstance(value, str)}
+
+
+def _automaps(build: Json) -> bool:
+    return any(_automapped(build, step) for _, step in objects(build, "steps"))
+
+
+def _automapped(build: Json, step: Json) -> bool:
+    return bool(step.get("automapSubstitutions", part(build, "options").get("automapSubstitutions", False)))
+
+
+def _used(build: Json) -> Iterator[tuple[Path, str]]:
+    for field in _FIELDS:
+        for path, value in _found(build, field, ()):
+            yield from _references(path, value)
+
+
+def _references(path: Path, value: str) -> Iterator[tuple[Path, str]]:
+    for match in _REFERENCE.finditer(value):
+        if key := match["braced"] or match["bare"]:
+            yield path, key
+
+
+def _found(value: Any, field: Sequence[str], path: Path) -> Iterator[tuple[Path, str]]:
+    if not field:
+        if isinstance(value, str):
+            yield path, value
+        return
+    for key in _keys(value, field[0]):
+        yield from _found(value[key], field[1:], (*path, key))
+
+
+def _keys(value: Any, wanted: str) -> Sequence[Any]:
+    if isinstance(value, list):
+        return range(len(value)) if wanted == _EACH else ()
+    if isinstance(value, dict):
+        return tuple(value) if wanted == _EACH else (wanted,) if wanted in value else ()
+    return ()
+
+
+def _replaced(value: Any, fields: Sequence[Sequence[str]], replace: Callable[[str], str]) -> Any:
+    """Return a copy of `value` with the texts at `fields` replaced."""
+    if isinstance(value, str):
+        return replace(value) if () in [tuple(field) for field in fields] else value
+    if isinstance(value, list):
+        below = [field[1:] for field in fields if field and field[0] == _EACH]
+        return [_replaced(item, below, replace) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: _replaced(item, [f[1:] for f in fields if f and f[0] in {_EACH, key}], replace)
+            for key, item in value.items()
+        }
+    return value
