@@ -12,11 +12,10 @@ from builder.act.sweep import sweep
 from builder.act.waiting import run_aside
 from builder.commands import Context
 from builder.errors import BuilderError, ExitCode, Interrupted
-from builder.gcp.clients import Access, open_access
+from builder.gcp.clients import open_access
 from builder.gcp.compute import GoogleMachines
-from builder.gcp.storage import GoogleObjectStore
 from builder.options import Options
-from builder.ports import CallFailed, ObjectStore
+from builder.ports import CallFailed
 
 
 def execute(options: Options, context: Context) -> int:
@@ -30,25 +29,12 @@ def execute(options: Options, context: Context) -> int:
         os._exit(interrupted.exit_code)
 
 
-def _store(options: Options, access: Access, context: Context) -> ObjectStore | None:
-    """The bucket with the ledger of VMs, where NB_GCS_LOCATION names one: deleting VMs needs none."""
-    if not options.location.bucket:
-        return None
-    return GoogleObjectStore(access, options.location.bucket, context.clock)
-
-
 def _sweep(options: Options, context: Context) -> int:
     access = open_access(options.project, options.endpoints)
     machines = GoogleMachines(access, context.clock)
     fleet = Fleet(machines, context.clock, context.cancellation)
     try:
-        found = sweep(
-            machines,
-            fleet,
-            context.console.line,
-            store=_store(options, access, context),
-            location=options.location,
-        )
+        found = sweep(machines, fleet, context.console.line)
     except CallFailed as failure:
         error: BuilderError = call_error(failure)
         report.failed(context.console, error, project=access.project)
