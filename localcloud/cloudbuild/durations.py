@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_FORM = re.compile(r"(-?)([0-9]+(?:\.[0-9]{1,9})?)s")
+_FORM = re.compile(r"(-?)([0-9]{1,12}(?:\.[0-9]{1,9})?)s")
 
 
 def seconds(value: str) -> float | None:

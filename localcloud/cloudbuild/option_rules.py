@@ -49,7 +49,7 @@ def _account(build: Json, options: Json) -> Iterator[Problem]:
     elif _LEGACY.fullmatch(account):
         words = f'"{account}" is the legacy Cloud Build service account, which cannot be specified; leave the field out'
         yield Problem(("serviceAccount",), start + words)
-    elsewhere = options.get("logging") in {"CLOUD_LOGGING_ONLY", "STACKDRIVER_ONLY", "NONE"}
+    elsewhere = text(options, "logging") in {"CLOUD_LOGGING_ONLY", "STACKDRIVER_ONLY", "NONE"}
     own_bucket = options.get("defaultLogsBucketBehavior") == "REGIONAL_USER_OWNED_BUCKET"
     if not build.get("logsBucket") and not elsewhere and not own_bucket:
         words = (
@@ -74,7 +74,7 @@ def _machine(options: Json) -> Iterator[Problem]:
     size = options.get("diskSizeGb", 0)
     if (
         isinstance(size, int | str)
-        and re.fullmatch(r"-?[0-9]+", str(size))
+        and re.fullmatch(r"-?[0-9]{1,18}", str(size))
         and not 0 <= int(size) <= MAX_DISK_GB
     ):
         words = f"value must be 0 to {MAX_DISK_GB} GB, not {size}"

@@ -1,7 +1,8 @@
 """What Cloud Build refuses and no schema sees: all of it at once, in the order of the file. Pure.
 
-Google's words where they are known; docs/facts.md says from where. A text that still has a substitution in it is not
-judged by its form: ask again about the build that `substitutions.apply` returns.
+The words are Google's where they are known: from reports of refused builds, else from Google's own local builder. What
+follows them says which step it is, and what would be accepted. A text that still has a substitution in it is not judged
+by its form: ask again about the build that `substitutions.apply` returns.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ __all__ = ["Problem", "problems"]
 
 def problems(build: Json) -> list[Problem]:
     """Return everything that is wrong with the build, in order of place. Never raises; skips values of a wrong type."""
-    listed = build.get("steps")
+    listed = build.get("steps") or []
     steps = [step if isinstance(step, dict) else {} for step in listed] if isinstance(listed, list) else []
     found = [
-        *_step_count(steps),
-        *step_rules.problems(build, steps),
+        *_step_count(listed),
+        *step_rules.problems(build),
         *order_problems(steps),
         *volume_rules.problems(build, steps),
         *secret_rules.problems(build, steps),
@@ -43,12 +44,11 @@ def problems(build: Json) -> list[Problem]:
     return sorted(found, key=lambda problem: _place(build, problem.path))
 
 
-def _step_count(steps: list[Json]) -> Iterator[Problem]:
+def _step_count(steps: Any) -> Iterator[Problem]:
     if not steps:
-        yield Problem(
-            ("steps",), "invalid .steps field: no build steps are specified; a build has 1 to 300 steps"
-        )
-    if len(steps) > MAX_STEPS:
+        words = f"no build steps are specified; a build has 1 to {MAX_STEPS} steps"
+        yield Problem(("steps",), f"invalid .steps field: {words}")
+    if isinstance(steps, list) and len(steps) > MAX_STEPS:
         words = f"cannot specify more than {MAX_STEPS} build steps; there are {len(steps)}"
         yield Problem(("steps",), f"invalid .steps field: {words}")
 

@@ -12,7 +12,7 @@ from localcloud.cloudbuild.substitutions import has_reference
 
 _VERSION = re.compile(r"projects/[^/]+/secrets/[a-zA-Z0-9_-]{1,255}/versions/[a-zA-Z0-9_-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FIELD = "invalid .secrets field"
+_FIELD = "invalid secrets"
 
 
 def problems(build: Json, steps: Sequence[Json]) -> Iterator[Problem]:

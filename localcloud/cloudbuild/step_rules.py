@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from localcloud.cloudbuild.durations import fault, printed, seconds
 from localcloud.cloudbuild.environment import env_problems
@@ -16,16 +16,16 @@ from localcloud.cloudbuild.names import (
     MAX_TIMEOUT,
     parse_image,
 )
-from localcloud.cloudbuild.problem import Json, Path, Problem, step_name, text, texts
+from localcloud.cloudbuild.problem import Json, Path, Problem, objects, step_name, text, texts
 from localcloud.cloudbuild.substitutions import has_reference
 
 _FIELD = "invalid .steps field"
 
 
-def problems(build: Json, steps: Sequence[Json]) -> Iterator[Problem]:
+def problems(build: Json) -> Iterator[Problem]:
     """Yield what is wrong with each step on its own."""
     limit = seconds(text(build, "timeout"))
-    for index, step in enumerate(steps):
+    for index, step in objects(build, "steps"):
         path, who = ("steps", index), step_name(index, step)
         yield from _image(path, who, step)
         yield from _args(path, step_name(index, step, ""), step)
@@ -38,7 +38,7 @@ def problems(build: Json, steps: Sequence[Json]) -> Iterator[Problem]:
 
 def _image(path: Path, who: str, step: Json) -> Iterator[Problem]:
     name = text(step, "name")
-    if not name and isinstance(step.get("name", ""), str):
+    if not name and isinstance(step.get("name") or "", str):
         yield Problem((*path, "name"), f"{_FIELD}: {who} must specify name: the image that runs it")
     elif len(name) > MAX_NAME_LENGTH:
         yield Problem((*path, "name"), f"{_FIELD}: {who} name too long (max: {MAX_NAME_LENGTH})")
