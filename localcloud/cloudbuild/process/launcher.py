@@ -1,0 +1,277 @@
+"""The program that becomes a step: `python -I -S launcher.py PLAN` makes the step's own view of the file system and runs it.
+
+The view is a mount namespace of its own, made in a user namespace, so that it needs no rights and goes away with the
+step's last process: a root of tmpfs, every top-level entry of the host's root bound into it, and the build's directories
+mounted on top. Where such namespaces are refused, the step runs in the plain directories and its log says so.
+Only light standard modules are imported, and nothing of localcloud: each step waits for this to start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+MNT_DETACH = 2
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+PARTS = ("new", "old", "aside")
+
+# Docker's codes for what could not be started at all.
+NOT_PREPARED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
+
+# Variables that hold a path of the step.
+PATH_VARIABLES = (b"HOME", b"BUILDER_OUTPUT")
+
+SCRIPT = "/builder/script/step"
+
+# Python ignores these from its start on; a command expects the default.
+PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
+
+PLAIN = (
+    "WARNING: localcloud cannot give this step its own view of the file system ({}), so it runs in plain folders:"
+    " paths that begin with /workspace, /builder or a volume's path do not work, and /tmp is this machine's;"
+    " relative paths, $HOME and $BUILDER_OUTPUT do work"
+)
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Plan:
+    """What the runner wants: a command and its directory, and what to mount.
+
+    `mounts` are directories of the build, outer ones first; `kept` are folders of the host that these would hide.
+    `plain` is a reason for not mounting anything, if there is one.
+    """
+
+    def __init__(self, file: str) -> None:
+        with open(file, encoding="utf-8") as opened:  # noqa: PTH123  pathlib costs start-up time
+            values = json.load(opened)
+        self.argv: list[str] = values["argv"]
+        self.directory: str = values["directory"]
+        self.mounts: list[tuple[str, str]] = [(host, path) for host, path in values["mounts"]]
+        self.kept: list[tuple[str, str]] = [(host, path) for host, path in values["kept"]]
+        self.base: str = values["base"]
+        self.plain: str | None = values["plain"]
+
+    def on_host(self, path: str) -> str:
+        """Path of the host for a path of the step; the same one where nothing is mounted."""
+        found = path
+        for host, target in self.mounts:  # the innermost comes last
+            if path == target or path.startswith(target + "/"):
+                found = host + path[len(target) :]
+        return found
+
+
+def check(result: int, what: str) -> None:
+    """Raise the OSError of a libc call that failed."""
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, flags: int, kind: str | None = None, options: str | None = None) -> None:
+    """Mount by the system call; OSError when it fails."""
+    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
+    check(libc.mount(*encoded[:3], ctypes.c_ulong(flags), encoded[3]), f"mount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Change the root by the system call, for which libc has no function."""
+    number = SYS_PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"pivot_root is not known on {os.uname().machine}")
+    check(libc.syscall(ctypes.c_long(number), os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def enter(base: str, *, user: bool) -> None:
+    """Go to a new namespace whose root is a tmpfs with the host's root at /old and an empty one at /new."""
+    uid, gid = os.getuid(), os.getgid()
+    check(libc.unshare(CLONE_NEWNS | (CLONE_NEWUSER if user else 0)), "unshare")
+    if user:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                file.write(text)
+    mount("none", "/", MS_REC | MS_PRIVATE)
+    mount("tmpfs", base, MS_NOSUID | MS_NODEV, "tmpfs", "mode=0755")
+    for part in PARTS:
+        os.mkdir(f"{base}/{part}")  # noqa: PTH102
+    mount(f"{base}/new", f"{base}/new", MS_BIND)
+    pivot_root(base, f"{base}/old")
+    os.chdir("/")
+
+
+def way(plan: Plan) -> bool:
+    """Tell by a child's try whether `enter` works with a user namespace or, for root, without; OSError when neither does.
+
+    A try of our own that failed halfway would leave us with the user id of nobody.
+    """
+    if plan.plain:
+        raise OSError(plan.plain)
+    failure = ""
+    for user in (True, False) if os.geteuid() == 0 else (True,):
+        heard, said = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                enter(plan.base, user=user)
+            except OSError as error:
+                os.write(said, str(error.strerror or error).encode())
+            finally:
+                os._exit(0)
+        os.close(said)
+        refusal = os.read(heard, 4096).decode()
+        os.close(heard)
+        os.waitpid(child, 0)
+        if not refusal:
+            return user
+        failure = failure or refusal
+    raise OSError(failure)
+
+
+class View:
+    """The root that is being built at /new out of the host's at /old."""
+
+    def __init__(self) -> None:
+        self.own = {""}  # folders in which we may make others, since they are not the host's
+        self.fill("", "/old", without=("workspace", "builder", "tmp"))
+
+    def fill(self, folder: str, source: str, without: Iterable[str] = ()) -> None:
+        """Show each entry of `source` in an empty folder of ours."""
+        for name in set(os.listdir(source)).difference(without):  # noqa: PTH208
+            # What cannot be bound (an automounter's folder, say) is not there for the step.
+            with contextlib.suppress(OSError):
+                show(f"{source}/{name}", f"/new{folder}/{name}")
+
+    def mount(self, host: str, path: str, *, own: bool) -> None:
+        """Mount a directory of the host at a path of the step."""
+        self._place(path)
+        mount(f"/old{host}", f"/new{path}", MS_BIND | MS_REC)
+        self.own -= {folder for folder in self.own if folder == path or folder.startswith(path + "/")}
+        if own:
+            self.own.add(path)
+
+    def _place(self, path: str) -> None:
+        """Make the folder for a mount without touching the host."""
+        current = ""
+        for name in path.strip("/").split("/"):
+            above, current = current, f"{current}/{name}"
+            if os.path.islink(f"/new{current}"):  # noqa: PTH114
+                raise OSError(f"{current} is a symbolic link, so nothing can be mounted at {path}")
+            if not os.path.isdir(f"/new{current}"):  # noqa: PTH112
+                if above not in self.own:
+                    self._replace(above)
+                os.mkdir(f"/new{current}")  # noqa: PTH102
+                self.own.add(current)
+
+    def _replace(self, folder: str) -> None:
+        """Put a folder of ours in the place of one of the host, with the same entries."""
+        aside = f"/aside/{len(self.own)}"
+        os.mkdir(aside)  # noqa: PTH102
+        mount(f"/new{folder}", aside, MS_BIND | MS_REC)
+        mount("tmpfs", f"/new{folder}", MS_NOSUID | MS_NODEV, "tmpfs", "mode=0755")
+        self.fill(folder, aside)
+        self.own.add(folder)
+
+
+def show(source: str, target: str) -> None:
+    """Make one entry of a folder seen at another path: links are copied, all else is bound."""
+    if os.path.islink(source):  # noqa: PTH114
+        os.symlink(os.readlink(source), target)  # noqa: PTH115, PTH211
+        return
+    if os.path.isdir(source):  # noqa: PTH112
+        os.mkdir(target)  # noqa: PTH102
+    else:
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+    mount(source, target, MS_BIND | MS_REC)
+
+
+def build_view(plan: Plan, *, user: bool) -> None:
+    """Let this process see what the step shall see, with no way back to the host's root."""
+    enter(plan.base, user=user)
+    view = View()
+    for host, path in plan.mounts:
+        view.mount(host, path, own=True)
+    for host, path in plan.kept:
+        view.mount(host, path, own=False)
+    os.chdir("/new")
+    pivot_root(".", ".")  # the old root now lies on the new one, and needs no folder in it
+    check(libc.umount2(b".", MNT_DETACH), "umount")
+    os.chdir("/")
+
+
+def go_to(directory: str, roots: Iterable[str]) -> None:
+    """Change to a directory; make it first, as Docker does, where its nearest folder is in `roots`, the build's own.
+
+    The step's "/" is such a root, and what of the host is bound below it is not.
+    """
+    if not os.path.isdir(directory):  # noqa: PTH112
+        above = directory
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)  # noqa: PTH120
+        real = os.path.realpath(above)
+        if any(real == root or real.startswith(root + "/") for root in roots):
+            os.makedirs(directory)  # noqa: PTH103
+    os.chdir(directory)
+
+
+def become(argv: list[str], environment: dict[bytes, bytes]) -> int:
+    """Turn into the command; the exit code is for when that is not possible, which the log then says."""
+    for number in PYTHONS_OWN:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], argv, environment)  # noqa: S606  starting it is the purpose
+    except (FileNotFoundError, NotADirectoryError):
+        where = "no such file" if "/" in argv[0] else "executable file not found in $PATH"
+        say(f'cannot start the step: "{argv[0]}": {where}')
+        return NOT_FOUND
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+        say(f'cannot start the step: "{argv[0]}": {getattr(error, "strerror", None) or error}')
+        return NOT_EXECUTABLE
+
+
+def say(line: str) -> None:
+    """Write a line to the step's output."""
+    os.write(1, f"{line}\n".encode("utf-8", "surrogateescape"))
+
+
+def initial_environment() -> dict[bytes, bytes]:
+    """The environment as the runner gave it: Python has put a locale into os.environ meanwhile."""
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123
+        pairs = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
+    return {name: value for name, _, value in pairs}
+
+
+def main(file: str) -> int:
+    """Run one step; answers only when it could not be started."""
+    plan = Plan(file)
+    environment = initial_environment()
+    try:
+        user = way(plan)
+    except OSError as refusal:
+        say(PLAIN.format(refusal))
+        roots = [host for host, _ in plan.mounts]
+        plan.directory = plan.on_host(plan.directory)
+        plan.argv = [plan.on_host(part) if part == SCRIPT else part for part in plan.argv]
+        for name in PATH_VARIABLES:
+            environment[name] = os.fsencode(plan.on_host(os.fsdecode(environment[name])))
+    else:
+        build_view(plan, user=user)
+        roots = [*(path for _, path in plan.mounts), "/builder", "/"]
+    go_to(plan.directory, roots)
+    return become(plan.argv, environment)
+
+
+if __name__ == "__main__":
+    try:
+        code = main(sys.argv[1])
+    except OSError as error:
+        say(f"cannot prepare the step: {error}")
+        code = NOT_PREPARED
+    sys.exit(code)
