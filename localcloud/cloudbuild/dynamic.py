@@ -131,9 +131,21 @@ def _parse(value: str, at: int, until: str) -> tuple[Template, int]:
             pieces.append(Expansion(name[0]))
             at = name.end()
         else:
-            pieces.append(value[at])
-            at += 1
+            # In an expansion a backslash and what it protects stay together: what they mean depends on the place.
+            size = 2 if until and value[at] == "\\" else 1
+            pieces.append(value[at : at + size])
+            at += size
     return tuple(pieces), at
+
+
+def _unescaped(template: Template, only: str = "") -> Template:
+    """Drop the backslash of every protected character, or only of those in `only`."""
+    return tuple(
+        piece[1:]
+        if isinstance(piece, str) and piece.startswith("\\") and (not only or piece[1:] in only)
+        else piece
+        for piece in template
+    )
 
 
 def _expansion(value: str, at: int) -> tuple[Expansion, int]:
@@ -151,8 +163,11 @@ def _expansion(value: str, at: int) -> tuple[Expansion, int]:
     replacement: Template = ()
     if operator not in {"", "^^", ",,"}:
         argument, end = _parse(value, end, "/}" if operator in {"/", "//"} else "}")
+    if operator == ":-":
+        argument = _unescaped(argument, only="}")
     if value.startswith("/", end) and operator in {"/", "//"}:
         replacement, end = _parse(value, end + 1, "}")
+        replacement = _unescaped(replacement)
     return _closed(value, at, Expansion(name[0], operator, argument, replacement), end)
 
 
