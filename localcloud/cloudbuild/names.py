@@ -17,7 +17,6 @@ MAX_DIR_LENGTH = 1000
 MAX_IMAGES = 100
 MAX_PATHS = 100
 MAX_TAGS = 64
-MAX_TAG_LENGTH = 128
 MAX_SUBSTITUTIONS = 200
 MAX_KEY_LENGTH = 100
 MAX_VALUE_LENGTH = 4000
@@ -56,6 +55,9 @@ TRIGGER_KEYS = frozenset(
     }
 )
 """Substitutions that a trigger sets; a build submitted by hand may set them, and else they are empty."""
+
+EMPTY_KEYS = frozenset({"COMMIT_SHA", "SHORT_SHA", "BRANCH_NAME", "TAG_NAME", "REPO_NAME", "REPO_FULL_NAME"})
+"""Those of a trigger's that are there, and empty, in a build that no trigger started."""
 
 BUILTIN_KEYS = FIXED_KEYS | ACCOUNT_KEYS | TRIGGER_KEYS
 

@@ -2,7 +2,7 @@
 
 The words are Google's where they are known: from reports of refused builds, else from Google's own local builder. What
 follows them says which step it is, and what would be accepted. A text that still has a substitution in it is not judged
-by its form: ask again about the build that `substitutions.apply` returns.
+by its form or length: ask again about the build that `substitutions.apply` returns.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from localcloud.cloudbuild.problem import Json, Path, Problem, part
 __all__ = ["Problem", "problems"]
 
 
-def problems(build: Json) -> list[Problem]:
-    """Return everything that is wrong with the build, in order of place. Never raises; skips values of a wrong type."""
+def problems(build: Json, *, substituted: bool = False) -> list[Problem]:
+    """Return everything that is wrong with the build, in order of place. Never raises; skips values of a wrong type.
+
+    `substituted` says that this is the build as `substitutions.apply` returned it, where arguments have their final length.
+    """
     listed = build.get("steps") or []
     steps = [step if isinstance(step, dict) else {} for step in listed] if isinstance(listed, list) else []
     found = [
         *_step_count(listed),
-        *step_rules.problems(build),
+        *step_rules.problems(build, substituted=substituted),
         *order_problems(steps),
         *volume_rules.problems(build, steps),
         *secret_rules.problems(build, steps),

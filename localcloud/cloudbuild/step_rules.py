@@ -22,13 +22,13 @@ from localcloud.cloudbuild.substitutions import has_reference
 _FIELD = "invalid .steps field"
 
 
-def problems(build: Json) -> Iterator[Problem]:
-    """Yield what is wrong with each step on its own."""
+def problems(build: Json, *, substituted: bool) -> Iterator[Problem]:
+    """Yield what is wrong with each step on its own; lengths of arguments count once they are `substituted`."""
     limit = seconds(text(build, "timeout"))
     for index, step in objects(build, "steps"):
         path, who = ("steps", index), step_name(index, step)
         yield from _image(path, who, step)
-        yield from _args(path, step_name(index, step, ""), step)
+        yield from _args(path, step_name(index, step, ""), step, substituted=substituted)
         yield from _script(path, step_name(index, step, ""), step)
         yield from env_problems((*path, "env"), f"{_FIELD}: {who}: ", texts(step, "env"))
         yield from _directory(path, who, step)
@@ -49,12 +49,12 @@ def _image(path: Path, who: str, step: Json) -> Iterator[Problem]:
         )
 
 
-def _args(path: Path, who: str, step: Json) -> Iterator[Problem]:
+def _args(path: Path, who: str, step: Json, *, substituted: bool) -> Iterator[Problem]:
     args = texts(step, "args")
     if len(args) > MAX_ARGS:
         yield Problem((*path, "args"), f"{_FIELD}: {who} too many args (max: {MAX_ARGS})")
     for number, arg in args:
-        if len(arg) > MAX_ARG_LENGTH:
+        if len(arg) > MAX_ARG_LENGTH and (substituted or "$" not in arg):
             words = f"{who} arg {number} too long (max: {MAX_ARG_LENGTH})"
             yield Problem((*path, "args", number), f"{_FIELD}: {words}")
 

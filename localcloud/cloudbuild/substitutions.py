@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from localcloud.cloudbuild import dynamic
-from localcloud.cloudbuild.names import BUILTIN_KEYS, TRIGGER_KEYS, USER_KEY
+from localcloud.cloudbuild.names import BUILTIN_KEYS, EMPTY_KEYS, TRIGGER_KEYS, USER_KEY
 from localcloud.cloudbuild.problem import Json, Path, Problem, objects, part
 
 __all__ = ["TRIGGER_KEYS", "apply", "builtin", "has_reference", "step_variables", "undefined"]
@@ -121,7 +121,7 @@ def step_variables(build: Json, step: Json, values: Mapping[str, str]) -> dict[s
 
 
 def _values(build: Json, values: Mapping[str, str]) -> Mapping[str, str]:
-    return dynamic.resolve(build, {**values, **_given(build)})
+    return dynamic.resolve(build, {**dict.fromkeys(EMPTY_KEYS, ""), **values, **_given(build)})
 
 
 def _given(build: Json) -> dict[str, str]:

@@ -83,6 +83,30 @@ def test_what_substitutions_make_wrong_is_found_after_them() -> None:
     assert [problem.path for problem in found] == [("images", 0)]
 
 
+def test_an_argument_is_measured_after_substitution() -> None:
+    build = build_with(steps=[{"name": "ubuntu", "args": ["$$A" + "x" * 9_998, "$_LONG" * 4]}])
+    build["substitutions"] = {"_LONG": "x" * 3_000}
+    assert problems(build) == []
+    found = problems(apply(build, {}), substituted=True)
+    assert [problem.path for problem in found] == [("steps", 0, "args", 1)]
+
+
+def test_a_build_at_every_limit_has_no_problem() -> None:
+    steps = [{"name": "a" * 1000, "args": ["x" * 10_000] * 100, "dir": "d" * 1000, "timeout": "86400s"}]
+    build = {
+        "steps": steps + [{"name": "a"}] * 299,
+        "timeout": "86400s",
+        "queueTtl": "86400s",
+        "images": [f"i{number}" for number in range(99)] + ["a" * 1000],
+        "tags": ["t" * 128] * 64,
+        "artifacts": {"objects": {"location": "gs://b", "paths": [f"p{number}" for number in range(100)]}},
+        "secrets": [{"secretEnv": {f"S{number}": "x" * 65_536 for number in range(100)}}],
+        "substitutions": {f"_{number}": "x" * 4000 for number in range(199)} | {"_" + "A" * 99: ""},
+        "options": {"diskSizeGb": 4000, "secretEnv": [f"S{number}" for number in range(100)]},
+    }
+    assert problems(build) == []
+
+
 def test_all_problems_come_at_once_and_in_order_of_the_file() -> None:
     build = {
         "timeout": "0s",

@@ -194,7 +194,8 @@ def test_automap(switches: tuple[bool | None, bool | None, bool]) -> None:
     build = {"steps": [step], "substitutions": {"_WHO": "me", "TAG_NAME": "v1"}}
     if of_build is not None:
         build["options"] = {"automapSubstitutions": of_build}
-    expected = _BUILTIN | {"_WHO": "me", "TAG_NAME": "v1"} if mapped else {}
+    empty = dict.fromkeys(["COMMIT_SHA", "SHORT_SHA", "BRANCH_NAME", "REPO_NAME", "REPO_FULL_NAME"], "")
+    expected = empty | _BUILTIN | {"_WHO": "me", "TAG_NAME": "v1"} if mapped else {}
     assert step_variables(build, step, _BUILTIN) == expected
     assert bool(undefined(build)) is not mapped
 
