@@ -116,7 +116,10 @@ def apply(build: Json, values: Mapping[str, str]) -> Json:
 
 
 def step_variables(build: Json, step: Json, values: Mapping[str, str]) -> dict[str, str]:
-    """Return what `automapSubstitutions` adds to a step's environment: every substitution that has a value."""
+    """Return what `automapSubstitutions` adds to a step's environment: every substitution that has a value.
+
+    `build` and `step` are those that were submitted: what `apply` returned has its values evaluated already.
+    """
     return dict(_values(build, values)) if _automapped(build, step) else {}
 
 
