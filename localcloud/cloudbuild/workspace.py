@@ -1,4 +1,4 @@
-"""A build's files in a directory of the host: unpack the source, find artifacts, read a step's output, remove it all."""
+"""A build's files in a directory of the host: source, script, artifacts, a step's output, and their end."""
 
 from __future__ import annotations
 
@@ -72,6 +72,11 @@ def _token(token: str) -> str:
         inside = token[1:-1].replace("\\", "\\\\")
         return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
     return re.escape(token)
+
+
+def executable(script: str) -> bytes:
+    """Content of the file that a step's script becomes: Cloud Build takes /bin/sh where no first line names another."""
+    return (script if script.startswith("#!") else f"#!/bin/sh\n{script}").encode()
 
 
 def read_output(folder: Path) -> bytes:

@@ -177,9 +177,8 @@ def _environment(order: StepOrder) -> dict[str, str]:
 
 
 def _write_script(folder: Path, script: str) -> None:
-    """Write a step's script; without a first line that names its interpreter, Cloud Build takes /bin/sh."""
     path = folder / os.path.basename(launcher.SCRIPT)  # noqa: PTH119
-    path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}")
+    path.write_bytes(workspace.executable(script))
     path.chmod(0o755)
 
 

@@ -1,0 +1,56 @@
+"""A step that runs in a container."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import IO
+
+from localcloud.cloudbuild.docker.cli import Docker
+from localcloud.cloudbuild.runner import RunnerError
+from localcloud.machine.supervisor import OwnedProcess
+
+_KILLED = 137
+
+
+class DockerStep:
+    """A container and the client that is attached to it; see `RunningStep`."""
+
+    def __init__(self, docker: Docker, container: str, client: OwnedProcess) -> None:
+        if client.stdout is None:
+            raise ValueError("the step needs a pipe as its output")
+        self.output: IO[bytes] = client.stdout
+        self._docker = docker
+        self._container = container
+        self._client = client
+        self._lock = threading.Lock()
+        self._code: int | None = None
+
+    def wait(self) -> int:
+        """Exit code; 128+N when signal N ended it."""
+        self._client.wait()
+        with self._lock:
+            if self._code is None:
+                self._code = self._exit_code()
+                self._client.kill()
+            return self._code
+
+    def kill(self) -> None:
+        """End all of it at once, as Cloud Build does; return when the container is gone."""
+        with contextlib.suppress(TimeoutError):
+            self._client.wait(0)
+            self.wait()  # it has ended by itself: keep its exit code
+        with contextlib.suppress(RunnerError):  # gone already
+            self._docker.call("rm", "--force", "--volumes", self._container)
+        self.wait()
+
+    def _exit_code(self) -> int:
+        try:
+            state = self._docker.call(
+                "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", self._container
+            )
+        except RunnerError:  # removed
+            return _KILLED
+        status, code = state.decode().split()
+        # One that could not be started has a code of its own (127: no such program), or at least the client has.
+        return int(code) or (abs(self._client.wait()) if status == "created" else 0)

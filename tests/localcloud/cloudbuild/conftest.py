@@ -1,0 +1,33 @@
+"""Rooms of the process runner, after which this machine must look as before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
+from tests.localcloud.cloudbuild.steps import Run, mount_points, processes_naming, runs
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "build"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def room(folder: Path) -> Iterator[ProcessRoom]:
+    mounts, root = mount_points(), sorted(Path("/").iterdir())
+    opened = ProcessRunner().open("b", folder)
+    yield opened
+    opened.close()
+    assert not folder.exists()
+    assert mount_points() == mounts
+    assert sorted(Path("/").iterdir()) == root
+    assert processes_naming(str(folder)) == []
+
+
+@pytest.fixture
+def run(room: ProcessRoom) -> Run:
+    return runs(room)

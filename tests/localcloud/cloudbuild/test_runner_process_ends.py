@@ -1,0 +1,152 @@
+"""How steps as processes end, and how they run where mount namespaces are refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localcloud.cloudbuild.process.images import CHECKOUT
+from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
+from localcloud.cloudbuild.runner import RunnerError
+from tests.localcloud.cloudbuild.steps import DAEMON, Run, finish, order, processes_naming, until
+
+pytestmark = pytest.mark.slow  # real processes
+
+
+# How a step ends.
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("kill -PIPE $$", 141)]
+)
+def test_exit_codes(run: Run, script: str, code: int) -> None:
+    assert run(script) == (code, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("no-such-program", 127, '"no-such-program": executable file not found in $PATH'),
+        ("./missing", 127, '"./missing": no such file'),
+        ("/etc/passwd", 126, '"/etc/passwd": Permission denied'),
+    ],
+)
+def test_what_cannot_be_started_says_so(run: Run, command: str, code: int, said: str) -> None:
+    assert run(entrypoint=command) == (code, f"cannot start the step: {said}\n")
+
+
+def test_kill_ends_grandchildren_in_other_sessions_at_once(room: ProcessRoom) -> None:
+    step = room.start(order(0, f"python -c '{DAEMON}' A-DAEMON-OF-THE-STEP; echo up; sleep 600"))
+    assert step.output.readline() == b"up\n"
+    assert len(processes_naming("A-DAEMON-OF-THE-STEP")) == 1
+    step.kill()
+    assert processes_naming("A-DAEMON-OF-THE-STEP") == []
+    assert step.output.read() == b""
+    assert step.wait() == 137
+    step.kill()
+
+
+def test_background_of_a_step_ends_with_it(run: Run) -> None:
+    assert run(f"python -c '{DAEMON}' ANOTHER-DAEMON; sleep 600 & echo up") == (0, "up\n")
+    assert processes_naming("ANOTHER-DAEMON") == []
+
+
+def test_step_ends_when_localcloud_is_killed(folder: Path) -> None:
+    program = (
+        "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
+        "from tests.localcloud.cloudbuild.steps import order\n"
+        f"room = ProcessRunner().open('b', pathlib.Path({str(folder)!r}))\n"
+        f"step = room.start(order(0, '''python -c '{DAEMON}' ORPHAN-OF-A-STEP; echo up; sleep 600'''))\n"
+        "print(step.output.readline().decode(), flush=True)\nstep.wait()\n"
+    ).replace("\\n", "\\\\n")
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=CHECKOUT) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"up\n"
+        assert processes_naming("ORPHAN-OF-A-STEP")
+        owner.kill()
+    until(lambda: not processes_naming("ORPHAN-OF-A-STEP"))
+
+
+def test_close_ends_steps_and_removes_what_is_read_only(folder: Path) -> None:
+    opened = ProcessRunner().open("b", folder)
+    step = opened.start(
+        order(0, "mkdir -p a/b; touch a/b/c; chmod -R a-w a; chmod 0 a/b; echo up; sleep 600")
+    )
+    assert step.output.readline() == b"up\n"
+    opened.close()
+    assert step.wait() == 137
+    assert not folder.exists()
+    opened.close()
+    with pytest.raises(RunnerError, match="over"):
+        opened.start(order(1, "true"))
+
+
+# Where mount namespaces are refused, and where one is inside of another.
+
+
+def test_plain_folders_say_what_does_not_work(folder: Path) -> None:
+    opened = ProcessRunner(plain=True).open("b", folder)
+    code, output = finish(opened, order(0, "echo 1 > a; echo 2 > ~/b; echo 3 > $BUILDER_OUTPUT/output; pwd"))
+    warning, pwd = output.splitlines()
+    assert (code, pwd) == (0, str(folder / "workspace"))
+    assert warning.startswith("WARNING: ")
+    assert "(switched off)" in warning
+    assert "paths that begin with /workspace" in warning
+    code, output = finish(opened, order(1, "cat ../a ~/b", directory="/workspace/sub"))
+    assert (code, output.splitlines()[1:]) == (0, ["1", "2"])
+    code, output = finish(opened, order(2, "pwd", directory="/not-there"))
+    assert code == 125
+    assert opened.step_output(0) == b"3\n"
+    opened.close()
+    assert not folder.exists()
+    assert not Path("/not-there").exists()
+
+
+INSIDE = (
+    "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
+    "from tests.localcloud.cloudbuild.steps import finish, order\n"
+    "room = ProcessRunner().open('b', pathlib.Path(sys.argv[1]))\n"
+    "print(finish(room, order(0, 'cd /workspace && git init -q && git status --short && id -u')))\nroom.close()\n"
+)
+
+
+def test_works_inside_another_user_namespace(folder: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "-rn", sys.executable, "-c", INSIDE, str(folder)],
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("(0, '0\\n')\n", "")
+
+
+def test_refused_namespaces_are_not_the_end(folder: Path) -> None:
+    # A user namespace with no room for others below it refuses them, as a hardened kernel does.
+    limits = 'for f in user mnt; do echo 0 > /proc/sys/user/max_${f}_namespaces; done; exec "$@"'
+    done = subprocess.run(
+        [
+            "unshare",
+            "-r",
+            "sh",
+            "-c",
+            limits,
+            "sh",
+            sys.executable,
+            "-c",
+            INSIDE.replace("cd /workspace && ", ""),
+            str(folder),
+        ],
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        "WARNING: localcloud cannot give this step its own view of the file system (unshare: No space left"
+        in done.stdout
+    )
+    assert done.stdout.endswith('do work\\n0\\n")\n')
