@@ -1,4 +1,4 @@
-"""The command line: `python -m localcloud exec|serve|demo`."""
+"""The command line: `python -m localcloud exec|serve|submit|demo`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from localcloud import demo, execution, temporary
 from localcloud.cloud import Cloud, StateInUse, shell_exports
+from localcloud.submit import options as submit_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (2 for bad usage)."""
     own, command = _split(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
-    if own[:1] == ["submit"]:
-        parser.error("submit is not in this version")
     options = parser.parse_args(own)
     if command is not None and options.verb != "exec":
         parser.error(f"only exec takes a command after --, {options.verb} does not")
@@ -39,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _exec(options, command, parser)
     if options.verb == "serve":
         return _serve(options, parser)
+    if options.verb == "submit":
+        return _submit(options, parser)
     return demo.main()
 
 
@@ -54,7 +55,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m localcloud", description="A local Google Cloud that Google's own clients talk to."
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="exec|serve|demo", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="exec|serve|submit|demo", required=True)
     run = verbs.add_parser(
         "exec",
         usage="%(prog)s [--faults FILE] [--state DIR] [--bucket NAME]... -- CMD...",
@@ -82,6 +83,7 @@ def _parser() -> _Parser:
     serve.add_argument(
         "--state", type=Path, metavar="DIR", help="where its state lives and stays (default: nowhere)"
     )
+    submit_options.add_arguments(verbs.add_parser("submit", help="run a folder's cloudbuild.yaml"))
     verbs.add_parser("demo", help="show a green run, a broken one, and their results")
     return parser
 
@@ -114,6 +116,19 @@ def _serve(options: argparse.Namespace, parser: _Parser) -> int:
         sys.stdout.flush()
         signal.sigwait(execution.FORWARDED)
     return 0
+
+
+def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
+    from localcloud.submit import command
+
+    options = submit_options.options(parsed, parser)
+
+    @contextlib.contextmanager
+    def own_cloud() -> Iterator[str]:
+        with _state(options.state) as state, _started(parser, state) as cloud:
+            yield cloud.url
+
+    return command.main(options, own_cloud)
 
 
 @contextlib.contextmanager

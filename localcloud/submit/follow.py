@@ -1,0 +1,59 @@
+"""Shows the log of a build line by line as it grows, until the build is over; and cancels it when the user wants to stop."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from localcloud.submit.api import LocalCloud, RefusedError
+from localcloud.submit.signals import Stop
+
+_PAUSE_SECONDS = 0.1
+# How long the end of a cancelled build is waited for.
+_CANCEL_SECONDS = 20.0
+
+
+def follow(cloud: LocalCloud, build_id: str, stop: Stop) -> None:
+    """Write the log to stdout until it is complete, or until the user stops; raises `RefusedError`."""
+    shown = _Shown(cloud, build_id)
+    while not shown.more():
+        if stop.wait(_PAUSE_SECONDS):
+            _cancel(cloud, build_id, shown)
+            return
+
+
+def _cancel(cloud: LocalCloud, build_id: str, shown: _Shown) -> None:
+    sys.stderr.write("Cancelling...\n")
+    sys.stderr.flush()
+    try:
+        cloud.cancel(build_id)
+    except RefusedError as error:
+        sys.stderr.write(f"ERROR: (localcloud submit) build {build_id} could not be cancelled: {error}\n")
+        return
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    while not shown.more() and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    sys.stderr.write(f"Cancelled [{build_id}].\n")
+
+
+class _Shown:
+    """How much of the log has been written; what has no end of line yet waits for it."""
+
+    def __init__(self, cloud: LocalCloud, build_id: str) -> None:
+        self._cloud = cloud
+        self._build_id = build_id
+        self._offset = 0
+        self._rest = b""
+
+    def more(self) -> bool:
+        """Write what is new; say whether that was the end."""
+        data, complete = self._cloud.log(self._build_id, self._offset)
+        self._offset += len(data)
+        lines, end, self._rest = (self._rest + data).rpartition(b"\n")
+        lines += end
+        if complete and self._rest:
+            lines, self._rest = lines + self._rest + b"\n", b""
+        if lines:
+            sys.stdout.buffer.write(lines)
+            sys.stdout.buffer.flush()
+        return complete

@@ -1,0 +1,102 @@
+"""What `submit` says, in the words of `gcloud builds submit`: on stderr what it does, on stdout the log and the table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import sys
+
+from localcloud.cloudbuild.problem import Json
+from localcloud.iam.policy import PROJECT
+from localcloud.submit.packing import Source
+
+_WIDTH = 80
+_GAP = "  "
+
+
+def packing(source: Source) -> None:
+    """Say what is packed."""
+    _say(
+        f"Creating temporary archive of {source.files} file(s) totalling {source.shown_size} before compression."
+    )
+
+
+def uploading(folder: str, address: str) -> None:
+    """Say what goes where."""
+    _say(f"Uploading tarball of [{folder}] to [{address}]")
+
+
+def created(build: Json, log_url: str, region: str) -> None:
+    """Say which build it is and where its log is; then the log begins."""
+    place = f"projects/{PROJECT}" if region == "global" else f"projects/{PROJECT}/locations/{region}"
+    _say(f"Created [https://cloudbuild.googleapis.com/v1/{place}/builds/{build['id']}].")
+    _say(f"Logs are available at [ {log_url} ].")
+    _line(" REMOTE BUILD OUTPUT ")
+
+
+def finished(build: Json) -> None:
+    """End the log, and say in a table how the build went."""
+    _line("")
+    sys.stdout.write("\n")
+    cells = _cells(build)
+    widths = [max(len(name), len(value)) for name, value in cells.items()]
+    for row in (cells.keys(), cells.values()):
+        line = _GAP.join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        sys.stdout.write(line.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def failed(build: Json) -> None:
+    """Say that the build did not succeed, and why."""
+    detail = build.get("failureInfo", {}).get("detail") or build.get("statusDetail")
+    if detail:
+        _say(f"\nBUILD FAILURE: {detail}")
+    error(f'build {build["id"]} completed with status "{build.get("status", "STATUS_UNKNOWN")}"')
+
+
+def error(text: str) -> None:
+    """Say what went wrong."""
+    _say(f"ERROR: (localcloud submit) {text}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _line(title: str) -> None:
+    width = shutil.get_terminal_size((_WIDTH, 0)).columns
+    sys.stdout.write(title.center(width, "-") + "\n")
+    sys.stdout.flush()
+
+
+def _cells(build: Json) -> dict[str, str]:
+    source = build.get("source", {}).get("storageSource")
+    images = build.get("images") or ["-"]
+    return {
+        "ID": build["id"],
+        "CREATE_TIME": _time(build["createTime"]).isoformat(timespec="seconds"),
+        "DURATION": _duration(build),
+        "SOURCE": f"gs://{source['bucket']}/{source['object']}" if source else "-",
+        "IMAGES": images[0] if len(images) == 1 else f"{images[0]} (+{len(images) - 1} more)",
+        "STATUS": build.get("status", "STATUS_UNKNOWN"),
+    }
+
+
+def _duration(build: Json) -> str:
+    """Return how long the build ran, as gcloud prints it: 1M30S; "-" if it never ran."""
+    if not build.get("startTime") or not build.get("finishTime"):
+        return "-"
+    seconds = round((_time(build["finishTime"]) - _time(build["startTime"])).total_seconds())
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    text = (
+        (f"{hours}H" if hours else "")
+        + (f"{minutes}M" if minutes else "")
+        + (f"{seconds}S" if seconds else "")
+    )
+    return text or "0S"
+
+
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
