@@ -1,7 +1,7 @@
-"""Removes a build's containers, volumes and images when the build is over, also when its owner was killed.
+"""Removes a build's containers, volumes and images from the engine, also when localcloud was killed.
 
-It runs as `python -I -S guard.py PROGRAM LABEL=ID` and waits on its stdin: a byte there means that all is told, its end
-without one that the owner was killed, whose last calls may still be under way.
+For that it runs as `python -I -S guard.py PROGRAM LABEL=ID` and waits on its stdin: a byte there means that the build was
+closed, its end without one that the owner was killed, whose last calls may still be under way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _KINDS = (
     (("volume", "ls"), ("volume", "rm", "--force")),
     (("images",), ("rmi", "--force")),
 )
-_ROUNDS_AFTER_KILL = 4
+_ROUNDS = 5
 _PAUSE_SECONDS = 1.0
 
 
@@ -34,12 +34,11 @@ def clean(program: str, label: str) -> None:
 
 
 def main(program: str, label: str) -> None:
-    """Wait, then clean."""
-    told = sys.stdin.buffer.read()
-    clean(program, label)
-    for _ in range(0 if told else _ROUNDS_AFTER_KILL):
-        time.sleep(_PAUSE_SECONDS)
+    """Wait for the end of the owner, then clean, again and again for a while."""
+    closed = sys.stdin.buffer.read()
+    for _ in range(0 if closed else _ROUNDS):
         clean(program, label)
+        time.sleep(_PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

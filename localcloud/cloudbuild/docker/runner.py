@@ -149,8 +149,9 @@ class DockerRoom:
             self._closed = True
         for pull in self._pulls:
             pull.kill()
+        guard.clean(self._docker.program, f"{LABEL}={self._id}")
         for step in self._steps:
-            step.kill()
+            step.wait()
             step.output.close()
         self._steps.clear()
         if self._guard.stdin and not self._guard.stdin.closed:
@@ -216,6 +217,7 @@ class DockerRoom:
         """Full name of a volume of the build, which is made at its first use."""
         full = f"localcloud-{self._id}-{name}"
         with self._lock:
+            self._check_open()
             if full not in self._volumes:
                 self._docker.call("volume", "create", "--label", f"{LABEL}={self._id}", full)
                 self._volumes.add(full)

@@ -37,20 +37,22 @@ class DockerStep:
 
     def kill(self) -> None:
         """End all of it at once, as Cloud Build does; return when the container is gone."""
-        with contextlib.suppress(TimeoutError):
-            self._client.wait(0)
+        if self._state()[0] == "exited":
             self.wait()  # it has ended by itself: keep its exit code
         with contextlib.suppress(RunnerError):  # gone already
             self._docker.call("rm", "--force", "--volumes", self._container)
         self.wait()
 
     def _exit_code(self) -> int:
-        try:
-            state = self._docker.call(
-                "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", self._container
-            )
-        except RunnerError:  # removed
-            return _KILLED
-        status, code = state.decode().split()
+        status, code = self._state()
         # One that could not be started has a code of its own (127: no such program), or at least the client has.
-        return int(code) or (abs(self._client.wait()) if status == "created" else 0)
+        return code or (abs(self._client.wait()) if status == "created" else 0)
+
+    def _state(self) -> tuple[str, int]:
+        """Docker's word for the container's state, and its exit code."""
+        form = "{{.State.Status}} {{.State.ExitCode}}"
+        try:
+            status, code = self._docker.call("inspect", "--format", form, self._container).decode().split()
+        except RunnerError:
+            return "removed", _KILLED
+        return status, int(code)
