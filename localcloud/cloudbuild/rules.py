@@ -64,16 +64,21 @@ def _keys(build: Json) -> Iterator[Problem]:
         yield Problem(("substitutions",), f"invalid .substitutions field: {words}")
     for key, value in given.items():
         path = ("substitutions", key)
-        if len(key.encode()) > MAX_KEY_LENGTH:
+        if _size(key) > MAX_KEY_LENGTH:
             words = f'substitution key "{key}" too long (max: {MAX_KEY_LENGTH})'
             yield Problem(path, f"invalid .substitutions field: {words}")
         if key not in own and key not in TRIGGER_KEYS | ACCOUNT_KEYS:
             words = f'substitution key "{key}" does not respect format "^_[A-Z0-9_]+$"'
             last = "and is not an overridable built-in substitutions"
             yield Problem(path, f"invalid .substitutions field: {words} {last}")
-        if isinstance(value, str) and len(value.encode()) > MAX_VALUE_LENGTH:
+        if isinstance(value, str) and _size(value) > MAX_VALUE_LENGTH:
             words = f'substitution value of "{key}" too long (max: {MAX_VALUE_LENGTH})'
             yield Problem(path, f"invalid .substitutions field: {words}")
+
+
+def _size(value: str) -> int:
+    """Return the size in bytes; JSON can hold halves of surrogate pairs, which UTF-8 proper has no bytes for."""
+    return len(value.encode(errors="surrogatepass"))
 
 
 def _place(build: Json, path: Path) -> tuple[int, ...]:

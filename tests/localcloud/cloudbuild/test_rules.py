@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from localcloud.cloudbuild.names import Image, parse_image
@@ -157,6 +157,7 @@ _ANYTHING = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(_KEYS), _ANYTHING))
+@example({"substitutions": {"_X": "\udc80", "\udc80": ""}})
 def test_no_json_makes_the_rules_raise(build: Json) -> None:
     before = copy.deepcopy(build)
     for problem in [*problems(build), *undefined(build), *problems(apply(build, {}))]:
