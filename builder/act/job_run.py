@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from builder.act.fleet import Ending, Fleet, Vm
+from builder.act.lease import LEASE_SECONDS
 from builder.act.placement import Order, Placement
 from builder.act.publish import Publication, Publisher
 from builder.act.result import JobResult
@@ -61,6 +62,7 @@ class Services:
     startup_script: str
     endpoint: Callable[[str], str]
     image: Callable[[JobPlan], Image]
+    lease: str  # the object that this builder renews while it lives
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class JobRun:
             "boot_timeout": self._job.limits.boot,
             "run_limit": self._job.limits.runner,
             "max_run_duration": self._job.limits.vm,
+            "lease": {"object": self._s.lease, "seconds": LEASE_SECONDS},
         }
         return Order(
             job=self._job,

@@ -16,6 +16,7 @@ from typing import TypeVar
 from builder import kit, report, vm
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import JobRun, Services, call_error
+from builder.act.lease import Lease
 from builder.act.ledger import Ledger
 from builder.act.placement import Placement
 from builder.act.publish import Publisher
@@ -83,7 +84,9 @@ class Run:
                 prepare(job, run=run, location=self._plan.location, folder=Path(folder))
                 for job in self._plan.jobs
             ]
-            results = self._run_jobs(run, parcels, Staging(self._store, self._plan.location, runner_kit))
+            with Lease(self._store, self._plan.location, run) as lease:
+                staging = Staging(self._store, self._plan.location, runner_kit)
+                results = self._run_jobs(run, parcels, staging, lease)
         left = self.fleet.open()
         code = exit_code(results, left)
         address = self._write_summary(run, results, code)
@@ -110,7 +113,9 @@ class Run:
             advice="Set another NB_RUN_ID.",
         )
 
-    def _run_jobs(self, run: str, parcels: Sequence[Parcel], staging: Staging) -> list[JobResult]:
+    def _run_jobs(
+        self, run: str, parcels: Sequence[Parcel], staging: Staging, lease: Lease
+    ) -> list[JobResult]:
         jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
         io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
         sweeping = io.submit(self._sweep)
@@ -129,6 +134,7 @@ class Run:
             startup_script=vm.startup_script(),
             endpoint=self._endpoint,
             image=self._image,
+            lease=lease.object,
         )
         stop = threading.Event()
         pairs = zip(self._plan.jobs, parcels, strict=True)

@@ -39,6 +39,8 @@ QUIET_SECONDS = 15.0
 # What the runner gets to save its results when the run limit is reached.
 TERM_SECONDS = 20.0
 MAX_RUNNER_LINES = 500
+# The runner's exit status when it ended the run because the builder is gone.
+ABANDONED = 75
 RETRIED = {408, 429, 500, 502, 503, 504}
 CPYTHON = f"{sys.version_info[0]}{sys.version_info[1]}"
 PR_SET_CHILD_SUBREAPER = 36
@@ -252,8 +254,8 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def run_job(job: Json) -> None:
-    """Fetch the kit, run the runner to its end. Raises `BootError`."""
+def run_job(job: Json) -> float:
+    """Fetch the kit, run the runner to its end; the seconds that the builder then has to delete us. Raises `BootError`."""
     home = Path(tempfile.mkdtemp(prefix="notebook-builder-", dir=os.environ.get("TMPDIR") or "/var/tmp"))  # noqa: S108
     begun = time.monotonic()
     fetch_kit(job, home / "kit.tar.gz", STARTED + float(job["boot_timeout"]))
@@ -272,9 +274,13 @@ def run_job(job: Json) -> None:
         relaying.join(2)
     if code is None:
         raise BootError("run_limit", f"the run was ended after {job['run_limit']} s")
+    if code == ABANDONED:
+        say("done: the builder gave no sign of life any more")
+        return 0.0
     if code:
         raise BootError("runner", f"it ended with exit status {code}")
     say("done")
+    return GRACE_SECONDS
 
 
 def delete_self(job: Json, patience: float) -> bool:
@@ -297,9 +303,9 @@ def delete_self(job: Json, patience: float) -> bool:
     return False
 
 
-def end_of_life(job: Json) -> None:
+def end_of_life(job: Json, grace: float) -> None:
     """See to it that this VM ends: by the builder, by its own account, by powering off, or by the server."""
-    time.sleep(GRACE_SECONDS)
+    time.sleep(grace)
     say("end: the builder has not deleted this VM")
     accepted = False
     with contextlib.suppress(Exception):
@@ -322,16 +328,17 @@ def main() -> None:
     """Run the job whose description the metadata server holds, then end the VM's life."""
     adopt_orphans()
     job: Json | None = None
+    grace = GRACE_SECONDS
     try:
         job = json.loads(metadata("instance/attributes/nb-job", STARTED + METADATA_SECONDS))
         assert job is not None  # noqa: S101 - for the type checker
-        run_job(job)
+        grace = run_job(job)
     except BootError as error:
         say(f"failed: {error.reason}: {error}")
     except BaseException as error:  # noqa: BLE001 - the VM's end of life must be reached
         say(f"failed: bootstrap: {describe(error) if isinstance(error, Exception) else type(error).__name__}")
     if job:
-        end_of_life(job)
+        end_of_life(job, grace)
     else:
         say("end: left to the server, which deletes this VM at the end of its time")
 

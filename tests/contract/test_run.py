@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from builder import kit
+from builder.act import lease
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSetup
 from builder.plan.make import Plan
 from tests.contract.guests import altered, execute, green, silent, sit_down, vanishing, with_fault
@@ -52,6 +54,29 @@ def test_a_run_is_green_and_leaves_nothing(world: World, plan: Plan) -> None:
     assert json.loads(files["result.json"])["verdict"] == "green"
     assert summary(world, run)["verdict"] == "green"
     assert world.store().list(f"{world.prefix}/open/{run}/") == []
+
+
+def test_a_run_renews_the_lease_that_its_vms_watch(
+    world: World, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW_SECONDS", 1.2)
+    run = run_id()
+    renewals: list[bytes] = []
+
+    def watching(place: World, machine: StandIn) -> None:
+        terms = sit_down(place, machine).job["lease"]
+        assert terms["seconds"] == lease.LEASE_SECONDS
+        until = time.monotonic() + 10
+        while len(renewals) < 2 and time.monotonic() < until:
+            content = place.store().read(terms["object"])
+            if content and content not in renewals:
+                renewals.append(content)
+            time.sleep(0.05)
+        green(place, machine)
+
+    world.guests = [watching]
+    assert world.run(plan, run) is ExitCode.GREEN
+    assert [json.loads(content)["run"] for content in renewals] == [run, run]
 
 
 # The environment's faults: a fresh attempt, and never two VMs of one job

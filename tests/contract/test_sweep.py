@@ -75,11 +75,11 @@ def lost(world: World, plan: Plan) -> str:
     return vm.name
 
 
-def told(world: World, plan: Plan) -> list[str]:
-    """What a sweep says of VMs that nobody came back for."""
+def told(world: World, plan: Plan, vm: str = "") -> list[str]:
+    """What a sweep says of this VM, or of any, that nobody came back for."""
     world.said.clear()
     sweep(world.machines(), world.fleet(), world.said.append, store=world.store(), location=plan.location)
-    return [text for text in world.said if "ended without deleting its VM" in text]
+    return [text for text in world.said if f"ended without deleting its VM {vm}" in text]
 
 
 def swept(world: World) -> list[str]:
@@ -111,24 +111,24 @@ def test_before_its_deadline_it_lives(world: World, plan: Plan) -> None:
 
 def test_a_vm_that_its_own_deadline_removed_is_told_once(world: World, plan: Plan) -> None:
     name = lost(world, plan)
-    assert told(world, plan) == []  # it runs, and may well be at work
+    assert told(world, plan, name) == []  # it runs, and may well be at work
     world.clock.advance(plan.jobs[0].limits.vm + LATENESS + 5)
     assert world.alive() == []
-    (text,) = told(world, plan)
+    (text,) = told(world, plan, name)
     assert name in text
     assert "run-1" in text
     assert not noted(world, plan, name)
-    assert told(world, plan) == []
+    assert told(world, plan, name) == []
 
 
 def test_a_vm_that_is_gone_before_its_time_is_not_told_yet(world: World, plan: Plan) -> None:
     name = lost(world, plan)
     world.clock.advance(plan.jobs[0].limits.vm + 1)
     assert world.alive() == []
-    assert told(world, plan) == []
+    assert told(world, plan, name) == []
     assert noted(world, plan, name)
     world.clock.advance(LATENESS)
-    assert len(told(world, plan)) == 1
+    assert len(told(world, plan, name)) == 1
 
 
 def test_a_vm_whose_end_is_confirmed_leaves_no_entry(world: World, plan: Plan) -> None:
@@ -143,7 +143,7 @@ def test_what_is_no_entry_is_left_alone(world: World, plan: Plan) -> None:
     name = plan.location.object("open", "run-1", "notes.json")
     world.store().replace(name, b"a note of somebody's", content_type="text/plain")
     world.clock.advance(100_000)
-    assert told(world, plan) == []
+    assert told(world, plan, "notes") == []
     assert noted(world, plan, "notes")
     world.store().delete(name)
 

@@ -64,10 +64,9 @@ def test_power_off_only_far_from_the_servers_deadline(
     (tmp_path / "shutdown").write_text(f'#!/bin/sh\necho "$@" > "{called}"\n')
     (tmp_path / "shutdown").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(bootstrap, "GRACE_SECONDS", 0.0)
     monkeypatch.setattr(bootstrap, "STARTED", time.monotonic() - 100)
     monkeypatch.setattr(bootstrap, "delete_self", lambda _job, _patience: False)
-    bootstrap.end_of_life({"max_run_duration": max_run})
+    bootstrap.end_of_life({"max_run_duration": max_run}, 0)
     assert called.exists() is calls
     if calls:
         assert called.read_text() == "-h now\n"
@@ -94,11 +93,10 @@ def test_an_accepted_self_deletion_is_the_end(
         return Answer()
 
     values = {"project/project-id": "p", "instance/zone": "projects/1/zones/z", "instance/name": "nb-x"}
-    monkeypatch.setattr(bootstrap, "GRACE_SECONDS", 0.0)
     monkeypatch.setattr(bootstrap, "metadata", lambda path, _deadline: values[path])
     monkeypatch.setattr(bootstrap, "token", lambda: "t")
     monkeypatch.setattr(bootstrap, "request", request)
-    bootstrap.end_of_life({"compute_endpoint": "http://c", "max_run_duration": 3600})
+    bootstrap.end_of_life({"compute_endpoint": "http://c", "max_run_duration": 3600}, 0)
     assert asked == [("DELETE", "http://c/compute/v1/projects/p/zones/z/instances/nb-x")] * 2
     assert "deletion of this VM was accepted" in capsys.readouterr().out
 

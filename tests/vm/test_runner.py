@@ -26,7 +26,7 @@ from builder.vm.runner.frames import Reader
 from builder.vm.runner.log import Log
 from builder.vm.runner.notebook import Ended, Order, Papermill, replaces_injected
 from builder.vm.runner.papermill_process import Progress
-from builder.vm.runner.settings import Accelerator, Fault, Job, Settings, Staged
+from builder.vm.runner.settings import Accelerator, Fault, Job, LeaseTerms, Settings, Staged
 from builder.vm.runner.storage import Stored
 
 JOB: dict[str, Any] = {
@@ -55,6 +55,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
         attempt=1,
         nonce="n",
         boot_timeout=60,
+        lease=LeaseTerms("lease.json", 300),
     )
     monkeypatch.setattr(app, "Bucket", lambda *_: None)
     made = Runner(settings, cast("Papermill", None))
@@ -139,7 +140,9 @@ def ended(monkeypatch: pytest.MonkeyPatch, code: int, stopping: threading.Event)
     with subprocess.Popen(["/bin/sh", "-c", f"exit {code}"], stdout=subprocess.PIPE) as child:
         papermill._child = child
         try:
-            return papermill.run(ORDER, Log(lambda *_: None), lambda *_: None, stopping.is_set)
+            return papermill.run(
+                ORDER, Log(lambda *_: None), lambda *_: None, lambda: "stopped" if stopping.is_set() else ""
+            )
         finally:
             os.close(order_read)
             os.close(papermill._frames)

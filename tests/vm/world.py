@@ -168,6 +168,7 @@ class World:
             "boot_timeout": 40,
             "run_limit": 100,
             "max_run_duration": 3600,
+            "lease": {"object": f"{folder}/lease.json", "seconds": 300},
             **task.settings,
         }
 

@@ -21,14 +21,16 @@ from typing import Any
 
 from . import gpu, kernels, outputs, processes, workspace
 from .heartbeat import Heartbeat
+from .lease import Lease
 from .log import Log, LogFacts
-from .notebook import Ended, Order, Papermill, replaces_injected
+from .notebook import Ended, Order, Papermill, Stop, replaces_injected
 from .settings import Fault, Job, Settings
 from .storage import Bucket, Fetched, StorageError, Stored
 
 HTML_SECONDS = 120.0
 HEARTBEAT_PATIENCE = 5.0
 UPLOADS_AT_ONCE = 8
+ABANDONED = 75  # the exit status that tells the bootstrap that nobody will come and delete this VM
 TYPES = {
     ".ipynb": "application/x-ipynb+json",
     ".html": "text/html; charset=utf-8",
@@ -76,6 +78,8 @@ class Runner:
         self.heartbeat = Heartbeat(self._upload_heartbeat, identity)
         self.heartbeat.complain = say
         self.heartbeat.log_chunks = lambda: self.log.chunks
+        terms = settings.lease
+        self.lease = Lease(lambda: self.bucket.generation(terms.object), terms.seconds)
         self._phase_began = settings.started
         self._papermill = papermill
         self.tree = settings.home / "work"
@@ -86,6 +90,7 @@ class Runner:
     def run(self) -> None:
         """Carry the job out and store the evidence. Raises `StorageError` when that cannot be stored."""
         self.heartbeat.start()
+        self.lease.start()
         self.log.start()
         try:
             self._execute()
@@ -123,7 +128,7 @@ class Runner:
         self._phase("environment")
         order = self._prepare(job, path, notebook, parameters, output_folder)
         self._phase("notebook")
-        self.facts.ended = self._papermill.run(order, self.log, self._progress, self.stopping.is_set)
+        self.facts.ended = self._papermill.run(order, self.log, self._progress, self._stop_cause)
         self.facts.fault = self.facts.ended.fault
 
     def _fetch_inputs(self, job: Job) -> dict[str, Any]:
@@ -286,6 +291,11 @@ class Runner:
             "log": asdict(log),
         }
 
+    def _stop_cause(self) -> Stop:
+        if self.stopping.is_set():
+            return "stopped"
+        return "abandoned" if self.lease.lost else ""
+
     # -- small things -----------------------------------------------------------------------------------------
 
     def _input(self, name: str, fetched: Fetched) -> None:
@@ -320,7 +330,7 @@ def _os_fault(error: OSError) -> Fault:
 
 
 def main(arguments: list[str], papermill: Papermill) -> int:
-    """Run the job described by the settings file; 0 says that the evidence is stored, whatever it holds."""
+    """Run the job described by the settings file; 0 and ABANDONED say that the evidence is stored, whatever it holds."""
     os.umask(0o022)
     runner = Runner(Settings.load(Path(arguments[0])), papermill)
     signal.signal(signal.SIGTERM, lambda *_: runner.stopping.set())
@@ -329,4 +339,4 @@ def main(arguments: list[str], papermill: Papermill) -> int:
     except StorageError as error:
         say(f"failed: storage: {error}")
         return 1
-    return 0
+    return ABANDONED if runner.lease.lost else 0

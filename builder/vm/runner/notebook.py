@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from . import processes
 from .frames import Reader
@@ -32,6 +32,9 @@ SAVE_SECONDS = 15.0
 # A VM's shutdown tells papermill, its kernel and us at the same time: ours may be told last.
 STOP_SECONDS = 1.0
 TERMINATED = 128 + signal.SIGTERM
+
+# Why the notebook must end although papermill has not: the VM ends ("stopped"), or nobody waits for it ("abandoned").
+Stop = Literal["", "stopped", "abandoned"]
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,9 @@ class Papermill:
         self._raw = b""
 
     def run(
-        self, order: Order, log: Log, on_progress: Callable[[int, int], None], stopping: Callable[[], bool]
+        self, order: Order, log: Log, on_progress: Callable[[int, int], None], stopping: Callable[[], Stop]
     ) -> Ended:
-        """Execute the notebook to its end, its limit, or until `stopping()` says so."""
+        """Execute the notebook to its end, its limit, or until `stopping()` names a cause."""
         self._log = log
         self._on_progress = on_progress
         kills = processes.out_of_memory_kills()
@@ -152,8 +155,7 @@ class Papermill:
         if cause:
             self._stop()
         code = self._child.wait()
-        if not cause and _stopped(code, stopping):
-            cause = "stopped"
+        cause = cause or _stopped(code, stopping)
         if code == DEAD_KERNEL or code < 0:
             self._log.output(self._raw)
         self._log.end_output()
@@ -164,8 +166,8 @@ class Papermill:
         out_of_memory = processes.out_of_memory_kills() > kills
         return Ended(code, seconds, fault_of(code, self._seen, cause, order, out_of_memory=out_of_memory))
 
-    def _follow(self, deadline: float, stopping: Callable[[], bool]) -> str:
-        """Read until papermill's end. Return "" then, or what must end it: "timeout", "stopped"."""
+    def _follow(self, deadline: float, stopping: Callable[[], Stop]) -> Stop | Literal["timeout"]:
+        """Read until papermill's end. Return "" then, or what must end it."""
         assert self._child.stdout is not None  # noqa: S101 - we asked for the pipe
         printed = self._child.stdout.fileno()
         with selectors.DefaultSelector() as selector:
@@ -181,8 +183,8 @@ class Papermill:
                             self._take(printed, frames=False)
                             return ""
                         selector.unregister(key.fd)
-                if stopping():
-                    return "stopped"
+                if cause := stopping():
+                    return cause
                 if time.monotonic() > deadline:
                     return "timeout"
 
@@ -261,14 +263,14 @@ class Papermill:
             self._child.wait()
 
 
-def _stopped(code: int, stopping: Callable[[], bool]) -> bool:
+def _stopped(code: int, stopping: Callable[[], Stop]) -> Stop:
     """Say whether papermill's end is part of our own. Waits a moment for that where it looks like it."""
     deadline = time.monotonic() + (STOP_SECONDS if code < 0 or code in {TERMINATED, DEAD_KERNEL} else 0)
-    while not stopping():
+    while not (cause := stopping()):
         if time.monotonic() >= deadline:
-            return False
+            return ""
         time.sleep(0.02)
-    return True
+    return cause
 
 
 def fault_of(code: int, seen: Seen, cause: str, order: Order, *, out_of_memory: bool) -> Fault | None:
@@ -288,6 +290,10 @@ def _explanations(code: int, seen: Seen, cause: str, order: Order, memory: str) 
         )
     if cause == "stopped":
         yield Fault("runner", f"the VM's watchdog, or its shutdown, ended the run {where}", cell)
+    if cause == "abandoned":
+        yield Fault(
+            "lease_lost", f"the build gave no sign of life any more, and the run was ended {where}", cell
+        )
     if seen.timed_out:
         yield Fault(
             "cell_timeout", f"cell {cell} of {seen.cells} reached its limit of {order.cell_timeout:g} s", cell

@@ -17,6 +17,7 @@ REASONS = {
     "disk_full",
     "notebook_unreadable",
     "gpu_not_visible",
+    "lease_lost",
     "workspace",
     "storage",
     "runner",
@@ -60,6 +61,19 @@ class Accelerator:
 
 
 @dataclass(frozen=True)
+class LeaseTerms:
+    """The object that a living builder renews, and for how many seconds it may stand still."""
+
+    object: str
+    seconds: float
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> LeaseTerms:
+        """Read it from its JSON."""
+        return cls(str(value["object"]), float(value["seconds"]))
+
+
+@dataclass(frozen=True)
 class Settings:
     """The `nb-job` metadata value, with the bootstrap's folder and start time (monotonic seconds)."""
 
@@ -74,6 +88,7 @@ class Settings:
     attempt: int
     nonce: str
     boot_timeout: float
+    lease: LeaseTerms
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -91,6 +106,7 @@ class Settings:
             attempt=int(value["attempt"]),
             nonce=str(value["nonce"]),
             boot_timeout=float(value["boot_timeout"]),
+            lease=LeaseTerms.of(value["lease"]),
         )
 
     @property

@@ -126,6 +126,16 @@ class Bucket:
                 raise StorageError(message)
             return Stored(name, size, crc32c, str(blob.generation))
 
+    def generation(self, name: str) -> str:
+        """The object's generation; "" where it is not there, or the bucket does not answer this once."""
+        blob = self._bucket.blob(name)
+        try:
+            with self._translated(name):
+                blob.reload(timeout=CALL_SECONDS, retry=None)
+        except StorageError:
+            return ""
+        return str(blob.generation or "")
+
     def overwrite(self, name: str, content: bytes, patience: float) -> None:
         """Write an object whatever was there, trying once, for at most `patience` seconds. Raises `StorageError`."""
         with self._translated(name):
