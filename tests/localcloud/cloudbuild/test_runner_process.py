@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.cloudbuild.process import runner
+from localcloud.cloudbuild.process.layout import needed
 from localcloud.cloudbuild.process.runner import ProcessRoom
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
 from tests.localcloud.cloudbuild.steps import Run, finish, order, processes_naming
@@ -146,6 +148,16 @@ def test_volumes_are_shared_where_each_step_wants_them(run: Run) -> None:
 def test_volume_may_lie_over_what_the_interpreter_needs(run: Run) -> None:
     volumes = (("v", str(Path(sys.base_prefix).parent)),)
     assert run("#!/usr/bin/env python\nprint(6 * 7)", volumes=volumes) == (0, "42\n")
+
+
+def test_what_our_programs_need_stays_visible_below_tmp(
+    monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "x").write_text("here")
+    monkeypatch.setattr(runner, "needed", lambda: [*needed(), str(kept)])
+    assert run(f"cat {kept}/x; ls {tmp_path}") == (0, "herekept\n")
 
 
 # Which program a step runs.

@@ -109,44 +109,32 @@ INSIDE = (
     "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
     "from tests.localcloud.cloudbuild.steps import finish, order\n"
     "room = ProcessRunner().open('b', pathlib.Path(sys.argv[1]))\n"
-    "print(finish(room, order(0, 'cd /workspace && git init -q && git status --short && id -u')))\nroom.close()\n"
+    "code, output = finish(room, order(0, 'pwd; git init -q && git status --short && id -u'))\n"
+    "print(code, output, end='')\nroom.close()\n"
 )
 
 
-def test_works_inside_another_user_namespace(folder: Path) -> None:
-    done = subprocess.run(
-        ["unshare", "-rn", sys.executable, "-c", INSIDE, str(folder)],
-        cwd=CHECKOUT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.stdout, done.stderr) == ("(0, '0\\n')\n", "")
+def within(unshare: list[str], limited: str, folder: Path) -> str:
+    """What a step says in a namespace of unshare's, where no namespaces of the `limited` kinds can be made."""
+    limit = f'for f in {limited}; do echo 0 > /proc/sys/user/max_${{f}}_namespaces; done; exec "$@"'
+    argv = ["unshare", *unshare, "sh", "-c", limit, "sh", sys.executable, "-c", INSIDE, str(folder)]
+    done = subprocess.run(argv, cwd=CHECKOUT, check=False, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert not folder.exists()
+    return done.stdout
+
+
+@pytest.mark.parametrize("unshare", [["-r"], ["-rn"], ["-U", "--map-user=1000", "--map-group=1000"]])
+def test_works_inside_another_user_namespace_and_for_any_user(folder: Path, unshare: list[str]) -> None:
+    assert within(unshare, "", folder) == "0 /workspace\n0\n"
+
+
+def test_root_needs_no_user_namespace(folder: Path) -> None:
+    assert within(["-r"], "user", folder) == "0 /workspace\n0\n"
 
 
 def test_refused_namespaces_are_not_the_end(folder: Path) -> None:
-    # A user namespace with no room for others below it refuses them, as a hardened kernel does.
-    limits = 'for f in user mnt; do echo 0 > /proc/sys/user/max_${f}_namespaces; done; exec "$@"'
-    done = subprocess.run(
-        [
-            "unshare",
-            "-r",
-            "sh",
-            "-c",
-            limits,
-            "sh",
-            sys.executable,
-            "-c",
-            INSIDE.replace("cd /workspace && ", ""),
-            str(folder),
-        ],
-        cwd=CHECKOUT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert (
-        "WARNING: localcloud cannot give this step its own view of the file system (unshare: No space left"
-        in done.stdout
-    )
-    assert done.stdout.endswith('do work\\n0\\n")\n')
+    first, *rest = within(["-r"], "user mnt", folder).splitlines()
+    refused = "0 WARNING: localcloud cannot give this step its own view of the file system (unshare: No space left on device)"
+    assert first.startswith(refused)
+    assert rest == [str(folder / "workspace"), "0"]
