@@ -1,45 +1,62 @@
-"""Which files of a folder are left out of the source: .gcloudignore, in gitignore's syntax, as `gcloud topic gcloudignore` has it."""
+"""Which files of a folder are left out of the source: .gcloudignore, as gcloud understands it.
+
+The syntax is gitignore's, with three differences that gcloud has: a pattern with a slash inside, such as `docs/*.txt`, is
+looked for at any depth; one that begins with `*` alone is looked for at the root only; and `folder/**` is the folder too.
+"""
 
 from __future__ import annotations
 
+import fnmatch
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
 
 IGNORE_FILE = ".gcloudignore"
 # What gcloud goes by where there is no .gcloudignore but something of git's.
 _DEFAULT = (IGNORE_FILE, ".git", ".gitignore")
 _INCLUDE = re.compile(r"#\s*!include:(.*)")
+_ESCAPED = re.compile(r"\\(.)")
 
 
 class BadIgnoreFileError(Exception):
     """A file of ignore rules that cannot be used; str() says which and why."""
 
 
+@dataclass(frozen=True)
+class _Pattern:
+    parts: tuple[str, ...]  # from the root; "**" stands for any number of folders
+    ignores: bool
+    folders_only: bool
+
+
 class IgnoreRules:
     """The rules of one folder; ask about every folder on the way before what is in it."""
 
-    def __init__(self, patterns: list[str]) -> None:
-        self._spec = GitIgnoreSpec.from_lines(patterns)
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._patterns = [pattern for line in lines if (pattern := _pattern(line))]
 
     def ignored(self, path: str, *, folder: bool) -> bool:
         """Say whether a path (from the folder's root, with "/") is left out, given that what it is in is not."""
-        return bool(self._spec.check_file(f"{path}/" if folder else path).include)
+        verdict, parts = False, tuple(path.split("/"))
+        for pattern in self._patterns:
+            if (folder or not pattern.folders_only) and _matches(pattern.parts, parts):
+                verdict = pattern.ignores
+        return verdict
 
 
 def rules(root: Path) -> IgnoreRules:
     """Return the rules of a folder; raises `BadIgnoreFileError`."""
     if (root / IGNORE_FILE).exists():
-        return IgnoreRules(_patterns(root, IGNORE_FILE, include=True))
+        return IgnoreRules(_lines(root, IGNORE_FILE, include=True))
     if not any((root / name).exists() for name in (".git", ".gitignore")):
         return IgnoreRules([])
-    own = _patterns(root, ".gitignore", include=False) if (root / ".gitignore").exists() else []
+    own = _lines(root, ".gitignore", include=False) if (root / ".gitignore").exists() else []
     return IgnoreRules([*_DEFAULT, *own])
 
 
-def _patterns(root: Path, name: str, *, include: bool) -> list[str]:
-    """Return the patterns of a file; what it includes stands in its place, one level deep as with gcloud."""
+def _lines(root: Path, name: str, *, include: bool) -> list[str]:
+    """Return the lines of a file; what it includes stands in its place, one level deep as with gcloud."""
     try:
         lines = (root / name).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -53,5 +70,29 @@ def _patterns(root: Path, name: str, *, include: bool) -> list[str]:
             words = f"only files of the same folder can be included, not {found[1]}"
             raise BadIgnoreFileError(f"{root / name}: {words}")
         elif include:
-            result += _patterns(root, found[1], include=False)
+            result += _lines(root, found[1], include=False)
     return result
+
+
+def _pattern(line: str) -> _Pattern | None:
+    """Return the pattern in a line; None for an empty one, a comment, or one that ends in a lone backslash."""
+    if line.startswith("#"):
+        return None
+    text = line.removeprefix("!")
+    folders_only = text.endswith("/")
+    text = re.sub(r"(?<!\\) +$", "", text.removesuffix("/"))
+    if not text or re.search(r"(?<!\\)(\\\\)*\\$", text):
+        return None
+    parts = _ESCAPED.sub(r"\1", text).split("/")
+    if parts[0] not in {"", "*"} and "**" not in parts:
+        parts = ["**", *parts]
+    rooted = tuple(parts[1:] if parts[0] == "" else parts)
+    return _Pattern(rooted, ignores=not line.startswith("!"), folders_only=folders_only)
+
+
+def _matches(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_matches(pattern[1:], path[start:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])

@@ -126,7 +126,9 @@ def substitutions(text: str) -> dict[str, str]:
 def options(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> Options:
     """Return the options; ends the program where they do not go together."""
     if parsed.tag or parsed.pack:
-        parser.error("builds without a build file (--tag, --pack) are not covered: write their steps into one")
+        parser.error(
+            "builds without a build file (--tag, --pack) are not covered: write their steps into one"
+        )
     folder, commit, branch = parsed.dir, parsed.commit, parsed.branch
     if folder is None and commit and Path(commit).is_dir():
         folder, commit = Path(commit), "HEAD"
