@@ -41,6 +41,12 @@ BROKEN_BUILDS: dict[str, Case] = {
         ("availableSecrets", "inline", 0, "envMap", "TOKEN"),
         "cannot exceed 65536B",
     ),
+    "secret: large, old form": (
+        step_build(secretEnv=["TOKEN"])
+        | {"secrets": [{"kmsKeyName": "k", "secretEnv": {"TOKEN": "x" * 65_537}}]},
+        ("secrets", 0, "secretEnv", "TOKEN"),
+        "cannot exceed 65536B",
+    ),
     "secret: 101": (
         step_build(secretEnv=[f"S{n}" for n in range(101)])
         | {"secrets": [{"kmsKeyName": "k", "secretEnv": {f"S{n}": "" for n in range(101)}}]},
@@ -188,6 +194,11 @@ BROKEN_BUILDS: dict[str, Case] = {
         "projects/PROJECT/topics/TOPIC",
     ),
     "image: form": (build_with(images=["gcr.io//x"]), ("images", 0), "could not parse reference: gcr.io//x"),
+    "image: of artifacts": (
+        build_with(artifacts={"images": ["gcr.io//x"]}),
+        ("artifacts", "images", 0),
+        'invalid image name "gcr.io//x"',
+    ),
     "image: capitals": (
         build_with(images=["gcr.io/p/X:a"]),
         ("images", 0),

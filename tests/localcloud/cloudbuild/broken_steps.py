@@ -105,6 +105,11 @@ BROKEN_STEPS: dict[str, Case] = {
         ("options", "volumes"),
         "fewer than two steps",
     ),
+    "volume: global, reserved": (
+        steps_build({}, {}) | {"options": {"volumes": _volumes(("vv", "/workspace"))}},
+        ("options", "volumes", 0, "path"),
+        'invalid .options.volumes: path "/workspace" of volume "vv" is reserved',
+    ),
     "volume: global name": (
         {"steps": [_TWO, _TWO], "options": {"volumes": _volumes(("shared", "/other"))}},
         ("steps", 0, "volumes", 0, "name"),

@@ -45,7 +45,10 @@ _GOOD: Json = {
     "serviceAccount": "projects/$PROJECT_ID/serviceAccounts/ci@$PROJECT_ID.iam.gserviceaccount.com",
     "tags": ["nightly", "$SHORT_SHA"],
     "images": ["us-docker.pkg.dev/$PROJECT_ID/tools/report:$SHORT_SHA"],
-    "artifacts": {"objects": {"location": "gs://$PROJECT_ID-out/", "paths": ["*.html", "*.svg"]}},
+    "artifacts": {
+        "objects": {"location": "gs://$PROJECT_ID-out/", "paths": ["*.html", "*.svg"]},
+        "goModules": [{}],
+    },
     "availableSecrets": {"secretManager": [{"versionName": _VERSION, "env": "TOKEN"}]},
     "substitutions": {"_REPO": "demo", "SHORT_SHA": "0123abc"},
     "options": {"env": ["A=1"], "machineType": "E2_HIGHCPU_8", "diskSizeGb": "200", "logging": "GCS_ONLY"},
