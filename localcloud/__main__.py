@@ -121,7 +121,7 @@ def _serve(options: argparse.Namespace, parser: _Parser) -> int:
 def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
     from localcloud.submit import command
 
-    options = submit_options.options(parsed, parser)
+    options = submit_options.options(parsed)
 
     @contextlib.contextmanager
     def own_cloud() -> Iterator[str]:

@@ -36,11 +36,16 @@ def faults(file: BuildFile, substitutions: Mapping[str, str], *, triggered: bool
     `triggered`: substitutions are matched loosely, as in a build that a trigger starts.
     """
     form = shape.check(file.build)
+
+    def written(found: Problem) -> Problem:
+        return Problem(form.written(found.path), found.text)
+
     meant = merged(form.meant, substitutions, triggered=triggered)
-    of_form = [*form.faults, *_of_gcloud(file.build), *schema.check(file.build)]
-    of_rules = [
-        Problem(form.written(found.path), found.text) for found in (*problems(meant), *undefined(meant))
-    ]
+    of_form = [*form.faults, *_of_gcloud(file.build), *map(written, schema.check(form.meant))]
+    of_rules = list(map(written, problems(meant)))
+    told = {found.path for found in of_rules}
+    # That a badly named key is not used either follows from its name.
+    of_rules += [found for found in map(written, undefined(meant)) if found.path not in told]
     found = [
         _placed(file, problem, substitutions)
         for problem in dict.fromkeys(_told_once(file, of_form, of_rules))

@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.set_defaults(parser=parser)
     add = parser.add_argument
     add("dir", type=Path, nargs="?", metavar="DIR", help="the folder to submit (default: the current one)")
     add(
@@ -123,10 +124,10 @@ def substitutions(text: str) -> dict[str, str]:
     return result
 
 
-def options(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> Options:
+def options(parsed: argparse.Namespace) -> Options:
     """Return the options; ends the program where they do not go together."""
     if parsed.tag or parsed.pack:
-        parser.error(
+        parsed.parser.error(
             "builds without a build file (--tag, --pack) are not covered: write their steps into one"
         )
     folder, commit, branch = parsed.dir, parsed.commit, parsed.branch
@@ -136,9 +137,9 @@ def options(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> Opti
         folder, branch = Path(branch), _HERE
     folder = Path() if folder is None else folder
     if not folder.is_dir():
-        parser.error(f"{folder} is no folder")
+        parsed.parser.error(f"{folder} is no folder")
     if not parsed.source and (commit is not None or branch is not None):
-        parser.error("--no-source does not go with --commit or --branch, which say what the source is")
+        parsed.parser.error("--no-source does not go with --commit or --branch, which say what the source is")
     return Options(
         folder=folder,
         config=parsed.config,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.cloudbuild.problem import Json, Path, Problem
+from localcloud.discovery import load
 
 _SHOWN = 60
 
@@ -97,13 +98,12 @@ class _Walk:
     def _unknown(self, fields: Mapping[str, Any], key: str, path: Path, descriptor: Any) -> str | None:
         """Tell of a key that is not Google's; return the one that was meant, if that can be seen."""
         near = _near(key, [name for name, known in fields.items() if not _output_only(known)])
-        options = fields.get("options")
-        if near:
+        if not path and key in _names(fields["options"].message_type):
+            near, advice = None, "it belongs below options"
+        elif not path and key in _names(fields["steps"].message_type):
+            near, advice = None, "it belongs in a step"
+        elif near:
             advice = f"did you mean {near}?"
-        elif not path and options and key in {field.json_name for field in options.message_type.fields}:
-            advice = "it belongs below options"
-        elif not path and "steps" in fields and key in _names(fields["steps"].message_type):
-            advice = "it belongs in a step"
         else:
             advice = f"known here: {_some_names(descriptor, most=None)}"
         self._fault((*path, key), f"no such key; {advice}")
@@ -221,10 +221,9 @@ def _is_leaf(field: Any) -> bool:
 
 
 def _output_only(field: Any) -> bool:
-    from google.api import field_behavior_pb2
-
-    behaviour = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    return field_behavior_pb2.FieldBehavior.OUTPUT_ONLY in behaviour
+    """Ask the discovery document: the client's proto says so only in comments."""
+    properties = load("cloudbuild.v1").schemas.get(field.containing_type.name, {}).get("properties", {})
+    return bool(properties.get(field.json_name, {}).get("readOnly"))
 
 
 def _names(descriptor: Any) -> list[str]:
