@@ -38,9 +38,11 @@ def test_steps_share_workspace_and_home_and_have_their_own_outputs_and_tmp(run: 
         0,
         "/workspace\n",
     )
-    assert run("cat /workspace/a /builder/home/b; echo $HOME; ls -A $BUILDER_OUTPUT /tmp") == (
+    assert run(
+        "cat /workspace/a /builder/home/b; echo $HOME; ls -A $BUILDER_OUTPUT; test -e /tmp/d || echo own"
+    ) == (
         0,
-        "1\n2\n/builder/home\n/builder/outputs:\n\n/tmp:\n",
+        "1\n2\n/builder/home\nown\n",
     )
 
 

@@ -41,7 +41,7 @@ def test_what_cannot_be_started_says_so(run: Run, command: str, code: int, said:
 def test_kill_ends_grandchildren_in_other_sessions_at_once(room: ProcessRoom) -> None:
     step = room.start(order(0, f"python -c '{DAEMON}' A-DAEMON-OF-THE-STEP; echo up; sleep 600"))
     assert step.output.readline() == b"up\n"
-    assert len(processes_naming("A-DAEMON-OF-THE-STEP")) == 1
+    until(lambda: len(processes_naming("A-DAEMON-OF-THE-STEP")) == 1)
     step.kill()
     assert processes_naming("A-DAEMON-OF-THE-STEP") == []
     assert step.output.read() == b""
@@ -65,7 +65,7 @@ def test_step_ends_when_localcloud_is_killed(folder: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=CHECKOUT) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
-        assert processes_naming("ORPHAN-OF-A-STEP")
+        until(lambda: len(processes_naming("ORPHAN-OF-A-STEP")) == 2)  # the owner names it too
         owner.kill()
     until(lambda: not processes_naming("ORPHAN-OF-A-STEP"))
 
@@ -109,7 +109,8 @@ INSIDE = (
     "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
     "from tests.localcloud.cloudbuild.steps import finish, order\n"
     "room = ProcessRunner().open('b', pathlib.Path(sys.argv[1]))\n"
-    "code, output = finish(room, order(0, 'pwd; git init -q && git status --short && id -u'))\n"
+    "script = 'pwd; git init -q && git status --short && id -u; mkdir -p ro/x; touch ro/x/f; chmod -R 0 ro'\n"
+    "code, output = finish(room, order(0, script))\n"
     "print(code, output, end='')\nroom.close()\n"
 )
 
