@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from localcloud.enums import named
 from localcloud.errors import ApiError, invalid
 from localcloud.schema import Checker, Problem
 
@@ -64,7 +65,7 @@ class Method:
         return params
 
     def check_request(self, body: bytes) -> Json:
-        """Return the body as JSON, {} for none; raises `ApiError` 400 with everything that is wrong with it."""
+        """Return the body as JSON with enums by name, {} for none; raises `ApiError` 400 with all that is wrong."""
         try:
             value = json.loads(body) if body.strip() else {}
         except ValueError:
@@ -74,6 +75,7 @@ class Method:
                 "Invalid JSON payload received. Root element must be a message.", reason="badRequest"
             )
         if self.request is not None:
+            value = named(self.document.name, self.request, value, self.document.schemas)
             _refuse(self._checker("request").problems(self.request, value))
         elif value:
             raise invalid(f"{self.id} takes no body.", reason="badRequest")
