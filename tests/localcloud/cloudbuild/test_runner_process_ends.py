@@ -54,20 +54,27 @@ def test_background_of_a_step_ends_with_it(run: Run) -> None:
     assert processes_naming("ANOTHER-DAEMON") == []
 
 
+OWNER = (
+    "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
+    "from tests.localcloud.cloudbuild.steps import DAEMON, order\n"
+    "room = ProcessRunner().open('b', pathlib.Path(sys.argv[1]))\n"
+    "variables = {'DAEMON': DAEMON, 'OWNED_BY': sys.argv[1]}\n"
+    'script = \'python -c "$DAEMON" "of $OWNED_BY"; echo up; sleep 600\'\n'
+    "step = room.start(order(0, script, variables=variables))\n"
+    "print(step.output.readline().decode(), flush=True)\nstep.wait()\n"
+)
+
+
 def test_step_ends_when_localcloud_is_killed(folder: Path) -> None:
-    program = (
-        "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
-        "from tests.localcloud.cloudbuild.steps import order\n"
-        f"room = ProcessRunner().open('b', pathlib.Path({str(folder)!r}))\n"
-        f"step = room.start(order(0, '''python -c '{DAEMON}' ORPHAN-OF-A-STEP; echo up; sleep 600'''))\n"
-        "print(step.output.readline().decode(), flush=True)\nstep.wait()\n"
-    ).replace("\\n", "\\\\n")
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=CHECKOUT) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == b"up\n"
-        until(lambda: len(processes_naming("ORPHAN-OF-A-STEP")) == 2)  # the owner names it too
-        owner.kill()
-    until(lambda: not processes_naming("ORPHAN-OF-A-STEP"))
+    argv = [sys.executable, "-c", OWNER, str(folder)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=CHECKOUT) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == b"up\n"
+            until(lambda: len(processes_naming(f"of {folder}")) == 1)
+        finally:
+            owner.kill()
+    until(lambda: not processes_naming(f"of {folder}"))
 
 
 def test_close_ends_steps_and_removes_what_is_read_only(folder: Path) -> None:
