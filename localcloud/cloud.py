@@ -8,13 +8,19 @@ import json
 import os
 import shlex
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from localcloud.clock import Clock
+from localcloud.cloudbuild import BuildService
+from localcloud.cloudbuild.docker import DockerRunner
+from localcloud.cloudbuild.objects import Objects
+from localcloud.cloudbuild.process import ProcessRunner
+from localcloud.cloudbuild.run import Tools
 from localcloud.compute import ComputeService
 from localcloud.control import Control
-from localcloud.errors import ApiError
+from localcloud.errors import ApiError, not_found
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import PROJECT, Iam, email
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from localcloud.cloudbuild.runner import Runner
     from localcloud.service import Inventoried, RawService, Service
 
 Json = dict[str, Any]
@@ -81,11 +88,19 @@ class Cloud:
     `state` is its directory, made when missing: objects as files, the ports, what services remember. `buckets` are made at
     the start, beside the one that is always there; `faults` are planned before the first call is answered (ValueError
     when one is malformed). `port` 0 takes the port remembered in `state`, or any. `start` raises `StateInUse`, and OSError
-    when the port asked for is taken or the directory is somebody else's.
+    when the port asked for is taken or the directory is somebody else's. `runner` runs the steps of builds that name none,
+    "process" or "docker"; `docker_network` is what their containers join.
     """
 
     def __init__(
-        self, state: Path, *, buckets: Sequence[str] = (), faults: Sequence[Json] = (), port: int = 0
+        self,
+        state: Path,
+        *,
+        buckets: Sequence[str] = (),
+        faults: Sequence[Json] = (),
+        port: int = 0,
+        runner: str = "process",
+        docker_network: str = "host",
     ) -> None:
         self.state = state.absolute()
         self.findings = Findings()
@@ -95,6 +110,10 @@ class Cloud:
         self.iam = Iam()
         self._buckets = tuple(dict.fromkeys((FIRST_BUCKET, *buckets)))
         self._port = port
+        runners: tuple[Runner, ...] = (ProcessRunner(), DockerRunner(network=docker_network))
+        self._runners = {each.name: each for each in runners}
+        self._runner = runner
+        self._identifying = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._services: list[Inventoried] = []
         self._metadata: dict[str, MetadataServer] = {}
@@ -109,8 +128,9 @@ class Cloud:
             self._ports = _Ports(self.state / "ports.json")
             self.clock = Clock(lambda error: self.findings.error("a timer", error))
             stack.callback(self.clock.close)
+            self._identities = stack.enter_context(contextlib.ExitStack())
             self._start_services(stack)
-            self._identify("builder", stack)
+            self._metadata_address("builder")
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -131,21 +151,13 @@ class Cloud:
 
     def environment(self, account: str = "builder") -> dict[str, str]:
         """Return the variables that make Google's clients in another process work here, as one of the accounts."""
-        if account not in self._metadata:
-            self._identify(account, self._stack)
-        metadata = self._metadata[account].address
         path = os.environ.get("PATH", os.defpath)
         return {
             "LOCALCLOUD_URL": self.url,
             "PROJECT_ID": PROJECT,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
-            **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": self.url for name in _ENDPOINTS},
-            "GCE_METADATA_HOST": metadata,
-            "GCE_METADATA_IP": metadata,
-            "GCE_METADATA_ROOT": metadata,
-            "BIGQUERY_EMULATOR_HOST": self.url,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
-            **dict.fromkeys(_BLANKS, ""),
+            **self._leading_here(account),
         }
 
     def inventory(self) -> Json:
@@ -155,28 +167,54 @@ class Cloud:
             found |= service.inventory()
         return found | {"faults": self.faults.inventory()} | self.findings.inventory()
 
+    def _leading_here(self, account: str) -> dict[str, str]:
+        """Return what leads Google's clients here and nowhere else, as an account: all that a step of a build gets."""
+        metadata = self._metadata_address(account)
+        return {
+            **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": self.url for name in _ENDPOINTS},
+            "GCE_METADATA_HOST": metadata,
+            "GCE_METADATA_IP": metadata,
+            "GCE_METADATA_ROOT": metadata,
+            "BIGQUERY_EMULATOR_HOST": self.url,
+            **dict.fromkeys(_BLANKS, ""),
+        }
+
     def _start_services(self, stack: contextlib.ExitStack) -> None:
         storage = StorageService(self.state, self.clock, self.iam, self.faults)
         stack.callback(storage.close)
         compute = ComputeService(self.state, self.clock, self.iam, self.faults)
         stack.callback(compute.close)
-        self._services = [storage, compute]
+        builds = self._build_service()
+        self._services = [storage, compute, builds]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
-        server = self._listen([compute], [storage])
+        server = self._listen([compute, builds], [storage], builds)
         stack.callback(server.close)
+        stack.callback(builds.close)  # while its steps and its logs still reach the port
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)
 
-    def _listen(self, services: Sequence[Service], raw_services: Sequence[RawService]) -> Server:
+    def _build_service(self) -> BuildService:
+        tools = Tools(
+            self.clock,
+            Objects(lambda: self.url, self.iam),
+            lambda address: self._leading_here(address.partition("@")[0]),
+            _access_secret,
+            self.findings.error,
+        )
+        return BuildService(self.state, tools, runners=self._runners, default_runner=self._runner)
+
+    def _listen(
+        self, services: Sequence[Service], raw_services: Sequence[RawService], builds: BuildService
+    ) -> Server:
         """Bind the port asked for, or the one remembered, or (when another program has that now) any."""
 
         def server(port: int) -> Server:
             return Server(
                 services=services,
                 raw_services=raw_services,
-                control=Control(self.clock, self.faults, self.inventory).respond,
+                control=Control(self.clock, self.faults, self.inventory, builds.log).respond,
                 iam=self.iam,
                 faults=self.faults,
                 findings=self.findings,
@@ -191,7 +229,14 @@ class Cloud:
         except OSError:
             return server(0)
 
-    def _identify(self, account: str, stack: contextlib.ExitStack) -> None:
+    def _metadata_address(self, account: str) -> str:
+        """Return where the metadata server of an account answers, which is started when first asked for."""
+        with self._identifying:
+            if account not in self._metadata:
+                self._identify(account)
+            return self._metadata[account].address
+
+    def _identify(self, account: str) -> None:
         """Start the metadata server that gives a process the identity of an account."""
         name = f"metadata-{account}"
         identity = Identity(PROJECT, email(account), (CLOUD_PLATFORM,), None, {})
@@ -200,9 +245,15 @@ class Cloud:
         except OSError:
             server = MetadataServer(lambda: identity, self.iam)
         server.start()
-        stack.callback(server.close)
+        self._identities.callback(server.close)
         self._metadata[account] = server
         self._ports.remember(name, int(server.address.rpartition(":")[2]))
+
+
+def _access_secret(_account: str, version: str) -> bytes:
+    """Answer as Secret Manager does where there is no secret."""
+    secret = version.partition("/versions/")[0]
+    raise not_found(f"Secret [{secret}] not found or has no versions.")
 
 
 def _make_bucket(storage: StorageService, name: str) -> None:

@@ -1,8 +1,11 @@
-"""The routes under /_localcloud/: what there is, moving the clock, planning faults."""
+"""The routes under /_localcloud/: what there is, moving the clock, planning faults, the logs of builds."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+
+from werkzeug import Response
 
 from localcloud.errors import ApiError, invalid, not_found
 from localcloud.listener import json_response
@@ -10,21 +13,32 @@ from localcloud.listener import json_response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from werkzeug import Request, Response
+    from werkzeug import Request
 
     from localcloud.clock import Clock
     from localcloud.faults import FaultPlan
 
 Json = dict[str, Any]
 
+_BUILD_LOG = re.compile(r"builds/([^/]+)/log")
+
 
 class Control:
-    """Answers the control routes; what is wrong in a request is a 400 that says so."""
+    """Answers the control routes; what is wrong in a request is a 400 that says so.
 
-    def __init__(self, clock: Clock, faults: FaultPlan, inventory: Callable[[], Json]) -> None:
+    `build_log(id, offset)` is a build's log from a byte on and whether it is complete; ApiError 404 for an unknown build.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        faults: FaultPlan,
+        inventory: Callable[[], Json],
+        build_log: Callable[[str, int], tuple[bytes, bool]],
+    ) -> None:
         self._clock = clock
         self._faults = faults
-        self._inventory = inventory
+        self._build_log = build_log
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", "health"): lambda _request: {"status": "ok", "now": clock.now()},
             ("GET", "inventory"): lambda _request: inventory(),
@@ -35,11 +49,23 @@ class Control:
     def respond(self, request: Request) -> Response:
         """Answer one request; raises `ApiError`."""
         name = request.path.removeprefix("/_localcloud/")
+        log = _BUILD_LOG.fullmatch(name)
+        if log is not None and request.method == "GET":
+            return self._log(request, log[1])
         route = self._routes.get((request.method, name))
         if route is None:
-            known = ", ".join(f"{verb} /_localcloud/{path}" for verb, path in self._routes)
+            paths = [*self._routes, ("GET", "builds/ID/log")]
+            known = ", ".join(f"{verb} /_localcloud/{path}" for verb, path in paths)
             raise not_found(f"No control route {request.method} {request.path}; there are {known}.")
         return json_response(route(request))
+
+    def _log(self, request: Request, build_id: str) -> Response:
+        offset = request.args.get("offset", "0")
+        if not re.fullmatch(r"[0-9]{1,18}", offset):
+            raise invalid(f"offset={offset} is no number of bytes.")
+        data, complete = self._build_log(build_id, int(offset))
+        headers = {"X-Localcloud-Complete": "true"} if complete else {}
+        return Response(data, content_type="text/plain; charset=utf-8", headers=headers)
 
     def _move_clock(self, request: Request) -> Json:
         body = _body(request)

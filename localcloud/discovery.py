@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+# The place of methods whose paths may have any number of segments.
+_ANY_LENGTH = -1
+
 # Sent by Google's clients with every call to the newer APIs; not in the documents.
 _SYSTEM_PARAMETERS = frozenset({"$alt", "alt", "key", "prettyPrint", "quotaUser", "$prettyPrint", "$.xgafv"})
 
@@ -134,7 +137,8 @@ class Document:
         """Return the methods with that verb and path length, patterns compiled, the most particular first."""
         key = (verb, slashes)
         if key not in self._compiled:
-            shaped = sorted(self._by_shape.get(key, []), key=_literal_length, reverse=True)
+            found = [*self._by_shape.get(key, []), *self._by_shape.get((verb, _ANY_LENGTH), [])]
+            shaped = sorted(found, key=_literal_length, reverse=True)
             self._compiled[key] = [self._method(raw) for raw in shaped]
         return self._compiled[key]
 
@@ -143,7 +147,8 @@ class Document:
         shapes: dict[tuple[str, int], list[Json]] = defaultdict(list)
         for method in self.methods.values():
             flat: str = method.get("flatPath") or method["path"]
-            shapes[method["httpMethod"], flat.count("/")].append(method)
+            length = _ANY_LENGTH if _is_open_ended(method) else flat.count("/")
+            shapes[method["httpMethod"], length].append(method)
         return shapes
 
     def _method(self, raw: Json) -> Method:
@@ -179,6 +184,12 @@ def _walk(resource: Json) -> Iterator[Json]:
     yield from resource.get("methods", {}).values()
     for child in resource.get("resources", {}).values():
         yield from _walk(child)
+
+
+def _is_open_ended(raw: Json) -> bool:
+    """Tell whether a path parameter may span any number of segments, as in "v1/operations/build/P/ID"."""
+    found: Mapping[str, Json] = raw.get("parameters", {})
+    return any(spec["location"] == "path" and ".*" in spec.get("pattern", "") for spec in found.values())
 
 
 def _literal_length(raw: Json) -> int:

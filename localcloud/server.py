@@ -133,7 +133,8 @@ class Server:
         body = method.check_request(request.get_data())
         fault = self._faults.take(method.id, _facts(params, body, caller))
         specific = fault if fault is not None and not fault.generic else None
-        call = Call(method.id, params, body, caller, specific, self._iam)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        call = Call(method.id, params, body, caller, specific, self._iam, headers)
 
         def act() -> Response:
             answer = self._handlers[method.id](call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ OWNER = Caller(email=None)
 
 @dataclass(frozen=True)
 class Call:
-    """One API call, as a handler sees it, already checked against Google's discovery document."""
+    """One API call, as a handler sees it, already checked against Google's discovery document.
+
+    `headers` are the request's, by their names in lower case.
+    """
 
     method: str
     params: Mapping[str, str]
@@ -42,6 +45,7 @@ class Call:
     caller: Caller
     fault: Fault | None
     iam: Iam
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def require(self, permission: str, resource: str) -> None:
         """Raise Google's 403 (`ApiError`) unless the caller has `permission` on `resource`."""

@@ -85,6 +85,9 @@ ROLES: Mapping[str, frozenset[str]] = {
         {"storage.objects.create", "storage.objects.delete"}
     ),
     "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs", "iam.serviceAccounts.get"}),
+    "roles/cloudbuild.builds.editor": frozenset(
+        f"cloudbuild.builds.{name}" for name in ("create", "get", "list", "update")
+    ),
     "roles/compute.imageUser": frozenset(
         {
             "compute.images.get",
@@ -124,6 +127,11 @@ GRANTS = (
     ),
     Grant(
         "vm", "projects/local-project/roles/notebookVmWriter", "projects/_/buckets/*/objects/**/staging/**"
+    ),
+    # Who submits builds on a schedule; they run as the builder.
+    Grant("function", "roles/cloudbuild.builds.editor", f"projects/{PROJECT}"),
+    Grant(
+        "function", "roles/iam.serviceAccountUser", f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
     ),
     Grant("deployer", "roles/storage.objectUser", "projects/_/buckets/**"),
     Grant("deployer", "roles/storage.bucketViewer", "projects/_/buckets/*"),

@@ -1,0 +1,140 @@
+"""From a request to a build that may run: who it runs as, what it is once substituted, and its fields at the start."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from localcloud.cloudbuild import substitutions
+from localcloud.cloudbuild.job import Job
+from localcloud.cloudbuild.names import DEFAULT_TIMEOUT
+from localcloud.cloudbuild.objects import ObjectError, Objects, Place
+from localcloud.cloudbuild.problem import Json, part, text
+from localcloud.cloudbuild.refusals import substituted
+from localcloud.cloudbuild.runner import Runner
+from localcloud.cloudbuild.state import Builds
+from localcloud.cloudbuild.views import build_name, log_url, timestamp
+from localcloud.errors import forbidden, invalid, not_found
+from localcloud.iam import PROJECT, email
+from localcloud.iam.policy import PROJECT_NUMBER
+from localcloud.service import Call
+
+RUNNER_HEADER = "x-localcloud-runner"
+
+DEFAULT_ACCOUNT = email("builder")
+"""Who builds run as that name no account; on Google, Compute Engine's default account."""
+
+_LOGS_BUCKET = f"gs://{PROJECT_NUMBER}.cloudbuild-logs.googleusercontent.com"
+
+
+class Creation:
+    """Makes jobs of create calls; `now` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        builds: Builds,
+        objects: Objects,
+        runners: Mapping[str, Runner],
+        default_runner: str,
+        now: Callable[[], float],
+    ) -> None:
+        self._builds = builds
+        self._objects = objects
+        self._runners = runners
+        self._default_runner = default_runner
+        self._now = now
+
+    def job(self, call: Call, location: str) -> Job:
+        """Return the build asked for, recorded as QUEUED; raises `ApiError` when it may not be."""
+        submitted: Json = _without_nulls(call.body)
+        runner = self._runner(call)
+        build_id = str(uuid.uuid4())
+        wanted = text(submitted, "serviceAccount").rpartition("/")[2] or DEFAULT_ACCOUNT
+        values = substitutions.builtin(
+            project=PROJECT,
+            project_number=PROJECT_NUMBER,
+            location=location,
+            build_id=build_id,
+            service_account_email=wanted,
+        )
+        build = substituted(submitted, values)
+        account = text(build, "serviceAccount").rpartition("/")[2] or DEFAULT_ACCOUNT
+        _check_account(call, account)
+        source = self._source(account, build)
+        record = self._builds.add(_first(build, build_id, location, account, now=self._now(), source=source))
+        automapped = tuple(
+            substitutions.step_variables(submitted, step, values) for step in submitted["steps"]
+        )
+        return Job(record, runner, account, source, automapped)
+
+    def _runner(self, call: Call) -> Runner:
+        name = call.headers.get(RUNNER_HEADER, self._default_runner)
+        if name not in self._runners:
+            raise invalid(f"localcloud has no runner {name!r}; there are {', '.join(self._runners)}")
+        return self._runners[name]
+
+    def _source(self, account: str, build: Json) -> Place | None:
+        """Return the source with its generation, which is looked up at once, as Google does it and with its words."""
+        given = part(build, "source").get("storageSource")
+        if given is None:
+            return None
+        for field in ("bucket", "object"):
+            if not given.get(field):
+                raise invalid(f"invalid build: invalid .source field: storage_source must specify {field}")
+        try:
+            return self._objects.resolve(
+                account, Place(given["bucket"], given["object"], given.get("generation", ""))
+            )
+        except ObjectError as error:
+            raise invalid(f"could not resolve source: {error}") from error
+
+
+def _check_account(call: Call, account: str) -> None:
+    name = f"projects/{PROJECT}/serviceAccounts/{account}"
+    if not call.iam.allowed(call.caller, "iam.serviceAccounts.actAs", name):
+        raise forbidden(f"caller does not have permission to act as service account {name}")
+    if account not in call.iam.accounts():
+        raise not_found(f"service account {name} was not found; there are {', '.join(call.iam.accounts())}")
+
+
+def _first(
+    build: Json, build_id: str, location: str, account: str, *, now: float, source: Place | None
+) -> Json:
+    """Return the build as Google shows it at once: what was asked for, with what only Google sets."""
+    default = f"{DEFAULT_TIMEOUT}s"
+    shown = {
+        "logsBucket": _LOGS_BUCKET,
+        "timeout": default,
+        "queueTtl": default,
+        **_plain(build),
+        "name": build_name(location, build_id),
+        "id": build_id,
+        "projectId": PROJECT,
+        "status": "QUEUED",
+        "createTime": timestamp(now),
+        "logUrl": log_url(location, build_id),
+        "serviceAccount": f"projects/{PROJECT}/serviceAccounts/{account}",
+    }
+    if source is not None:
+        resolved = {"bucket": source.bucket, "object": source.name, "generation": source.generation}
+        shown["sourceProvenance"] = {"resolvedStorageSource": resolved}
+    return shown
+
+
+def _plain(build: Json) -> Json:
+    """Print 64-bit numbers as text, as answers have them; requests may have either."""
+    result = dict(build)
+    if "diskSizeGb" in part(build, "options"):
+        result["options"] = {**build["options"], "diskSizeGb": str(build["options"]["diskSizeGb"])}
+    if "generation" in part(part(build, "source"), "storageSource"):
+        storage = build["source"]["storageSource"]
+        result["source"] = {"storageSource": {**storage, "generation": str(storage["generation"])}}
+    return result
+
+
+def _without_nulls(value: Any) -> Any:
+    """Drop what is null, which is how JSON spells "not set"."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

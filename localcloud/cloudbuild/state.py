@@ -1,0 +1,102 @@
+"""The builds that there are, each in a directory of its own: build.json, log.txt, and while it runs its room."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from localcloud.cloudbuild.log import BuildLog
+from localcloud.cloudbuild.names import FINISHED
+from localcloud.cloudbuild.problem import Json
+from localcloud.cloudbuild.views import location_of, timestamp
+
+ENDED_BY_US = "localcloud ended before the build did"
+"""Why a build is an INTERNAL_ERROR that was under way when localcloud ended."""
+
+
+class Record:
+    """One build: its JSON as the API shows it, which is written to disk with every change, and its log."""
+
+    def __init__(self, folder: Path, build: Json) -> None:
+        self.id: str = build["id"]
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._build = build
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = BuildLog(folder / "log.txt", complete=build["status"] in FINISHED)
+        self._save()
+
+    @property
+    def room(self) -> Path:
+        """The directory that a runner gets; it is there only while the build runs."""
+        return self.folder / "room"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the build has reached a status that it does not leave."""
+        with self._lock:
+            return self._build["status"] in FINISHED
+
+    def view(self) -> Json:
+        """Return the build as it is now."""
+        with self._lock:
+            return copy.deepcopy(self._build)
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Set top-level fields."""
+        with self._lock:
+            self._build |= copy.deepcopy(dict(changes))
+            self._save()
+
+    def _save(self) -> None:
+        scratch = self.folder / "build.json.new"
+        scratch.write_text(json.dumps(self._build, indent=2) + "\n")
+        scratch.replace(self.folder / "build.json")
+
+
+class Builds:
+    """All builds below a directory; those that an earlier localcloud left unfinished are ended at `now`."""
+
+    def __init__(self, folder: Path, now: float) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        kept = [json.loads(file.read_bytes()) for file in folder.glob("*/build.json")]
+        kept.sort(key=lambda build: str(build["createTime"]))
+        self._records = {build["id"]: self._restored(build, now) for build in kept}
+
+    def add(self, build: Json) -> Record:
+        """Record a new build."""
+        record = Record(self._folder / build["id"], build)
+        with self._lock:
+            self._records[record.id] = record
+        return record
+
+    def find(self, build_id: str, location: str | None = None) -> Record | None:
+        """Return a build by its id, if it lives in the location (None: any)."""
+        with self._lock:
+            record = self._records.get(build_id)
+        if record is None or location not in {None, location_of(record.view())}:
+            return None
+        return record
+
+    def views(self, location: str | None = None) -> list[Json]:
+        """Return the builds of a location (None: of all), newest first."""
+        with self._lock:
+            builds = [record.view() for record in reversed(self._records.values())]
+        return [build for build in builds if location in {None, location_of(build)}]
+
+    def _restored(self, build: Json, now: float) -> Record:
+        folder = self._folder / build["id"]
+        shutil.rmtree(folder / "room", ignore_errors=True)
+        if build["status"] not in FINISHED:
+            build |= {
+                "status": "INTERNAL_ERROR",
+                "statusDetail": ENDED_BY_US,
+                "finishTime": timestamp(now),
+            }
+        return Record(folder, build)

@@ -1,0 +1,112 @@
+"""One step while it runs: a thread that starts it, copies what it prints into the log, and waits for its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from localcloud.clock import Clock
+from localcloud.cloudbuild.job import StepEnd
+from localcloud.cloudbuild.log import BuildLog
+from localcloud.cloudbuild.runner import Room, RunnerError, RunningStep, StepOrder
+
+
+class Step:
+    """A step of a running build. `limit` are its own seconds, which count from when its image is there.
+
+    `over(index, end)` is called once, from the step's thread; `bug(error)` instead when something of ours failed.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        order: StepOrder,
+        title: str,
+        *,
+        limit: float | None,
+        clock: Clock,
+        log: BuildLog,
+        over: Callable[[int, StepEnd], None],
+        bug: Callable[[BaseException], None],
+    ) -> None:
+        self._room = room
+        self._order = order
+        self._title = title
+        self._limit = limit
+        self._clock = clock
+        self._log = log
+        self._over = over
+        self._bug = bug
+        self._lock = threading.Lock()
+        self._running: RunningStep | None = None
+        self._killed = False
+        self._timed_out = False
+        self._thread = threading.Thread(target=self._work, name=f"build-step-{order.index}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def kill(self) -> bool:
+        """End it at once, also when it is only about to start; says whether it was running, and so will end now."""
+        with self._lock:
+            self._killed = True
+            running = self._running
+        if running is not None:
+            running.kill()
+        return running is not None
+
+    def join(self) -> None:
+        """Wait for its end, when all that it printed is in the log."""
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            end = self._ended()
+        except Exception as error:  # noqa: BLE001  whatever it is, the build must end and say so
+            self._bug(error)
+        else:
+            self._over(self._order.index, end)
+
+    def _ended(self) -> StepEnd:
+        started = self._clock.now()
+        if self._title:
+            self._log.write(f"Starting {self._title}")
+        try:
+            self._say(self._room.describe(self._order.image))
+            running = self._started()
+        except RunnerError as error:
+            now = self._clock.now()
+            return StepEnd(started, now, now, trouble=str(error))
+        pulled = self._clock.now()
+        code = self._finish(running)
+        output = self._room.step_output(self._order.index)
+        ended = self._clock.now()
+        if self._title:
+            self._log.write(f"Finished {self._title}")
+        return StepEnd(started, pulled, ended, code, timed_out=self._timed_out, output=output)
+
+    def _started(self) -> RunningStep:
+        running = self._room.start(self._order)
+        with self._lock:
+            self._running = running
+            killed = self._killed
+        if killed:
+            running.kill()
+        return running
+
+    def _finish(self, running: RunningStep) -> int:
+        timer = None if self._limit is None else self._clock.call_later(self._limit, self._expire)
+        self._log.copy(running.output, self._title)
+        code = running.wait()
+        if timer is not None:
+            timer.cancel()
+        return code
+
+    def _expire(self) -> None:
+        """End it in a thread of its own: the clock must not wait for that."""
+        self._timed_out = True
+        threading.Thread(target=self.kill, name=f"build-step-{self._order.index}-limit", daemon=True).start()
+
+    def _say(self, line: str) -> None:
+        self._log.write(f"{self._title}: {line}" if self._title else line)
