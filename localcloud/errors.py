@@ -78,6 +78,16 @@ def already_exists(message: str) -> ApiError:
     return ApiError(409, "alreadyExists", message)
 
 
+def aborted(message: str) -> ApiError:
+    """409 of the newer APIs: somebody else changed it first; read it again and try again."""
+    return ApiError(409, "aborted", message, {"status": "ABORTED"})
+
+
+def failed_precondition(message: str) -> ApiError:
+    """400 of the newer APIs: the resource is in a state, or has an etag, in which the call cannot be."""
+    return ApiError(400, "failedPrecondition", message, {"status": "FAILED_PRECONDITION"})
+
+
 def precondition_failed(message: str) -> ApiError:
     """412: a generation, fingerprint or similar given by the caller does not match."""
     return ApiError(412, "conditionNotMet", message)

@@ -6,7 +6,6 @@ Stricter than Google in one thing: a request may not set a field that only Googl
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import reprlib
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ class Checker:
 
     def _object(self, schema: Json, value: Any, at: str) -> Iterator[Problem]:
         if not isinstance(value, dict):
-            yield _wrong(at, "an object", value)
+            yield _wrong_unseen(at, "an object")
             return
         known: Json = schema.get("properties", {})
         other = schema.get("additionalProperties", None if "properties" in schema else {})
@@ -133,17 +132,20 @@ class Checker:
         form = schema.get("format")
         if form in {"int64", "uint64"}:
             yield from self._long(form, value, at)
+        elif form == "byte" and not (isinstance(value, str) and self._is_base64(value)):
+            yield _wrong_unseen(at, "base64")
         elif not isinstance(value, str):
             yield _wrong(at, "a string", value)
         elif "enum" in schema and value not in schema["enum"]:
             yield Problem(at, f"Invalid value for field '{at}': '{value}'. Must be one of {schema['enum']}.")
-        elif form == "byte" and not _is_base64(value, strict=self.direction == "response"):
-            yield _wrong(at, "base64", value)
         elif form in _TEXT_FORMATS and not _TEXT_FORMATS[form].fullmatch(value):
             yield _wrong(at, f"a {form.removeprefix('google-')}", value)
         elif not _matches(schema.get("pattern"), value):
             wanted = f"Must be a match of regex '{schema['pattern']}'"
             yield Problem(at, f"Invalid value for field '{at}': '{value}'. {wanted}")
+
+    def _is_base64(self, text: str) -> bool:
+        return _is_base64(text, strict=self.direction == "response")
 
     def _long(self, form: str, value: Any, at: str) -> Iterator[Problem]:
         """Check a 64-bit number: text on the wire, though requests may bring a number."""
@@ -185,6 +187,11 @@ def _wrong(at: str, expected: str, value: Any) -> Problem:
     return Problem(at, f"Invalid value for field '{at}': {reprlib.repr(value)}. Must be {expected}.")
 
 
+def _wrong_unseen(at: str, expected: str) -> Problem:
+    """Keep the value to ourselves: bytes, or what was meant as an object, may be a secret's payload."""
+    return Problem(at, f"Invalid value for field '{at}'. Must be {expected}.")
+
+
 def _is_base64(text: str, *, strict: bool) -> bool:
     """Tell whether text is base64; unless strict, also URL-safe or without its padding."""
     if not strict:
@@ -192,6 +199,6 @@ def _is_base64(text: str, *, strict: bool) -> bool:
         text += "=" * (-len(text) % 4)
     try:
         base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     return True

@@ -8,14 +8,17 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localcloud.errors import ApiError, forbidden, unauthenticated
+from localcloud.iam.policies import Policies
 from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, ROLES, Grant, email
 from localcloud.service import CLOUD_PLATFORM, OWNER, Caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+Json = dict[str, Any]
 
 _LIFETIME = 3600.0
 # A metadata server hands out the token that it has, until that is nearly over.
@@ -36,6 +39,7 @@ _SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("devstorage.read_write", "devstorage.full_control"),
         ("devstorage.read_only", "cloud-platform.read-only"),
     ),
+    "secretmanager": ((), ()),
 }
 _READING = re.compile(r"\.(get|list)[A-Za-z]*$")
 
@@ -51,11 +55,13 @@ class Iam:
     """Accounts, their tokens, and what they may do.
 
     Resources are named "projects/P", "projects/P/zones/Z/instances/I", "projects/_/buckets/B",
-    "projects/_/buckets/B/objects/O" and "projects/P/serviceAccounts/EMAIL". Listing objects is asked of the bucket.
+    "projects/_/buckets/B/objects/O", "projects/P/secrets/S/versions/V" and "projects/P/serviceAccounts/EMAIL", P being the
+    project's id or number. Listing objects is asked of the bucket.
     """
 
     def __init__(self, grants: Sequence[Grant] = GRANTS) -> None:
         self._grants = tuple(grants)
+        self._policies = Policies()
         self._tokens: dict[str, _Token] = {}
         self._lock = threading.Lock()
 
@@ -87,14 +93,32 @@ class Iam:
             raise unauthenticated(_UNKNOWN_CALLER)
         return token.caller
 
+    def policy(self, resource: str) -> Json:
+        """Return the policy set on a resource, in Google's form; just an etag where none was set."""
+        return self._policies.get(resource)
+
+    def bind(self, resource: str, policy: Json) -> Json:
+        """Set a resource's policy, which counts for all that is in the resource; return it with its new etag.
+
+        Raises `ApiError`: 409 when it brings an etag that is no longer the policy's; 400 or 501 for what is in it.
+        """
+        return self._policies.set(resource, policy)
+
+    def unbind(self, resource: str) -> None:
+        """Forget the policy of a resource that is gone."""
+        self._policies.remove(resource)
+
     def allowed(self, caller: Caller, permission: str, resource: str) -> bool:
         """Tell whether the caller's roles include a permission on a resource; its token's scopes are not looked at."""
         if caller.email is None:
             return True
-        return any(
+        granted = any(
             caller.email == email(grant.account) or grant.account == EVERYONE
             for grant in self._grants
             if permission in ROLES[grant.role] and _pattern(grant.on).fullmatch(resource)
+        )
+        return granted or any(
+            permission in ROLES[role] for role in self._policies.roles(caller.email, resource)
         )
 
     def require(self, caller: Caller, permission: str, resource: str) -> None:
@@ -140,6 +164,8 @@ def _denied(caller: Caller, permission: str, resource: str) -> ApiError:
             f"The user does not have access to service account '{account}'.  User: '{caller.email}'.  "
             "Ask a project owner to grant you the iam.serviceAccountUser role on the service account"
         )
+    if service == "secretmanager":
+        return forbidden(f"Permission '{permission}' denied for resource '{resource}' (or it may not exist).")
     if service == "compute":
         return forbidden(f"Required '{permission}' permission for '{resource}'")
     return forbidden(f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).")

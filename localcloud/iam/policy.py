@@ -37,6 +37,17 @@ _OBJECT_USER = frozenset(
     )
 )
 
+_SECRET_VIEWER = frozenset(
+    f"secretmanager.{name}"
+    for name in ("secrets.get", "secrets.getIamPolicy", "secrets.list", "versions.get", "versions.list")
+)
+_SECRET_VERSION_MANAGER = frozenset(
+    f"secretmanager.versions.{name}" for name in ("add", "destroy", "disable", "enable", "get", "list")
+)
+_SECRET_CHANGES = frozenset(
+    f"secretmanager.secrets.{name}" for name in ("create", "delete", "setIamPolicy", "update")
+)
+
 ROLES: Mapping[str, frozenset[str]] = {
     "projects/local-project/roles/notebookBuilder": frozenset(
         f"compute.{name}"
@@ -88,6 +99,14 @@ ROLES: Mapping[str, frozenset[str]] = {
     "roles/cloudbuild.builds.editor": frozenset(
         f"cloudbuild.builds.{name}" for name in ("create", "get", "list", "update")
     ),
+    "roles/secretmanager.secretAccessor": frozenset({"secretmanager.versions.access"}),
+    "roles/secretmanager.viewer": _SECRET_VIEWER,
+    "roles/secretmanager.secretVersionAdder": frozenset({"secretmanager.versions.add"}),
+    "roles/secretmanager.secretVersionManager": _SECRET_VERSION_MANAGER,
+    "roles/secretmanager.admin": _SECRET_VIEWER
+    | _SECRET_VERSION_MANAGER
+    | _SECRET_CHANGES
+    | {"secretmanager.versions.access"},
     "roles/compute.imageUser": frozenset(
         {
             "compute.images.get",

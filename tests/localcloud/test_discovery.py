@@ -90,6 +90,7 @@ def test_a_good_body_is_taken(body: Any) -> None:
         ({"guestAccelerators": [{"acceleratorCount": 1.5}]}, "Must be a whole number"),
         ({"guestAccelerators": [{"acceleratorCount": 1 << 31}]}, "Must be a number from"),
         ({"fingerprint": "not base64!"}, "Must be base64"),
+        ({"fingerprint": "é"}, "Must be base64"),
         ({"labels": {"a": 1}}, "'resource.labels.a': 1. Must be a string"),
         ({"name": None}, "Required field 'resource.name' not specified"),
     ],
