@@ -6,6 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 KIT    := build/kit/kit.tar.gz
+BQ     := $(VENV)/bigquery/.ready
 T      ?= tests
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ T      ?= tests
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(READY) $(KIT)  ## install everything into .venv, byte-compiled, and build the runner kit
+venv: $(READY) $(KIT) $(BQ)  ## install everything into .venv, byte-compiled, and build the runner kit
 
 $(READY): requirements/dev.txt
 	@$(PYTHON) -c 'import sys, platform as p; ok = sys.version_info >= (3, 11) and p.system() == "Linux" and p.machine() == "x86_64"; ok or sys.exit("notebook-builder needs Python 3.11 or newer on Linux x86-64; PYTHON=%s is %s on %s %s" % (sys.executable, p.python_version(), p.system(), p.machine()))'
@@ -27,6 +28,12 @@ $(READY): requirements/dev.txt
 $(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/*) builder/kit.py
 	$(PY) -m builder.kit $@
 	$(PY) -m localcloud.machine.images bare
+
+$(BQ): $(READY) requirements/bigquery.txt
+	$(PYTHON) -m venv --clear --without-pip $(VENV)/bigquery
+	$(PY) -m pip --python $(VENV)/bigquery/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/bigquery.txt
+	$(PY) -m compileall -q -j 0 $(VENV)/bigquery/lib || true
+	@touch $@
 
 demo: venv  ## a green run, a broken commit, and where the results are
 	$(PY) -m localcloud demo

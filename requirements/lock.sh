@@ -18,3 +18,4 @@ for minor in 11 12 13; do
   compile "kit-cp3$minor.txt" --python-version "3.$minor" --python-platform x86_64-manylinux_2_28 --group kit
 done
 compile machine-image-scientific.txt --universal --python-version 3.11 --group scientific
+compile bigquery.txt --universal --python-version 3.11 --group bigquery
