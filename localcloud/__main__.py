@@ -125,7 +125,8 @@ def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
 
     @contextlib.contextmanager
     def own_cloud() -> Iterator[str]:
-        with _state(options.state) as state, _started(parser, state) as cloud:
+        network = {} if options.docker_network is None else {"docker_network": options.docker_network}
+        with _state(options.state) as state, _started(parser, state, **network) as cloud:
             yield cloud.url
 
     return command.main(options, own_cloud)

@@ -23,8 +23,6 @@ from localcloud.submit.signals import Interrupted, Stop
 
 _SUCCESS, _FAILURE, _BAD_INPUT, _NO_READER = 0, 1, 2, 141
 
-StartCloud = Callable[[Path], AbstractContextManager[str]]
-
 
 def main(options: Options, own_cloud: Callable[[], AbstractContextManager[str]]) -> int:
     """Submit a build and follow it to its end; returns the exit code.
@@ -35,6 +33,7 @@ def main(options: Options, own_cloud: Callable[[], AbstractContextManager[str]])
     try:
         return _submit(options, own_cloud, stop)
     except BadInputError as error:
+        report.faults(error.faults)
         return _refused(str(error), _BAD_INPUT)
     except RefusedError as error:
         return _refused(str(error), _BAD_INPUT if error.bad_input else _FAILURE)

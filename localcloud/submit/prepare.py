@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,11 @@ _FILE = "cloudbuild.yaml"
 
 
 class BadInputError(Exception):
-    """What the user gave cannot be submitted; str() says all that is wrong, a line each."""
+    """What the user gave cannot be submitted; str() says why, `faults` what is wrong with the build file, a line each."""
+
+    def __init__(self, text: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.faults = faults
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,12 @@ def _build(options: Options, name: str, data: bytes, given: dict[str, str], *, t
     try:
         file = read(name, data)
     except UnreadableError as error:
-        raise BadInputError(f"{name}:{error.line}: {error}") from error
+        raise BadInputError(
+            f"{name} cannot be read; nothing was sent", [f"{name}:{error.line}: {error}"]
+        ) from error
     if options.service_account:
         file = BuildFile(name, {**file.build, "serviceAccount": options.service_account}, file.lines)
     if found := faults(file, given, triggered=triggered):
         count = f"{len(found)} fault{'s' if len(found) > 1 else ''}; nothing was sent"
-        raise BadInputError("\n".join([*map(str, found), f"{name}: {count}"]))
+        raise BadInputError(f"{name} has {count}", [str(fault) for fault in found])
     return merged(file.build, given, triggered=triggered)

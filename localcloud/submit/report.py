@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import sys
+from collections.abc import Sequence
 
 from localcloud.cloudbuild.problem import Json
 from localcloud.iam.policy import PROJECT
@@ -52,6 +53,12 @@ def failed(build: Json) -> None:
     if detail:
         _say(f"\nBUILD FAILURE: {detail}")
     error(f'build {build["id"]} completed with status "{build.get("status", "STATUS_UNKNOWN")}"')
+
+
+def faults(lines: Sequence[str]) -> None:
+    """Say what is wrong with the build file."""
+    for line in lines:
+        _say(line)
 
 
 def error(text: str) -> None:

@@ -1,0 +1,290 @@
+"""`python -m localcloud submit` as a person at a terminal uses it: real builds, exit codes, what is said, how it is stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from localcloud.cloud import Cloud
+from tests.localcloud.submit.repo import Repo
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-m", "localcloud", "submit"]
+ROOT = Path(__file__).parents[3]
+LOOKING = ("LOCALCLOUD_URL", "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD", "COLUMNS")
+
+LASTING = "steps: [{name: bash, script: 'echo started; sleep 600'}]\n"
+
+
+def environment(**more: str) -> dict[str, str]:
+    own = {key: value for key, value in os.environ.items() if key not in LOOKING}
+    return {**own, "PYTHONPATH": str(ROOT), **more}
+
+
+def submit(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def there(cloud: Cloud) -> Mapping[str, str]:
+    """The variables that name a cloud that is there already."""
+    return {"LOCALCLOUD_URL": cloud.url}
+
+
+def built(folder: Path, script: str, more: str = "") -> Path:
+    lines = "".join(f"    {line}\n" for line in script.splitlines())
+    (folder / "cloudbuild.yaml").write_text(f"steps:\n- name: bash\n  script: |\n{lines}{more}")
+    return folder
+
+
+def builds(cloud: Cloud) -> list[str]:
+    return [build["status"] for build in cloud.inventory()["builds"]]
+
+
+def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
+    (folder / "greeting").write_text("hello from a file")
+    done = submit(built(folder, "cat greeting; echo"))
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert re.fullmatch(
+        r"Creating temporary archive of 2 file\(s\) totalling \d+ bytes before compression\.", said[0]
+    )
+    source = re.fullmatch(
+        rf"Uploading tarball of \[{folder}\] to \[(gs://local-project_cloudbuild/source/[\d.]+-[0-9a-f]+\.tgz)\]",
+        said[1],
+    )
+    assert source
+    created = re.fullmatch(
+        r"Created \[https://cloudbuild.googleapis.com/v1/projects/local-project/builds/(.+)\]\.", said[2]
+    )
+    assert created
+    assert re.fullmatch(
+        rf"Logs are available at \[ http://127.0.0.1:\d+/_localcloud/builds/{created[1]}/log \]\.", said[3]
+    )
+    shown = done.stdout.splitlines()
+    assert shown[0] == " REMOTE BUILD OUTPUT ".center(80, "-")
+    assert shown[1] == f'starting build "{created[1]}"'
+    assert "hello from a file" in shown
+    assert shown[-5:-2] == ["DONE", "-" * 80, ""]
+    assert shown[-2].split() == ["ID", "CREATE_TIME", "DURATION", "SOURCE", "IMAGES", "STATUS"]
+    row = shown[-1].split()
+    assert (row[0], *row[3:]) == (created[1], source[1], "-", "SUCCESS")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", row[1])
+    assert re.fullmatch(r"(\d+M)?(\d+S)?", row[2])
+
+
+def test_a_red_build_on_a_cloud_that_is_there(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
+    done = submit(built(folder, "echo so far; exit 3"), **there)
+    assert done.returncode == 1
+    assert "so far" in done.stdout
+    assert "BUILD FAILURE: " in done.stderr
+    assert re.search(
+        r'^ERROR: \(localcloud submit\) build \S+ completed with status "FAILURE"$', done.stderr, re.MULTILINE
+    )
+    assert done.stdout.splitlines()[-1].endswith("FAILURE")
+    assert builds(cloud) == ["FAILURE"]
+    assert [item["bucket"] for item in cloud.inventory()["storage.objects"]] == ["local-project_cloudbuild"]
+
+
+def test_the_log_is_where_it_is_said_to_be(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
+    done = submit(built(folder, "echo hello"), **there)
+    address = re.search(r"Logs are available at \[ (\S+) \]", done.stderr)
+    assert address
+    with urllib.request.urlopen(address[1]) as answer:
+        log = answer.read().decode()
+    assert "hello" in log
+    assert log in done.stdout
+
+
+def test_a_broken_file_is_refused_before_anything_is_sent(
+    folder: Path, cloud: Cloud, there: Mapping[str, str]
+) -> None:
+    file = folder / "cloudbuild.yaml"
+    file.write_text("steps:\n- name: ubuntu\n  arg: [$_X]\ntimeout: 1h\n")
+    done = submit(folder, **there)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"{file}:3: steps[0].arg: no such key; did you mean args?",
+        f'{file}:3: steps[0].arg[0]: key in the template "_X" is not matched in the substitution data',
+        f'{file}:4: timeout: illegal duration format "1h"; this is seconds that end with "s", such as "600s"',
+        f"ERROR: (localcloud submit) {file} has 3 faults; nothing was sent",
+    ]
+    assert cloud.inventory()["calls"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "there is no build file"),
+        (["--config", "/"], "cannot be read"),
+        (["--commit"], "not a git repository"),
+        (["--substitutions", "_A"], "is not KEY=VALUE"),
+    ],
+)
+def test_bad_input(arguments: list[str], words: str, folder: Path) -> None:
+    done = submit(*arguments, folder)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cloud_that_is_gone(folder: Path) -> None:
+    done = submit(built(folder, "true"), LOCALCLOUD_URL="http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "no localcloud answers at http://127.0.0.1:9" in done.stderr
+
+
+def test_state_means_a_cloud_of_its_own(folder: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    done = submit("--state", state, built(folder, "echo hello"), LOCALCLOUD_URL="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert len(list((state / "storage" / "local-project_cloudbuild" / "source").iterdir())) == 1
+
+
+def test_a_docker_network_is_for_a_cloud_of_its_own(folder: Path, there: Mapping[str, str]) -> None:
+    done = submit("--docker-network", "host", built(folder, "true"), **there)
+    assert done.returncode == 2
+    assert "--docker-network is for a cloud of its own" in done.stderr
+
+
+def test_what_the_build_finds_in_workspace(folder: Path, there: Mapping[str, str]) -> None:
+    (folder / ".gcloudignore").write_text("*.csv\n!keep.csv\n")
+    for name in ("a.csv", "keep.csv", ".git/config"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    script = "ls -A | tr '\\n' ' '; ls .git"
+    done = submit(built(folder, script), **there)
+    assert done.returncode == 0, done.stderr
+    assert ".gcloudignore .git cloudbuild.yaml keep.csv config\n" in done.stdout
+
+
+def test_no_source(folder: Path, there: Mapping[str, str]) -> None:
+    done = submit("--no-source", built(folder, "ls -A | wc -l"), **there)
+    assert done.returncode == 0, done.stderr
+    assert "\n0\n" in done.stdout
+    assert "Uploading" not in done.stderr
+
+
+def test_substitutions_region_and_another_file(folder: Path, there: Mapping[str, str]) -> None:
+    (folder / "other.json").write_text(
+        '{"steps": [{"name": "bash", "args": ["echo", "$_CITIES in $LOCATION"]}], "substitutions": {"_CITIES": "none"}}'
+    )
+    done = submit(
+        *("--config", folder / "other.json", "--region", "us-east1"),
+        *("--substitutions", "^;^_CITIES=Paris, Rome", folder),
+        **there,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Paris, Rome in us-east1\n" in done.stdout
+    assert "projects/local-project/locations/us-east1/builds/" in done.stderr
+
+
+def test_a_commit_is_built_as_it_was_committed(repo: Repo, there: Mapping[str, str]) -> None:
+    script = "cat data; ls -A\necho $COMMIT_SHA $SHORT_SHA $BRANCH_NAME ${TAG_NAME:-no tag}"
+    built(repo.folder, script, "  automapSubstitutions: true\n")
+    sha = repo.commit(data="committed\n")
+    repo.write({"data": "changed\n", "new": "", ".gcloudignore": "data\n", "cloudbuild.yaml": "broken: ["})
+    done = submit("--commit", repo.folder, **there)
+    assert done.returncode == 0, done.stderr
+    assert "committed\ncloudbuild.yaml\ndata\n" in done.stdout
+    assert f"{sha} {sha[:7]} main no tag\n" in done.stdout
+    assert f"Uploading tarball of [{sha[:12]}:.]" in done.stderr
+
+
+def test_a_branch_that_is_not_there_is_only_a_name(repo: Repo, there: Mapping[str, str]) -> None:
+    repo.commit(data="committed\n")
+    built(repo.folder, 'cat data; echo "<$BRANCH_NAME $COMMIT_SHA>"', "  automapSubstitutions: true\n")
+    repo.write({"data": "changed\n"})
+    done = submit("--branch", "feature", repo.folder, **there)
+    assert done.returncode == 0, done.stderr
+    assert "changed\n<feature >\n" in done.stdout
+
+
+@pytest.fixture
+def lasting(folder: Path, there: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A submit whose build has begun and would last."""
+    (folder / "cloudbuild.yaml").write_text(LASTING)
+    with subprocess.Popen(
+        [*COMMAND, str(folder)],
+        env=environment(**there),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert any(line == "started\n" for line in process.stdout)
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_build(
+    lasting: subprocess.Popen[str], cloud: Cloud, number: int, code: int
+) -> None:
+    lasting.send_signal(number)
+    shown, said = lasting.communicate(timeout=60)
+    assert lasting.returncode == code
+    assert shown.splitlines()[-2:] == ["CANCELLED", "ERROR: context canceled"]
+    assert re.search(r"^Cancelling\.\.\.\nCancelled \[\S+\]\.$", said, re.MULTILINE)
+    assert builds(cloud) == ["CANCELLED"]
+
+
+def test_a_second_ctrl_c_leaves_at_once(lasting: subprocess.Popen[str], cloud: Cloud) -> None:
+    method = "cloudbuild.projects.locations.builds.cancel"
+    cloud.faults.add({"method": method, "action": "delay", "args": {"seconds": 5}})
+    lasting.send_signal(signal.SIGINT)
+    assert lasting.stderr
+    assert any(line == "Cancelling...\n" for line in lasting.stderr)
+    since = time.monotonic()
+    lasting.send_signal(signal.SIGINT)
+    assert lasting.wait(timeout=60) == 130
+    assert time.monotonic() - since < 4
+    while builds(cloud) != ["CANCELLED"]:  # what was asked for is done
+        time.sleep(0.05)
+    assert [fault["consumed"] for fault in cloud.inventory()["faults"]] == [1]
+
+
+def test_a_reader_that_has_enough_is_no_bug(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
+    built(folder, "while echo line; do sleep 0.1; done")
+    with subprocess.Popen(
+        [*COMMAND, str(folder)],
+        env=environment(**there),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert any(line == "line\n" for line in process.stdout)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert "Traceback" not in process.stderr.read()
+    assert builds(cloud) == ["WORKING"]
+
+
+def test_help_has_an_example() -> None:
+    done = submit("--help")
+    assert done.returncode == 0
+    assert "python -m localcloud submit --config" in done.stdout
