@@ -162,6 +162,9 @@ class Machines(Protocol):
     def ours(self) -> Sequence[Instance]:
         """Every VM of the project, in any zone, that carries this tool's label."""
 
+    def cause_of_end(self, zone: str, name: str) -> str:
+        """Why Compute Engine ended a VM of its own accord: "preempted", "hostError", or "" where it says nothing."""
+
     def serial(self, zone: str, name: str, start: int) -> SerialOutput | None:
         """Serial port 1 from a byte offset; None when it cannot be read (any more)."""
 

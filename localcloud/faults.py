@@ -41,6 +41,7 @@ class _Form:
 _NUMBER = (int, float)
 _ERROR = _Form(None, {"status": int}, {"reason": str, "message": str, "details": list})
 _LIFE = _Form(("vm.life",), {}, {"after": _NUMBER, "at": str})
+_PREEMPTION = _Form(("vm.life",), {}, {"after": _NUMBER, "at": str, "notice": _NUMBER})
 _WRITES = ("storage.objects.insert",)
 
 _ACTIONS: Mapping[str, _Form] = {
@@ -58,8 +59,9 @@ _ACTIONS: Mapping[str, _Form] = {
     "idle": _Form(("vm.boot",), {}, {}),
     "exit": _Form(("vm.boot",), {"code": int}, {}),
     "slow": _Form(("vm.boot",), {"seconds": _NUMBER}, {}),
+    "gpus": _Form(("vm.boot",), {"count": int}, {}),
     "vanish": _LIFE,
-    "preempt": _LIFE,
+    "preempt": _PREEMPTION,
     "stop": _LIFE,
     "corrupt": _Form(_WRITES, {}, {}),
     "truncate": _Form(_WRITES, {"bytes": int}, {}),
@@ -173,7 +175,7 @@ def _action_problems(method: str, action: str, args: Json) -> Iterator[str]:
         yield f"fault action {action!r} acts on calls of an API, and {method!r} is none"
     if form.methods is not None and method not in form.methods:
         yield f"fault action {action!r} acts on {' and '.join(form.methods)}, not on {method!r}"
-    if form is _LIFE and len(args) != 1:
+    if form in (_LIFE, _PREEMPTION) and len(args.keys() & {"after", "at"}) != 1:
         yield f"fault action {action!r} needs one of the args 'after' (seconds) and 'at' (text)"
     for name in form.required:
         if name not in args:

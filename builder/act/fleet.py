@@ -10,7 +10,7 @@ from enum import Enum
 
 from builder.act.waiting import Cancellation, WaitTimeout, poll
 from builder.errors import Interrupted
-from builder.plan.vm_spec import NONCE_LABEL, Attempt
+from builder.plan.vm_spec import NONCE_LABEL, STANDARD, Attempt
 from builder.ports import CallFailed, Clock, Instance, Machines, Operation
 
 TEARDOWN_BUDGET = 180.0  # seconds for one VM's deletion with all its repetitions
@@ -37,6 +37,7 @@ class Vm:
     zone: str
     attempt: Attempt
     max_run_seconds: int
+    model: str = STANDARD  # Compute Engine's provisioning model
     requested: bool = False  # an insert was sent
     operation: str = ""  # the insert's operation, once that is known
     settled: bool = False  # the insert has had its effect, or never will: from now on a 404 means gone

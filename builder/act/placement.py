@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.act.failover import Scope, is_capacity, is_configuration, passes, scope_of
 from builder.act.fleet import Ending, Fleet, Vm, is_own
@@ -12,7 +12,7 @@ from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
 from builder.model import JsonObject, is_zone, region_of
 from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
-from builder.plan.vm_spec import Attempt, insert_body, vm_labels
+from builder.plan.vm_spec import SPOT, STANDARD, Attempt, insert_body, models_to_try, vm_labels
 from builder.ports import CallFailed, Clock, Image, Machines, Operation
 
 OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
@@ -32,9 +32,11 @@ class Refusal:
     message: str
     scope: Scope
     passing: bool = False  # the same zone is worth another try soon
+    model: str = STANDARD  # what was asked for
 
     def __str__(self) -> str:
-        return f"{self.zone}: {self.code}: {self.message}"
+        where = f"{self.zone} (Spot)" if self.model == SPOT else self.zone
+        return f"{where}: {self.code}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,10 @@ class Placement:
         refusals: list[Refusal] = []
         numbers = itertools.count(1)
         started = self._clock.monotonic()
-        for zone in self._zones(order.job.zones, refusals):
+        for zone, model in self._places(order, refusals):
             if self._clock.monotonic() - started > PLACING_BUDGET:
                 break
-            answer = self._ask(zone, order, numbers)
+            answer = self._ask(zone, model, order, numbers)
             if isinstance(answer, Vm):
                 return answer
             refusals.append(answer)
@@ -85,7 +87,13 @@ class Placement:
                 raise _stopped(answer)
         raise _no_vm(order.job, refusals)
 
-    def _ask(self, zone: str, order: Order, numbers: Iterator[int]) -> Vm | Refusal:
+    def _places(self, order: Order, refusals: Sequence[Refusal]) -> Iterator[tuple[str, str]]:
+        """Each allowed zone with the first provisioning model, then with the next: quotas and stocks are separate."""
+        for model in models_to_try(order.job.provisioning, order.attempt.number, order.job.max_attempts):
+            for zone in self._zones(order.job.zones, refusals, model):
+                yield zone, model
+
+    def _ask(self, zone: str, model: str, order: Order, numbers: Iterator[int]) -> Vm | Refusal:
         """Ask one zone, more than once where its refusal may pass; each try has a name of its own."""
         pauses = iter(_PASSING_PAUSES)
         while True:
@@ -94,6 +102,7 @@ class Placement:
                 zone=zone,
                 attempt=order.attempt,
                 max_run_seconds=order.job.limits.vm,
+                model=model,
             )
             refusal = self._try_and_clean_up(vm, order)
             if refusal is None:
@@ -113,6 +122,7 @@ class Placement:
             raise
         if refusal is None:
             return None
+        refusal = replace(refusal, model=vm.model)
         self._say(order.job.job, f"VM refused in {refusal}")
         if self._fleet.take_down(vm) is not Ending.GONE:
             raise EnvironmentFailed(
@@ -122,13 +132,13 @@ class Placement:
             )
         return refusal
 
-    def _zones(self, names: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[str]:
+    def _zones(self, names: Sequence[str], refusals: Sequence[Refusal], model: str) -> Iterator[str]:
         """Zones in order of preference; a region's name means its zones. Regions whose quota is used up are left out."""
         for name in names:
             for zone in [name] if is_zone(name) else self._zones_of(name):
-                region = region_of(zone)
-                full = {region_of(item.zone) for item in refusals if item.scope is Scope.REGION}
-                if region not in full and zone not in {item.zone for item in refusals}:
+                said = [item for item in refusals if item.model == model]
+                full = {region_of(item.zone) for item in said if item.scope is Scope.REGION}
+                if region_of(zone) not in full and zone not in {item.zone for item in said}:
                     yield zone
 
     def _zones_of(self, region: str) -> Sequence[str]:
@@ -149,13 +159,15 @@ class Placement:
             labels=vm_labels(order.attempt, order.job.vm, int(order.now) + order.job.limits.vm),
             startup_script=order.startup_script,
             job_metadata=order.job_metadata,
+            model=vm.model,
         )
         request_id = order.attempt.request_id("insert", vm.zone, vm.name)
         try:
             with self._fleet.requesting(vm):
                 self._say(
                     order.job.job,
-                    f"VM {vm.name} requested in {vm.zone}: {order.job.vm.machine_type}, {order.image.path}",
+                    f"VM {vm.name} requested in {vm.zone}: {order.job.vm.machine_type}"
+                    f"{', Spot' if vm.model == SPOT else ''}, {order.image.path}",
                 )
                 operation = self._machines.insert(vm.zone, body, request_id=request_id)
             vm.operation = operation.name

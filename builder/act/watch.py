@@ -222,7 +222,20 @@ class Watch:
         if in_time is not None:
             return in_time
         how = "is gone" if instance is None else f"is {instance.status}"
-        raise self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence.")
+        raise self._ended(how)
+
+    def _ended(self, how: str) -> BuilderError:
+        """The error for a VM that ended without evidence, with what Compute Engine itself says of it."""
+        try:
+            cause = self._machines.cause_of_end(self._vm.zone, self._vm.name)
+        except CallFailed:
+            cause = ""  # it only explains
+        if cause == "preempted":
+            return self._lost(
+                "preempted", f"VM {self._vm.name} was preempted: Compute Engine took the Spot VM back."
+            )
+        why = ": its host failed" if cause == "hostError" else ""
+        return self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence{why}.")
 
     def _lost(self, reason: str, message: str) -> BuilderError:
         for line in self._serial_lines[-_SERIAL_TAIL:] if self._heartbeat is None else ():

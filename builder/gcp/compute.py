@@ -142,6 +142,21 @@ class GoogleMachines:
 
         return self._call("compute.instances.aggregatedList", f"projects/{self.project}", fetch)
 
+    def cause_of_end(self, zone: str, name: str) -> str:
+        """See ports.Machines. Compute Engine records what it does of its own accord as operations (docs/facts.md 1.8)."""
+        for cause in ("preempted", "hostError"):
+            request = compute_v1.ListZoneOperationsRequest(
+                project=self.project, zone=zone, filter=f'operationType="compute.instances.{cause}"'
+            )
+
+            def fetch(request: compute_v1.ListZoneOperationsRequest = request) -> bool:
+                found = self._operations.list(request=request, timeout=self._timeout, retry=None)
+                return any(operation.target_link.endswith(f"/instances/{name}") for operation in found)
+
+            if self._call("compute.zoneOperations.list", f"projects/{self.project}/zones/{zone}", fetch):
+                return cause
+        return ""
+
     def serial(self, zone: str, name: str, start: int) -> SerialOutput | None:
         """See ports.Machines."""
         request = compute_v1.GetSerialPortOutputInstanceRequest(

@@ -61,6 +61,7 @@ class JobOptions:
     external_ip: bool
     vm_service_account: str
     labels: Mapping[str, str]
+    provisioning: str
     timeout: int
     cell_timeout: int | None
     boot_timeout: int

@@ -9,6 +9,7 @@ from builder.options import google_names as names
 from builder.options import values
 
 NOT_YET = "not in this version"
+PROVISIONING = ("standard", "spot", "spot-then-standard")
 DEFAULT_CONFIG = "notebooks.yaml"
 DEFAULT_REGION = "us-central1"
 DEFAULT_IMAGE_FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
@@ -91,11 +92,9 @@ def _later(name: str, group: str, text: str, example: str) -> Option:
 
 
 def _provisioning(value: object) -> str:
-    if value in ("spot", "spot-then-standard"):  # no set: YAML may give a list
-        raise values.Unfit(NOT_YET)
-    if value != "standard":
-        raise values.Unfit("expected standard")
-    return "standard"
+    if value not in PROVISIONING:  # no set: YAML may give a list
+        raise values.Unfit(f"expected {', '.join(PROVISIONING[:-1])} or {PROVISIONING[-1]}")
+    return str(value)
 
 
 _RUNS, _MACHINE, _LIMITS, _RESULTS, _DEPLOY = GROUPS
@@ -272,10 +271,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "provisioning",
         _MACHINE,
-        "How the VM is provisioned. `spot` and `spot-then-standard` are not in this version.",
-        "standard",
+        "`standard`; `spot`, which costs far less and may be taken back at any time; or `spot-then-standard`, which takes a "
+        "standard VM for the last attempt, and where no zone has a Spot VM.",
+        "spot-then-standard",
         _provisioning,
-        {"const": "standard"},
+        {"enum": list(PROVISIONING)},
         "standard",
         "`standard`",
     ),

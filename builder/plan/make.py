@@ -13,7 +13,7 @@ from typing import Any
 
 from builder.model import Expectation, GcsLocation, JsonObject, Notebook, is_zone
 from builder.options import JobOptions, Options
-from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, vm_labels
+from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, models_to_try, vm_labels
 from builder.plan.workspace import StagedFile
 from builder.ports import Image
 
@@ -68,6 +68,7 @@ class JobPlan:
     vm: VmSpec
     limits: Limits
     max_attempts: int
+    provisioning: str
 
     @property
     def name(self) -> str:
@@ -139,6 +140,7 @@ def _plan_job(slug: str, item: ChosenNotebook) -> JobPlan:
         ),
         limits=Limits(boot=wanted.boot_timeout, notebook=wanted.timeout, cell=wanted.cell_timeout),
         max_attempts=wanted.max_attempts,
+        provisioning=wanted.provisioning,
     )
 
 
@@ -207,6 +209,7 @@ def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonOb
         labels={**vm_labels(attempt, job.vm, 0), "nb-deadline": "<insert + maxRunDuration>"},
         startup_script="<constant>",
         job_metadata={"run": run, "job_id": job.job},
+        model=models_to_try(job.provisioning, 1, job.max_attempts)[0],
     )
     return {
         "job": job.job,
@@ -216,6 +219,7 @@ def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonOb
         "kernel": job.kernel,
         "files": [file.path for file in job.files],
         "zones": [_symbolic(name) for name in job.zones],
+        "provisioning": job.provisioning,
         "image": str(job.image),
         "timeout": job.limits.notebook,
         "cell_timeout": job.limits.cell,

@@ -21,6 +21,9 @@ NONCE_LABEL = "nb-nonce"
 DEADLINE_LABEL = "nb-deadline"
 JOB_METADATA = "nb-job"
 NAME_PREFIX = "nb-"
+# Compute Engine's names of its provisioning models.
+STANDARD = "STANDARD"
+SPOT = "SPOT"
 
 
 _CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
@@ -93,6 +96,13 @@ class Attempt:
         return str(uuid.uuid5(_REQUEST_IDS, f"{verb}/{zone}/{name}/{self.nonce}"))
 
 
+def models_to_try(provisioning: str, attempt: int, max_attempts: int) -> tuple[str, ...]:
+    """The provisioning models that an attempt (from 1) asks for, in order; each in every allowed zone before the next."""
+    if provisioning == "standard" or (provisioning != "spot" and attempt == max_attempts > 1):
+        return (STANDARD,)
+    return (SPOT,) if provisioning == "spot" else (SPOT, STANDARD)
+
+
 def label_value(text: str) -> str:
     """The text as a label's value: lower case, digits, `-` and `_`, at most 63."""
     cleaned = "".join(
@@ -124,8 +134,9 @@ def insert_body(
     labels: Mapping[str, str],
     startup_script: str,
     job_metadata: JsonObject,
+    model: str = STANDARD,
 ) -> JsonObject:
-    """The body of `instances.insert`, in REST names."""
+    """The body of `instances.insert`, in REST names. `model` is the provisioning model, STANDARD or SPOT."""
     body: JsonObject = {
         "name": name,
         "description": f"Runs a notebook for {TOOL}; deleted after {limits.vm} s at the latest.",
@@ -135,9 +146,9 @@ def insert_body(
         "networkInterfaces": [_network_interface(spec, project=project, zone=zone)],
         "serviceAccounts": [{"email": spec.service_account, "scopes": [_CLOUD_PLATFORM]}],
         "scheduling": {
-            "provisioningModel": "STANDARD",
+            "provisioningModel": model,
             "automaticRestart": False,
-            "onHostMaintenance": "TERMINATE" if spec.has_gpu else "MIGRATE",
+            "onHostMaintenance": "TERMINATE" if spec.has_gpu or model == SPOT else "MIGRATE",
             "instanceTerminationAction": "DELETE",
             "maxRunDuration": {"seconds": str(limits.vm)},
         },

@@ -144,6 +144,8 @@ class Life:
             script = None
         elif fault is not None and fault.action == "exit":
             script = f"#!/bin/sh\nexit {int(fault.args['code'])}\n"
+        elif fault is not None and fault.action == "gpus":
+            vm.visible_gpus = int(fault.args["count"])
         switch_on = partial(self._power.on, vm, _Events(self, vm), script)
         if fault is not None and fault.action == "slow":
             self._later(vm, float(fault.args["seconds"]), switch_on)
@@ -174,7 +176,9 @@ class Life:
             if fault.action == "preempt":
                 vm.preempted = True
                 self._event(vm, "compute.instances.preempted", "Instance was preempted.")
-                self._end(vm, self._pace.shutdown, self._gone if vm.schedule.deletes else self._stopped)
+                notice = float(fault.args.get("notice", self._pace.shutdown))
+                self._end(vm, notice, self._gone if vm.schedule.deletes else self._stopped)
+                self._power.soft_off(vm)
             elif fault.action == "vanish":
                 self._event(vm, "compute.instances.hostError", "Instance terminated by Compute Engine.")
                 self._end(vm, 0, self._gone)

@@ -66,6 +66,11 @@ class Power:
         else:
             self._off(vm, then)
 
+    def soft_off(self, vm: Vm) -> None:
+        """Press the power button: the guest may save what it has until it is switched off. The caller holds the lock."""
+        if vm.machine is not None:
+            vm.machine.soft_off()
+
     def remove(self, vm: Vm) -> None:
         """Remove the directory of an instance that is off."""
         shutil.rmtree(self._directory(vm), ignore_errors=True)
@@ -112,14 +117,16 @@ class Power:
         directory = self._directory(vm)
         directory.mkdir(parents=True, exist_ok=True)
         image, gpus = vm.wanted.boot_disk.image, vm.wanted.gpus
+        count = gpus.count if gpus is not None else 0
+        visible = count if vm.visible_gpus is None else min(count, vm.visible_gpus)
         spec = MachineSpec(
             name=vm.wanted.name,
             directory=directory,
             image=image.boots if image is not None else "bare",
             startup_script=script,
             metadata_address=server.address,
-            gpu=gpus.model if gpus is not None else None,
-            gpu_count=gpus.count if gpus is not None else 1,
+            gpu=gpus.model if gpus is not None and visible else None,
+            gpu_count=visible,
         )
         machine = self._boot(spec, events)
         with self._state.changed:

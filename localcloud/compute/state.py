@@ -22,6 +22,10 @@ Json = dict[str, Any]
 class Running(Protocol):
     """A booted machine, as far as this service needs one."""
 
+    def soft_off(self) -> None:
+        """Press its power button; what happens then is the guest's affair."""
+        ...
+
     def kill(self) -> None:
         """Power it off: every process of it is gone when this returns."""
         ...
@@ -92,6 +96,8 @@ class Vm:
     stopped: float | None = None
     deadline: float | None = None
     preempted: bool = False
+    # How many of its GPUs the guest's driver sees; None: all.
+    visible_gpus: int | None = None
     serial: SerialPort = field(default_factory=SerialPort)
     timers: list[Timer] = field(default_factory=list)
     # Operations that are done when it has come to rest, one way or another.

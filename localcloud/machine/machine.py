@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -104,6 +106,12 @@ class Machine:
     def processes(self) -> list[int]:
         """Pids of all that runs in the VM."""
         return self._process.descendants() if self._process else []
+
+    def soft_off(self) -> None:
+        """What a guest does when its power button is pressed: every process is told to end, and none is made to."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """Power off: every process is gone when this returns. TimeoutError when the system does not let go of one.

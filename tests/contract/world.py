@@ -104,6 +104,9 @@ class StandIn:
     events: MachineEvents
     off: threading.Event = field(default_factory=threading.Event)
 
+    def soft_off(self) -> None:
+        """A guest that does not care."""
+
     def kill(self) -> None:
         self.off.set()
 

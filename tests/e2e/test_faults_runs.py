@@ -102,3 +102,47 @@ def test_a_vm_that_never_starts_its_script_is_6_with_its_serial_port(
     assert done.code == 6, done.output
     assert "Detected virtualization google" in done.output
     assert own_builder.left() == []
+
+
+GPU = {"NB_MACHINE_TYPE": "n1-standard-4", "NB_ACCELERATOR": "nvidia-tesla-t4:2"}
+
+
+def test_a_gpu_that_the_driver_does_not_see_is_6_with_its_words(
+    own_cloud: Cloud, own_builder: Builder, repo: Repo
+) -> None:
+    repo.write(DEMO)
+    fault(own_cloud, "vm.boot", "gpus", times=2, count=0)
+    done = own_builder.run(
+        NB_NOTEBOOKS="demo.ipynb", NB_BOOT_TIMEOUT="15", NB_MAX_ATTEMPTS="2", NB_ZONES=A, **GPU
+    )
+    assert done.code == 6, done.output
+    assert "couldn't communicate with the NVIDIA driver" in done.output
+    assert done.job("demo")["attempts"] == 2
+    assert own_builder.left() == []
+
+
+def test_a_gpu_that_is_there_the_second_time_is_enough(
+    own_cloud: Cloud, own_builder: Builder, repo: Repo
+) -> None:
+    repo.write(DEMO)
+    fault(own_cloud, "vm.boot", "gpus", count=1)
+    done = own_builder.run(NB_NOTEBOOKS="demo.ipynb", NB_BOOT_TIMEOUT="15", NB_ZONES=A, **GPU)
+    assert done.code == 0, done.output
+    assert "nvidia-smi lists 1" in done.output
+    assert "GPU 1: Tesla T4" in done.output
+    assert own_builder.left() == []
+
+
+def test_a_spot_vm_taken_back_in_mid_run_is_followed_by_a_standard_one(
+    own_cloud: Cloud, own_builder: Builder, repo: Repo
+) -> None:
+    repo.write({"demo.ipynb": notebook("import time\ntime.sleep(10)")})
+    fault(own_cloud, "vm.life", "preempt", after=8, notice=30)
+    done = own_builder.run(
+        NB_NOTEBOOKS="demo.ipynb", NB_PROVISIONING="spot-then-standard", NB_MAX_ATTEMPTS="2", NB_ZONES=A
+    )
+    assert done.code == 0, done.output
+    assert "e2-standard-4, Spot, " in done.output
+    assert "took the Spot VM back" in done.output, done.output
+    assert done.job("demo")["attempts"] == 2
+    assert own_builder.left() == []

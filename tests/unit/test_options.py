@@ -71,6 +71,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
         external_ip=False,
         vm_service_account=ACCOUNT,
         labels={},
+        provisioning="standard",
         timeout=2400,
         cell_timeout=None,
         boot_timeout=600,
@@ -279,16 +280,18 @@ def test_options_of_later_versions_are_refused_everywhere(option: object) -> Non
     assert one_problem(file=f"{name}: x").expected == "not in this version"
 
 
-@pytest.mark.parametrize(
-    "env",
-    [
-        {"NB_PROVISIONING": "spot"},
-        {"NB_PROVISIONING": "spot-then-standard"},
-        {"NB_PARAMETERS": '{"matrix": {"a": [1]}}'},
-    ],
-)
-def test_values_of_later_versions_are_refused(env: dict[str, str]) -> None:
-    assert "not in this version" in one_problem(env=env).expected
+def test_values_of_later_versions_are_refused() -> None:
+    assert "not in this version" in one_problem(env={"NB_PARAMETERS": '{"matrix": {"a": [1]}}'}).expected
+
+
+@pytest.mark.parametrize("value", ["spot", "spot-then-standard", "standard"])
+def test_ways_of_provisioning(value: str) -> None:
+    assert job(env={"NB_PROVISIONING": value}).provisioning == value
+
+
+def test_another_way_of_provisioning_is_a_mistake() -> None:
+    expected = "expected standard, spot or spot-then-standard"
+    assert one_problem(env={"NB_PROVISIONING": "SPOT"}) == Problem("NB_PROVISIONING", "SPOT", expected)
 
 
 @pytest.mark.parametrize("command", LATER_COMMANDS)
@@ -460,7 +463,7 @@ def test_bytes_that_no_option_takes(option: object, value: str) -> None:
 
 def test_table_and_dataclass_have_the_same_job_options() -> None:
     declared = {option.name for option in OPTIONS if option.scope == "job" and option.available}
-    assert declared - {"provisioning"} == {field.name for field in fields(JobOptions)}
+    assert declared == {field.name for field in fields(JobOptions)}
 
 
 def test_import_is_light() -> None:

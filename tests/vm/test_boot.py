@@ -285,3 +285,19 @@ def test_a_vm_account_that_may_not_write_is_named_on_the_serial_port(world: Worl
     assert "storage.objects.create" in outcome.serial
     assert "notebook-builder: failed: runner" in outcome.serial
     assert outcome.objects == {}
+
+
+@pytest.mark.slow
+def test_a_spot_vm_that_is_taken_back_saves_the_notebook_and_says_so(world: World) -> None:
+    outcome = world.run(
+        "print('first')",
+        "import os, pathlib, signal, time\n"
+        "for p in pathlib.Path('/proc').glob('[0-9]*'):\n"
+        "    try:\n        line = (p / 'cmdline').read_bytes()\n        env = (p / 'environ').read_bytes()\n"
+        "    except OSError:\n        continue\n"
+        "    if b'\\0run\\0' in line and os.fsencode(os.environ['TMPDIR']) in env:\n        os.kill(int(p.name), signal.SIGTERM)\n"
+        "time.sleep(300)",
+        preempted=True,
+    )
+    assert outcome.reason == "preempted"
+    assert outcome.text(0) == "first\n"

@@ -197,6 +197,21 @@ def test_a_gpu_is_asked_for_by_name_and_number(monkeypatch: pytest.MonkeyPatch, 
         gpu.wait_for_gpu(wanted, time.monotonic(), lambda _line: None)
 
 
+def test_one_gpu_of_two_is_not_what_was_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'GPU 0: Tesla T4 (UUID: GPU-1)'\n[ ! -e \"$0.both\" ] || echo 'GPU 1: Tesla T4'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    wanted, said = Accelerator("nvidia-tesla-t4", 2), list[str]()
+    with pytest.raises(Fault, match=r"nvidia-tesla-t4 x 2 was asked for, but nvidia-smi lists 1$"):
+        gpu.wait_for_gpu(wanted, time.monotonic(), said.append)
+    (tmp_path / "nvidia-smi.both").touch()
+    gpu.wait_for_gpu(wanted, time.monotonic(), said.append)
+    assert [line[:6] for line in said] == ["GPU 0:", "GPU 1:"]
+
+
 @pytest.mark.parametrize("parameters", [{}, {"days": 7}])
 @pytest.mark.parametrize(
     "tags",

@@ -61,6 +61,7 @@ class Task:
     programs: Mapping[str, str] = field(default_factory=dict)
     wrap: Callable[[list[str]], list[str]] = list
     before: Callable[[], None] = lambda: None
+    preempted: bool = False
 
 
 @dataclass
@@ -200,7 +201,7 @@ class World:
             "zone": "us-central1-a",
             "machineType": "e2-standard-4",
             "hostname": "nb-vm",
-            "preempted": "FALSE",
+            "preempted": "TRUE" if task.preempted else "FALSE",
         }
         identity = Identity("local-project", VM, SCOPES, instance, attributes)
         metadata = MetadataServer(lambda: identity, self.cloud.iam)

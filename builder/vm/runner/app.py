@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import gpu, kernels, outputs, processes, workspace
+from . import gpu, kernels, outputs, processes, spot, workspace
 from .heartbeat import Heartbeat
 from .lease import Lease
 from .log import Log, LogFacts
@@ -130,6 +130,8 @@ class Runner:
         self._phase("notebook")
         self.facts.ended = self._papermill.run(order, self.log, self._progress, self._stop_cause)
         self.facts.fault = self.facts.ended.fault
+        if self.stopping.is_set() and spot.taken_back():
+            self.facts.fault = Fault("preempted", "Compute Engine took the Spot VM back")
 
     def _fetch_inputs(self, job: Job) -> dict[str, Any]:
         """Fetch workspace and parameters side by side and unpack; return the parameters."""

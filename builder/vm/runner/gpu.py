@@ -14,18 +14,18 @@ CALL_SECONDS = 60.0
 
 
 def wait_for_gpu(accelerator: Accelerator, deadline: float, note: Callable[[str], None]) -> None:
-    """Return once `nvidia-smi` lists a GPU; raises `Fault` at `deadline` (monotonic seconds) with its last words."""
+    """Return once `nvidia-smi` lists as many GPUs as were asked for; raises `Fault` at `deadline` (monotonic seconds)."""
     while True:
-        said = _ask()
-        if said.startswith("GPU "):
-            note(said.splitlines()[0])
+        said = _ask().splitlines()
+        found = [line for line in said if line.startswith("GPU ")]
+        if len(found) >= accelerator.count:
+            for line in found:
+                note(line)
             return
         if time.monotonic() + PAUSE_SECONDS > deadline:
             wanted = f"{accelerator.type} x {accelerator.count}"
-            message = (
-                f"{wanted} was asked for, but nvidia-smi says: {clean(said.splitlines()[-1] if said else '')}"
-            )
-            raise Fault("gpu_not_visible", message)
+            seen = f"lists {len(found)}" if found else f"says: {clean(said[-1] if said else '')}"
+            raise Fault("gpu_not_visible", f"{wanted} was asked for, but nvidia-smi {seen}")
         time.sleep(PAUSE_SECONDS)
 
 

@@ -18,6 +18,7 @@ REASONS = {
     "notebook_unreadable",
     "gpu_not_visible",
     "lease_lost",
+    "preempted",
     "workspace",
     "storage",
     "runner",

@@ -42,6 +42,10 @@ class StandIn:
     spec: MachineSpec
     events: MachineEvents
     killed: bool = False
+    told: bool = False
+
+    def soft_off(self) -> None:
+        self.told = True
 
     def kill(self) -> None:
         self.killed = True

@@ -113,6 +113,18 @@ def test_a_preempted_spot_vm_is_told_and_deleted(world: World) -> None:
     assert operation.status_message == "Instance was preempted."
 
 
+def test_preemption_has_its_notice(world: World) -> None:
+    _fault(world, "vm.life", "preempt", after=60, notice=30)
+    machine = world.run(vm_body(scheduling=_SPOT))
+    world.clock.advance(61)
+    assert machine.told
+    assert not machine.killed
+    assert world.status("vm-1") == "STOPPING"
+    world.clock.advance(30)
+    eventually(lambda: world.status("vm-1") is None)
+    assert machine.killed
+
+
 def test_a_preempted_spot_vm_with_stop_keeps_its_disk(world: World) -> None:
     _fault(world, "vm.life", "preempt", after=60)
     world.run(vm_body(scheduling=_SPOT | {"instanceTerminationAction": "STOP"}))

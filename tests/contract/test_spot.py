@@ -1,0 +1,138 @@
+"""Spot VMs: what is asked for and in which order, and what becomes of a job whose VM is taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import kit
+from builder.errors import ExitCode, NoCapacity
+from builder.plan.vm_spec import models_to_try
+from tests.contract.guests import green, silent
+from tests.contract.world import Guest, World
+
+A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"
+
+
+@pytest.fixture(autouse=True)
+def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kit.tar.gz"
+    path.write_bytes(b"kit of " + tmp_path.name.encode())
+    small = kit.load(path)
+    monkeypatch.setattr(kit, "load", lambda: small)
+
+
+def asked(world: World) -> list[tuple[str, str]]:
+    """Zone and provisioning model of every insert, in order."""
+    return [(item.zone, item.body["scheduling"]["provisioningModel"]) for item in world.compute.inserts()]
+
+
+def stock_out(world: World, times: int) -> None:
+    world.fault(
+        "compute.instances.insert",
+        "operation_error",
+        times=times,
+        code="ZONE_RESOURCE_POOL_EXHAUSTED",
+        message="does not have enough resources available",
+    )
+
+
+@pytest.mark.parametrize(
+    ("provisioning", "attempt", "most", "models"),
+    [
+        ("standard", 1, 3, ("STANDARD",)),
+        ("spot", 1, 3, ("SPOT",)),
+        ("spot", 3, 3, ("SPOT",)),
+        ("spot-then-standard", 1, 3, ("SPOT", "STANDARD")),
+        ("spot-then-standard", 2, 3, ("SPOT", "STANDARD")),
+        ("spot-then-standard", 3, 3, ("STANDARD",)),
+        ("spot-then-standard", 1, 1, ("SPOT", "STANDARD")),
+    ],
+)
+def test_which_models_an_attempt_asks_for(
+    provisioning: str, attempt: int, most: int, models: tuple[str, ...]
+) -> None:
+    assert models_to_try(provisioning, attempt, most) == models
+
+
+def test_a_spot_vm_is_deleted_when_it_is_taken_back(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_PROVISIONING="spot")
+    world.placement(world.fleet()).place(world.order(plan))
+    (insert,) = world.compute.inserts()
+    scheduling: dict[str, Any] = insert.body["scheduling"]
+    assert scheduling["provisioningModel"] == "SPOT"
+    assert scheduling["instanceTerminationAction"] == "DELETE"
+    assert scheduling["onHostMaintenance"] == "TERMINATE"
+    assert scheduling["maxRunDuration"] == {"seconds": str(plan.jobs[0].limits.vm)}
+
+
+def test_every_zone_is_asked_for_spot_before_any_for_standard(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_PROVISIONING="spot-then-standard", NB_ZONES=f"{A},{C}")
+    stock_out(world, times=2)
+    vm = world.placement(world.fleet()).place(world.order(plan))
+    assert asked(world) == [(A, "SPOT"), (C, "SPOT"), (A, "STANDARD")]
+    assert (vm.zone, vm.model) == (A, "STANDARD")
+    assert any(f"{A} (Spot): ZONE_RESOURCE_POOL_EXHAUSTED" in text for text in world.said)
+
+
+def test_a_quota_of_spot_does_not_close_the_region_for_standard(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_PROVISIONING="spot-then-standard", NB_ZONES=f"{A},{B},{C}")
+    message = "Quota 'PREEMPTIBLE_CPUS' exceeded.  Limit: 0.0 in region us-central1."
+    for zone in (A, C):
+        world.fault(
+            "compute.instances.insert",
+            "error",
+            match={"zone": zone},
+            status=403,
+            reason="quotaExceeded",
+            message=message,
+        )
+    vm = world.placement(world.fleet()).place(world.order(plan))
+    refused = [text.split(": ")[0] for text in world.said if text.startswith("VM refused in")]
+    assert refused == [f"VM refused in {zone} (Spot)" for zone in (A, C)]
+    assert (vm.zone, vm.model) == (A, "STANDARD")
+
+
+def test_without_any_vm_the_table_tells_zones_models_and_codes(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_PROVISIONING="spot-then-standard", NB_ZONES=f"{A},{C}")
+    stock_out(world, times=4)
+    with pytest.raises(NoCapacity) as caught:
+        world.placement(world.fleet()).place(world.order(plan))
+    lines = caught.value.message.splitlines()[1:]
+    assert [line.split(": ")[0].strip() for line in lines] == [f"{A} (Spot)", f"{C} (Spot)", A, C]
+    assert all("ZONE_RESOURCE_POOL_EXHAUSTED" in line for line in lines)
+    assert world.left() == []
+
+
+@pytest.mark.parametrize(
+    ("after", "guests"), [(0, [green]), (20, [silent, green])], ids=["while it boots", "while it works"]
+)
+def test_a_job_that_is_taken_back_runs_again_and_last_on_a_standard_vm(
+    world: World, tmp_path: Path, after: float, guests: list[Guest]
+) -> None:
+    plan = world.plan(tmp_path / "repo", NB_PROVISIONING="spot-then-standard", NB_MAX_ATTEMPTS="2")
+    world.fault("vm.life", "preempt", after=after)
+    world.guests = list(guests)
+    assert world.run(plan) is ExitCode.GREEN, world.log.getvalue()
+    assert [model for _, model in asked(world)] == ["SPOT", "STANDARD"]
+    assert "was preempted: Compute Engine took the Spot VM back" in world.log.getvalue()
+    assert world.left() == []
+
+
+def test_a_spot_vm_that_is_taken_back_each_time_is_6(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_PROVISIONING="spot", NB_MAX_ATTEMPTS="3")
+    world.fault("vm.life", "preempt", after=5, times=3)
+    world.guests = [silent]
+    assert world.run(plan) is ExitCode.ENVIRONMENT_FAILED
+    assert [model for _, model in asked(world)] == ["SPOT"] * 3
+    assert world.left() == []
+
+
+def test_a_failed_host_is_named_as_such(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_MAX_ATTEMPTS="1")
+    world.fault("vm.life", "vanish", after=5)
+    world.guests = [silent]
+    assert world.run(plan) is ExitCode.ENVIRONMENT_FAILED
+    assert "its host failed" in world.log.getvalue()
