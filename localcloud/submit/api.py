@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from localcloud.iam.policy import PROJECT
 BUCKET = f"{PROJECT}_cloudbuild"
 _SECONDS = 60.0
 _BAD_REQUEST = 400
+# What the clients put before Google's own words.
+_CALL = re.compile(r"^[A-Z]+ https?://\S+: ")
 
 
 class RefusedError(Exception):
@@ -116,7 +119,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except GoogleAPICallError as error:
-        raise RefusedError(error.message, bad_input=error.code == _BAD_REQUEST) from error
+        words = _CALL.sub("", error.message)
+        raise RefusedError(words, bad_input=error.code == _BAD_REQUEST) from error
     except (RetryError, requests.RequestException) as error:
         raise RefusedError(f"the cloud does not answer: {error}") from error
 

@@ -169,6 +169,23 @@ def test_a_docker_network_is_for_a_cloud_of_its_own(folder: Path, there: Mapping
     assert "--docker-network is for a cloud of its own" in done.stderr
 
 
+def test_the_runner_can_be_chosen(folder: Path, there: Mapping[str, str]) -> None:
+    (folder / "cloudbuild.yaml").write_text("steps: [{name: 'localhost:1/none'}]\n")
+    default, docker = submit(folder, **there), submit("--runner", "docker", folder, **there)
+    assert (default.returncode, docker.returncode) == (1, 1)
+    words = "cannot run as a process"
+    assert (words in default.stdout, words in docker.stdout) == (True, False)
+
+
+def test_what_google_refuses_is_told_in_its_words(folder: Path, there: Mapping[str, str]) -> None:
+    done = submit("--region", "nowhere-1", built(folder, "true"), **there)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert (
+        last == "ERROR: (localcloud submit) Permission denied on 'locations/nowhere-1' (or it may not exist)."
+    )
+
+
 def test_what_the_build_finds_in_workspace(folder: Path, there: Mapping[str, str]) -> None:
     (folder / ".gcloudignore").write_text("*.csv\n!keep.csv\n")
     for name in ("a.csv", "keep.csv", ".git/config"):
