@@ -20,11 +20,12 @@ from localcloud.cloudbuild.process import ProcessRunner
 from localcloud.cloudbuild.run import Tools
 from localcloud.compute import ComputeService
 from localcloud.control import Control
-from localcloud.errors import ApiError, not_found
+from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import PROJECT, Iam, email
 from localcloud.metadata import Identity, MetadataServer
+from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
 from localcloud.service import CLOUD_PLATFORM
 from localcloud.storage import StorageService
@@ -184,23 +185,24 @@ class Cloud:
         stack.callback(storage.close)
         compute = ComputeService(self.state, self.clock, self.iam, self.faults)
         stack.callback(compute.close)
-        builds = self._build_service()
-        self._services = [storage, compute, builds]
+        secrets = SecretManagerService(self.state, self.clock, self.iam)
+        builds = self._build_service(secrets)
+        self._services = [storage, compute, secrets, builds]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
-        server = self._listen([compute, builds], [storage], builds)
+        server = self._listen([compute, secrets, builds], [storage], builds)
         stack.callback(server.close)
         stack.callback(builds.close)  # while its steps and its logs still reach the port
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)
 
-    def _build_service(self) -> BuildService:
+    def _build_service(self, secrets: SecretManagerService) -> BuildService:
         tools = Tools(
             self.clock,
             Objects(lambda: self.url, self.iam),
             lambda address: self._leading_here(address.partition("@")[0]),
-            _access_secret,
+            secrets.access_secret,
             self.findings.error,
         )
         return BuildService(self.state, tools, runners=self._runners, default_runner=self._runner)
@@ -248,12 +250,6 @@ class Cloud:
         self._identities.callback(server.close)
         self._metadata[account] = server
         self._ports.remember(name, int(server.address.rpartition(":")[2]))
-
-
-def _access_secret(_account: str, version: str) -> bytes:
-    """Answer as Secret Manager does where there is no secret."""
-    secret = version.partition("/versions/")[0]
-    raise not_found(f"Secret [{secret}] not found or has no versions.")
 
 
 def _make_bucket(storage: StorageService, name: str) -> None:
