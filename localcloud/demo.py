@@ -1,6 +1,6 @@
 """`python -m localcloud demo`: the story of a notebook in CI, told on this machine: a green commit, a broken one, the results.
 
-Everything is done as a user would do it: a git repo, the builder's own entrypoint, NB_* variables; only the cloud is local.
+Everything is done as a user would do it: a git repo with its cloudbuild.yaml, and a build of each commit; only the cloud is local.
 """
 
 from __future__ import annotations
@@ -18,40 +18,39 @@ from localcloud.cloud import Cloud
 _ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = _ROOT / "examples" / "bike-share"
 _BUCKET = "local-project-notebooks"
-_LOCATION = f"gs://{_BUCKET}/bike-share"
-_GREEN, _NOTEBOOK_FAILED = 0, 1
 _TYPO = ("start_station", "start_staton")
 
 
 def main(folder: Path | None = None) -> int:
-    """Tell the story; 0 if the first commit was green and the broken one red, as they should be."""
+    """Tell the story; 0 if the first commit's build was green and the broken one's red, as they should be."""
     folder = folder or _ROOT / "build" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     repo, state = folder / "repo", folder / "cloud"
     shutil.copytree(_EXAMPLE, repo)
     started = time.monotonic()
-    _say("A repo with a notebook, and a Google Cloud on this machine")
+    _say("A repo with a notebook and a cloudbuild.yaml, and a Google Cloud on this machine")
     _git(repo, "init", "--quiet", "--initial-branch=main")
     with Cloud(state) as cloud:
         _tell(f"localcloud answers at {cloud.url}; no Google account is involved.")
-        environment = _environment(cloud)
+        environment = {**os.environ, **cloud.environment()}
         _say("Commit 1: the notebook works")
         _git(repo, "add", ".")
         _git(repo, "commit", "--quiet", "--message=Bike share dashboard")
-        green = _run(repo, {**environment, "NB_RUN_ID": "commit-1"})
+        green = _submit(repo, environment)
         _say("Commit 2: somebody breaks it")
         _break(repo / "demo.ipynb")
         _git(repo, "commit", "--quiet", "--all", "--message=Rename a column")
-        red = _run(repo, {**environment, "NB_RUN_ID": "commit-2"})
-        left = cloud.inventory()["compute.instances"]
+        red = _submit(repo, environment)
+        inventory = cloud.inventory()
     _say("Where the results are")
     _show_results(state)
-    _tell(f"VMs left: {len(left)}. {time.monotonic() - started:.0f} s in all.")
-    return _judge(green, red, len(left))
+    left = len(inventory["compute.instances"])
+    _tell(f"VMs left: {left}. {time.monotonic() - started:.0f} s in all.")
+    return _judge(green, red, left)
 
 
 def _judge(green: int, red: int, left: int) -> int:
-    if (green, red, left) == (_GREEN, _NOTEBOOK_FAILED, 0):
+    if (green, red, left) == (0, 1, 0):
         return 0
     print(
         f"The story went wrong: exit codes {green} and {red} where 0 and 1 were due, {left} VMs left.",
@@ -60,21 +59,13 @@ def _judge(green: int, red: int, left: int) -> int:
     return 1
 
 
-def _environment(cloud: Cloud) -> dict[str, str]:
-    return {
-        **os.environ,
-        **cloud.environment(),
-        "NB_GCS_LOCATION": _LOCATION,
-        "NB_VM_SERVICE_ACCOUNT": "vm@local-project.iam.gserviceaccount.com",
-    }
-
-
-def _run(repo: Path, environment: Mapping[str, str]) -> int:
-    entrypoint = _ROOT / "entrypoint.py"
-    _tell(f"$ NB_GCS_LOCATION={_LOCATION} … python {entrypoint.name} run")
-    command = [sys.executable, str(entrypoint), "run"]
-    code = subprocess.run(command, cwd=repo, env=dict(environment), check=False).returncode
-    _tell(f"exit code {code}: the build is {'green' if code == _GREEN else 'red'}")
+def _submit(repo: Path, environment: Mapping[str, str]) -> int:
+    """Build the commit as a trigger would, with the log on the terminal; 0 if the build succeeded."""
+    arguments = ["submit", "--commit", "--branch", "main", "--region", "us-central1"]
+    _tell(f"$ python -m localcloud {' '.join(arguments)} {_shown(repo)}\n")
+    command = [sys.executable, "-m", "localcloud", *arguments, str(repo)]
+    code = subprocess.run(command, env=dict(environment), check=False).returncode
+    _tell(f"\nexit code {code}: the build is {'red' if code else 'green'}")
     return code
 
 
@@ -94,9 +85,11 @@ def _git(repo: Path, *arguments: str) -> None:
 
 def _show_results(state: Path) -> None:
     results = state / "storage" / _BUCKET / "bike-share" / "results"
-    for path in sorted(item for item in results.rglob("*") if item.is_file()):
-        _tell(f"{path.relative_to(results)!s:44} {path.stat().st_size:>9,} bytes")
-    page = results / "commit-1" / "demo" / "demo-clean.html"
+    runs = sorted(results.iterdir(), key=lambda run: (run / "summary.json").stat().st_mtime)
+    for run in runs:
+        for path in sorted(item for item in run.rglob("*") if item.is_file()):
+            _tell(f"{path.relative_to(results)!s:76} {path.stat().st_size:>9,} bytes")
+    page = runs[0] / "demo" / "demo-clean.html"
     _tell(f"Below {_shown(results)}; the dashboard without code, for a browser:")
     _tell(f"  {_shown(page)}")
 
