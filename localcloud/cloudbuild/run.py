@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from localcloud.clock import Clock
 from localcloud.cloudbuild import durations
-from localcloud.cloudbuild.job import SUCCESS, TIMED_OUT, Ending, Job, secret_user
+from localcloud.cloudbuild.job import SUCCESS, TIMED_OUT, Ending, Job, secret_user, steps_shown
 from localcloud.cloudbuild.names import DEFAULT_TIMEOUT
 from localcloud.cloudbuild.objects import ObjectError, Objects, Place
 from localcloud.cloudbuild.problem import Json, objects, part
@@ -104,9 +104,11 @@ class Run:
         folder.mkdir()
         try:
             return self.job.runner.open(self.job.record.id, folder)
-        except RunnerError as error:
-            shutil.rmtree(folder)
-            raise EndedError(Ending("FAILURE", str(error))) from error
+        except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, RunnerError):
+                raise EndedError(Ending("FAILURE", str(error))) from error
+            raise
 
     def _fetch(self, room: Room, source: Place) -> None:
         self._log.write(f"Fetching storage object: {source}")
@@ -177,7 +179,11 @@ class Run:
             self._timing[phase] = span(started, self._now())
 
     def _changes(self, ending: Ending) -> Json:
-        changes: Json = {"status": ending.status, "finishTime": timestamp(self._now())}
+        changes: Json = {
+            "status": ending.status,
+            "finishTime": timestamp(self._now()),
+            "steps": steps_shown(self._build["steps"], {}, {}, ending),
+        }
         if self._timing:
             changes["timing"] = self._timing
         if ending.detail:

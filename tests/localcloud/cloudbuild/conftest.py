@@ -1,4 +1,4 @@
-"""Rooms of the process runner, after which this machine must look as before."""
+"""Rooms of the process runner, after which this machine must look as before; and a served Cloud Build."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
 from tests.localcloud.cloudbuild.steps import Run, mount_points, processes_naming, runs
+from tests.localcloud.cloudbuild.world import World, served
 
 
 @pytest.fixture
@@ -31,3 +32,11 @@ def room(folder: Path) -> Iterator[ProcessRoom]:
 @pytest.fixture
 def run(room: ProcessRoom) -> Run:
     return runs(room)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with served(tmp_path / "cloud") as running:
+        yield running
+    assert processes_naming(str(tmp_path / "cloud")) == []
+    assert list(tmp_path.glob("cloud/builds/*/room")) == []

@@ -1,0 +1,223 @@
+"""The Cloud Build API as Google's client sees it: names, operations, places, refusals, and who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import BadRequest, Forbidden, NotFound, Unknown
+from google.cloud.devtools import cloudbuild_v1
+
+from localcloud.cloudbuild.views import operation_name
+from localcloud.iam import PROJECT, email
+from tests.localcloud.cloudbuild.world import REGION, Json, World, one
+
+NUMBER = "123456789012"
+BUILDS = f"projects/{PROJECT}/builds"
+REGIONAL = f"projects/{PROJECT}/locations/{REGION}/builds"
+MANY_WRONG = {
+    "steps": [{"name": "ubuntu", "script": "x", "args": ["y"]}, {"name": "bash", "env": ["A"]}],
+    "tags": ["a b"],
+}
+
+
+def test_create_answers_an_operation_that_ends_with_the_build(world: World) -> None:
+    operation = world.create(one("echo hello"))
+    begun = operation.metadata.build
+    assert begun.status in {cloudbuild_v1.Build.Status.QUEUED, cloudbuild_v1.Build.Status.WORKING}
+    build = operation.result(timeout=30)
+    assert build.id == begun.id
+    assert build.status == cloudbuild_v1.Build.Status.SUCCESS
+    assert build.steps[0].status == cloudbuild_v1.Build.Status.SUCCESS
+
+
+def test_the_result_of_a_failed_build_raises_as_on_google(world: World) -> None:
+    operation = world.create(one("exit 3"), location=REGION)
+    with pytest.raises(Unknown, match="Build failed; check build logs for details"):
+        operation.result(timeout=30)
+    assert operation.metadata.build.status == cloudbuild_v1.Build.Status.FAILURE
+
+
+def test_fields_of_a_build(world: World) -> None:
+    build = world.run(one("true", tags=["a", "$_EMPTY"], substitutions={"_EMPTY": ""}), location=REGION)
+    assert build["name"] == f"projects/{NUMBER}/locations/{REGION}/builds/{build['id']}"
+    assert build["projectId"] == PROJECT
+    assert build["tags"] == ["a"]
+    assert (build["timeout"], build["queueTtl"]) == ("3600s", "3600s")
+    assert build["serviceAccount"] == f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+    assert build["logUrl"].endswith(f"/builds;region={REGION}/{build['id']}?project={NUMBER}")
+    assert build["logsBucket"].startswith("gs://")
+    assert build["createTime"] <= build["startTime"] <= build["finishTime"]
+    assert build["finishTime"].endswith("Z")
+    assert set(build["timing"]) == {"BUILD"}
+    assert {"statusDetail", "failureInfo"}.isdisjoint(build)
+    assert "exitCode" not in build["steps"][0]  # zero, as Google's JSON has it
+    step = build["steps"][0]
+    assert step["timing"]["startTime"] == step["pullTiming"]["startTime"]
+    assert step["pullTiming"]["endTime"] <= step["timing"]["endTime"]
+
+
+def test_a_regional_build_is_not_a_global_one(world: World) -> None:
+    client = world.client()
+    here, there = world.start(one("true")), world.start(one("true"), location=REGION)
+    name = f"projects/{NUMBER}/locations/{REGION}/builds/{there}"
+    assert client.get_build(name=name).id == there
+    assert client.get_build(project_id=PROJECT, id=here).name.split("/")[3] == "global"
+    with pytest.raises(NotFound, match="Requested entity was not found"):
+        client.get_build(project_id=PROJECT, id=there)
+    assert [build.id for build in client.list_builds(project_id=PROJECT)] == [here]
+    parent = f"projects/{PROJECT}/locations/{REGION}"
+    assert [build.id for build in client.list_builds(request={"parent": parent})] == [there]
+    assert list(client.list_builds(request={"parent": f"projects/{PROJECT}/locations/europe-west1"})) == []
+
+
+@pytest.mark.parametrize("location", ["global", REGION])
+def test_operations_are_found_by_their_names(world: World, location: str) -> None:
+    operation = world.create(one("true"), location=location)
+    build = world.ended(operation.metadata.build.id)
+    assert operation.operation.name == operation_name(location, build["id"])
+    status, answer = world.rest("GET", operation.operation.name)
+    assert (status, answer["done"]) == (200, True)
+    assert answer["response"].pop("@type") == "type.googleapis.com/google.devtools.cloudbuild.v1.Build"
+    assert answer["response"] == answer["metadata"]["build"] == build
+    assert world.rest("GET", operation_name(location, "nothing"))[0] == 404
+    assert world.rest("GET", "operations/build/other/eA==")[0] == 400
+
+
+def test_operations_can_be_cancelled(world: World) -> None:
+    operation = world.create(one("sleep 600"))
+    assert world.rest("POST", f"{operation.operation.name}:cancel", {}) == (200, {})
+    assert world.record(operation.metadata.build.id)["status"] == "CANCELLED"
+    assert world.rest("GET", operation.operation.name)[1]["error"]["code"] == 1
+
+
+def test_the_default_account(world: World) -> None:
+    name = f"projects/{PROJECT}/locations/{REGION}/defaultServiceAccount"
+    answer = world.client().get_default_service_account(name=name)
+    assert answer.name == name
+    assert answer.service_account_email == f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+
+
+def test_the_client_sends_enums_as_numbers(world: World) -> None:
+    account = f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+    build = world.run(one("true", serviceAccount=account, options={"logging": "CLOUD_LOGGING_ONLY"}))
+    assert build["status"] == "SUCCESS"
+    assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"
+
+
+def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
+    with pytest.raises(BadRequest) as caught:
+        world.create(MANY_WRONG)
+    words = caught.value.message
+    assert words.count("invalid build: ") == 1
+    assert words.count("; ") >= 2
+    for part in ("both script and args provided", 'must be of the form "KEY=VALUE"', 'tag "a b"'):
+        assert part in words
+    assert world.service.inventory() == {"builds": []}
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (one("echo $_X"), 'key in the template "_X" is not matched in the substitution data'),
+        (one("true", substitutions={"_X": "1"}), 'key "_X" in the substitution data is not matched'),
+        (one("echo $_A", substitutions={"_A": "x" * 4000}, tags=["$_A"]), "invalid build tag"),
+        (one("true", source={"storageSource": {"bucket": "b"}}), "storage_source must specify object"),
+    ],
+)
+def test_what_google_refuses_too(world: World, build: Json, words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        world.create(build)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("field", "build"),
+    [
+        ("source.repoSource", one("true", source={"repoSource": {"repoName": "x"}})),
+        ("source.gitSource", one("true", source={"gitSource": {"url": "x"}})),
+        ("secrets", one("true", secrets=[{"kmsKeyName": "k", "secretEnv": {"A": "eA=="}}])),
+        (
+            "availableSecrets.inline",
+            one("true", availableSecrets={"inline": [{"kmsKeyName": "k", "envMap": {"A": "eA=="}}]}),
+        ),
+        ("artifacts.pythonPackages", one("true", artifacts={"pythonPackages": [{"paths": ["x"]}]})),
+        (
+            "options.pool",
+            one("true", options={"pool": {"name": f"projects/p/locations/{REGION}/workerPools/w"}}),
+        ),
+        ("steps[0].results", {"steps": [{"name": "ubuntu", "results": [{"name": "r"}]}]}),
+    ],
+)
+def test_what_localcloud_lacks_is_a_501_that_names_it(world: World, field: str, build: Json) -> None:
+    status, error = world.rest("POST", BUILDS, build)
+    assert status == 501
+    assert error["message"].startswith(f"localcloud does not implement build.{field}: ")
+
+
+def test_fields_that_only_google_sets_are_refused(world: World) -> None:
+    status, error = world.rest("POST", REGIONAL, one("true", status="SUCCESS"))
+    assert (status, error["status"]) == (400, "INVALID_ARGUMENT")
+    assert "output only" in error["message"]
+
+
+def test_an_unknown_runner_is_refused(world: World) -> None:
+    with pytest.raises(BadRequest, match="localcloud has no runner 'podman'; there are process"):
+        world.create(one("true"), runner="podman")
+
+
+def test_places_that_are_not_ours(world: World) -> None:
+    client = world.client()
+    with pytest.raises(Forbidden, match="Permission denied on resource project other"):
+        client.list_builds(project_id="other")
+    with pytest.raises(Forbidden, match="Permission denied on 'locations/nowhere'"):
+        client.list_builds(request={"parent": f"projects/{PROJECT}/locations/nowhere"})
+
+
+Ask = Callable[[Any], object]
+CALLS: dict[str, Ask] = {
+    "create": lambda client: client.create_build(project_id=PROJECT, build={"steps": [{"name": "bash"}]}),
+    "get": lambda client: client.get_build(project_id=PROJECT, id="x"),
+    "list": lambda client: client.list_builds(project_id=PROJECT),
+    "update": lambda client: client.cancel_build(project_id=PROJECT, id="x"),
+}
+
+
+@pytest.mark.parametrize("permission", CALLS)
+@pytest.mark.parametrize("account", ["builder", "deployer", "vm", "function-build", "trigger"])
+def test_accounts_without_rights(world: World, account: str, permission: str) -> None:
+    with pytest.raises(Forbidden, match=f"Permission 'cloudbuild.builds.{permission}' denied"):
+        CALLS[permission](world.client(account))
+
+
+def test_the_function_may_submit_builds_that_run_as_the_builder(world: World) -> None:
+    build_id = world.start(one("true"), account="function")
+    client = world.client("function")
+    assert client.get_build(project_id=PROJECT, id=build_id).id == build_id
+    assert [build.id for build in client.list_builds(project_id=PROJECT)] == [build_id]
+    assert world.ended(build_id)["status"] == "SUCCESS"
+
+
+def test_acting_as_another_account_needs_a_grant(world: World) -> None:
+    account = f"projects/{PROJECT}/serviceAccounts/{email('vm')}"
+    build = one("true", serviceAccount=account, options={"logging": "NONE"})
+    with pytest.raises(Forbidden, match=r"does not have permission to act as service account .*/vm@"):
+        world.create(build, account="function")
+    assert world.run(build)["status"] == "SUCCESS"
+
+
+def test_an_account_must_exist(world: World) -> None:
+    account = f"projects/{PROJECT}/serviceAccounts/nobody@{PROJECT}.iam.gserviceaccount.com"
+    with pytest.raises(NotFound, match=r"nobody@.* was not found"):
+        world.create(one("true", serviceAccount=account, options={"logging": "NONE"}))
+
+
+def test_log_route(world: World) -> None:
+    build_id = world.run(one("echo hello"))["id"]
+    whole, complete = world.service.log(build_id, 0)
+    assert complete
+    assert world.service.log(build_id, len(whole) - 5) == (b"DONE\n", True)
+    route = f"/_localcloud/builds/{build_id}/log"
+    assert world.rest("GET", f"{route}?offset=x")[0] == 400
+    assert world.rest("GET", "/_localcloud/builds/none/log")[0] == 404
