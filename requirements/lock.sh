@@ -19,3 +19,4 @@ for minor in 11 12 13; do
 done
 compile machine-image-scientific.txt --universal --python-version 3.11 --group scientific
 compile bigquery.txt --universal --python-version 3.11 --group bigquery
+compile sbom.txt --universal --python-version 3.11 --group sbom
