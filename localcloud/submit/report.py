@@ -29,8 +29,8 @@ def uploading(folder: str, address: str) -> None:
 
 def created(build: Json, log_url: str, region: str) -> None:
     """Say which build it is and where its log is; then the log begins."""
-    place = f"projects/{PROJECT}" if region == "global" else f"projects/{PROJECT}/locations/{region}"
-    _say(f"Created [https://cloudbuild.googleapis.com/v1/{place}/builds/{build['id']}].")
+    name = f"projects/{PROJECT}/locations/{region}/builds/{build['id']}"
+    _say(f"Created [https://cloudbuild.googleapis.com/v1/{name}].")
     _say(f"Logs are available at [ {log_url} ].")
     _line(" REMOTE BUILD OUTPUT ")
 

@@ -73,6 +73,15 @@ def test_variables_of_git_lead_nowhere_else(
     assert found.sha == sha
 
 
+def test_the_configuration_of_the_user_has_no_part(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.commit()
+    (tmp_path / ".gitconfig").write_text("[broken")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Repository(repo.folder).commit("HEAD", None)
+
+
 def test_branches_and_tags(repo: Repo) -> None:
     first = repo.commit()
     repo.git("tag", "v1")

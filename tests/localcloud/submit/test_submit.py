@@ -1,66 +1,17 @@
-"""`python -m localcloud submit` as a person at a terminal uses it: real builds, exit codes, what is said, how it is stopped."""
+"""`python -m localcloud submit` as a person at a terminal uses it: real builds, exit codes, what is said."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from localcloud.cloud import Cloud
 from tests.localcloud.submit.repo import Repo
+from tests.localcloud.submit.terminal import builds, built, submit
 
 pytestmark = pytest.mark.slow
-
-COMMAND = [sys.executable, "-m", "localcloud", "submit"]
-ROOT = Path(__file__).parents[3]
-LOOKING = ("LOCALCLOUD_URL", "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD", "COLUMNS")
-
-LASTING = "steps: [{name: bash, script: 'echo started; sleep 600'}]\n"
-
-
-def environment(**more: str) -> dict[str, str]:
-    own = {key: value for key, value in os.environ.items() if key not in LOOKING}
-    return {**own, "PYTHONPATH": str(ROOT), **more}
-
-
-def submit(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "folder"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def there(cloud: Cloud) -> Mapping[str, str]:
-    """The variables that name a cloud that is there already."""
-    return {"LOCALCLOUD_URL": cloud.url}
-
-
-def built(folder: Path, script: str, more: str = "") -> Path:
-    lines = "".join(f"    {line}\n" for line in script.splitlines())
-    (folder / "cloudbuild.yaml").write_text(f"steps:\n- name: bash\n  script: |\n{lines}{more}")
-    return folder
-
-
-def builds(cloud: Cloud) -> list[str]:
-    return [build["status"] for build in cloud.inventory()["builds"]]
 
 
 def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
@@ -77,7 +28,8 @@ def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
     )
     assert source
     created = re.fullmatch(
-        r"Created \[https://cloudbuild.googleapis.com/v1/projects/local-project/builds/(.+)\]\.", said[2]
+        r"Created \[https://cloudbuild.googleapis.com/v1/projects/local-project/locations/global/builds/(.+)\]\.",
+        said[2],
     )
     assert created
     assert re.fullmatch(
@@ -239,66 +191,17 @@ def test_a_branch_that_is_not_there_is_only_a_name(repo: Repo, there: Mapping[st
     assert "changed\n<feature >\n" in done.stdout
 
 
-@pytest.fixture
-def lasting(folder: Path, there: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A submit whose build has begun and would last."""
-    (folder / "cloudbuild.yaml").write_text(LASTING)
-    with subprocess.Popen(
-        [*COMMAND, str(folder)],
-        env=environment(**there),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert any(line == "started\n" for line in process.stdout)
-        yield process
-        process.kill()
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_the_build(
-    lasting: subprocess.Popen[str], cloud: Cloud, number: int, code: int
-) -> None:
-    lasting.send_signal(number)
-    shown, said = lasting.communicate(timeout=60)
-    assert lasting.returncode == code
-    assert shown.splitlines()[-2:] == ["CANCELLED", "ERROR: context canceled"]
-    assert re.search(r"^Cancelling\.\.\.\nCancelled \[\S+\]\.$", said, re.MULTILINE)
-    assert builds(cloud) == ["CANCELLED"]
-
-
-def test_a_second_ctrl_c_leaves_at_once(lasting: subprocess.Popen[str], cloud: Cloud) -> None:
-    method = "cloudbuild.projects.locations.builds.cancel"
-    cloud.faults.add({"method": method, "action": "delay", "args": {"seconds": 5}})
-    lasting.send_signal(signal.SIGINT)
-    assert lasting.stderr
-    assert any(line == "Cancelling...\n" for line in lasting.stderr)
-    since = time.monotonic()
-    lasting.send_signal(signal.SIGINT)
-    assert lasting.wait(timeout=60) == 130
-    assert time.monotonic() - since < 4
-    while builds(cloud) != ["CANCELLED"]:  # what was asked for is done
-        time.sleep(0.05)
-    assert [fault["consumed"] for fault in cloud.inventory()["faults"]] == [1]
-
-
-def test_a_reader_that_has_enough_is_no_bug(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
-    built(folder, "while echo line; do sleep 0.1; done")
-    with subprocess.Popen(
-        [*COMMAND, str(folder)],
-        env=environment(**there),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        assert any(line == "line\n" for line in process.stdout)
-        process.stdout.close()
-        assert process.wait(timeout=60) == 141
-        assert "Traceback" not in process.stderr.read()
-    assert builds(cloud) == ["WORKING"]
+def test_the_build_file_is_in_the_commit(repo: Repo, tmp_path: Path) -> None:
+    repo.commit(data="committed\n")
+    outside = tmp_path / "other.yaml"
+    outside.write_text("steps: [{name: bash}]")
+    done = submit("--commit", "--config", outside, repo.folder)
+    assert done.returncode == 2
+    assert "is not in the repository" in done.stderr
+    built(repo.folder, "true")
+    done = submit("--commit", repo.folder)
+    assert done.returncode == 2
+    assert "has no build file cloudbuild.yaml; commit it" in done.stderr
 
 
 def test_help_has_an_example() -> None:

@@ -1,0 +1,78 @@
+"""How `submit` is stopped: Ctrl-C and its kin cancel the build, and a reader that goes away is no bug."""
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from localcloud.cloud import Cloud
+from tests.localcloud.submit.terminal import COMMAND, builds, built, environment
+
+pytestmark = pytest.mark.slow
+
+LASTING = "steps: [{name: bash, script: 'echo started; sleep 600'}]\n"
+
+
+@pytest.fixture
+def lasting(folder: Path, there: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A submit whose build has begun and would last."""
+    (folder / "cloudbuild.yaml").write_text(LASTING)
+    with subprocess.Popen(
+        [*COMMAND, str(folder)],
+        env=environment(**there),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert any(line == "started\n" for line in process.stdout)
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_build(
+    lasting: subprocess.Popen[str], cloud: Cloud, number: int, code: int
+) -> None:
+    lasting.send_signal(number)
+    shown, said = lasting.communicate(timeout=60)
+    assert lasting.returncode == code
+    assert shown.splitlines()[-2:] == ["CANCELLED", "ERROR: context canceled"]
+    assert re.search(r"^Cancelling\.\.\.\nCancelled \[\S+\]\.$", said, re.MULTILINE)
+    assert builds(cloud) == ["CANCELLED"]
+
+
+def test_a_second_ctrl_c_leaves_at_once(lasting: subprocess.Popen[str], cloud: Cloud) -> None:
+    method = "cloudbuild.projects.locations.builds.cancel"
+    cloud.faults.add({"method": method, "action": "delay", "args": {"seconds": 5}})
+    lasting.send_signal(signal.SIGINT)
+    while [fault["consumed"] for fault in cloud.inventory()["faults"]] != [1]:  # the call has arrived
+        time.sleep(0.05)
+    since = time.monotonic()
+    lasting.send_signal(signal.SIGINT)
+    assert lasting.wait(timeout=60) == 130
+    assert time.monotonic() - since < 4
+    while builds(cloud) != ["CANCELLED"]:  # what was asked for is done
+        time.sleep(0.05)
+
+
+def test_a_reader_that_has_enough_is_no_bug(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
+    built(folder, "while echo line; do sleep 0.1; done")
+    with subprocess.Popen(
+        [*COMMAND, str(folder)],
+        env=environment(**there),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert any(line == "line\n" for line in process.stdout)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert "Traceback" not in process.stderr.read()
+    assert builds(cloud) == ["WORKING"]
