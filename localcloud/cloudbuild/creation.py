@@ -11,7 +11,7 @@ from localcloud.cloudbuild.job import Job
 from localcloud.cloudbuild.names import DEFAULT_TIMEOUT
 from localcloud.cloudbuild.objects import ObjectError, Objects, Place
 from localcloud.cloudbuild.problem import Json, part, text
-from localcloud.cloudbuild.refusals import substituted
+from localcloud.cloudbuild.refusals import check_submitted, check_substituted
 from localcloud.cloudbuild.runner import Runner
 from localcloud.cloudbuild.state import Builds
 from localcloud.cloudbuild.views import build_name, log_url, timestamp
@@ -49,17 +49,12 @@ class Creation:
         """Return the build asked for, recorded as QUEUED; raises `ApiError` when it may not be."""
         submitted: Json = _without_nulls(call.body)
         runner = self._runner(call)
+        check_submitted(submitted)
         build_id = str(uuid.uuid4())
-        wanted = text(submitted, "serviceAccount").rpartition("/")[2] or DEFAULT_ACCOUNT
-        values = substitutions.builtin(
-            project=PROJECT,
-            project_number=PROJECT_NUMBER,
-            location=location,
-            build_id=build_id,
-            service_account_email=wanted,
-        )
-        build = substituted(submitted, values)
-        account = text(build, "serviceAccount").rpartition("/")[2] or DEFAULT_ACCOUNT
+        account = _account(submitted, _values(location, build_id, ""))
+        values = _values(location, build_id, account)
+        build = substitutions.apply(submitted, values)
+        check_substituted(build)
         _check_account(call, account)
         source = self._source(account, build)
         record = self._builds.add(_first(build, build_id, location, account, now=self._now(), source=source))
@@ -88,6 +83,23 @@ class Creation:
             )
         except ObjectError as error:
             raise invalid(f"could not resolve source: {error}") from error
+
+
+def _values(location: str, build_id: str, account: str) -> dict[str, str]:
+    return substitutions.builtin(
+        project=PROJECT,
+        project_number=PROJECT_NUMBER,
+        location=location,
+        build_id=build_id,
+        service_account_email=account,
+    )
+
+
+def _account(submitted: Json, values: Mapping[str, str]) -> str:
+    """Return the address of the account that the build names, which may have substitutions in it, or the default one."""
+    fields = ("serviceAccount", "substitutions", "options")
+    named = substitutions.apply({key: submitted[key] for key in fields if key in submitted}, values)
+    return text(named, "serviceAccount").rpartition("/")[2] or DEFAULT_ACCOUNT
 
 
 def _check_account(call: Call, account: str) -> None:
@@ -123,10 +135,14 @@ def _first(
 
 
 def _plain(build: Json) -> Json:
-    """Print 64-bit numbers as text, as answers have them; requests may have either."""
+    """Print the build as answers have it: 64-bit numbers as text, where requests may have either, and no empty tags."""
     result = dict(build)
     if "diskSizeGb" in part(build, "options"):
         result["options"] = {**build["options"], "diskSizeGb": str(build["options"]["diskSizeGb"])}
+    if "tags" in build:
+        result["tags"] = [
+            tag for tag in build["tags"] if tag
+        ]  # a substitution without a value leaves an empty one
     if "generation" in part(part(build, "source"), "storageSource"):
         storage = build["source"]["storageSource"]
         result["source"] = {"storageSource": {**storage, "generation": str(storage["generation"])}}

@@ -17,7 +17,9 @@ class BuildLog:
         self._path = path
         self._lock = threading.Lock()
         self._complete = complete
-        self._path.touch()
+        self._file = path.open("ab")
+        if complete:
+            self._file.close()
 
     def write(self, text: str) -> None:
         """Append lines of our own."""
@@ -33,6 +35,7 @@ class BuildLog:
         """Say that nothing more will come."""
         with self._lock:
             self._complete = True
+            self._file.close()
 
     def read(self, offset: int) -> tuple[bytes, bool]:
         """Return the bytes from `offset` on, as many as one answer holds, and whether they are the last."""
@@ -47,5 +50,6 @@ class BuildLog:
             return self._path.read_bytes()
 
     def _append(self, data: bytes) -> None:
-        with self._lock, self._path.open("ab") as file:
-            file.write(data)
+        with self._lock:
+            self._file.write(data)
+            self._file.flush()

@@ -33,12 +33,18 @@ def log_place(build: Json) -> Place | None:
 
 
 class Publisher:
-    """Pushes a build's images and uploads its artifacts, as its account; `now` gives seconds since the epoch."""
+    """Pushes a build's images and uploads its artifacts, as its account.
 
-    def __init__(self, job: Job, objects: Objects, now: Callable[[], float]) -> None:
+    `now` gives seconds since the epoch; `check` raises when the build has been stopped meanwhile.
+    """
+
+    def __init__(
+        self, job: Job, objects: Objects, *, now: Callable[[], float], check: Callable[[], None]
+    ) -> None:
         self._job = job
         self._objects = objects
         self._now = now
+        self._check = check
         self._log = job.record.log
         self._build = job.record.view()
 
@@ -60,6 +66,7 @@ class Publisher:
         return [image for _, image in listed]
 
     def _push(self, room: Room, image: str) -> Json:
+        self._check()
         started = self._now()
         self._log.write(f"Pushing {image}")
         try:
@@ -100,6 +107,7 @@ class Publisher:
         return found
 
     def _put(self, place: Place, content: bytes, kind: str) -> Place:
+        self._check()
         try:
             return self._objects.upload(self._job.account, place, content, kind)
         except ObjectError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
-from localcloud.cloudbuild import substitutions
-from localcloud.cloudbuild.problem import Json, objects, part
+from localcloud.cloudbuild.problem import Json, Problem, objects, part
 from localcloud.cloudbuild.rules import problems
+from localcloud.cloudbuild.substitutions import undefined
 from localcloud.errors import invalid, unimplemented
 
 _NO_SOURCE = "the source is a storageSource"
@@ -38,19 +38,21 @@ _UNSUPPORTED = {
 }
 
 
-def substituted(build: Json, values: Mapping[str, str]) -> Json:
-    """Return the build with its substitutions made; raises `ApiError` 501, or 400 with all that is wrong with it."""
+def check_submitted(build: Json) -> None:
+    """Raise `ApiError` for a build as it was sent: 501, or 400 with all that is wrong with it."""
     for field, words in _unsupported(build):
         raise unimplemented(f"localcloud does not implement build.{field}: {words}")
-    found = [*problems(build), *substitutions.undefined(build)]
-    if not found:
-        build = substitutions.apply(build, values)
-        found = problems(build, substituted=True)
+    _refuse([*problems(build), *undefined(build)])
+
+
+def check_substituted(build: Json) -> None:
+    """Raise `ApiError` 400 for a build whose substitutions are made, with all that is wrong with it."""
+    _refuse(problems(build, substituted=True))
+
+
+def _refuse(found: Sequence[Problem]) -> None:
     if found:
         raise invalid("invalid build: " + "; ".join(problem.text for problem in found))
-    if tags := build.get("tags"):
-        build["tags"] = [tag for tag in tags if tag]  # what a substitution without a value leaves
-    return build
 
 
 def _unsupported(build: Json) -> Iterator[tuple[str, str]]:

@@ -137,7 +137,7 @@ class Run:
         return found
 
     def _publish(self, room: Room) -> None:
-        publisher = Publisher(self.job, self._tools.objects, self._now)
+        publisher = Publisher(self.job, self._tools.objects, now=self._now, check=self._watch.check)
         if publisher.wanted():
             with self._timed("PUSH"):
                 self._results |= self._watch.during(lambda: publisher.publish(room))

@@ -24,6 +24,7 @@ class Record:
 
     def __init__(self, folder: Path, build: Json) -> None:
         self.id: str = build["id"]
+        self.location = location_of(build)
         self.folder = folder
         self._lock = threading.Lock()
         self._build = build
@@ -80,15 +81,13 @@ class Builds:
         """Return a build by its id, if it lives in the location (None: any)."""
         with self._lock:
             record = self._records.get(build_id)
-        if record is None or location not in {None, location_of(record.view())}:
-            return None
-        return record
+        return record if record is not None and location in {None, record.location} else None
 
     def views(self, location: str | None = None) -> list[Json]:
         """Return the builds of a location (None: of all), newest first."""
         with self._lock:
-            builds = [record.view() for record in reversed(self._records.values())]
-        return [build for build in builds if location in {None, location_of(build)}]
+            records = list(reversed(self._records.values()))
+        return [record.view() for record in records if location in {None, record.location}]
 
     def _restored(self, build: Json, now: float) -> Record:
         folder = self._folder / build["id"]

@@ -58,8 +58,17 @@ class Watch:
                 raise EndedError(self._stop)
             return news()
 
+    def check(self) -> None:
+        """Raise `EndedError` after the word to stop."""
+        with self._changed:
+            if self._stop is not None:
+                raise EndedError(self._stop)
+
     def during(self, action: Callable[[], _T]) -> _T:
-        """Return what `action` returns or raise what it raises; it is left alone when the word to stop comes first."""
+        """Return what `action` returns or raise what it raises; it is left alone when the word to stop comes first.
+
+        An action that does several things calls `check` before each.
+        """
         results: list[_T] = []
         errors: list[Exception] = []
 

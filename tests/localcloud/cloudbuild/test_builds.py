@@ -80,6 +80,15 @@ def test_substitutions_have_values(world: World) -> None:
     assert ended["substitutions"] == {"_MINE": "own", "COMMIT_SHA": "c0ffee"}
 
 
+def test_the_account_may_be_named_by_substitutions(world: World) -> None:
+    build = one("echo $$CALLER $SERVICE_ACCOUNT_EMAIL") | {
+        "serviceAccount": "projects/$PROJECT_ID/serviceAccounts/${_WHO}@$PROJECT_ID.iam.gserviceaccount.com",
+        "substitutions": {"_WHO": "vm"},
+        "options": {"logging": "NONE"},
+    }
+    assert printed(world, build) == [f"{email('vm')} {email('vm')}"]
+
+
 def test_a_global_build_has_the_location_global(world: World) -> None:
     assert printed(world, one("echo $LOCATION")) == ["global"]
 

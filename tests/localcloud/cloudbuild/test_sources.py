@@ -15,7 +15,7 @@ from localcloud.cloudbuild.process import ProcessRunner
 from localcloud.cloudbuild.process.runner import ProcessRoom
 from localcloud.cloudbuild.runner import RunnerError
 from localcloud.iam import PROJECT, email
-from tests.localcloud.cloudbuild.world import BUCKET, Json, World, one, packed, shell
+from tests.localcloud.cloudbuild.world import BUCKET, Json, World, eventually, one, packed, shell
 
 
 def account(name: str) -> Json:
@@ -119,6 +119,17 @@ def test_artifacts_are_uploaded_with_a_manifest(world: World) -> None:
         assert line["location"] == f"gs://{BUCKET}/out/{name}#{blob.generation}"
         assert line["file_hash"][0]["file_hash"][0]["value"] == blob.md5_hash
     assert set(ended["timing"]) == {"BUILD", "PUSH"}
+
+
+def test_a_cancelled_build_uploads_nothing_more(world: World) -> None:
+    artifacts = {"objects": {"location": f"gs://{BUCKET}", "paths": ["a", "b"]}}
+    world.faults.add({"method": "storage.objects.insert", "action": "delay", "args": {"seconds": 1}})
+    build_id = world.start(one("touch a b", artifacts=artifacts))
+    world.wait_for(build_id, "Uploading path a")
+    eventually(lambda: all(fault["consumed"] for fault in world.faults.inventory()))
+    assert world.client().cancel_build(project_id=PROJECT, id=build_id).status.name == "CANCELLED"
+    eventually(lambda: world.bucket.get_blob("a") is not None)
+    assert [blob.name for blob in world.bucket.list_blobs()] == ["a"]
 
 
 @pytest.mark.parametrize(
