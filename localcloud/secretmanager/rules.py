@@ -49,7 +49,7 @@ def check_metadata(
     """Raise `ApiError` 400 with all that is wrong; `versions` are the numbers that an alias may name."""
     problems = [*_labels(labels), *_annotations(annotations), *_aliases(aliases, versions)]
     if problems:
-        raise invalid("; ".join(problems))
+        raise invalid(" ".join(problems))
 
 
 def replication(body: Json) -> Json:
