@@ -31,6 +31,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 CPYTHONS = ("311", "312", "313")
 KERNEL_ROOT = "ipykernel"
+RUNNER_ROOTS = {"google-cloud-storage", "latex2mathml", "nbconvert", "nh3", "papermill", "psutil", "tinycss2"}
 # What the kit works without (a test runs every part of it): name -> why it can go.
 LEFT_OUT = {
     "aiohttp": "papermill names it for Python 3.12 only and never imports it",
@@ -148,7 +149,7 @@ def _placed(wheels: Mapping[str, list[Wheel]]) -> Iterator[tuple[Wheel, str]]:
     """Say for each distinct wheel below which folder of the kit it belongs; what nothing needs is left out."""
     for cpython, found in wheels.items():
         kernel = _closure(found, {KERNEL_ROOT})
-        needed = _closure(found, {"google-cloud-storage", "nbconvert", "nh3", "papermill", "psutil", *kernel})
+        needed = _closure(found, {*RUNNER_ROOTS, *kernel})
         others = [{wheel.path.name for wheel in wheels[other]} for other in CPYTHONS]
         for wheel in found:
             shared = all(wheel.path.name in names for names in others)

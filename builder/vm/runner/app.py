@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import gpu, kernels, outputs, processes, spot, workspace
+from .conversion import Conversion, ConversionError
 from .heartbeat import Heartbeat
 from .lease import Lease
 from .log import Log, LogFacts
@@ -27,7 +27,6 @@ from .notebook import Ended, Order, Papermill, Stop, replaces_injected
 from .settings import Fault, Job, Settings
 from .storage import Bucket, Fetched, StorageError, Stored
 
-HTML_SECONDS = 120.0
 HEARTBEAT_PATIENCE = 5.0
 UPLOADS_AT_ONCE = 8
 ABANDONED = 75  # the exit status that tells the bootstrap that nobody will come and delete this VM
@@ -82,6 +81,7 @@ class Runner:
         self.lease = Lease(lambda: self.bucket.generation(terms.object), terms.seconds)
         self._phase_began = settings.started
         self._papermill = papermill
+        self._conversion = Conversion()
         self.tree = settings.home / "work"
         self.results = settings.home / "results"
 
@@ -112,6 +112,7 @@ class Runner:
             self.facts.fault = self.facts.fault or Fault("storage", str(error))
         except Exception as error:  # noqa: BLE001
             self._bug(error)
+        self._conversion.abandon()
         self._finish()
 
     def _execute(self) -> None:
@@ -128,7 +129,9 @@ class Runner:
         self._phase("environment")
         order = self._prepare(job, path, notebook, parameters, output_folder)
         self._phase("notebook")
-        self.facts.ended = self._papermill.run(order, self.log, self._progress, self._stop_cause)
+        self.facts.ended = self._papermill.run(
+            order, self.log, self._progress, self._stop_cause, lambda: self._conversion.pids
+        )
         self.facts.fault = self.facts.ended.fault
         if self.stopping.is_set() and spot.taken_back():
             self.facts.fault = Fault("preempted", "Compute Engine took the Spot VM back")
@@ -194,11 +197,11 @@ class Runner:
         if not job:
             return
         if executed.is_file():
-            converting = None if self.stopping.is_set() else self._start_html(executed, job)
+            converting = not self.stopping.is_set() and self._begin_html(executed, job)
             self._store(f"{job.name}.ipynb", executed)
             self.facts.executed_notebook = f"{job.name}.ipynb"
             if converting:
-                self._store_html(converting, job)
+                self._store_html(job)
         folder = self.tree / Path(job.notebook).parent / "outputs"
         if not self.stopping.is_set():
             found, self.facts.skipped = outputs.scan(folder)
@@ -211,43 +214,22 @@ class Runner:
             # papermill may have ended well before; without its outputs that is no result.
             self.facts.fault = Fault("runner", "the VM was told to stop before its results were stored")
 
-    def _start_html(self, executed: Path, job: Job) -> subprocess.Popen[str] | None:
+    def _begin_html(self, executed: Path, job: Job) -> bool:
+        """Order the pages; say whether they are on their way."""
         try:
             self.results.mkdir(exist_ok=True)
-            main = Path(__file__).resolve().parent
             folder = self.tree / Path(job.notebook).parent
-            return subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    str(main),
-                    "html",
-                    str(executed),
-                    job.name,
-                    str(folder),
-                    str(self.results),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-            )
-        except OSError as error:
+            self._conversion.begin(executed, job.name, folder, self.results)
+        except (OSError, ConversionError) as error:
             self.log.note(f"no HTML pages: {error}")
-            return None
+            return False
+        return True
 
-    def _store_html(self, converting: subprocess.Popen[str], job: Job) -> None:
+    def _store_html(self, job: Job) -> None:
         try:
-            _, complaint = converting.communicate(timeout=HTML_SECONDS)
-        except subprocess.TimeoutExpired:
-            converting.kill()
-            converting.communicate()
-            complaint = f"the conversion took more than {HTML_SECONDS:g} s"
-        if converting.returncode:
-            last = complaint.strip().splitlines()[-1:] or [f"exit status {converting.returncode}"]
-            self.log.note(f"no HTML pages: {last[0]}")
+            self._conversion.finish()
+        except ConversionError as error:
+            self.log.note(f"no HTML pages: {error}")
             return
         for name in (f"{job.name}.html", f"{job.name}-clean.html"):
             self._store(name, self.results / name)
@@ -310,6 +292,8 @@ class Runner:
         self.heartbeat.phase = name
 
     def _progress(self, cell: int, cells: int) -> None:
+        if cell > self.heartbeat.cell == 0:
+            self._conversion.warm_up()  # not before: the kernel's start needs the processor
         self.heartbeat.cell, self.heartbeat.cells = cell, cells
 
     def _bug(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -141,9 +141,17 @@ class Papermill:
         self._raw = b""
 
     def run(
-        self, order: Order, log: Log, on_progress: Callable[[int, int], None], stopping: Callable[[], Stop]
+        self,
+        order: Order,
+        log: Log,
+        on_progress: Callable[[int, int], None],
+        stopping: Callable[[], Stop],
+        spared: Callable[[], Collection[int]] = frozenset,
     ) -> Ended:
-        """Execute the notebook to its end, its limit, or until `stopping()` names a cause."""
+        """Execute the notebook to its end, its limit, or until `stopping()` names a cause.
+
+        Every other process of ours is ended with it, except those whose ids `spared()` gives.
+        """
         self._log = log
         self._on_progress = on_progress
         kills = processes.out_of_memory_kills()
@@ -159,7 +167,7 @@ class Papermill:
         if code == DEAD_KERNEL or code < 0:
             self._log.output(self._raw)
         self._log.end_output()
-        ended = processes.end_descendants(gently=not cause)
+        ended = processes.end_descendants(gently=not cause, spared=spared())
         if ended and not cause:
             shown = ", ".join(sorted(set(ended))[:5])
             self._log.note(f"ended {len(ended)} processes that the notebook left running: {shown}")

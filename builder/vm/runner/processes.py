@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import resource
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -20,11 +21,13 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_descendants(*, gently: bool, patience: float = 2.0) -> list[str]:
-    """End all descendants, asking first if `gently`; return the names of those that were still at work."""
+def end_descendants(
+    *, gently: bool, patience: float = 2.0, spared: Collection[int] = frozenset()
+) -> list[str]:
+    """End all descendants but the `spared`, asking first if `gently`; return the names of those that were at work."""
     ended: list[str] = []
     for attempt in range(ROUNDS):
-        found = psutil.Process().children(recursive=True)
+        found = [child for child in psutil.Process().children(recursive=True) if child.pid not in spared]
         if not found:
             break
         alive = [process for process in found if _is_alive(process)]

@@ -1,0 +1,1 @@
+"""From an executed notebook to two HTML pages, with code and without, that need nothing from anywhere and run nothing."""

@@ -1,0 +1,105 @@
+"""TeX as MathML, which browsers draw without any script; where that cannot be done, the TeX itself, to be read."""
+
+from __future__ import annotations
+
+import html
+import re
+import xml.etree.ElementTree as ET
+
+from latex2mathml.converter import convert
+
+# Longer formulas take long; nobody reads them either.
+MAX_TEX = 10_000
+_ELEMENTS = {
+    *(
+        "math",
+        "mrow",
+        "mi",
+        "mn",
+        "mo",
+        "ms",
+        "mtext",
+        "mspace",
+        "mfrac",
+        "msqrt",
+        "mroot",
+        "mstyle",
+        "mpadded",
+    ),
+    *("mphantom", "msub", "msup", "msubsup", "munder", "mover", "munderover", "mmultiscripts", "mprescripts"),
+    *("mtable", "mtr", "mtd", "menclose"),
+}
+_ATTRIBUTES = {
+    *(
+        "accent",
+        "accentunder",
+        "columnalign",
+        "columnlines",
+        "columnspacing",
+        "depth",
+        "display",
+        "displaystyle",
+    ),
+    *(
+        "fence",
+        "form",
+        "height",
+        "linethickness",
+        "lspace",
+        "mathbackground",
+        "mathcolor",
+        "mathsize",
+        "mathvariant",
+    ),
+    *("maxsize", "minsize", "movablelimits", "notation", "rowlines", "rowspacing", "rspace", "scriptlevel"),
+    *("separator", "stretchy", "voffset", "width"),
+}
+_VALUE = re.compile(r"[\w.,#%+ -]{0,60}")
+_SPACE = "{http://www.w3.org/1998/Math/MathML}"
+_DELIMITED = re.compile(r"(\$\$?|\\\[|\\\()(.*?)(?:\$\$?|\\\]|\\\))", re.DOTALL)
+
+
+def formula(tex: str, *, display: bool) -> str:
+    """Return the formula as MathML, or as readable TeX where the converter does not know what is in it."""
+    if len(tex) > MAX_TEX:
+        return _source(tex, display=display)
+    try:
+        converted = convert(tex, display="block" if display else "inline")
+        return _rebuilt(ET.fromstring(converted))  # noqa: S314 - it has no document type, so no entities
+    except Exception:  # noqa: BLE001 - the converter raises whatever its lists and dictionaries do
+        return _source(tex, display=display)
+
+
+def from_output(latex: str) -> str:
+    """Return what a cell gave as text/latex: formulas between their delimiters, or one environment."""
+    text = latex.strip()
+    parts = list(_DELIMITED.finditer(text))
+    if not parts:
+        return formula(text, display=True)
+    pieces, end = [], 0
+    for part in parts:
+        pieces.append(html.escape(text[end : part.start()]))
+        alone = part.start() == 0 and part.end() == len(text)
+        pieces.append(formula(part.group(2), display=alone or part.group(1) in {"$$", "\\["}))
+        end = part.end()
+    return "".join(pieces) + html.escape(text[end:])
+
+
+def _source(tex: str, *, display: bool) -> str:
+    mark = "$$" if display else "$"
+    return f'<code class="nb-tex">{html.escape(f"{mark}{tex}{mark}")}</code>'
+
+
+def _rebuilt(node: ET.Element) -> str:
+    """Write the element anew from what is known to be MathML; raises ValueError for anything else in it."""
+    name = node.tag.removeprefix(_SPACE)
+    text = node.text or ""
+    if name not in _ELEMENTS or text.lstrip().startswith("\\"):  # an unknown command comes back as its name
+        raise ValueError(name)
+    attributes = "".join(
+        f' {key}="{html.escape(value)}"'
+        for key, value in node.attrib.items()
+        if key in _ATTRIBUTES and _VALUE.fullmatch(value)
+    )
+    inside = html.escape(text) + "".join(_rebuilt(child) + html.escape(child.tail or "") for child in node)
+    return f"<{name}{attributes}>{inside}</{name}>"

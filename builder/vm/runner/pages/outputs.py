@@ -1,0 +1,162 @@
+"""One output of a cell as harmless HTML, in the best form that the notebook gives it in."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbconvert.filters.ansi import ansi2html
+
+from . import charts, markdown, mathml
+from .sanitize import sanitize, svg_image
+
+MAX_TEXT = 400_000  # characters of one printed text: a few thousand screens
+MAX_HTML = 8_000_000  # characters of one piece of HTML
+MAX_PICTURE = 20_000_000  # characters of one picture, in base64
+MAX_PIXELS = 20_000
+MAX_PAGE = 60_000_000  # characters of all outputs
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_REST = "The executed notebook has all of it."
+
+
+class Outputs:
+    """Renders the outputs of one notebook, within the limits of a page that a browser opens at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.frames = charts.Frames()
+        self._folder = folder
+        self._left = MAX_PAGE
+
+    def render(self, output: Mapping[str, Any], scope: str) -> str:
+        """Return the output as HTML for the element with the id `scope`; empty if there is nothing to see."""
+        kind = output.get("output_type")
+        if kind == "stream":
+            name = "nb-stderr" if output.get("name") == "stderr" else "nb-stdout"
+            rendered = _printed(_joined(output.get("text", "")), name)
+        elif kind == "error":
+            rendered = error(output)
+        else:
+            rendered = self._data(output, scope)
+        if len(rendered) > self._left:
+            return note(f"An output of {_megabytes(len(rendered))} was here; this page is full. {_REST}")
+        self._left -= len(rendered)
+        return rendered
+
+    def _data(self, output: Mapping[str, Any], scope: str) -> str:
+        data = {media: _joined(value) for media, value in output.get("data", {}).items()}
+        if charts.is_library(data):
+            self.frames.keep_library(data)
+            return ""
+        kind = charts.kind_of(data)
+        if kind is not None:
+            return self.frames.frame(kind, data) or _still(data) + charts.note(kind)
+        metadata = output.get("metadata", {})
+        forms: tuple[tuple[str, Callable[[str], str]], ...] = (
+            ("text/html", lambda text: _html(text, scope)),
+            (
+                "text/markdown",
+                lambda text: f'<div class="nb-text">{markdown.render(text, self._folder, {}, scope)}</div>',
+            ),
+            ("image/svg+xml", lambda text: svg_image(text) if len(text) <= MAX_PICTURE else ""),
+            ("text/latex", lambda text: f'<div class="nb-text">{mathml.from_output(text)}</div>'),
+            *((media, _picture(media, metadata.get(media, {}))) for media in _PICTURES),
+            ("application/json", lambda text: _printed(text, "nb-result")),
+            ("text/plain", lambda text: _printed(text, "nb-result")),
+        )
+        for media, render in forms:
+            if media in data and (rendered := render(data[media])):
+                return rendered
+        names = ", ".join(sorted(data)) or "nothing"
+        return (
+            note(f"An output in a form that this page cannot show was here ({names[:200]}). {_REST}")
+            if data
+            else ""
+        )
+
+
+def note(text: str) -> str:
+    """Return a remark of ours."""
+    return f'<p class="nb-note">{html.escape(text)}</p>'
+
+
+def error(output: Mapping[str, Any]) -> str:
+    """Return a traceback with its colours."""
+    lines = output.get("traceback") or [f"{output.get('ename', '')}: {output.get('evalue', '')}"]
+    return _printed("\n".join(map(str, lines)), "nb-error")
+
+
+def _html(fragment: str, scope: str) -> str:
+    if len(fragment) > MAX_HTML:
+        return note(f"A piece of HTML of {_megabytes(len(fragment))} was here. {_REST}")
+    cleaned, parts = sanitize(fragment, scope), charts.active_parts(fragment)
+    if parts:
+        cleaned += note(f"Left out here: {', '.join(parts)}. This page runs and loads nothing. {_REST}")
+    return f'<div class="nb-html">{cleaned}</div>' if cleaned.strip() else ""
+
+
+def _still(data: Mapping[str, str]) -> str:
+    """Return the picture or the words that an interactive output brought along, if any."""
+    for media in _PICTURES:
+        if media in data and (picture := _picture(media, {})(data[media])):
+            return picture
+    text = data.get("text/plain", "")
+    return (
+        ""
+        if re.fullmatch(r"\s*<[\w. ]+(?: object.*)?>\s*", text) or "{" in text
+        else _printed(text, "nb-result")
+    )
+
+
+def _picture(media: str, metadata: Any) -> Callable[[str], str]:
+    def render(encoded: str) -> str:
+        if len(encoded) > MAX_PICTURE:
+            return note(f"A picture of {_megabytes(len(encoded))} was here. {_REST}")
+        if not _BASE64.fullmatch(encoded):
+            return ""
+        known = metadata if isinstance(metadata, dict) else {}
+        sizes = {name: known.get(name) for name in ("width", "height")}
+        size = "".join(
+            f' {name}="{value:.0f}"'
+            for name, value in sizes.items()
+            if isinstance(value, int | float) and 0 < value < MAX_PIXELS
+        )
+        alt = html.escape(str(known.get("alt", "picture")))
+        return f'<img alt="{alt}"{size} src="data:{media};base64,{"".join(encoded.split())}">'
+
+    return render
+
+
+def _printed(text: str, name: str) -> str:
+    """Return text as it stood on a terminal, colours included."""
+    if not text.strip():
+        return ""
+    more = ""
+    if len(text) > MAX_TEXT:
+        more = note(f"{len(text) - MAX_TEXT:,} of {len(text):,} characters were left out here. {_REST}")
+        text = f"{text[: MAX_TEXT // 2]}\n\n[…]\n\n{text[-MAX_TEXT // 2 :]}"
+    return f'<pre class="{name}">{sanitize(str(ansi2html(_overwritten(text))))}</pre>{more}'
+
+
+def _overwritten(text: str) -> str:
+    """Return the text as a terminal shows it in the end: what a lone carriage return began anew is gone."""
+    if "\r" not in text:
+        return text
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def _joined(value: Any) -> str:
+    """Return a value of a media bundle as text; JSON ones as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return "".join(value)
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
+
+
+def _megabytes(characters: int) -> str:
+    return f"{characters / 1e6:.1f} MB"

@@ -1,0 +1,225 @@
+"""Puts the rendered cells of a notebook together: one conversion, two pages."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ipython_pygments_lexers import IPython3Lexer
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.lexers.special import TextLexer
+from pygments.util import ClassNotFound
+
+from . import markdown
+from .outputs import Outputs
+from .sanitize import sanitize
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
+STYLE = Path(__file__).with_name("page.css")
+MAX_SOURCE = 400_000  # characters of one cell's code
+_RUNNERS_OWN = "papermill-error-cell-tag"  # cells that papermill adds to say where a notebook failed; the page says it itself
+_ERROR = "raises-exception"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A rendered cell: its kind for the style sheet, its place in the page, its code, and all else of it."""
+
+    kind: str
+    anchor: str
+    label: str
+    source: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where the notebook failed: the code cell's number among how many, the error in a line, the cell's place."""
+
+    number: int
+    cells: int
+    error: str
+    anchor: str
+
+
+def pages(notebook: Mapping[str, Any], name: str, folder: Path) -> tuple[str, str]:
+    """Return the page with code and the page without, of a notebook of format 4 as its JSON. `folder` is the notebook's."""
+    outputs = Outputs(folder)
+    cells = tuple(_cells(notebook, outputs, folder))
+    failure = _failure(notebook)
+    head = _head(name, outputs.frames.script_policy)
+    top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{_banner(notebook, failure)}</header>'
+
+    def page(*, code: bool) -> str:
+        shown = "".join(_placed(cell, code=code) for cell in cells)
+        return f"{head}<body><main>\n{top}\n{shown}</main></body></html>\n"
+
+    return page(code=True), page(code=False)
+
+
+def _head(name: str, script_policy: str) -> str:
+    light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    style = f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n{STYLE.read_text(encoding='utf-8')}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}{script_policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
+        f"<title>{html.escape(name)}</title><style>{style}</style></head>\n"
+    )
+
+
+def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path) -> Iterator[Cell]:
+    lexer = _lexer(notebook)
+    failure = _failure(notebook)
+    for index, cell in enumerate(notebook["cells"]):
+        anchor, tags = f"nb-cell-{index}", cell.get("metadata", {}).get("tags", [])
+        source = joined(cell.get("source", ""))
+        if _RUNNERS_OWN in tags:
+            continue
+        if cell["cell_type"] == "markdown":
+            body = markdown.render(source, folder, cell.get("attachments") or {}, anchor)
+            yield Cell("nb-markdown nb-text", anchor, "", "", body)
+        elif cell["cell_type"] == "code":
+            rendered = (
+                (f"{anchor}-{number}", output)
+                for number, output in enumerate(_merged(cell.get("outputs", [])))
+            )
+            body = "".join(
+                f'<div class="nb-output" id="{scope}">{shown}</div>\n'
+                for scope, output in rendered
+                if (shown := outputs.render(output, scope))
+            )
+            kind = "nb-code nb-failed" if failure and failure.anchor == anchor else "nb-code"
+            yield Cell(kind, anchor, _label(cell, tags), _source(source, lexer), body)
+
+
+def _placed(cell: Cell, *, code: bool) -> str:
+    source = cell.source if code else ""
+    if not source and not cell.body:
+        return ""
+    label = f'<p class="nb-label">{cell.label}</p>' if source and cell.label else ""
+    return f'<section class="{cell.kind}" id="{cell.anchor}">{label}{source}{cell.body}</section>\n'
+
+
+def _label(cell: Mapping[str, Any], tags: list[str]) -> str:
+    count = cell.get("execution_count")
+    shown = f"[{count}]" if isinstance(count, int) else "[&nbsp;]"
+    return f"{shown} parameters of this run" if "injected-parameters" in tags else shown
+
+
+def _source(source: str, lexer: Lexer) -> str:
+    if not source.strip():
+        return ""
+    if len(source) > MAX_SOURCE:
+        source = f"{source[:MAX_SOURCE]}\n# […] cut here: the executed notebook has all of it"
+    return sanitize(highlight(source, lexer, HtmlFormatter()))
+
+
+def _lexer(notebook: Mapping[str, Any]) -> Lexer:
+    metadata = notebook.get("metadata", {})
+    language = metadata.get("language_info") or {}
+    name = str(language.get("pygments_lexer") or language.get("name") or "python")
+    if name.startswith(("ipython", "python")):
+        return IPython3Lexer()
+    try:
+        return get_lexer_by_name(name)
+    except ClassNotFound:
+        return TextLexer()
+
+
+def _merged(outputs: list[Any]) -> Iterator[Any]:
+    """Yield the outputs, neighbouring pieces of one stream as one, as they stood on a terminal."""
+    held: dict[str, Any] | None = None
+    for output in outputs:
+        stream = output.get("output_type") == "stream"
+        if stream and held and held.get("name") == output.get("name"):
+            held = {**held, "text": joined(held.get("text", "")) + joined(output.get("text", ""))}
+            continue
+        if held:
+            yield held
+        held = output if stream else None
+        if not stream:
+            yield output
+    if held:
+        yield held
+
+
+def _facts(notebook: Mapping[str, Any]) -> str:
+    """Return when the notebook ran, for how long and with which parameters, as papermill has noted it."""
+    known = notebook.get("metadata", {}).get("papermill")
+    papermill = known if isinstance(known, dict) else {}
+    facts: list[tuple[str, str]] = []
+    started = str(papermill.get("start_time") or "")
+    if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", started):
+        facts.append(("run", f"{started[:10]} {started[11:16]} UTC"))
+    duration = papermill.get("duration")
+    if isinstance(duration, int | float):
+        facts.append(("took", _seconds(duration)))
+    parameters = papermill.get("parameters")
+    if isinstance(parameters, dict):
+        facts += [
+            (str(key), json.dumps(value, ensure_ascii=False, default=str)[:500])
+            for key, value in parameters.items()
+        ]
+    if not facts:
+        return ""
+    rows = "".join(
+        f"<div><dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd></div>" for key, value in facts
+    )
+    return f'<dl class="nb-facts">{rows}</dl>'
+
+
+def _seconds(duration: float) -> str:
+    minutes, seconds = divmod(round(duration), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{duration:.1f} s"
+
+
+def _code_cells(notebook: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    return [
+        (index, cell)
+        for index, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "code" and joined(cell.get("source", "")).strip()
+    ]
+
+
+def _failure(notebook: Mapping[str, Any]) -> Failure | None:
+    """Return the first cell whose error no tag allows."""
+    cells = _code_cells(notebook)
+    for number, (index, cell) in enumerate(cells, start=1):
+        if _ERROR in cell.get("metadata", {}).get("tags", []):
+            continue
+        for output in cell.get("outputs", []):
+            if output.get("output_type") == "error":
+                error = f"{output.get('ename', '')}: {output.get('evalue', '')}"
+                return Failure(number, len(cells), error.partition("\n")[0][:300], f"nb-cell-{index}")
+    return None
+
+
+def _banner(notebook: Mapping[str, Any], failure: Failure | None) -> str:
+    if failure:
+        return (
+            f'<p class="nb-banner"><strong>Failed</strong> in <a href="#{failure.anchor}">cell {failure.number} of '
+            f"{failure.cells}</a>: <code>{html.escape(failure.error)}</code></p>"
+        )
+    states = [
+        cell.get("metadata", {}).get("papermill", {}).get("status") for _, cell in _code_cells(notebook)
+    ]
+    waiting = states.count("pending") + states.count("running")
+    if not waiting:
+        return ""
+    return f'<p class="nb-banner"><strong>Stopped early</strong>: {waiting} of {len(states)} cells did not run to their end.</p>'
+
+
+def joined(text: Any) -> str:
+    """Return a multi-line string of the notebook format, which may stand as a list of lines, as one string."""
+    return text if isinstance(text, str) else "".join(map(str, text))

@@ -1,0 +1,110 @@
+"""Keeps what is harmless of the HTML that a notebook contributes: text, tables, colours, images that are data, links.
+
+Every piece goes through here by itself, so that none can swallow what follows it with an element that it never closes.
+What the page itself adds has classes and ids that begin with `nb-`, which no piece may use.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+
+import nh3
+
+from . import styles
+
+TAGS = (nh3.ALLOWED_TAGS - {"area", "map"}) | {"section", "tfoot", "label"}
+_GLOBAL = {
+    "align",
+    "class",
+    "colspan",
+    "dir",
+    "id",
+    "lang",
+    "role",
+    "rowspan",
+    "scope",
+    "style",
+    "title",
+    "valign",
+}
+ATTRIBUTES = {
+    "*": _GLOBAL,
+    "a": {"href", "hreflang"},
+    "img": {"src", "alt", "width", "height"},
+    "ol": {"start", "type"},
+    "td": {"headers"},
+    "th": {"headers"},
+    "details": {"open"},
+    "col": {"span"},
+    "colgroup": {"span"},
+}
+_WITH_CONTENT = {
+    "iframe",
+    "math",
+    "noscript",
+    "object",
+    "script",
+    "select",
+    "style",
+    "svg",
+    "template",
+    "title",
+}
+_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp|svg\+xml)[;,]", re.IGNORECASE)
+_LINK = re.compile(r"(?:https?:|mailto:|#)", re.IGNORECASE)
+_SVG = re.compile(r"<svg\b.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
+_SVG_SPACE = "http://www.w3.org/2000/svg"
+
+
+def sanitize(fragment: str, scope: str = "") -> str:
+    """Return the harmless part of a fragment of HTML, every element closed.
+
+    Drawings become images. Style sheets stay only where `scope` is the id of the element that the fragment goes into:
+    they are cut down to the look of what is in it.
+    """
+    fragment, sheet = styles.split(fragment, scope)
+    cleaned = nh3.clean(
+        _SVG.sub(_drawing, fragment),
+        tags=TAGS,
+        clean_content_tags=_WITH_CONTENT,
+        attributes=ATTRIBUTES,
+        attribute_filter=_harmless,
+        filter_style_properties=styles.PROPERTIES,
+        url_schemes={"http", "https", "mailto", "data"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    return f"<style>{sheet}</style>{cleaned}" if sheet else cleaned
+
+
+def svg_image(svg: str, alt: str = "drawing") -> str:
+    """Return an SVG document as an image: shown by <img>, it runs no script and loads nothing; empty if it is none."""
+    if "xmlns=" not in svg.partition(">")[0]:
+        svg = re.sub(r"<svg\b", f'<svg xmlns="{_SVG_SPACE}"', svg, count=1, flags=re.IGNORECASE)
+    if "xlink:" in svg and "xmlns:xlink" not in svg:
+        svg = svg.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
+    try:
+        ET.fromstring(svg)  # noqa: S314 - only whether it is XML; expat limits what entities may become
+    except (ET.ParseError, ValueError):
+        return ""
+    encoded = base64.b64encode(svg.encode("utf-8", "replace")).decode()
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{encoded}">'
+
+
+def _drawing(match: re.Match[str]) -> str:
+    return svg_image(match.group())
+
+
+def _harmless(_tag: str, attribute: str, value: str) -> str | None:
+    if attribute == "src":
+        return value if _IMAGE.match(value) else None
+    if attribute == "href":
+        return value if _LINK.match(value) else None
+    if attribute == "style":
+        return value if styles.is_harmless(value) else None
+    if attribute == "id":
+        return None if value.startswith("nb-") else value
+    if attribute == "class":
+        return " ".join(name for name in value.split() if not name.startswith("nb-"))
+    return value
