@@ -21,7 +21,7 @@ from localcloud.server import Server
 
 PROJECT = "projects/local-project"
 NUMBERED = "projects/123456789012"
-AUTOMATIC = {"replication": {"automatic": {}}}
+AUTOMATIC: dict[str, Any] = {"replication": {"automatic": {}}}
 
 
 class World:
@@ -46,11 +46,11 @@ class World:
         self._server.start()
         self.url = self._server.url
 
-    def client(self, account: str | None = None) -> secretmanager_v1.SecretManagerServiceClient:
+    def client(self, account: str | None = None) -> Any:
         """Return Google's client, as an account or as the project's owner."""
-        credentials: Any = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        credentials: Any = AnonymousCredentials()
         if account is not None:
-            credentials = Credentials(token=self.iam.token(email(account))[0])  # type: ignore[no-untyped-call]
+            credentials = Credentials(token=self.iam.token(email(account))[0])
         return secretmanager_v1.SecretManagerServiceClient(
             credentials=credentials, transport="rest", client_options={"api_endpoint": self.url}
         )
@@ -87,7 +87,8 @@ class World:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[], World]]:
     """Start a Secret Manager on the test's state directory; all that were started are closed at the end."""
-    state, worlds = tmp_path / "state", []
+    state = tmp_path / "state"
+    worlds: list[World] = []
 
     def begin() -> World:
         for earlier in worlds:

@@ -120,8 +120,8 @@ def test_a_payload_is_nowhere_but_in_its_own_file(tmp_path: Path, capfd: pytest.
     add = f"/v1/{SECRET}:addVersion"
     secret = base64.b64encode(CANARY.encode()).decode()
     with Cloud(state) as cloud:
-        client = secretmanager_v1.SecretManagerServiceClient(
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client: Any = secretmanager_v1.SecretManagerServiceClient(
+            credentials=AnonymousCredentials(),
             transport="rest",
             client_options={"api_endpoint": cloud.url},
         )

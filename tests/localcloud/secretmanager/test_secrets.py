@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_what_localcloud_does_not_do_is_refused(world: World, fields: Json) -> N
 def test_a_secret_that_is_not_there(world: World) -> None:
     client = world.client()
     name = f"{PROJECT}/secrets/nothing"
-    calls = (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: client.get_secret(name=name),
         lambda: client.delete_secret(name=name),
         lambda: client.list_secret_versions(parent=name),
