@@ -48,6 +48,12 @@ lint: venv  ## ruff, mypy --strict, shellcheck
 	$(PY) -m mypy
 	$(VENV)/bin/shellcheck builder/vm/*.sh .ci/run
 
+image:  ## build the container image (needs Docker and git; BASE=IMAGE for another base)
+	@BASE='$(BASE)' docker/build.sh
+
+image-base:  ## a stand-in for the image's base, for tests where no registry can be reached (root, debootstrap)
+	@docker/base.sh
+
 fmt: venv  ## format the code
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
@@ -64,4 +70,4 @@ lock: venv  ## resolve pyproject.toml into requirements/*.txt
 clean:  ## remove what was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help venv demo test lint fmt bench docs lock clean
+.PHONY: help venv demo test lint image image-base fmt bench docs lock clean

@@ -12,6 +12,7 @@ archive=build/base/trixie-standin.tar.gz
 say() { printf '%s\n' "$*" >&2; }
 
 mirror() { # The host's own mirror of Debian, without a final slash; Debian's own where the host has none.
+  # shellcheck disable=SC2016  # apt's own variable
   own=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -E '/debian/?$' | head -n 1) || own=
   own=${own:-http://deb.debian.org/debian}
   printf '%s\n' "${own%/}"

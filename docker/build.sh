@@ -1,0 +1,127 @@
+#!/bin/sh
+# Builds the image as notebook-builder:<version> and notebook-builder:dev. Needs an engine with BuildKit, git and sh.
+# BASE=IMAGE takes another base. Further arguments go to `docker build`. The host's pip settings and certificates reach
+# the build as secrets; an index in a folder or on the loopback interface of this host works too.
+set -eu
+cd "$(dirname "$0")/.."
+
+docker=${DOCKER:-docker}
+base=${BASE:-$(sed -n 's/^ARG BASE=//p' Dockerfile)}
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+export DOCKER_BUILDKIT=1
+
+say() { printf '%s\n' "$*" >&2; }
+
+revision() { # The commit, with "-dirty" where tracked files differ from it or files of the image are not tracked.
+  commit=$(git rev-parse HEAD 2>/dev/null) || { echo unknown; return; }
+  changed=$(git status --porcelain -- builder docker entrypoint.py requirements LICENSE Dockerfile .dockerignore)
+  echo "$commit${changed:+-dirty}"
+}
+
+origin() { # Where the source is public: only a plain https address, never one with a name or a token in it.
+  git config --get remote.origin.url 2>/dev/null | grep -E '^https://[^@?]+$' || echo unknown
+}
+
+pip_files() { # The configuration files that pip itself would read, the weightiest last.
+  [ "${PIP_CONFIG_FILE:-}" != /dev/null ] || return 0
+  user=${XDG_CONFIG_HOME:-${HOME:-/}/.config}/pip/pip.conf
+  [ ! -f "${PIP_CONFIG_FILE:-}" ] || user=$PIP_CONFIG_FILE
+  for file in /etc/xdg/pip/pip.conf /etc/pip.conf "${HOME:-/}/.pip/pip.conf" "$user"; do
+    [ ! -f "$file" ] || printf '%s\n' "$file"
+  done
+}
+
+pip_settings() { # "key value..." for each setting that says where packages come from; the environment wins.
+  {
+    pip_files | while read -r file; do cat "$file"; echo; done
+    echo '[global]'
+    [ -z "${https_proxy:-${HTTPS_PROXY:-}}" ] || echo "proxy = ${https_proxy:-$HTTPS_PROXY}"
+    env | sed -n 's/^PIP_\([A-Z_]*\)=/\1 = /p'
+  } | awk '
+    /^[ \t]*([#;]|$)/ { next }
+    /^\[/ { wanted = /^\[(global|install|download)\]/; key = ""; next }
+    !wanted { next }
+    /^[ \t]/ { if (key != "") { sub(/^[ \t]+/, ""); value[key] = value[key] " " $0 } next }
+    { at = match($0, /[ \t]*[=:][ \t]*/); key = tolower(substr($0, 1, at - 1)); gsub(/_/, "-", key)
+      value[key] = substr($0, at + RLENGTH) }
+    END {
+      split("index-url extra-index-url find-links no-index trusted-host proxy timeout default-timeout retries cert", kept, " ")
+      for (i = 1; i in kept; i++) if (value[kept[i]] != "") print kept[i], value[kept[i]]
+    }'
+}
+
+certificates() { # The bundle that pip, or else other programs of the host, were told to trust.
+  for file in "$(sed -n 's/^cert //p' "$secrets/settings")" "${REQUESTS_CA_BUNDLE:-}" "${SSL_CERT_FILE:-}" "${CURL_CA_BUNDLE:-}"; do
+    [ ! -f "$file" ] || { printf '%s\n' "$file"; return; }
+  done
+}
+
+folders() { # The host's folders that the settings name, as "shared-folder": an index's links lead to its siblings.
+  while read -r key values; do
+    for value in $values; do
+      path=${value#file://}
+      case $key:$path in
+        find-links:/*) printf '%s\n' "${path%/}" ;;
+        *index-url:/*) dirname "${path%/}" ;;
+      esac
+    done
+  done <"$secrets/settings" | sort -u | while read -r path; do
+    [ ! -d "$path" ] || [ "$path" = / ] || printf '%s\n' "$path"
+  done
+}
+
+serve() { # serve FOLDER...: shows them to the build on the loopback interface, read-only; sets $address.
+  # shellcheck disable=SC2046  # one word for each part of the command; no folder of an index has spaces
+  set -- $(for path in "$@"; do printf -- '--volume %s:/srv%s:ro ' "$path" "$path"; done)
+  server=$($docker run --detach --rm --network host "$@" --entrypoint python "$base" -u -m http.server --bind 127.0.0.1 --directory /srv 0)
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    port=$($docker logs "$server" 2>&1 | sed -n 's/.* port \([0-9]*\) .*/\1/p' | head -n 1)
+    [ -z "$port" ] || break
+    sleep 1
+  done
+  [ -n "$port" ] || { say "the server for the package index on this host did not start"; exit 1; }
+  address=http://127.0.0.1:$port
+}
+
+pip_config() { # The settings as a pip.conf for the build, folders as $address shows them. A folder is a page: it ends in "/".
+  echo '[global]'
+  grep -v '^cert ' "$secrets/settings" | while read -r key values; do
+    printf '%s =' "$key"
+    for value in $values; do
+      case $key:${value#file://} in
+        find-links:/* | *index-url:/*) value=$address${value#file://} value=${value%/}/ ;;
+      esac
+      printf ' %s' "$value"
+    done
+    echo
+  done
+}
+
+server=
+secrets=$(mktemp -d)
+chmod 700 "$secrets"
+end() {
+  rm -rf "$secrets"
+  [ -z "$server" ] || $docker kill "$server" >/dev/null
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+pip_settings >"$secrets/settings"
+bundle=$(certificates)
+shared=$(folders)
+# shellcheck disable=SC2086
+[ -z "$shared" ] || serve $shared
+pip_config >"$secrets/pip-config"
+set -- --secret "id=pip-config,src=$secrets/pip-config" "$@"
+[ -z "$bundle" ] || set -- --secret "id=ca-bundle,src=$bundle" "$@"
+# What listens on this host's loopback interface is seen only by a build in the host's own network.
+! grep -qE '://(127\.|localhost[:/]|\[::1\])' "$secrets/pip-config" || set -- --network host "$@"
+
+$docker build "$@" --build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "REVISION=$(revision)" \
+  --build-arg "SOURCE=$(origin)" --tag "notebook-builder:$version" --tag notebook-builder:dev . || {
+  say "The image was not built. Where no registry can be reached, for tests only:"
+  say "  make image-base && make image BASE=notebook-builder-base:trixie-standin"
+  exit 1
+}
+say "notebook-builder:$version and notebook-builder:dev, on $base"

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Writes the image's list of parts: one CycloneDX document of builder's packages and of what is in the runner kit.
+
+`sbom.py --packages FOLDER --kit KIT.tar.gz --version VERSION OUTPUT.json`, run by a Python that has cyclonedx-bom. The
+same parts give the same bytes: no time, no serial number. Each component says which part of the image has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+SPEC = SchemaVersion.V1_6
+WHERE = "notebook-builder:part"
+
+Json = dict[str, Any]
+
+
+def installed(folders: Iterable[Path]) -> Json:
+    """Return what cyclonedx-bom says about the packages that lie in `folders`, and in no other place."""
+    command = [
+        sys.executable,
+        "-m",
+        "cyclonedx_py",
+        "environment",
+        "-S",
+        "--output-reproducible",
+        "--no-validate",
+    ]
+    command += ["--spec-version", SPEC.to_version(), "--output-format", "JSON", sys.executable]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    found: Json = json.loads(done.stdout)
+    return found
+
+
+def kit_trees(kit: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Yield for each CPython of the unpacked kit its name there and the folders that it imports from."""
+    for cpython in sorted(path.name for path in kit.glob("kernel/cp*")):
+        yield cpython, [kit / tree / sub for tree in ("kernel", "runner-site") for sub in ("common", cpython)]
+
+
+def merge(parts: Iterable[tuple[str, Json]]) -> tuple[list[Json], list[Json]]:
+    """Return the components and dependencies of all documents, each component once, with the parts that have it."""
+    components: dict[str, Json] = {}
+    depends: dict[str, set[str]] = {}
+    for part, document in parts:
+        for component in document.get("components", []):
+            known = components.setdefault(component["bom-ref"], {**component, "properties": []})
+            known["properties"].append({"name": WHERE, "value": part})
+        for entry in document.get("dependencies", []):
+            depends.setdefault(entry["ref"], set()).update(entry.get("dependsOn", []))
+    kept = [components[ref] for ref in sorted(components)]
+    return kept, [
+        {"ref": ref, "dependsOn": sorted(depends[ref])} for ref in sorted(depends.keys() & components)
+    ]
+
+
+def document(version: str, components: list[Json], dependencies: list[Json]) -> Json:
+    """Return the whole CycloneDX document of the image at `version`."""
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": SPEC.to_version(),
+        "version": 1,
+        "metadata": {
+            "component": {
+                "bom-ref": "notebook-builder",
+                "type": "container",
+                "name": "notebook-builder",
+                "version": version,
+                "licenses": [{"license": {"id": "Apache-2.0"}}],
+            }
+        },
+        "components": components,
+        "dependencies": [
+            {"ref": "notebook-builder", "dependsOn": [component["bom-ref"] for component in components]},
+            *dependencies,
+        ],
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the list; return the exit code: 1 when the document is not valid CycloneDX."""
+    parser = argparse.ArgumentParser(prog="sbom.py")
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--kit", type=Path, required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("output", type=Path)
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        with tarfile.open(given.kit) as archive:
+            archive.extractall(scratch, filter="data")
+        trees = [("builder", [given.packages])]
+        trees += [(f"kit {cpython}", folders) for cpython, folders in kit_trees(Path(scratch))]
+        parts = [(part, installed(folders)) for part, folders in trees]
+    text = json.dumps(document(given.version, *merge(parts)), indent=1, sort_keys=True) + "\n"
+    mistakes = JsonStrictValidator(SPEC).validate_str(text)
+    if mistakes:
+        sys.stderr.write(f"the list of parts is not valid: {mistakes}\n")
+        return 1
+    given.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
