@@ -48,7 +48,7 @@ class Step:
         self._thread.start()
 
     def kill(self) -> bool:
-        """End it at once, also when it is only about to start; says whether it was running, and so will end now."""
+        """End it at once; says whether it was running, and so will end now. One that is about to start is its room's to end."""
         with self._lock:
             self._killed = True
             running = self._running
@@ -90,14 +90,15 @@ class Step:
         running = self._room.start(self._order)
         with self._lock:
             self._running = running
-            killed = self._killed
-        if killed:
-            running.kill()
         return running
 
     def _finish(self, running: RunningStep) -> int:
         timer = None if self._limit is None else self._clock.call_later(self._limit, self._expire)
-        self._log.copy(running.output, self._title)
+        try:
+            self._log.copy(running.output, self._title)
+        except ValueError:
+            if not self._killed:
+                raise  # else the room was closed, and with it the output, before we began to read
         code = running.wait()
         if timer is not None:
             timer.cancel()

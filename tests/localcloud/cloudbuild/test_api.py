@@ -162,6 +162,16 @@ def test_fields_that_only_google_sets_are_refused(world: World) -> None:
     assert "output only" in error["message"]
 
 
+def test_null_is_not_set(world: World) -> None:
+    """And 64-bit numbers may come as numbers."""
+    options = {"diskSizeGb": 100, "machineType": None}
+    build = one("true", tags=None, source=None, options=options) | {"timeout": None}
+    status, operation = world.rest("POST", BUILDS, build)
+    assert status == 200
+    shown = operation["metadata"]["build"]
+    assert (shown["options"], shown["timeout"]) == ({"diskSizeGb": "100"}, "3600s")
+
+
 def test_an_unknown_runner_is_refused(world: World) -> None:
     with pytest.raises(BadRequest, match="localcloud has no runner 'podman'; there are process"):
         world.create(one("true"), runner="podman")

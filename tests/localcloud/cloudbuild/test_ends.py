@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 from google.api_core.exceptions import BadRequest
 
 from localcloud.cloudbuild.process import ProcessRunner
-from localcloud.cloudbuild.process.runner import ProcessRoom
-from localcloud.cloudbuild.runner import RunnerError
+from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessStep
+from localcloud.cloudbuild.runner import RunnerError, StepOrder
 from localcloud.iam import PROJECT
 from tests.localcloud.cloudbuild.world import Json, World, eventually, one, served, shell
 
@@ -68,6 +69,8 @@ def test_cancel_ends_a_build_at_once(world: World) -> None:
     assert "failureInfo" not in ended
     assert is_gone(world, build_id)
     assert world.lines(build_id)[-2:] == ["CANCELLED", "ERROR: context canceled"]
+    with pytest.raises(BadRequest, match="is already finished: its status is CANCELLED"):
+        world.client().cancel_build(project_id=PROJECT, id=build_id)
 
 
 def test_a_finished_build_cannot_be_cancelled(world: World) -> None:
@@ -134,10 +137,12 @@ def test_ten_builds_run_at_once_and_the_others_wait(world: World) -> None:
     running = [world.start(one(FOREVER)) for _ in range(10)]
     for build_id in running:
         world.wait_for(build_id, " up")
-    impatient = world.start(one("true", queueTtl="60s"))
+    impatient = world.start(one("true", queueTtl="120s"))
     unwanted, patient = world.start(one("true")), world.start(one("echo at last"))
     assert {world.record(each)["status"] for each in (impatient, unwanted, patient)} == {"QUEUED"}
-    world.clock.advance(61)
+    world.clock.advance(118)
+    assert world.record(impatient)["status"] == "QUEUED"
+    world.clock.advance(2)
     expired = world.ended(impatient)
     assert (expired["status"], statuses(expired)) == ("EXPIRED", ["QUEUED"])
     assert "startTime" not in expired
@@ -206,6 +211,36 @@ def test_a_bug_in_a_steps_thread_leaves_nothing_running(
     assert is_gone(world, ended["id"])
     world.findings._errors.clear()
     assert "a bug" in capfd.readouterr().err
+
+
+class LateRoom(ProcessRoom):
+    """A room in which the second step has only just started when the build ends."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, None)
+        self.closed = threading.Event()
+
+    def start(self, order: StepOrder) -> ProcessStep:
+        step = super().start(order)
+        if order.index == 1:
+            self.closed.wait()
+        return step
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
+
+
+class Late(ProcessRunner):
+    def open(self, build_id: str, folder: Path) -> ProcessRoom:  # noqa: ARG002
+        return LateRoom(folder.resolve())
+
+
+def test_a_step_that_has_just_started_is_cancelled_too(world: World) -> None:
+    world.runners["late"] = Late()
+    steps = [shell("sleep 0.3; exit 1", waitFor=["-"]), shell(FOREVER, waitFor=["-"])]
+    ended = world.run({"steps": steps}, runner="late")
+    assert (ended["status"], statuses(ended)) == ("FAILURE", ["FAILURE", "CANCELLED"])
 
 
 def test_builds_are_kept_and_unfinished_ones_end_with_localcloud(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_a_cancelled_build_uploads_nothing_more(world: World) -> None:
     world.wait_for(build_id, "Uploading path a")
     eventually(lambda: all(fault["consumed"] for fault in world.faults.inventory()))
     assert world.client().cancel_build(project_id=PROJECT, id=build_id).status.name == "CANCELLED"
-    eventually(lambda: world.bucket.get_blob("a") is not None)
+    eventually(lambda: all(thread.name != "build-work" for thread in threading.enumerate()))
     assert [blob.name for blob in world.bucket.list_blobs()] == ["a"]
 
 
@@ -172,6 +173,21 @@ def test_a_log_that_cannot_be_written_fails_the_build(world: World) -> None:
     ended = world.run(one("echo hello", logsBucket="gs://other"))
     assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "LOGGING_FAILURE")
     assert "hello" not in world.log(ended["id"])
+
+
+def test_a_log_that_cannot_be_written_at_the_end_fails_a_build_that_went_well(world: World) -> None:
+    fault = {
+        "method": "storage.objects.insert",
+        "skip": 1,
+        "times": 2,
+        "action": "error",
+        "args": {"status": 403},
+    }
+    world.faults.add(fault)
+    ended = world.run(one("true", logsBucket=BUCKET))
+    assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "LOGGING_FAILURE")
+    ended = world.run(one("exit 3", logsBucket=f"{BUCKET}/other"))
+    assert ended["failureInfo"]["type"] == "LOGGING_FAILURE"
 
 
 class PushingRoom(ProcessRoom):

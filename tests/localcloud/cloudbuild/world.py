@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 from google.cloud.devtools import cloudbuild_v1
+from google.cloud.storage import Client
 from google.oauth2.credentials import Credentials
 from google.protobuf import json_format
 
@@ -67,7 +67,7 @@ class World:
 
     @property
     def bucket(self) -> Any:
-        client = storage.Client(
+        client = Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.url}
         )
         return client.bucket(BUCKET)
