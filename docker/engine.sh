@@ -1,0 +1,88 @@
+#!/bin/sh
+# A Docker engine for a fresh Debian or Ubuntu machine. `start` installs what is missing and starts an engine unless one
+# answers already; `stop` ends that engine, and no other; `client` prints the client to use, for DOCKER. Needs root.
+# ENGINE_DATA says where its images are kept, from one start to the next.
+set -eu
+
+data=${ENGINE_DATA:-/var/lib/notebook-builder-engine}
+state=/run/notebook-builder-engine
+pid_file=$state/dockerd.pid
+log=$state/dockerd.log
+
+say() { printf '%s\n' "$*" >&2; }
+
+client() { # The first client that knows build secrets; a newer one does not without its buildx plugin.
+  for candidate in "${DOCKER:-docker}" docker /usr/bin/docker; do
+    if DOCKER_BUILDKIT=1 "$candidate" build --help 2>/dev/null | grep -q -- --secret; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+answers() { found=$(client) && "$found" version >/dev/null 2>&1; }
+
+ours() { # Whether the process in our pid file is still the engine that we started.
+  [ -f "$pid_file" ] && tr '\0' ' ' <"/proc/$(cat "$pid_file")/cmdline" 2>/dev/null | grep -q -- "--data-root $data "
+}
+
+install_missing() {
+  missing=
+  command -v dockerd >/dev/null || missing="docker.io"
+  client >/dev/null || missing="docker.io docker-cli docker-buildx"
+  command -v iptables >/dev/null || missing="$missing iptables"
+  command -v debootstrap >/dev/null || missing="$missing debootstrap debian-archive-keyring"
+  [ -n "$missing" ] || return 0
+  apt-get update -q >&2
+  known= # Older Debians have the client and buildx inside docker.io.
+  for package in $missing; do
+    [ -z "$(apt-cache policy "$package")" ] || known="$known $package"
+  done
+  # shellcheck disable=SC2086
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $known >&2
+}
+
+start() {
+  install_missing
+  if answers; then
+    say "an engine answers already"
+    return
+  fi
+  mkdir -p "$data" "$state"
+  # A session of its own, so that it outlives this script's terminal; its own containerd comes with it.
+  setsid dockerd --data-root "$data" --exec-root "$state/exec" --pidfile "$pid_file" >"$log" 2>&1 </dev/null &
+  for _ in $(seq 60); do
+    if answers; then
+      say "engine started, process $(cat "$pid_file")"
+      return
+    fi
+    sleep 1
+  done
+  tail -n 20 "$log" >&2
+  say "the engine did not start within a minute; all it said is in $log"
+  exit 1
+}
+
+stop() {
+  if ! ours; then
+    say "no engine of ours is running"
+    return
+  fi
+  pid=$(cat "$pid_file")
+  kill "$pid"
+  for _ in $(seq 30); do
+    [ -d "/proc/$pid" ] || { say "engine stopped"; return; }
+    sleep 1
+  done
+  say "engine $pid does not end; see $log"
+  exit 1
+}
+
+case ${1:-} in
+  start | stop | client) "$1" ;;
+  *)
+    say "usage: docker/engine.sh start|stop|client"
+    exit 2
+    ;;
+esac
