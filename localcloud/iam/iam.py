@@ -39,6 +39,7 @@ _SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("devstorage.read_write", "devstorage.full_control"),
         ("devstorage.read_only", "cloud-platform.read-only"),
     ),
+    "bigquery": (("bigquery",), ("bigquery.readonly", "cloud-platform.read-only")),
     "secretmanager": ((), ()),
 }
 _READING = re.compile(r"\.(get|list)[A-Za-z]*$")

@@ -96,6 +96,11 @@ ROLES: Mapping[str, frozenset[str]] = {
         {"storage.objects.create", "storage.objects.delete"}
     ),
     "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs", "iam.serviceAccounts.get"}),
+    "roles/bigquery.jobUser": frozenset({"bigquery.config.get", "bigquery.jobs.create"}),
+    "roles/bigquery.dataViewer": frozenset(
+        f"bigquery.{name}"
+        for name in ("datasets.get", "tables.export", "tables.get", "tables.getData", "tables.list")
+    ),
     "roles/cloudbuild.builds.editor": frozenset(
         f"cloudbuild.builds.{name}" for name in ("create", "get", "list", "update")
     ),
@@ -131,10 +136,13 @@ class Grant:
 
 
 # What every Google project can read without a grant of its own.
+_PUBLIC_DATA = "projects/bigquery-public-data/datasets/**"
 _PUBLIC_IMAGE_PROJECTS = ("deeplearning-platform-release", "debian-cloud", "ubuntu-os-cloud")
 
 GRANTS = (
     *(Grant(EVERYONE, "roles/compute.imageUser", f"projects/{name}/**") for name in _PUBLIC_IMAGE_PROJECTS),
+    Grant(EVERYONE, "roles/bigquery.dataViewer", _PUBLIC_DATA),
+    Grant("vm", "roles/bigquery.jobUser", f"projects/{PROJECT}"),
     Grant("builder", "projects/local-project/roles/notebookBuilder", f"projects/{PROJECT}"),
     Grant("builder", "projects/local-project/roles/notebookBuilder", f"projects/{PROJECT}/**"),
     Grant("builder", "roles/storage.objectUser", "projects/_/buckets/**"),
