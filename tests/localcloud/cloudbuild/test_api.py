@@ -165,11 +165,13 @@ def test_fields_that_only_google_sets_are_refused(world: World) -> None:
 def test_null_is_not_set(world: World) -> None:
     """And 64-bit numbers may come as numbers."""
     options = {"diskSizeGb": 100, "machineType": None}
-    build = one("true", tags=None, source=None, options=options) | {"timeout": None}
+    step = {"name": "ubuntu", "args": ["true"], "env": None, "id": None}
+    build = {"steps": [step], "tags": None, "source": None, "timeout": None, "options": options}
     status, operation = world.rest("POST", BUILDS, build)
     assert status == 200
     shown = operation["metadata"]["build"]
     assert (shown["options"], shown["timeout"]) == ({"diskSizeGb": "100"}, "3600s")
+    assert shown["steps"] == [{"name": "ubuntu", "args": ["true"]}]
 
 
 def test_an_unknown_runner_is_refused(world: World) -> None:
