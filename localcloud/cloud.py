@@ -23,7 +23,7 @@ from localcloud.control import Control
 from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
-from localcloud.iam import PROJECT, Iam, email
+from localcloud.iam import GRANTS, PROJECT, Grant, Iam, email
 from localcloud.metadata import Identity, MetadataServer
 from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
@@ -102,13 +102,14 @@ class Cloud:
         port: int = 0,
         runner: str = "process",
         docker_network: str = "host",
+        grants: Sequence[Grant] = GRANTS,
     ) -> None:
         self.state = state.absolute()
         self.findings = Findings()
         self.faults = FaultPlan()
         for spec in faults:
             self.faults.add(spec)
-        self.iam = Iam()
+        self.iam = Iam(grants)
         self._buckets = tuple(dict.fromkeys((FIRST_BUCKET, *buckets)))
         self._port = port
         runners: tuple[Runner, ...] = (ProcessRunner(), DockerRunner(network=docker_network))

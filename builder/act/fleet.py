@@ -18,6 +18,7 @@ LATE_INSERT_BUDGET = 120.0  # seconds in which a VM may still appear whose inser
 _PAUSE = 2.0
 _HURRY = 3.0  # seconds that a signal leaves for deletes to be accepted
 _HURRIED_PAUSE = 0.2
+_FORBIDDEN = 403
 
 
 class Ending(Enum):
@@ -41,6 +42,7 @@ class Vm:
     requested: bool = False  # an insert was sent
     operation: str = ""  # the insert's operation, once that is known
     settled: bool = False  # the insert has had its effect, or never will: from now on a 404 means gone
+    refused: bool = False  # the insert was refused outright: there never was a VM
     contested: bool = False  # the name was taken: not ours to delete until its nonce says so
     missing_since: float | None = None  # when a VM whose insert is not settled was first not found
     ending: Ending = Ending.OPEN
@@ -132,7 +134,8 @@ class Fleet:
             return True if self.machines.get(vm.zone, vm.name) is None else None
         except CallFailed as failure:
             vm.trouble = str(failure)
-            return None
+            # Who may not create VMs may not delete them either, and here there is nothing to delete.
+            return True if vm.refused and failure.http_status == _FORBIDDEN else None
 
     def _send_delete(self, vm: Vm) -> Operation | None:
         # Each try is a request of its own: the same id again would only be told how the earlier try went.

@@ -186,7 +186,7 @@ class Placement:
                 advice="Run again; if it persists, look at Google Cloud's status page.",
             ) from failure
         # A try that was lost may have had its effect all the same, whatever a later one was told.
-        vm.settled = not (failure.transient or failure.repeated)
+        vm.settled = vm.refused = not (failure.transient or failure.repeated)
         return Refusal(vm.zone, failure.code, failure.message, scope)
 
     def _name_taken(self, vm: Vm, order: Order, failure: CallFailed) -> Refusal | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from builder.act.fleet import Vm
 from builder.act.waiting import WaitTimeout, poll
-from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
+from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup, TimeLimit
 from builder.plan.vm_spec import Limits
 from builder.ports import CallFailed, Clock, Machines, ObjectStore
 
@@ -23,6 +23,9 @@ SILENCE = 180.0  # seconds without a heartbeat after which a VM that still runs 
 QUIET = 10.0  # seconds without one after which evidence and VM are looked for unasked ...
 LOOK_WHEN_QUIET = 5.0  # ... and how often
 _ALIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
+# Once everything is staged, a VM that is refused for this share of its boot limit is not waiting for anything any more.
+_REFUSED_SHARE = 0.1
+_REFUSALS = ("HTTP 403", "Forbidden: 403")  # in the words of the bootstrap, and of the runner
 _SERIAL_TAIL = 20
 _SERIAL_MARK = "notebook-builder: "
 
@@ -183,10 +186,23 @@ class Watch:
             if failed:
                 said = failed[-1].partition(f"{_SERIAL_MARK}failed: ")[2]
                 raise self._lost("boot_failed", f"VM {self._vm.name} could not start its runner: {said}")
+            self._check_refusals(now)
         if now - self._started > self._limits.boot:
             self._read_serial()
             raise self._lost(
                 "boot_timeout", f"VM {self._vm.name} gave no sign of life within {self._limits.boot} s."
+            )
+
+    def _check_refusals(self, now: float) -> None:
+        """The VM's account lacks a role: it says so on the serial port, for want of another place where it may write."""
+        refused = [line for line in self._serial_lines if any(words in line for words in _REFUSALS)]
+        if refused and now - self._started > self._limits.boot * _REFUSED_SHARE:
+            said = refused[-1].partition(_SERIAL_MARK)[2] or refused[-1]
+            raise ProjectSetup(
+                f"The account of VM {self._vm.name} may not use the bucket as it must: {said}",
+                reason="vm_permission_denied",
+                advice="Grant NB_VM_SERVICE_ACCOUNT its roles on kits/ and staging/ (docs/accounts.md); a fresh grant may take "
+                "some minutes to count.",
             )
 
     def _read_serial(self) -> None:

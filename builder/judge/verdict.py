@@ -158,7 +158,7 @@ def _judge_fault(expected: Expected, evidence: Evidence, fault: Fault, executed:
 def _known_faults(
     expected: Expected, evidence: Evidence, where: str
 ) -> Mapping[str, tuple[ExitCode, str, str]]:
-    """Exit code, message and advice for the faults that are no environment's."""
+    """Exit code, message and advice for the faults that a fresh VM would not mend."""
     disk = evidence.disk_free_bytes
     memory = evidence.peak_memory_bytes
     return {
@@ -182,6 +182,11 @@ def _known_faults(
             ExitCode.NOTEBOOK_FAILED,
             f"the kernel {expected.notebook.kernel!r} is not on the VM",
             "Name a kernel that the image has, in the notebook or in NB_KERNEL.",
+        ),
+        "forbidden": (
+            ExitCode.PROJECT_SETUP,
+            "the VM's account may not read what was staged for it",
+            "Grant NB_VM_SERVICE_ACCOUNT its roles on kits/ and staging/ (docs/accounts.md).",
         ),
         "disk_full": (
             ExitCode.NOTEBOOK_FAILED,

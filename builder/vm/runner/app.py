@@ -97,7 +97,7 @@ class Runner:
         except Fault as fault:
             self.facts.fault = fault
         except StorageError as error:
-            self.facts.fault = Fault("storage", str(error))
+            self.facts.fault = Fault("forbidden" if error.forbidden else "storage", str(error))
         except OSError as error:
             self.facts.fault = _os_fault(error)
         except Exception as error:  # noqa: BLE001 - a bug of ours is reported like any other fault

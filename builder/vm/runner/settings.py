@@ -20,6 +20,7 @@ REASONS = {
     "lease_lost",
     "preempted",
     "workspace",
+    "forbidden",
     "storage",
     "runner",
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import requests
@@ -29,6 +30,11 @@ MAX_PAUSE_SECONDS = 3.0
 
 class StorageError(Exception):
     """The bucket refused, or could not be reached within the budget; the text names object and cause."""
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the VM's account lacks a permission."""
+        return isinstance(self.__cause__, Forbidden)
 
 
 @dataclass(frozen=True)
@@ -154,8 +160,18 @@ class Bucket:
             DataCorruption,
             requests.RequestException,
         ) as error:
-            message = f"gs://{self._name}/{name}: {type(error).__name__}: {str(error)[:500]}"
+            message = f"gs://{self._name}/{name}: {type(error).__name__}: {_said(error)[:500]}"
             raise StorageError(message) from error
+
+
+def _said(error: Exception) -> str:
+    """Return Google's own words, where the error carries an answer of its; the client's text quotes the whole of it."""
+    response: Any = getattr(error, "response", None)
+    try:
+        told = response.json()["error"]
+        return f"{told['code']} {told['message']}"
+    except (AttributeError, ValueError, KeyError, TypeError):
+        return str(error)
 
 
 def _crc32c(file: io.BufferedIOBase) -> str:

@@ -1,0 +1,46 @@
+"""The accounts: with the roles of docs/accounts.md a run is green; without any one of them it is red, and says which is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localcloud.cloud import Cloud
+from localcloud.iam import GRANTS
+from tests.e2e.world import BUCKET, Builder, Repo, notebook
+
+pytestmark = pytest.mark.slow
+
+# Account, role, where it is granted: and what the message must name when it is missing.
+NEEDED = [
+    (("builder", "notebookBuilder", "projects/local-project"), "compute.instances.create"),
+    (("builder", "roles/storage.objectUser", "projects/_/buckets"), "storage.objects.create"),
+    (("builder", "roles/iam.serviceAccountUser", "serviceAccounts/vm@"), "serviceAccountUser"),
+    (("vm", "notebookVmReader", "/kits/"), "/kits/"),
+    (("vm", "notebookVmReader", "/staging/"), "storage.objects.get"),
+    (("vm", "notebookVmWriter", "/staging/"), "storage.objects.create"),
+]
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"), NEEDED, ids=lambda value: "-".join(value) if isinstance(value, tuple) else ""
+)
+def test_without_one_of_its_roles_a_run_is_4_and_names_it(
+    tmp_path: Path, repo: Repo, missing: tuple[str, str, str], named: str
+) -> None:
+    account, role, place = missing
+    left = [
+        grant
+        for grant in GRANTS
+        if not (grant.account == account and grant.role.endswith(role) and place in grant.on)
+    ]
+    assert len(left) < len(GRANTS)
+    repo.write({"demo.ipynb": notebook("print('hello')")})
+    with Cloud(tmp_path / "cloud", buckets=[BUCKET], grants=left) as cloud:
+        builder = Builder(cloud, repo.folder)
+        done = builder.run(NB_NOTEBOOKS="demo.ipynb", NB_ZONES="us-central1-a", NB_BOOT_TIMEOUT="25")
+        assert done.code == 4, done.output
+        assert named in done.output, done.output
+        assert "docs/accounts.md" in done.output or account == "builder"
+        assert builder.left() == []
