@@ -92,17 +92,20 @@ class Multipart:
         boundary = _boundary(content_type)
         if not boundary:
             raise invalid("A multipart upload needs a boundary in its Content-Type.", "badContent")
-        self._delimiter = b"\r\n--" + boundary.encode()
-        # The first boundary has no line break before it.
-        self._buffer = b"\r\n"
-        for _ in self._until(self._delimiter):
-            pass
+        first = b"--" + boundary.encode()
+        self._buffer = b""
+        while (line := b"".join(self._until(b"\n"))).rstrip() != first:
+            pass  # what stands before the first boundary means nothing
+        # gcloud ends its lines with a line feed alone, and Google takes that.
+        self._newline = b"\r\n" if line.endswith(b"\r") else b"\n"
+        self._delimiter = self._newline + first
+        self._buffer = self._newline + self._buffer
 
     def part(self) -> tuple[str, Iterator[bytes]]:
         """Return the next part: its Content-Type, and its bytes, which must be read before the next part."""
-        head = b"".join(self._until(b"\r\n\r\n"))
+        head = b"".join(self._until(self._newline * 2))
         kind = ""
-        for line in head.split(b"\r\n"):
+        for line in head.split(self._newline):
             key, _, value = line.partition(b":")
             if key.strip().lower() == b"content-type":
                 kind = value.strip().decode("latin-1")

@@ -130,6 +130,23 @@ def test_multipart_content_may_look_like_a_boundary(
     assert bucket.blob("a").download_as_bytes() == content
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_multipart_lines_may_end_with_a_line_feed_alone(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket, end: bytes
+) -> None:
+    content = b"one\r\n--two\n\nthree\n"
+    body = b'--B\nContent-Type: application/json\n\n{"name": "a"}\n--B\ncontent-type: text/x\n\n' + content
+    answer = http.request(
+        "POST",
+        f"/upload/storage/v1/b/{bucket.name}/o?uploadType=multipart",
+        body=body + b"\n--B--" + end,
+        headers={"Content-Type": "multipart/related; boundary=B"},
+    )
+    assert answer.status == 200
+    assert answer.json()["contentType"] == "text/x"
+    assert bucket.blob("a").download_as_bytes() == content
+
+
 def test_upload_cut_off_stores_nothing(site: Site, bucket: Bucket) -> None:
     with socket.create_connection(("127.0.0.1", site.server.port)) as connection:
         connection.sendall(
