@@ -79,6 +79,9 @@ class Notebook:
     kernel: str
     code_cells: tuple[CodeCell, ...]
     declared_parameters: frozenset[str] | None  # None: cannot be told (not Python)
+    # Positions of the first cells, of whatever type, that papermill finds tagged `parameters` and `injected-parameters`.
+    parameters_at: int | None = None
+    injected_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
     """Pack a job's files into `folder` and describe them; no call is made."""
     prefix = location.object("staging", run, job.job) + "/"
     packed = pack(job.files, folder / f"{job.job}.tar.gz")
-    parameters = json.dumps(dict(job.parameters), sort_keys=True, ensure_ascii=False).encode()
+    parameters = json.dumps(dict(job.parameters), ensure_ascii=False).encode()
     description: JsonObject = {
         "schema": 1,
         "run": run,

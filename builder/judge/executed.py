@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.model import CodeCell, JsonObject, Notebook
-from builder.plan.notebooks import INJECTED_TAG, PARAMETERS_TAG, RAISES_TAG, code_cells_of, load_notebook
+from builder.plan.notebooks import RAISES_TAG, code_cells_of, load_notebook
 
 MAX_EXECUTED_BYTES = 512 * 2**20
 
@@ -71,21 +71,17 @@ def slots(notebook: Notebook, *, injected: bool) -> tuple[Slot, ...]:
     """The code cells that papermill leaves of this input, in order.
 
     With parameters given papermill replaces the first cell tagged `injected-parameters`, or adds one after the
-    first tagged `parameters`, or at the top (papermill 2.7, parameterize.py).
+    first tagged `parameters`, or at the top (papermill 2.7, parameterize.py). Either may be no code cell.
     """
     found = [Slot(number, cell) for number, cell in enumerate(notebook.code_cells, start=1)]
     if not injected:
         return tuple(found)
-    old = _first_tagged(notebook, INJECTED_TAG)
-    if old is not None:
-        return (*found[:old], Slot(0, None), *found[old + 1 :])
-    declaring = _first_tagged(notebook, PARAMETERS_TAG)
-    at = 0 if declaring is None else declaring + 1
-    return (*found[:at], Slot(0, None), *found[at:])
-
-
-def _first_tagged(notebook: Notebook, tag: str) -> int | None:
-    return next((index for index, cell in enumerate(notebook.code_cells) if tag in cell.tags), None)
+    if notebook.injected_at is not None:
+        first, after = notebook.injected_at, notebook.injected_at + 1
+    else:
+        first = after = 0 if notebook.parameters_at is None else notebook.parameters_at + 1
+    before = [slot for slot in found if slot.cell and slot.cell.position < first]
+    return (*before, Slot(0, None), *(slot for slot in found if slot.cell and slot.cell.position >= after))
 
 
 def _executed_cell(raw_cells: list[JsonObject], cell: CodeCell) -> ExecutedCell:

@@ -9,6 +9,7 @@ from builder.errors import Problem
 from builder.model import Accelerator, region_of
 from builder.options.google_names import region_in
 from builder.options.layers import Setting, show
+from builder.options.parameters import faults, secrets_in
 from builder.options.table import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 
 Settings = Mapping[str, Setting]
@@ -130,6 +131,26 @@ def _lifetime(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def _secrets(settings: Settings) -> Iterator[Problem]:
+    given, allowed = settings.get("parameters"), settings.get("allow_secret_parameters")
+    if given is None or not isinstance(given.value, Mapping) or (allowed and allowed.value is True):
+        return
+    for name in secrets_in(given.value):
+        yield Problem(
+            given.variable,
+            name,
+            "looks like a secret, and parameters can be read in the bucket, the notebook and the log: give it by NB_SECRETS; "
+            "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true",
+        )
+
+
+def _merged_parameters(settings: Settings) -> Iterator[Problem]:
+    """Each source was found right by itself; together they may give a name twice, or make too many jobs."""
+    given = settings.get("parameters")
+    if given is not None and isinstance(given.value, Mapping):
+        yield from (Problem(given.variable, name, expected) for name, expected in faults(given.value))
+
+
 def _subnetwork(settings: Settings) -> Iterator[Problem]:
     subnetwork, zones = settings.get("subnetwork"), settings.get("zones")
     if subnetwork is None or zones is None or not isinstance(zones.value, tuple):
@@ -144,4 +165,12 @@ def _subnetwork(settings: Settings) -> Iterator[Problem]:
         )
 
 
-_CHECKS: tuple[Check, ...] = (_accelerator, _boot_disk, _image, _lifetime, _subnetwork)
+_CHECKS: tuple[Check, ...] = (
+    _accelerator,
+    _boot_disk,
+    _image,
+    _lifetime,
+    _merged_parameters,
+    _secrets,
+    _subnetwork,
+)

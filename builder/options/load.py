@@ -25,6 +25,7 @@ from builder.options.layers import (
     parse_layer,
     show,
 )
+from builder.options.parameter_file import ParameterFiles
 from builder.options.table import (
     BY_NAME,
     COMMANDS,
@@ -45,7 +46,7 @@ LookFurther = Callable[["Options"], Sequence[Problem]]
 class JobOptions:
     """What may differ per notebook. Durations are seconds; `zones` holds zone or region names and is never empty."""
 
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any]  # with those of the file, and `matrix`: see builder.options.parameters
     expect: tuple[Expectation, ...]
     include: tuple[str, ...] | None  # None: the notebook's folder, as git tracks it
     kernel: str | None
@@ -66,6 +67,8 @@ class JobOptions:
     cell_timeout: int | None
     boot_timeout: int
     max_attempts: int
+    parameters_file: str | None = None
+    allow_secret_parameters: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class _Loading:
         self._problems = [*line.problems, *environment.problems]
         self._warnings: list[str] = []
         self._failed: set[str] = set()
+        self._parameter_files = ParameterFiles(read_file, self._problems)
         flags = {
             name: Setting(text.strip(), BY_NAME[name].flag, Rank.FLAG)
             for name, text in line.given.items()
@@ -273,7 +277,9 @@ class _Loading:
         return [FileEntry(pattern, setting.variable, {}) for pattern in setting.value]
 
     def _job(self, pattern: str) -> dict[str, Setting]:
-        settings = merge(self._base, self._entries.get(pattern, {}), self._above)
+        settings = self._parameter_files.applied(
+            merge(self._base, self._entries.get(pattern, {}), self._above)
+        )
         self._problems += check_job(settings)
         self._warnings += warn_job(settings)
         return settings

@@ -124,12 +124,30 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "parameters",
         _RUNS,
-        "Parameters for the notebook, a mapping in JSON or YAML. A name that the notebook does not declare is a mistake.",
-        '{"city": "Paris", "days": 7}',
+        "Parameters for the notebook, a mapping in JSON or YAML. A name that the notebook does not declare is a mistake. "
+        "Lists under `matrix` fan out: one job for each combination of their values.",
+        '{"city": "Paris", "matrix": {"days": [7, 30]}}',
         values.parameters,
         {"type": ["object", "string"]},
         {},
         "none",
+    ),
+    Option(
+        "parameters_file",
+        _RUNS,
+        "A JSON or YAML file in the workspace with parameters. Those of `NB_PARAMETERS` are put over them, name by name.",
+        "ci/parameters.yaml",
+        values.relative_path,
+    ),
+    Option(
+        "allow_secret_parameters",
+        _RUNS,
+        "Accepts parameters that look like passwords, tokens or keys. They would be readable in the bucket, in the executed "
+        "notebook, its pages and the build's log, so they are mistakes otherwise.",
+        "true",
+        values.boolean,
+        _BOOLEAN,
+        default=False,
     ),
     Option(
         "include",
@@ -159,7 +177,6 @@ OPTIONS: tuple[Option, ...] = (
         (),
         "none",
     ),
-    _later("parameters_file", _RUNS, "A file that holds the parameters.", "params.json"),
     _later("env", _RUNS, "Plain environment variables for the kernel.", "STAGE=test"),
     _later(
         "secrets",

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from keyword import iskeyword
 from typing import Any, TypeVar
 
 from builder.model import Expectation
+from builder.options.parameters import faults
 
 T = TypeVar("T")
 Parser = Callable[[object], Any]
@@ -227,26 +227,27 @@ def key_values(value: object) -> list[tuple[str, object]]:
 
 
 def parameters(value: object) -> Mapping[str, Any]:
-    """A mapping of names a notebook may declare to JSON values; text is read as JSON, then as YAML."""
+    """A mapping of names a notebook may declare to JSON values, `matrix` one of lists; text is read as JSON, then as YAML."""
     if isinstance(value, str):
         from builder.options.yaml_text import read_data
 
         value = read_data(value)
     if not isinstance(value, Mapping):
         raise Unfit('expected a mapping in JSON or YAML, such as {"city": "Paris", "days": 7}')
-    parse_each(value, _parameter_name)
     _check_json(value)
-    return dict(value)
+    found: list[tuple[object, str]] = list(faults(value))
+    if found:
+        together = Unfit(found[0][1])
+        together.faults = found
+        raise together
+    return {key: _plain_data(item) for key, item in value.items()}
 
 
-def _parameter_name(value: object) -> str:
-    name = text(value)
-    if name == "matrix":
-        raise Unfit("a matrix of parameters is not in this version", name)
-    # Names become the left side of an assignment in the notebook: anything else would be code.
-    if not name.isidentifier() or iskeyword(name):
-        raise Unfit("expected a parameter's name: letters, digits and _, not beginning with a digit", name)
-    return name
+def _plain_data(value: Any) -> Any:
+    """The same data in Python's own lists and dictionaries."""
+    if isinstance(value, Mapping):
+        return {key: _plain_data(item) for key, item in value.items()}
+    return [_plain_data(item) for item in value] if isinstance(value, list) else value
 
 
 def _check_json(data: object) -> None:

@@ -22,6 +22,8 @@ LONGEST_TEXT = (
     64 * 1024
 )  # characters; the parser is pure Python, and the worst text of this length takes it half a second
 MOST_VALUES = 20_000
+LONGEST_NUMBER = 1000  # digits
+_TOO_LONG = f"at most {LONGEST_NUMBER} digits; put it in quotes if it is text"
 _WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 _WHOLE = r"[-+]?(?:0|[1-9][0-9]{0,999})"
@@ -141,6 +143,8 @@ def _plain(word: str, line: int) -> object:
         raise YamlMistake("expected a finite number, or text in quotes", line, word)
     if re.fullmatch(_WHOLE, word):
         return int(word)
+    if re.fullmatch(r"[-+]?[1-9][0-9]{1000,}", word):
+        raise YamlMistake(_TOO_LONG, line, printable(word))
     leading_zero = re.match(r"[-+]?0[0-9]", word)
     if leading_zero or not re.fullmatch(_FRACTION, word):
         return word
@@ -161,6 +165,7 @@ def _read_json(text: str) -> object:
             object_pairs_hook=_unique,
             parse_constant=_finite,
             parse_float=_finite,
+            parse_int=_whole,
         )
     except Unfit:
         raise
@@ -175,6 +180,12 @@ def _unique(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
             raise Unfit("this key is given twice", printable(key))
         result[key] = value
     return result
+
+
+def _whole(word: str) -> int:
+    if len(word) > LONGEST_NUMBER:
+        raise Unfit(_TOO_LONG, printable(word))
+    return int(word)
 
 
 def _finite(word: str) -> float:

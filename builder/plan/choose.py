@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from builder.errors import BadInput, Problem
 from builder.options import NotebookEntry, Options
+from builder.options.parameters import fan_out, names_and_values
 from builder.plan.make import ChosenNotebook
 from builder.plan.notebooks import check_parameters, read_notebook
 from builder.plan.workspace import Workspace
+
+MOST_JOBS = 1000
 
 
 def choose(options: Options, workspace: Workspace) -> Sequence[ChosenNotebook]:
@@ -22,9 +25,18 @@ def choose(options: Options, workspace: Workspace) -> Sequence[ChosenNotebook]:
             chosen.append(one)
         else:
             problems.extend(one)
+    problems += _too_many_jobs(chosen)
     if problems:
         raise BadInput(problems)
     return chosen
+
+
+def _too_many_jobs(chosen: Sequence[ChosenNotebook]) -> list[Problem]:
+    count = sum(len(fan_out(item.options.parameters)) for item in chosen)
+    if count <= MOST_JOBS:
+        return []
+    what = f"{len(chosen)} notebooks and their matrices make {count} jobs; at most {MOST_JOBS} in a run"
+    return [Problem("NB_NOTEBOOKS", "", what)]
 
 
 def _choose_one(
@@ -36,7 +48,8 @@ def _choose_one(
     problems = list(files.problems)
     if isinstance(notebook, list):
         return [*notebook, *problems]
-    problems += check_parameters(notebook, wanted.parameters)
+    source = f"NB_PARAMETERS or {wanted.parameters_file}" if wanted.parameters_file else "NB_PARAMETERS"
+    problems += check_parameters(notebook, names_and_values(wanted.parameters), variable=source)
     if problems:
         return problems
     return ChosenNotebook(notebook=notebook, options=wanted, files=files.files, warnings=files.warnings)

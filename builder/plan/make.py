@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,6 +9,8 @@ from typing import Any
 
 from builder.model import Expectation, GcsLocation, JsonObject, Notebook, is_zone
 from builder.options import JobOptions, Options
+from builder.options.parameters import fan_out
+from builder.plan.slugs import job_slugs
 from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, models_to_try, vm_labels
 from builder.plan.workspace import StagedFile
 from builder.ports import Image
@@ -22,7 +20,6 @@ from builder.ports import Image
 PLACING_BUDGET = 600
 PLACING_ALLOWANCE = PLACING_BUDGET + 600
 TEARDOWN_ALLOWANCE = 300
-_LONGEST_SLUG = 100
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,11 @@ class Plan:
 
 def make_plan(options: Options, chosen: Sequence[ChosenNotebook]) -> Plan:
     """The plan for these notebooks. They were read and found valid before."""
-    slugs = job_slugs([item.notebook.path for item in chosen])
-    jobs = tuple(_plan_job(slug, item) for slug, item in zip(slugs, chosen, strict=True))
+    tasks = [(item, point) for item in chosen for point in fan_out(item.options.parameters)]
+    slugs = job_slugs([item.notebook.path for item, _ in tasks], [point.chosen for _, point in tasks])
+    jobs = tuple(
+        _plan_job(slug, item, point.parameters) for slug, (item, point) in zip(slugs, tasks, strict=True)
+    )
     return Plan(
         location=options.location,
         jobs=jobs,
@@ -117,13 +117,13 @@ def make_plan(options: Options, chosen: Sequence[ChosenNotebook]) -> Plan:
     )
 
 
-def _plan_job(slug: str, item: ChosenNotebook) -> JobPlan:
+def _plan_job(slug: str, item: ChosenNotebook, parameters: Mapping[str, Any]) -> JobPlan:
     wanted = item.options
     return JobPlan(
         job=slug,
         notebook=item.notebook,
         files=item.files,
-        parameters=wanted.parameters,
+        parameters=parameters,
         expect=wanted.expect,
         kernel=wanted.kernel or item.notebook.kernel,
         zones=wanted.zones,
@@ -142,38 +142,6 @@ def _plan_job(slug: str, item: ChosenNotebook) -> JobPlan:
         max_attempts=wanted.max_attempts,
         provisioning=wanted.provisioning,
     )
-
-
-def job_slugs(paths: Sequence[str]) -> list[str]:
-    """A readable name per notebook path, unique among them: `etl/daily load.ipynb` is `etl-daily-load`.
-
-    A hash of the path is added only where two paths would get the same name.
-    """
-    slugs = [_slug(path) for path in paths]
-    taken = Counter(slugs)
-    return [
-        f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}" if taken[slug] > 1 else slug
-        for slug, path in zip(slugs, paths, strict=True)
-    ]
-
-
-def _slug(path: str) -> str:
-    stem = path.removesuffix(".ipynb")
-    for letter, spelt in {
-        "ä": "ae",
-        "ö": "oe",
-        "ü": "ue",
-        "ß": "ss",
-        "Ä": "Ae",
-        "Ö": "Oe",
-        "Ü": "Ue",
-    }.items():
-        stem = stem.replace(letter, spelt)
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")
-    if len(slug) > _LONGEST_SLUG:
-        slug = f"{slug[:_LONGEST_SLUG].strip('-')}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
-    return slug or "notebook"
 
 
 def describe(plan: Plan, *, project: str, run: str) -> JsonObject:

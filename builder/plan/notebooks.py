@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import codecs
 import difflib
 import hashlib
 import json
 import math
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from builder.errors import Problem
 from builder.model import CodeCell, JsonObject, Notebook
+from builder.plan.declared import declared_parameters, reads_parameters
 from builder.plan.notebook_schema import schema_fault
 
 MAX_NOTEBOOK_BYTES = 100 * 2**20
@@ -27,7 +26,6 @@ SKIP_TAG = "skip-execution"
 
 _FORMAT = 4
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-_IPYTHON_LINE = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)
 
 
 class UnreadableNotebook(Exception):
@@ -59,7 +57,9 @@ def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> No
         language=language,
         kernel=kernel or own_kernel,
         code_cells=cells,
-        declared_parameters=_declared(language, cells),
+        declared_parameters=_declared(data["cells"], language, kernel or own_kernel),
+        parameters_at=_first_tagged(data["cells"], PARAMETERS_TAG),
+        injected_at=_first_tagged(data["cells"], INJECTED_TAG),
     )
 
 
@@ -113,7 +113,7 @@ def check_parameters(
 ) -> list[Problem]:
     """The mistakes in parameters given for this notebook: names it does not declare, values JSON cannot hold.
 
-    Where the declared names cannot be told (another language than Python), any name passes.
+    What it declares is what papermill infers from the first cell tagged `parameters`. Where the declared names cannot be told (another language than Python), any name passes.
     """
     problems = [
         Problem(
@@ -126,35 +126,7 @@ def check_parameters(
     if declared is None:
         return problems
     unknown = [name for name in given if name not in declared]
-    return [*problems, *(_unknown_parameter(notebook.path, variable, name, declared) for name in unknown)]
-
-
-def declared_parameters(source: str) -> frozenset[str] | None:
-    """The names that Python source assigns at its top level; None if it cannot be parsed.
-
-    Lines of IPython's own (`%magic`, `!command`, `?help`) are left out first.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the parser thinks of the user's escapes is not our output
-            tree = ast.parse(_IPYTHON_LINE.sub(r"\1pass", source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    targets: list[ast.expr] = []
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign):
-            targets += statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-    return frozenset(name for target in targets for name in _names(target))
-
-
-def _names(target: ast.expr) -> Iterable[str]:
-    if isinstance(target, ast.Name):
-        yield target.id
-    elif isinstance(target, ast.Tuple | ast.List):
-        for part in target.elts:
-            yield from _names(part)
+    return [*problems, *(_unknown_parameter(notebook, variable, name, declared) for name in unknown)]
 
 
 def _parse(content: bytes, limit: int) -> JsonObject:
@@ -211,12 +183,6 @@ def _kernel_problems(path: str, kernel: str) -> Iterable[Problem]:
 def _cell_problems(path: str, raw_cells: list[JsonObject], cells: tuple[CodeCell, ...]) -> Iterable[Problem]:
     if not any(is_executed(cell) for cell in cells):
         yield Problem(path, "", "has no code cell that would be executed, so nothing would be tested")
-    for tag in (PARAMETERS_TAG, INJECTED_TAG):
-        first = next((number for number, cell in enumerate(raw_cells) if tag in _tags(cell)), None)
-        if first is not None and raw_cells[first]["cell_type"] != "code":
-            yield Problem(
-                path, "", f"cells[{first}] is tagged {tag} but is no code cell; papermill would act on it"
-            )
     seen: dict[str, int] = {}
     for number, cell in enumerate(raw_cells):
         if "id" in cell and seen.setdefault(cell["id"], number) != number:
@@ -244,16 +210,42 @@ def _language(data: JsonObject, kernel: str) -> str:
     return named.lower() or ("python" if kernel.lower().startswith("python") else "")
 
 
-def _declared(language: str, cells: tuple[CodeCell, ...]) -> frozenset[str] | None:
-    tagged = next((cell for cell in cells if PARAMETERS_TAG in cell.tags), None)
+def _first_tagged(raw_cells: list[JsonObject], tag: str) -> int | None:
+    """Where papermill finds the tag: in the first cell that has it, of whatever type."""
+    return next((number for number, cell in enumerate(raw_cells) if tag in _tags(cell)), None)
+
+
+def _declared(raw_cells: list[JsonObject], language: str, kernel: str) -> frozenset[str] | None:
+    tagged = _first_tagged(raw_cells, PARAMETERS_TAG)
     if tagged is None:
         return frozenset()
-    return declared_parameters(tagged.source) if language in {"python", "ipython"} else None
+    return (
+        declared_parameters(joined(raw_cells[tagged]["source"]))
+        if reads_parameters(language, kernel)
+        else None
+    )
 
 
-def _unknown_parameter(path: str, variable: str, name: str, declared: frozenset[str]) -> Problem:
-    if not declared:
+def _unknown_parameter(notebook: Notebook, variable: str, name: str, declared: frozenset[str]) -> Problem:
+    path, at = notebook.path, notebook.parameters_at
+    tagged = next((cell for cell in notebook.code_cells if cell.position == at), None)
+    if at is None:
         return Problem(variable, name, f"{path} has no code cell tagged {PARAMETERS_TAG} that declares it")
+    if tagged is None:
+        return Problem(
+            variable,
+            name,
+            f"{path} does not declare it: cells[{at}], the first one tagged {PARAMETERS_TAG}, is no code cell; tag that instead",
+        )
+    if re.search(rf"(?<!\w){re.escape(name)}(?!\w)[^\n]*=", tagged.source):
+        return Problem(
+            variable,
+            name,
+            f"papermill does not see it declared in {path}: the line must be `{name} = value` and hold no other `=`; "
+            f"for a value that has one, write `{name} = (`, the value on the next line, and `)`",
+        )
+    if not declared:
+        return Problem(variable, name, f"the cell tagged {PARAMETERS_TAG} in {path} declares nothing")
     near = difflib.get_close_matches(name, sorted(declared), n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return Problem(

@@ -26,7 +26,7 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
     """What `plan` prints for people."""
     jobs = description["jobs"]
     yield f"run {description['run']} in project {description['project']}, {description['location']}"
-    yield f"{len(jobs)} notebook{'s' if len(jobs) != 1 else ''}, at most {description['concurrency']} at a time"
+    yield f"{_counted(jobs)}, at most {description['concurrency']} at a time"
     for job in jobs:
         yield ""
         yield f"{job['job']}: {job['notebook']}"
@@ -34,6 +34,13 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
     yield ""
     worst = description["worst_case_seconds"]
     yield f"worst case: {worst} s ({duration(worst)}); the build's own timeout must exceed it"
+
+
+def _counted(jobs: Sequence[JsonObject]) -> str:
+    """How many notebooks, and how many jobs a matrix makes of them."""
+    notebooks = len({job["notebook"] for job in jobs})
+    told = f"{notebooks} notebook{'s' if notebooks != 1 else ''}"
+    return told if notebooks == len(jobs) else f"{len(jobs)} jobs of {told}"
 
 
 def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:

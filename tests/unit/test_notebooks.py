@@ -16,7 +16,6 @@ from builder.model import Notebook
 from builder.plan.notebooks import (
     MAX_NOTEBOOK_BYTES,
     check_parameters,
-    declared_parameters,
     is_blank,
     is_executed,
     load_notebook,
@@ -112,11 +111,6 @@ def test_what_is_no_notebook_is_refused(content: bytes, told: str) -> None:
         (("cells", 2, "id"), "cell-1", "cells[1] and cells[2] share the id 'cell-1'"),
         (("metadata",), {}, "names no kernel"),
         (("cells",), [], "nothing would be tested"),
-        (
-            ("cells", 0, "metadata"),
-            {"tags": ["parameters"]},
-            "cells[0] is tagged parameters but is no code cell",
-        ),
     ],
 )
 def test_a_faulty_field_is_named(keys: tuple[str | int, ...], value: Any, told: str) -> None:
@@ -165,24 +159,6 @@ def test_the_test_notebooks_are_good(path: Path) -> None:
         assert "nothing would be tested" in notebook[0].expected
     else:
         assert isinstance(notebook, Notebook), notebook
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("", set()),
-        ("days = 1\ncity: str = 'Zürich'\nlimit: int", {"days", "city", "limit"}),
-        ("a = b = 1\n(c, [d, e.f]), g[0] = x", {"a", "b", "c", "d"}),
-        ("%matplotlib inline\n!pip list\n?help\ndays = 1", {"days"}),
-        ("if True:\n    hidden = 1\nimport os", set()),
-        ("pattern = '\\d'", {"pattern"}),
-        ("days = ", None),
-        ("(" * 500 + ")" * 500, None),
-        ("a\0b", None),
-    ],
-)
-def test_declared_parameters(source: str, names: set[str] | None) -> None:
-    assert declared_parameters(source) == names
 
 
 def test_parameters_of_another_language_cannot_be_told() -> None:

@@ -280,10 +280,6 @@ def test_options_of_later_versions_are_refused_everywhere(option: object) -> Non
     assert one_problem(file=f"{name}: x").expected == "not in this version"
 
 
-def test_values_of_later_versions_are_refused() -> None:
-    assert "not in this version" in one_problem(env={"NB_PARAMETERS": '{"matrix": {"a": [1]}}'}).expected
-
-
 @pytest.mark.parametrize("value", ["spot", "spot-then-standard", "standard"])
 def test_ways_of_provisioning(value: str) -> None:
     assert job(env={"NB_PROVISIONING": value}).provisioning == value

@@ -240,7 +240,9 @@ def run(descriptor: int, order: dict[str, Any]) -> None:
     arguments = [*order["arguments"], "--engine", ENGINE, "--log-output", "--no-progress-bar"]
     if order["parameters"]:
         # JSON is not quite YAML (1e5, escapes above U+FFFF), and papermill reads YAML.
-        Path("parameters.yaml").write_text(yaml.safe_dump(order["parameters"]), encoding="utf-8")
+        Path("parameters.yaml").write_text(
+            yaml.safe_dump(order["parameters"], sort_keys=False), encoding="utf-8"
+        )
         arguments += ["-f", "parameters.yaml"]
     try:
         papermill.cli.papermill.main([*arguments, "input.ipynb", "output.ipynb"], prog_name="papermill")
