@@ -245,7 +245,7 @@ def test_without_a_state_directory_nothing_stays_after_a_sigkill_either(tmp_path
         (["exec", "--faults", "/dev/null", "--", "true"], "is not JSON"),
         (["serve", "--port", "0x"], "no port"),
         (["serve", "--", "true"], "only exec takes a command"),
-        (["submit", "--config", "x", "."], "submit is not in this version"),
+        (["submit", "--config", "x", "no-such-folder"], "no-such-folder"),
         ([], "required"),
     ],
 )
