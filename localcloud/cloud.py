@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from localcloud.bigquery.service import BigQueryService
 from localcloud.clock import Clock
 from localcloud.cloudbuild import BuildService
 from localcloud.cloudbuild.docker import DockerRunner
@@ -186,12 +187,14 @@ class Cloud:
         stack.callback(storage.close)
         compute = ComputeService(self.state, self.clock, self.iam, self.faults)
         stack.callback(compute.close)
+        bigquery = BigQueryService(self.state, self.clock, self.iam, self.faults)
+        stack.callback(bigquery.close)
         secrets = SecretManagerService(self.state, self.clock, self.iam)
         builds = self._build_service(secrets)
-        self._services = [storage, compute, secrets, builds]
+        self._services = [storage, compute, bigquery, secrets, builds]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
-        server = self._listen([compute, secrets, builds], [storage], builds)
+        server = self._listen([compute, secrets, builds], [storage, bigquery], builds)
         stack.callback(server.close)
         stack.callback(builds.close)  # while its steps and its logs still reach the port
         server.start()
