@@ -25,7 +25,7 @@ $(READY): requirements/dev.txt
 	$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/*) builder/kit.py
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
 	$(PY) -m builder.kit $@
 	$(PY) -m localcloud.machine.images bare
 

@@ -6,6 +6,7 @@ loads what it needs and waits for a line on its standard input: the conversion t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -39,13 +40,17 @@ def convert(source: Path, name: str, folder: Path, target: Path) -> None:
 
 def main(_arguments: list[str]) -> int:
     """Wait for the order, a line of JSON on standard input, and carry it out; the end of input means that none comes."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
     os.nice(10)  # while it loads, the notebook is at work
     warm_up()
     line = sys.stdin.readline()
-    if line:
-        order = json.loads(line)
-        convert(Path(order["source"]), order["name"], Path(order["folder"]), Path(order["target"]))
-    return 0
+    if not line:
+        return 0
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, own)
+    order = json.loads(line)
+    convert(Path(order["source"]), order["name"], Path(order["folder"]), Path(order["target"]))
+    os._exit(0)  # to take all that was loaded down in good order would cost more than most conversions
 
 
 def warm_up() -> None:
