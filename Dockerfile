@@ -11,6 +11,7 @@ COPY docker/with-index.sh /usr/local/bin/with-index
 WORKDIR /image/opt/notebook-builder
 
 # What builder/ needs. Bytecode is never checked against its source: no time stamps, and nothing to write at run time.
+# Compiled by one process: several would share the files differently each time, and that shows in the bytes.
 FROM build AS packages
 COPY requirements/builder.txt /tmp/builder.txt
 RUN --mount=type=secret,id=pip-config --mount=type=secret,id=ca-bundle \
@@ -18,7 +19,7 @@ RUN --mount=type=secret,id=pip-config --mount=type=secret,id=ca-bundle \
     with-index pip install --quiet --require-hashes --no-deps --only-binary :all: --no-compile \
         --target . --requirement /tmp/builder.txt \
     && rm -rf bin \
-    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /image -p / . \
+    && python -m compileall -q --invalidation-mode unchecked-hash -s /image -p / . \
     && chmod -R u=rwX,go=rX /image && find /image -exec touch -h -d 2000-01-01T00:00:00Z {} +
 
 # What runs on the VM. Wheels for three CPythons, fetched by pip with hashes, taken apart into one archive.

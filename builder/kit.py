@@ -240,7 +240,8 @@ def _interpreters() -> Iterator[str]:
 def _byte_compile(python: str, tree: Path) -> None:
     """Compile for `python`, with hash-based files that are never checked: no time stamp, no read of the source.
 
-    A fixed hash seed keeps the constants' order, and with it the bytes, the same each time.
+    A fixed hash seed keeps the constants' order, and with it the bytes, the same each time. So does one process for
+    all files: what it compiled before leaves traces in the bytes, and workers would share the files as it comes.
     """
     tag = subprocess.run(
         [python, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])"],
@@ -252,7 +253,7 @@ def _byte_compile(python: str, tree: Path) -> None:
         "runner",
         *(f"{tree_}/{sub}" for tree_ in ("kernel", "runner-site") for sub in ("common", tag)),
     ]
-    command = [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(tree), "-p", "/kit", *(str(tree / folder) for folder in folders)]
     # A template or an example that does not compile is not worth a failure: it is carried as it is.
     subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONHASHSEED": "0"})
