@@ -12,6 +12,12 @@ export DOCKER_BUILDKIT=1
 
 say() { printf '%s\n' "$*" >&2; }
 
+not_built() {
+  say "The image was not built. Where no registry can be reached, for tests only:"
+  say "  make image-base && make image BASE=notebook-builder-base:trixie-standin"
+  exit 1
+}
+
 revision() { # The commit, with "-dirty" where tracked files differ from it or files of the image are not tracked.
   commit=$(git rev-parse HEAD 2>/dev/null) || { echo unknown; return; }
   changed=$(git status --porcelain -- builder docker entrypoint.py requirements LICENSE Dockerfile .dockerignore)
@@ -73,7 +79,8 @@ folders() { # The host's folders that the settings name, as "shared-folder": an 
 serve() { # serve FOLDER...: shows them to the build on the loopback interface, read-only; sets $address.
   # shellcheck disable=SC2046  # one word for each part of the command; no folder of an index has spaces
   set -- $(for path in "$@"; do printf -- '--volume %s:/srv%s:ro ' "$path" "$path"; done)
-  server=$($docker run --detach --rm --network host "$@" --entrypoint python "$base" -u -m http.server --bind 127.0.0.1 --directory /srv 0)
+  server=$($docker run --detach --rm --network host "$@" --entrypoint python "$base" -u -m http.server --bind 127.0.0.1 --directory /srv 0) ||
+    not_built
   for _ in 1 2 3 4 5 6 7 8 9 10; do
     port=$($docker logs "$server" 2>&1 | sed -n 's/.* port \([0-9]*\) .*/\1/p' | head -n 1)
     [ -z "$port" ] || break
@@ -116,12 +123,8 @@ pip_config >"$secrets/pip-config"
 set -- --secret "id=pip-config,src=$secrets/pip-config" "$@"
 [ -z "$bundle" ] || set -- --secret "id=ca-bundle,src=$bundle" "$@"
 # What listens on this host's loopback interface is seen only by a build in the host's own network.
-! grep -qE '://(127\.|localhost[:/]|\[::1\])' "$secrets/pip-config" || set -- --network host "$@"
+! grep -qE '://([^/@ ]*@)?(127\.|localhost[:/]|\[::1\])' "$secrets/pip-config" || set -- --network host "$@"
 
 $docker build "$@" --build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "REVISION=$(revision)" \
-  --build-arg "SOURCE=$(origin)" --tag "notebook-builder:$version" --tag notebook-builder:dev . || {
-  say "The image was not built. Where no registry can be reached, for tests only:"
-  say "  make image-base && make image BASE=notebook-builder-base:trixie-standin"
-  exit 1
-}
+  --build-arg "SOURCE=$(origin)" --tag "notebook-builder:$version" --tag notebook-builder:dev . || not_built
 say "notebook-builder:$version and notebook-builder:dev, on $base"
