@@ -74,7 +74,7 @@ def files(root: Path) -> set[str]:
         (["#!include:.gitignore"], {"a.log", "docs/b.log", "docs/keep.log"}),
         (["# !include:.gitignore", "!a.log"], {"docs/b.log", "docs/keep.log"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
 )
 def test_gcloudignore(folder: Path, lines: Sequence[str], left_out: set[str]) -> None:
     (folder / ".gcloudignore").write_text("".join(f"{line}\n" for line in lines))
