@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,7 @@ from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import GRANTS, PROJECT, Grant, Iam, email
+from localcloud.machine import Machine, MachineEvents, MachineSpec
 from localcloud.metadata import Identity, MetadataServer
 from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
@@ -185,7 +187,7 @@ class Cloud:
     def _start_services(self, stack: contextlib.ExitStack) -> None:
         storage = StorageService(self.state, self.clock, self.iam, self.faults)
         stack.callback(storage.close)
-        compute = ComputeService(self.state, self.clock, self.iam, self.faults)
+        compute = ComputeService(self.state, self.clock, self.iam, self.faults, boot=self._boot)
         stack.callback(compute.close)
         bigquery = BigQueryService(self.state, self.clock, self.iam, self.faults)
         stack.callback(bigquery.close)
@@ -200,6 +202,10 @@ class Cloud:
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)
+
+    def _boot(self, spec: MachineSpec, events: MachineEvents) -> Machine:
+        """Boot a VM on which BigQuery's clients find their way here, as the other clients do by what they are told."""
+        return Machine.boot(replace(spec, variables={"BIGQUERY_EMULATOR_HOST": self.url}), events)
 
     def _build_service(self, secrets: SecretManagerService) -> BuildService:
         tools = Tools(

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -20,7 +20,7 @@ from localcloud.machine.serial_port import SerialPort
 from localcloud.machine.supervisor import OwnedProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 SHIMS = Path(__file__).resolve().parent / "shims"
 ALIASES = {"poweroff": "shutdown", "halt": "shutdown"}
@@ -56,6 +56,8 @@ class MachineSpec:
     gpu: str | None = None
     """Accelerator type, or a name for nvidia-smi to show; None: the driver finds nothing."""
     gpu_count: int = 1
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every process, which lead a client to the local cloud that has no better way to be told."""
 
 
 class MachineEvents(Protocol):
@@ -219,6 +221,7 @@ def _environment(spec: MachineSpec) -> dict[str, str]:
         "GCE_METADATA_HOST": spec.metadata_address,
         "GCE_METADATA_IP": spec.metadata_address,
         "GCE_METADATA_ROOT": spec.metadata_address,
+        **spec.variables,
     }
 
 
