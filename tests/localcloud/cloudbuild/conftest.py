@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
-from tests.localcloud.cloudbuild.steps import Run, mount_points, processes_naming, runs
+from tests.localcloud.cloudbuild.steps import Run, mounts_naming, processes_naming, runs
 from tests.localcloud.cloudbuild.world import World, served
 
 
@@ -19,12 +19,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def room(folder: Path) -> Iterator[ProcessRoom]:
-    mounts, root = mount_points(), sorted(Path("/").iterdir())
+    root = sorted(Path("/").iterdir())
     opened = ProcessRunner().open("b", folder)
     yield opened
     opened.close()
     assert not folder.exists()
-    assert mount_points() == mounts
+    assert mounts_naming(str(folder)) == []
     assert sorted(Path("/").iterdir()) == root
     assert processes_naming(str(folder)) == []
 
