@@ -25,9 +25,9 @@ $(READY): requirements/dev.txt
 	$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) requirements/machine-image-scientific.txt $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
 	$(PY) -m builder.kit $@
-	$(PY) -m localcloud.machine.images bare
+	$(PY) -m localcloud.machine.images bare scientific
 
 $(BQ): $(READY) requirements/bigquery.txt
 	$(PYTHON) -m venv --clear --without-pip $(VENV)/bigquery
