@@ -28,6 +28,11 @@ ALLOWED = {
     *("h1", "h2", "h3", "h4", "table", "thead", "tbody", "tr", "th", "td", "caption", "label"),
     *("math", "mrow", "mi", "mn", "mo", "mtext", "msup", "msub", "mfrac", "mtable", "mtr", "mtd", "mspace", "mstyle"),
 }  # fmt: skip
+AS_MATPLOTLIB_WRITES_IT = (
+    '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"\n'
+    '  "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">\n'
+    '<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" xmlns="http://www.w3.org/2000/svg" version="1.1"/>'
+)
 GIF = base64.b64encode(b"GIF89a").decode()
 
 
@@ -108,6 +113,7 @@ def test_what_people_want_to_see_is_there(tmp_path: Path) -> None:
         execution_count=3,
         outputs=[
             v4.new_output("display_data", {"image/svg+xml": "<svg width='9'/>"}),
+            v4.new_output("display_data", {"image/svg+xml": AS_MATPLOTLIB_WRITES_IT}),
             v4.new_output("display_data", {"image/png": "iVBORw0KGgo="}),
             v4.new_output("display_data", {"text/latex": "$\\displaystyle y_1$"}),
             v4.new_output("display_data", {"text/html": "<b>chart</b><svg><circle r='2'/></svg>"}),
@@ -119,7 +125,7 @@ def test_what_people_want_to_see_is_there(tmp_path: Path) -> None:
         assert_inert(made)
         assert "<title>na&lt;me</title>" in made
         assert {"h1", "em", "code", "table", "td", "img", "pre"} <= {tag for tag, _ in Elements(made).found}
-        assert made.count("data:image/svg+xml;base64,") == 2
+        assert made.count("data:image/svg+xml;base64,") == 3
         assert made.count(f"data:image/gif;base64,{GIF}") == 2
         assert made.count("<math") == 4
         assert "☑ done" in made

@@ -80,7 +80,9 @@ def sanitize(fragment: str, scope: str = "") -> str:
 
 def svg_image(svg: str, alt: str = "drawing") -> str:
     """Return an SVG document as an image: shown by <img>, it runs no script and loads nothing; empty if it is none."""
-    if "xmlns=" not in svg.partition(">")[0]:
+    # Its own tag comes after a declaration and a document type in what Matplotlib writes.
+    tag = re.search(r"<svg\b[^>]*", svg, flags=re.IGNORECASE)
+    if tag is not None and "xmlns=" not in tag.group():
         svg = re.sub(r"<svg\b", f'<svg xmlns="{_SVG_SPACE}"', svg, count=1, flags=re.IGNORECASE)
     if "xlink:" in svg and "xmlns:xlink" not in svg:
         svg = svg.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
