@@ -64,6 +64,12 @@ start() {
   exit 1
 }
 
+clear_away() { # The engine leaves the mount of a network namespace behind.
+  umount "$state"/exec/netns/* 2>/dev/null || :
+  rm -rf "$state/exec"
+  say "engine stopped"
+}
+
 stop() {
   if ! ours; then
     say "no engine of ours is running"
@@ -72,7 +78,7 @@ stop() {
   pid=$(cat "$pid_file")
   kill "$pid"
   for _ in $(seq 30); do
-    [ -d "/proc/$pid" ] || { say "engine stopped"; return; }
+    [ -d "/proc/$pid" ] || { clear_away; return; }
     sleep 1
   done
   say "engine $pid does not end; see $log"
