@@ -19,7 +19,7 @@ from builder.act.result import JobResult
 from builder.errors import BadInput, BuilderError, ExitCode
 from builder.model import CellFailure, JsonObject, Verdict
 from builder.plan.make import Plan
-from builder.plan.text import duration, plan_lines
+from builder.plan.text import counted, duration, plan_lines
 
 _BAR = "-" * 72
 _LONGEST_LINE = 2_000
@@ -124,7 +124,7 @@ def opening(console: Console, plan: Plan, *, run: str, project: str) -> None:
     together = min(count, plan.concurrency)
     console.line(f"notebook-builder {__version__}: run {run} in project {project}, {plan.location.url()}")
     console.line(
-        f"{count} notebook{'s' if count != 1 else ''}{f', {together} at a time' if count > 1 else ''}; "
+        f"{counted([job.notebook.path for job in plan.jobs])}{f', {together} at a time' if count > 1 else ''}; "
         f"at most {_whole(plan.worst_case_seconds)}, which the build's own timeout must exceed"
     )
 
@@ -144,7 +144,8 @@ def closing(
 ) -> None:
     """The last lines of a run: verdict, reasons, what to do, where the results are, what was left behind."""
     green = sum(result.verdict.green for result in results)
-    count = f"{green} of {len(results)} notebooks green"
+    what = "notebooks" if len({result.notebook for result in results}) == len(results) else "jobs"
+    count = f"{green} of {len(results)} {what} green"
     _verdict(
         console, "GREEN" if code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED} else "RED", count, code
     )

@@ -26,7 +26,7 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
     """What `plan` prints for people."""
     jobs = description["jobs"]
     yield f"run {description['run']} in project {description['project']}, {description['location']}"
-    yield f"{_counted(jobs)}, at most {description['concurrency']} at a time"
+    yield f"{counted([job['notebook'] for job in jobs])}, at most {description['concurrency']} at a time"
     for job in jobs:
         yield ""
         yield f"{job['job']}: {job['notebook']}"
@@ -36,11 +36,11 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
     yield f"worst case: {worst} s ({duration(worst)}); the build's own timeout must exceed it"
 
 
-def _counted(jobs: Sequence[JsonObject]) -> str:
-    """How many notebooks, and how many jobs a matrix makes of them."""
-    notebooks = len({job["notebook"] for job in jobs})
+def counted(paths: Sequence[str]) -> str:
+    """How many notebooks, and how many jobs a matrix makes of them, from the notebook of each job."""
+    notebooks = len(set(paths))
     told = f"{notebooks} notebook{'s' if notebooks != 1 else ''}"
-    return told if notebooks == len(jobs) else f"{len(jobs)} jobs of {told}"
+    return told if notebooks == len(paths) else f"{len(paths)} jobs of {told}"
 
 
 def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
