@@ -31,11 +31,10 @@ with Cloud(Path(sys.argv[1])) as cloud:
 
 def running(folder: Path) -> list[int]:
     """Processes that were started on a state directory."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        if str(folder / "bigquery") in (process.info["cmdline"] or []):
-            found.append(process.info["pid"])
-    return found
+    told = (
+        (process.info["pid"], process.info["cmdline"]) for process in psutil.process_iter(["pid", "cmdline"])
+    )
+    return [pid for pid, command in told if str(folder / "bigquery") in (command or [])]
 
 
 def test_it_starts_when_it_is_asked_and_ends_with_localcloud(tmp_path: Path) -> None:

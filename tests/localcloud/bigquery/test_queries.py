@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ ORDER BY trips DESC, place.name
 """
 
 
-def dates(**values: str) -> dict[str, object]:
+def dates(**values: str) -> dict[str, Any]:
     return {
         "parameterMode": "NAMED",
         "queryParameters": [
