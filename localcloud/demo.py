@@ -18,7 +18,7 @@ from localcloud.cloud import Cloud
 _ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = _ROOT / "examples" / "bike-share"
 _BUCKET = "local-project-notebooks"
-_TYPO = ("start_station", "start_staton")
+_TYPO = ("trip.subscriber_type", "trip.subscriber_typ")
 
 
 def main(folder: Path | None = None) -> int:
@@ -72,8 +72,8 @@ def _submit(repo: Path, environment: Mapping[str, str]) -> int:
 def _break(notebook: Path) -> None:
     right, wrong = _TYPO
     text = notebook.read_text(encoding="utf-8")
-    notebook.write_text(text.replace(f'row[\\"{right}\\"]', f'row[\\"{wrong}\\"]'), encoding="utf-8")
-    _tell(f"the column is now spelt {wrong!r}")
+    notebook.write_text(text.replace(right, wrong), encoding="utf-8")
+    _tell(f"the query now asks for {wrong}")
 
 
 def _git(repo: Path, *arguments: str) -> None:
