@@ -42,11 +42,6 @@ class Emulator:
             maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=_QUERY_LIMIT)
         )
 
-    @property
-    def started(self) -> bool:
-        """Whether there is a process."""
-        return self._process is not None
-
     def close(self) -> None:
         """End the process, and start none any more."""
         with self._lock:

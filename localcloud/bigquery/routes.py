@@ -43,7 +43,7 @@ METHODS = frozenset(
 
 @dataclass(frozen=True)
 class Task:
-    """A request, understood. `path` and `query` are as they came; `params` has both, `body` the JSON."""
+    """A request, understood: `params` are those of its path and its query."""
 
     method: Method
     params: Mapping[str, str]
