@@ -173,11 +173,13 @@ def test_the_failing_cell_is_named_and_linked() -> None:
     papermills = v4.new_markdown_cell(
         "An Exception was encountered", metadata={"tags": ["papermill-error-cell-tag"]}
     )
-    for made in shown(papermills, allowed, papermills, bad, v4.new_code_cell("")):
+    given = v4.new_code_cell("x = 1", metadata={"tags": ["injected-parameters"]})
+    # Numbered as in the log: papermill's own cell does not count, an empty one does.
+    for made in shown(given, papermills, allowed, papermills, bad, v4.new_code_cell("")):
         assert (
-            '<a href="#nb-cell-3">cell 2 of 2</a>: <code>ZeroDivisionError: division by zero</code>' in made
+            '<a href="#nb-cell-4">cell 2 of 3</a>: <code>ZeroDivisionError: division by zero</code>' in made
         )
-        assert '<section class="nb-code nb-failed" id="nb-cell-3">' in made
+        assert '<section class="nb-code nb-failed" id="nb-cell-4">' in made
         assert '<span class="ansi-red-fg">TB</span>' in made
         assert "An Exception was encountered" not in made
     assert "nb-banner" not in Elements_text(shown(allowed)[0])

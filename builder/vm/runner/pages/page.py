@@ -18,6 +18,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
+from ..settings import INJECTED  # noqa: TID252 - on the VM the runner has no package above it
 from . import markdown
 from .outputs import Outputs
 from .sanitize import sanitize
@@ -114,7 +115,7 @@ def _placed(cell: Cell, *, code: bool) -> str:
 def _label(cell: Mapping[str, Any], tags: list[str]) -> str:
     count = cell.get("execution_count")
     shown = f"[{count}]" if isinstance(count, int) else "[&nbsp;]"
-    return f"{shown} parameters of this run" if "injected-parameters" in tags else shown
+    return f"{shown} parameters of this run" if INJECTED in tags else shown
 
 
 def _source(source: str, lexer: Lexer) -> str:
@@ -185,10 +186,11 @@ def _seconds(duration: float) -> str:
 
 
 def _code_cells(notebook: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return the author's code cells with their places, numbered as the log numbers them: without papermill's own."""
     return [
         (index, cell)
         for index, cell in enumerate(notebook["cells"])
-        if cell["cell_type"] == "code" and joined(cell.get("source", "")).strip()
+        if cell["cell_type"] == "code" and INJECTED not in cell.get("metadata", {}).get("tags", [])
     ]
 
 
