@@ -5,6 +5,7 @@
     runner/                       our own code (builder/vm/runner)
     kernel/{common,cp311,…}       what ipykernel needs; appended to the image's own packages
     runner-site/{common,cp311,…}  papermill, nbconvert, the storage client; the runner's alone
+    uv/                           the uv binary, packed: the runner unpacks it where a notebook has requirements
 
 A wheel that is the same file for every CPython goes to `common`. Wheels are fetched by pip with hashes, so the
 user's own index settings hold, and are taken apart here: no script, no header, no test is carried.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -32,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CPYTHONS = ("311", "312", "313")
 KERNEL_ROOT = "ipykernel"
 RUNNER_ROOTS = {"google-cloud-storage", "latex2mathml", "nbconvert", "nh3", "papermill", "psutil", "tinycss2"}
+UV = "uv"
 # What the kit works without (a test runs every part of it): name -> why it can go.
 LEFT_OUT = {
     "aiohttp": "papermill names it for Python 3.12 only and never imports it",
@@ -104,6 +107,7 @@ def build(output: Path) -> Kit:
         _copy_runner(tree)
         for wheel, folder in _placed(wheels):
             _take_apart(wheel, tree / folder)
+        _add_uv(next(w for w in wheels[CPYTHONS[0]] if w.project == UV), tree / UV, output.parent / "wheels")
         for python in _interpreters():
             _byte_compile(python, tree)
         _check(tree)
@@ -214,6 +218,25 @@ def _kept(path: PurePosixPath) -> PurePosixPath | None:
     if path.suffix in DROPPED_SUFFIXES or DROPPED_FOLDERS.intersection(path.parts[:-1]):
         return None
     return path
+
+
+def _add_uv(wheel: Wheel, folder: Path, cache: Path) -> None:
+    """Put the binary into `folder` as uv.xz, with its licences: a third smaller than gzip would make it.
+
+    Packing takes half a minute, so it is done once per wheel and kept in `cache`.
+    """
+    folder.mkdir()
+    kept = cache / f"{wheel.path.stem}.xz"
+    with zipfile.ZipFile(wheel.path) as archive:
+        for name in archive.namelist():
+            path = PurePosixPath(name)
+            if path.parts[0].endswith(".dist-info") and "licenses" in path.parts:
+                (folder / path.name).write_bytes(archive.read(name))
+            elif path.parts[-2:] == ("scripts", UV) and not kept.is_file():
+                fresh = folder / "fresh"
+                fresh.write_bytes(lzma.compress(archive.read(name)))
+                fresh.replace(kept)
+    shutil.copyfile(kept, folder / "uv.xz")
 
 
 def _copy_runner(tree: Path) -> None:
