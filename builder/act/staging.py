@@ -62,6 +62,9 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
         },
         "notebook_sha256": job.notebook.sha256,
         "kernel": job.kernel,
+        "env": dict(job.env),
+        "setup": _setup(job),
+        "requirements": _requirements(job),
         "timeout": job.limits.notebook,
         "cell_timeout": job.limits.cell,
         "accelerator": _accelerator(job),
@@ -74,6 +77,25 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
         parameters=parameters,
         job=json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
     )
+
+
+def _setup(job: JobPlan) -> JsonObject | None:
+    path = job.preparation.setup
+    return None if path is None else {"path": path, "timeout": job.limits.setup}
+
+
+def _requirements(job: JobPlan) -> JsonObject | None:
+    """Where the requirements are, and what the VM needs to say which line of which file is to blame."""
+    wanted = job.preparation.requirements
+    if wanted is None:
+        return None
+    return {
+        "path": wanted.path,
+        "timeout": job.limits.requirements,
+        "index_url": job.index_url,
+        "require_hashes": wanted.require_hashes,
+        "lines": wanted.describe(),
+    }
 
 
 def _accelerator(job: JobPlan) -> JsonObject | None:

@@ -78,6 +78,14 @@ class LogFacts:
 
 
 @dataclass(frozen=True)
+class Packages:
+    """What the kernel could import, each as name==version: the image's own, and what was added for this notebook."""
+
+    image: tuple[str, ...]
+    overlay: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """evidence.json as a value. `papermill` is None when papermill was never started; sizes are bytes, times seconds."""
 
@@ -89,6 +97,7 @@ class Evidence:
     papermill: Papermill | None
     fault: Fault | None
     python: str | None
+    packages: Packages | None
     kernel_requested: str | None
     kernel_used: str | None
     executed_notebook: str | None
@@ -104,7 +113,7 @@ def parse_evidence(raw: bytes) -> Evidence:
     """The evidence in these bytes.
 
     Fields beyond the agreed ones are ignored. Facts that a VM in trouble cannot know may be null: `python`, the kernels,
-    memory and disk, and each of `inputs`, which may also be missing.
+    memory and disk, and `packages` and each of `inputs`, which may also be missing.
 
     Raises:
         EvidenceError: a field is missing or of a wrong type or form, a key stands twice, a number is not finite.
@@ -123,6 +132,7 @@ def parse_evidence(raw: bytes) -> Evidence:
         papermill=_papermill(root.object_or_null("papermill")),
         fault=_fault(root.object_or_null("fault")),
         python=root.text_or_null("python"),
+        packages=_packages(root.object_if_any("packages")),
         kernel_requested=kernel.text_or_null("requested"),
         kernel_used=kernel.text_or_null("used"),
         executed_notebook=root.text_or_null("executed_notebook"),
@@ -192,6 +202,12 @@ class _Fields:
 
     def object_if_any(self, name: str) -> _Fields | None:
         return self.object(name) if self.value.get(name) is not None else None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        items = self._get(name, list, "a list")
+        if not all(type(item) is str for item in items):
+            self.fail(name, "expected texts")
+        return tuple(items)
 
     def objects(self, name: str) -> list[_Fields]:
         items = self._get(name, list, "a list")
@@ -268,6 +284,10 @@ def _fault(fields: _Fields | None) -> Fault | None:
     if fields is None:
         return None
     return Fault(fields.text("reason"), fields.text("message"), fields.whole_or_null("cell"))
+
+
+def _packages(fields: _Fields | None) -> Packages | None:
+    return None if fields is None else Packages(fields.texts("image"), fields.texts("overlay"))
 
 
 def _objects(root: _Fields) -> tuple[Listed, ...]:

@@ -21,6 +21,7 @@ from builder.judge.execution import (
     place,
 )
 from builder.judge.plain_text import one_line
+from builder.judge.step_faults import STEP_FAULTS
 from builder.model import CellFailure, Expectation, Listed, Notebook, Verdict
 from builder.plan.globs import matches
 from builder.plan.notebooks import UnreadableNotebook, is_executed
@@ -193,6 +194,7 @@ def _known_faults(
             f"the VM's disk is full{where}" + ("" if disk is None else f", with {_size(disk)} left"),
             "Write less, or raise NB_BOOT_DISK_GB.",
         ),
+        **STEP_FAULTS,
         "notebook_unreadable": (
             ExitCode.NOTEBOOK_FAILED,
             "papermill could not read the notebook",

@@ -9,6 +9,7 @@ from builder.errors import Problem
 from builder.model import Accelerator, region_of
 from builder.options.google_names import region_in
 from builder.options.layers import Setting, show
+from builder.options.packages import looks_secret
 from builder.options.parameters import faults, secrets_in
 from builder.options.table import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 
@@ -50,6 +51,20 @@ def check_job(settings: Settings) -> list[Problem]:
 
 def warn_job(settings: Settings) -> list[str]:
     """What is allowed between the settings of one job, but will not do what was meant."""
+    return [*_cell_beyond_notebook(settings), *_secrets_in_plain(settings)]
+
+
+def _secrets_in_plain(settings: Settings) -> list[str]:
+    env = settings.get("env")
+    names = [name for name in env.value if looks_secret(name)] if env and isinstance(env.value, dict) else []
+    return [
+        f"{env.variable}: {name} looks like a secret, and would be stored in plain text; NB_SECRETS is made for it."
+        for name in names
+        if env
+    ]
+
+
+def _cell_beyond_notebook(settings: Settings) -> list[str]:
     cell, notebook = settings.get("cell_timeout"), settings.get("timeout")
     if not cell or not notebook or not isinstance(cell.value, int) or not isinstance(notebook.value, int):
         return []
@@ -122,7 +137,8 @@ def _lifetime(settings: Settings) -> Iterator[Problem]:
         return
     if not isinstance(timeout.value, int) or not isinstance(boot.value, int):
         return
-    most = LONGEST_LIFE - UPLOAD_ALLOWANCE - SERVER_ALLOWANCE - boot.value
+    before = boot.value + sum(steps_seconds(settings))
+    most = LONGEST_LIFE - UPLOAD_ALLOWANCE - SERVER_ALLOWANCE - before
     if timeout.value > most:
         yield Problem(
             timeout.variable,
@@ -149,6 +165,17 @@ def _merged_parameters(settings: Settings) -> Iterator[Problem]:
     given = settings.get("parameters")
     if given is not None and isinstance(given.value, Mapping):
         yield from (Problem(given.variable, name, expected) for name, expected in faults(given.value))
+
+
+def steps_seconds(settings: Settings) -> tuple[int, int]:
+    """What set-up and requirements may take, in seconds; 0 where there is no such step."""
+
+    def of(name: str) -> int:
+        step, limit = settings.get(name), settings.get(f"{name}_timeout")
+        used = step is not None and step.value is not None
+        return limit.value if used and limit is not None and isinstance(limit.value, int) else 0
+
+    return of("setup"), of("requirements")
 
 
 def _subnetwork(settings: Settings) -> Iterator[Problem]:

@@ -47,6 +47,10 @@ class JobOptions:
     """What may differ per notebook. Durations are seconds; `zones` holds zone or region names and is never empty."""
 
     parameters: Mapping[str, Any]  # with those of the file, and `matrix`: see builder.options.parameters
+    env: Mapping[str, str]
+    requirements: str | None  # as `setup`, a path that counts from the workspace
+    index_url: str | None
+    setup: str | None
     expect: tuple[Expectation, ...]
     include: tuple[str, ...] | None  # None: the notebook's folder, as git tracks it
     kernel: str | None
@@ -66,6 +70,8 @@ class JobOptions:
     timeout: int
     cell_timeout: int | None
     boot_timeout: int
+    setup_timeout: int
+    requirements_timeout: int
     max_attempts: int
     parameters_file: str | None = None
     allow_secret_parameters: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from builder.options import google_names as names
-from builder.options import values
+from builder.options import packages, values
 
 NOT_YET = "not in this version"
 PROVISIONING = ("standard", "spot", "spot-then-standard")
@@ -177,18 +177,45 @@ OPTIONS: tuple[Option, ...] = (
         (),
         "none",
     ),
-    _later("env", _RUNS, "Plain environment variables for the kernel.", "STAGE=test"),
+    Option(
+        "env",
+        _RUNS,
+        "Plain environment variables for the kernel and the set-up script. What is secret belongs into `NB_SECRETS`.",
+        "STAGE=test,REGION=emea",
+        packages.environment,
+        {"type": ["object", "string"], "additionalProperties": {"type": ["string", "integer"]}},
+        {},
+        "none",
+    ),
     _later(
         "secrets",
         _RUNS,
         "Secrets that the VM resolves into the kernel's environment.",
         "KEY=projects/p/secrets/s/versions/1",
     ),
-    _later("requirements", _RUNS, "Packages to install on the VM.", "requirements.txt"),
-    _later(
-        "index_url", _RUNS, "The package index that they come from.", "https://packages.example.com/simple"
+    Option(
+        "requirements",
+        _RUNS,
+        "A requirements file (pip's format) inside the workspace: packages that the VM installs beside the image's own, which "
+        "they never replace.",
+        "reports/requirements.txt",
+        values.or_none(packages.workspace_file),
     ),
-    _later("setup", _RUNS, "A script to run on the VM first.", "setup.sh"),
+    Option(
+        "index_url",
+        _RUNS,
+        "The package index that they come from, and the only one.",
+        "https://packages.example.com/simple",
+        values.or_none(packages.index_url),
+        default_shown="uv's own default",
+    ),
+    Option(
+        "setup",
+        _RUNS,
+        "A script inside the workspace that the VM runs first, in the notebook's folder: by its `#!` line, else by bash.",
+        "reports/setup.sh",
+        values.or_none(packages.workspace_file),
+    ),
     _later("changed_only", _RUNS, "Runs only notebooks that changed.", "true"),
     _later("base_ref", _RUNS, "What they are compared with.", "main"),
     Option(
@@ -320,6 +347,24 @@ OPTIONS: tuple[Option, ...] = (
         "900",
         values.seconds(1, 7200),
         _number(1, 7200),
+        600,
+    ),
+    Option(
+        "setup_timeout",
+        _LIMITS,
+        "Seconds that the set-up script may run.",
+        "1200",
+        values.seconds(1, LONGEST_LIFE),
+        _number(1, LONGEST_LIFE),
+        600,
+    ),
+    Option(
+        "requirements_timeout",
+        _LIMITS,
+        "Seconds that resolving and installing the requirements may take.",
+        "1200",
+        values.seconds(1, LONGEST_LIFE),
+        _number(1, LONGEST_LIFE),
         600,
     ),
     Option(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from builder.model import Expectation
 from builder.options.parameters import faults
 
+S = TypeVar("S")
 T = TypeVar("T")
 Parser = Callable[[object], Any]
 
@@ -141,7 +142,7 @@ def list_of(parse_item: Callable[[object], T], *, at_most: int = 1000) -> Callab
     return parse
 
 
-def parse_each(entries: Iterable[object], parse_item: Callable[[object], T]) -> list[T]:
+def parse_each(entries: Iterable[S], parse_item: Callable[[S], T]) -> list[T]:
     """All entries parsed; raises one Unfit with what is wrong in any of them."""
     results, faults = [], []
     for entry in entries:

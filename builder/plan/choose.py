@@ -9,6 +9,7 @@ from builder.options import NotebookEntry, Options
 from builder.options.parameters import fan_out, names_and_values
 from builder.plan.make import ChosenNotebook
 from builder.plan.notebooks import check_parameters, read_notebook
+from builder.plan.preparation import prepare
 from builder.plan.workspace import Workspace
 
 MOST_JOBS = 1000
@@ -44,12 +45,19 @@ def _choose_one(
 ) -> ChosenNotebook | list[Problem]:
     wanted = options.options_for(workspace.local_path(path), entry)
     notebook = read_notebook(path, workspace.read(path), kernel=wanted.kernel)
-    files = workspace.files_for(path, wanted.include)
-    problems = list(files.problems)
+    preparation = prepare(wanted, workspace)
+    files = workspace.files_for(path, wanted.include, preparation.files)
+    problems = [*files.problems, *preparation.problems]
     if isinstance(notebook, list):
         return [*notebook, *problems]
     source = f"NB_PARAMETERS or {wanted.parameters_file}" if wanted.parameters_file else "NB_PARAMETERS"
     problems += check_parameters(notebook, names_and_values(wanted.parameters), variable=source)
     if problems:
         return problems
-    return ChosenNotebook(notebook=notebook, options=wanted, files=files.files, warnings=files.warnings)
+    return ChosenNotebook(
+        notebook=notebook,
+        options=wanted,
+        files=files.files,
+        preparation=preparation,
+        warnings=files.warnings,
+    )

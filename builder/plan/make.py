@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from builder.model import Expectation, GcsLocation, JsonObject, Notebook, is_zone
 from builder.options import JobOptions, Options
 from builder.options.parameters import fan_out
+from builder.plan.preparation import Preparation
 from builder.plan.slugs import job_slugs
 from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, models_to_try, vm_labels
 from builder.plan.workspace import StagedFile
@@ -47,6 +48,7 @@ class ChosenNotebook:
     notebook: Notebook
     options: JobOptions
     files: tuple[StagedFile, ...]
+    preparation: Preparation = field(default_factory=Preparation)
     warnings: tuple[str, ...] = ()
 
 
@@ -66,6 +68,9 @@ class JobPlan:
     limits: Limits
     max_attempts: int
     provisioning: str
+    preparation: Preparation = field(default_factory=Preparation)
+    env: Mapping[str, str] = field(default_factory=dict)
+    index_url: str | None = None
 
     @property
     def name(self) -> str:
@@ -138,9 +143,18 @@ def _plan_job(slug: str, item: ChosenNotebook, parameters: Mapping[str, Any]) ->
             service_account=wanted.vm_service_account,
             labels=wanted.labels,
         ),
-        limits=Limits(boot=wanted.boot_timeout, notebook=wanted.timeout, cell=wanted.cell_timeout),
+        limits=Limits(
+            boot=wanted.boot_timeout,
+            notebook=wanted.timeout,
+            cell=wanted.cell_timeout,
+            setup=wanted.setup_timeout if wanted.setup else 0,
+            requirements=wanted.requirements_timeout if wanted.requirements else 0,
+        ),
         max_attempts=wanted.max_attempts,
         provisioning=wanted.provisioning,
+        preparation=item.preparation,
+        env=wanted.env,
+        index_url=wanted.index_url,
     )
 
 
@@ -185,6 +199,10 @@ def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonOb
         "parameters": dict(job.parameters),
         "expect": [f"{item.glob}>={item.minimum_bytes}B" for item in job.expect],
         "kernel": job.kernel,
+        "env": sorted(job.env),
+        "setup": job.preparation.setup,
+        "requirements": job.preparation.requirements and job.preparation.requirements.path,
+        "index_url": job.index_url,
         "files": [file.path for file in job.files],
         "zones": [_symbolic(name) for name in job.zones],
         "provisioning": job.provisioning,
@@ -192,6 +210,8 @@ def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonOb
         "timeout": job.limits.notebook,
         "cell_timeout": job.limits.cell,
         "boot_timeout": job.limits.boot,
+        "setup_timeout": job.limits.setup,
+        "requirements_timeout": job.limits.requirements,
         "vm_deadline_seconds": job.limits.vm,
         "max_attempts": job.max_attempts,
         "output": f"gs://{plan.location.bucket}/{plan.output_prefix(run, job.job)}",

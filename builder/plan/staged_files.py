@@ -49,17 +49,22 @@ class Collector:
         self._warnings: list[str] = []
         self._problems: list[Problem] = []
 
-    def collect(self, include: Sequence[str]) -> Collected:
-        """Everything to stage: the notebook's folder, what the globs add, and the notebook itself."""
+    def collect(self, include: Sequence[str], also: Sequence[str] = ()) -> Collected:
+        """Everything to stage: the notebook's folder, what the globs add, the paths in `also`, and the notebook itself."""
         try:
             self._add(self._in_folder())
             for pattern in include:
                 self._add_matching(pattern)
-            self._add([self._notebook])
+            self._add([*also, self._notebook])
         except OSError as error:
             place = os.fsencode(error.filename or self._folder).decode("utf-8", errors="backslashreplace")
             self._problems.append(Problem(place, "", f"cannot be read: {error.strerror or error}"))
         self._warn_of_gone()
+        self._problems += [
+            Problem(path, "", f"lies in {self._outputs}/, which is never staged")
+            for path in also
+            if self._is_output(path)
+        ]
         self._check_size()
         files = tuple(self._files[path] for path in sorted(self._files))
         return Collected(files, tuple(dict.fromkeys(self._warnings)), tuple(self._problems))

@@ -49,6 +49,13 @@ def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
     yield "expects", ", ".join(job["expect"]) or "nothing in particular"
     yield "files", f"{len(job['files'])}: {', '.join(job['files'][:_SHOWN_FILES])}{_more(job['files'])}"
     yield "kernel", job["kernel"]
+    if job["env"]:
+        yield "environment", ", ".join(job["env"])
+    if job["setup"]:
+        yield "set-up", f"{job['setup']}, at most {duration(job['setup_timeout'])}"
+    if job["requirements"]:
+        index = f", from {job['index_url']}" if job["index_url"] else ""
+        yield "packages", f"{job['requirements']}{index}, at most {duration(job['requirements_timeout'])}"
     yield "zones", ", ".join(job["zones"])
     yield "image", job["image"]
     yield from _vm_lines(job["instance"])

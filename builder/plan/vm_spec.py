@@ -41,11 +41,13 @@ class Limits:
     boot: int
     notebook: int
     cell: int | None
+    setup: int = 0  # as `requirements`: 0 where there is no such step
+    requirements: int = 0
 
     @property
     def runner(self) -> int:
         """After so long the VM's own watchdog ends the runner, whatever it does."""
-        return self.notebook + UPLOAD_ALLOWANCE
+        return self.setup + self.requirements + self.notebook + UPLOAD_ALLOWANCE
 
     @property
     def vm(self) -> int:

@@ -76,6 +76,14 @@ class Workspace:
         """A repo-relative path as counted from the current folder."""
         return Path(os.path.relpath(self.top / path, self.root)).as_posix()
 
+    def repository_path(self, path: str) -> str:
+        """A path that counts from the current folder, as counted from the repository's root."""
+        return Path(os.path.relpath(self.root / path, self.top)).as_posix()
+
+    def text(self, path: str) -> str:
+        """The text of a repo-relative file. Raises OSError, or ValueError where it is no UTF-8."""
+        return (self.top / path).read_text(encoding="utf-8")
+
     def select(self, entries: Iterable[E]) -> Selection[E]:
         """The notebooks that the entries mean.
 
@@ -102,14 +110,16 @@ class Workspace:
         except OSError as error:
             raise BadInput([Problem(path, "", f"cannot be read: {error.strerror}")]) from error
 
-    def files_for(self, path: str, include: Sequence[str] | None = None) -> Collected:
-        """The files to stage with a selected notebook: its folder as git tracks it, and what the globs add.
+    def files_for(
+        self, path: str, include: Sequence[str] | None = None, also: Sequence[str] = ()
+    ) -> Collected:
+        """The files to stage with a selected notebook: its folder as git tracks it, what the globs add, and the paths in `also`.
 
         Where git tracks nothing here, all of the folder. `include` counts from the repository's root and finds
         untracked files too. The notebook itself is always among them, `outputs/` beside it never, even if committed.
         """
         collector = Collector(self.top, self._tracked, path)
-        return collector.collect(include or ())
+        return collector.collect(include or (), also)
 
     def _named(self, pattern: str) -> list[str]:
         """The notebook that the pattern names outright; nothing if the pattern is a glob. Raises _Refused."""

@@ -12,20 +12,20 @@ import sys
 import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import gpu, kernels, outputs, processes, spot, workspace
+from . import gpu, image_packages, kernels, outputs, processes, requirements, setup_script, spot, workspace
 from .conversion import Conversion, ConversionError
 from .heartbeat import Heartbeat
 from .lease import Lease
 from .log import Log, LogFacts
 from .notebook import Ended, Order, Papermill, Stop, replaces_injected
-from .settings import Fault, Job, Settings
-from .storage import Bucket, Fetched, StorageError, Stored
+from .settings import Fault, Job, Requirements, Settings
+from .storage import Bucket, Fetched, StorageError, Stored, access_token
 
 HEARTBEAT_PATIENCE = 5.0
 UPLOADS_AT_ONCE = 8
@@ -57,6 +57,7 @@ class Facts:
     job: Job | None = None
     ended: Ended | None = None
     fault: Fault | None = None
+    packages: dict[str, list[str]] | None = None
     kernel: dict[str, str | None] = field(default_factory=lambda: {"requested": None, "used": None})
     executed_notebook: str | None = None
     stored: list[Stored] = field(default_factory=list)
@@ -80,6 +81,8 @@ class Runner:
         terms = settings.lease
         self.lease = Lease(lambda: self.bucket.generation(terms.object), terms.seconds)
         self._phase_began = settings.started
+        self._aside = ThreadPoolExecutor(1)
+        self._image: Future[tuple[image_packages.Package, ...] | None] | None = None
         self._papermill = papermill
         self._conversion = Conversion()
         self.tree = settings.home / "work"
@@ -102,6 +105,8 @@ class Runner:
             self.facts.fault = _os_fault(error)
         except Exception as error:  # noqa: BLE001 - a bug of ours is reported like any other fault
             self._bug(error)
+        if self.stopping.is_set() and spot.taken_back():
+            self.facts.fault = Fault("preempted", "Compute Engine took the Spot VM back")
         self._papermill.abandon()
         if self.facts.fault:
             self.log.note(f"{self.facts.fault.reason}: {self.facts.fault.message}")
@@ -121,11 +126,14 @@ class Runner:
         self._input("job", fetched)
         job = self.facts.job = Job.parse(fetched.content)
         self.heartbeat.seconds = job.heartbeat_seconds
+        if not job.setup:  # which may install something
+            self._image = self._aside.submit(image_packages.read, self.settings.home)
         self._phase("workspace")
         parameters = self._fetch_inputs(job)
         path, notebook = workspace.open_notebook(self.tree, job)
         self.facts.inputs["notebook"] = {"sha256": job.notebook_sha256}
         output_folder = workspace.empty_outputs(path.parent)
+        self._make_ready(job, path.parent, output_folder)
         self._phase("environment")
         order = self._prepare(job, path, notebook, parameters, output_folder)
         self._phase("notebook")
@@ -133,8 +141,6 @@ class Runner:
             order, self.log, self._progress, self._stop_cause, lambda: self._conversion.pids
         )
         self.facts.fault = self.facts.ended.fault
-        if self.stopping.is_set() and spot.taken_back():
-            self.facts.fault = Fault("preempted", "Compute Engine took the Spot VM back")
 
     def _fetch_inputs(self, job: Job) -> dict[str, Any]:
         """Fetch workspace and parameters side by side and unpack; return the parameters."""
@@ -156,23 +162,67 @@ class Runner:
             value = json.loads(parameters.result().content)
         return value if isinstance(value, dict) else {}
 
+    def _make_ready(self, job: Job, folder: Path, output_folder: Path) -> None:
+        """Run the notebook's own steps: set-up, then requirements; learn what is installed. Raises `Fault`."""
+        if job.setup:
+            self._phase("setup")
+            environment = {**os.environ, **job.env, "NB_OUTPUT_DIR": str(output_folder)}
+            setup_script.run(
+                job.setup,
+                tree=self.tree,
+                cwd=folder,
+                environment=environment,
+                log=self.log,
+                stopping=self._stop_cause,
+            )
+        if job.requirements:
+            self._phase("requirements")
+        reading = self._image or self._aside.submit(image_packages.read, self.settings.home)
+        # Waited for in any case: the notebook's end ends every process of ours.
+        image = reading.result()
+        if image is not None:
+            self.facts.packages = {"image": [str(package) for package in image], "overlay": []}
+        if job.requirements:
+            if image is None or self.facts.packages is None:
+                raise Fault("runner", "the image's Python cannot list its packages")
+            self.facts.packages["overlay"] = self._install(job.requirements, image)
+
+    def _install(self, wanted: Requirements, image: tuple[image_packages.Package, ...]) -> list[str]:
+        """Install the requirements; return what was added."""
+        added = requirements.install(
+            wanted,
+            image,
+            home=self.settings.home,
+            tree=self.tree,
+            token=access_token,
+            log=self.log,
+            stopping=self._stop_cause,
+        )
+        self.log.note(f"installed {len(added)} packages: {', '.join(added)}" if added else "nothing to add")
+        return list(added)
+
     def _prepare(
         self, job: Job, path: Path, notebook: dict[str, Any], parameters: dict[str, Any], output_folder: Path
     ) -> Order:
         """Set up kernel and folders; check the GPU. Raises `Fault`."""
         home = self.settings.home
         if job.accelerator:
-            gpu.wait_for_gpu(job.accelerator, self.settings.boot_deadline, self.log.note)
+            # What the notebook's own steps took must not be taken from the driver's time.
+            steps = sum(self.facts.timings.get(phase, 0) for phase in ("setup", "requirements"))
+            gpu.wait_for_gpu(job.accelerator, self.settings.boot_deadline + steps, self.log.note)
         kernels.write_python_kernel(home / "jupyter", Path(__file__).with_name("kernel_launcher.py"))
         self.facts.kernel["requested"] = job.kernel
         kernel = kernels.choose(job.kernel, notebook, kernels.data_folders())
         self.facts.kernel["used"] = kernel.name
         if kernel.remark:
             self.log.note(kernel.remark)
+        if job.requirements and kernel.name != kernels.PYTHON:
+            self.log.note(f"kernel {kernel.name!r} is the image's own and does not see the requirements")
         folder = home / "papermill"
         folder.mkdir()
         shutil.copyfile(path, folder / "input.ipynb")
-        environment = {"NB_OUTPUT_DIR": str(output_folder), "JUPYTER_PATH": str(home / "jupyter")}
+        ours = {"NB_OUTPUT_DIR": str(output_folder), "JUPYTER_PATH": str(home / "jupyter")}
+        environment = {**job.env, **ours}
         return Order(
             folder=folder,
             cwd=path.parent,
@@ -265,6 +315,7 @@ class Runner:
             and {"exit_code": facts.ended.exit_code, "seconds": round(facts.ended.seconds, 3)},
             "fault": fault and {"reason": fault.reason, "message": fault.message, "cell": fault.cell},
             "python": platform.python_version(),
+            "packages": facts.packages,
             "kernel": facts.kernel,
             "executed_notebook": facts.executed_notebook,
             "objects": [asdict(stored) for stored in facts.stored],

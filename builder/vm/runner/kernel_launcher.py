@@ -4,6 +4,7 @@ Runs with the image's packages, so it imports nothing of the kit before the path
 """
 
 import os
+import site
 import sys
 from pathlib import Path
 
@@ -11,12 +12,16 @@ KIT_FIRST = "NB_KIT_FIRST"
 
 
 def set_path(*, kit_first: bool) -> None:
-    """Take our own folder off the path and put the kernel tree last, or first."""
+    """Take our own folder off the path; behind the image's packages come the notebook's own, then the kernel tree, or that first."""
     here = Path(__file__).resolve().parent
     cpython = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     trees = [str(here.parent / "kernel" / part) for part in ("common", cpython)]
     path = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
-    sys.path[:] = trees + path if kit_first else path + trees
+    sys.path[:] = path
+    overlay = here.parent.parent / "overlay"
+    if overlay.is_dir():
+        site.addsitedir(str(overlay))  # appends it, and what its .pth files name
+    sys.path[:] = trees + sys.path if kit_first else sys.path + trees
 
 
 def main() -> None:

@@ -18,6 +18,12 @@ REASONS = {
     "notebook_unreadable",
     "gpu_not_visible",
     "lease_lost",
+    "setup_failed",
+    "setup_timeout",
+    "requirements_unresolvable",
+    "requirements_timeout",
+    "index_unreachable",
+    "index_refused",
     "preempted",
     "workspace",
     "forbidden",
@@ -118,6 +124,57 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """The set-up script, a path in the workspace, and its limit in seconds."""
+
+    path: str
+    timeout: float
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Setup:
+        """Read it from its JSON."""
+        return cls(str(value["path"]), float(value["timeout"]))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a requirements file: the project's normalized name ("" for a path or URL), where it stands, its text."""
+
+    name: str
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file} line {self.line} ({self.text})"
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The requirements file, a path in the workspace, the index (None: uv's own), the limit in seconds, and its lines."""
+
+    path: str
+    timeout: float
+    index_url: str | None
+    require_hashes: bool
+    lines: tuple[Line, ...]
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Requirements:
+        """Read it from its JSON."""
+        return cls(
+            path=str(value["path"]),
+            timeout=float(value["timeout"]),
+            index_url=value.get("index_url"),
+            require_hashes=bool(value["require_hashes"]),
+            lines=tuple(
+                Line(str(line["name"]), str(line["file"]), int(line["line"]), str(line["text"]))
+                for line in value["lines"]
+            ),
+        )
+
+
+@dataclass(frozen=True)
 class Job:
     """job.json: one notebook, its inputs and its limits (seconds)."""
 
@@ -128,6 +185,9 @@ class Job:
     parameters: Staged | None
     notebook_sha256: str
     kernel: str | None
+    env: dict[str, str]
+    setup: Setup | None
+    requirements: Requirements | None
     timeout: float
     cell_timeout: float | None
     accelerator: Accelerator | None
@@ -147,6 +207,9 @@ class Job:
                 parameters=Staged.of(value["parameters"]) if value.get("parameters") else None,
                 notebook_sha256=str(value["notebook_sha256"]),
                 kernel=value.get("kernel"),
+                env={str(name): str(text) for name, text in (value.get("env") or {}).items()},
+                setup=Setup.of(value["setup"]) if value.get("setup") else None,
+                requirements=Requirements.of(value["requirements"]) if value.get("requirements") else None,
                 timeout=float(value["timeout"]),
                 cell_timeout=None if cell_timeout is None else float(cell_timeout),
                 accelerator=Accelerator.of(value["accelerator"]) if value.get("accelerator") else None,

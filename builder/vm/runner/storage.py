@@ -17,6 +17,7 @@ import requests
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.compute_engine import Credentials
 from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import Request
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -35,6 +36,17 @@ class StorageError(Exception):
     def forbidden(self) -> bool:
         """Whether the VM's account lacks a permission."""
         return isinstance(self.__cause__, Forbidden)
+
+
+def access_token() -> str:
+    """Return an access token of the VM's account. Raises `StorageError` where the metadata server gives none."""
+    credentials = Credentials()
+    try:
+        credentials.refresh(Request())
+    except GoogleAuthError as error:
+        message = f"no access token for the VM's account: {error}"
+        raise StorageError(message) from error
+    return str(credentials.token)
 
 
 @dataclass(frozen=True)

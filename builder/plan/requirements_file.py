@@ -1,0 +1,136 @@
+"""Reads requirements files, as pip writes them, as far as planning needs it: what they include, and what stands on which line."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from builder.errors import Problem
+from builder.model import JsonObject
+
+ReadFile = Callable[[str], str]
+
+_NAME = r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+_ONE = r"(?:===|==|~=|!=|<=|>=|<|>)\s*[^\s,;()]+"
+_REQUIREMENT = re.compile(
+    rf"{_NAME}\s*(?:\[[^\]]*\])?\s*(?:@\s*\S+|\(?\s*{_ONE}(?:\s*,\s*{_ONE})*\s*,?\s*\)?)?\s*(?:;.*)?"
+)
+_INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s*=\s*|\s+|(?<=-r)|(?<=-c))(?P<path>\S.*)")
+_INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url|--no-index|--pypi-url)(?:[\s=].*)?")
+_PATH_OR_URL = re.compile(r"\.{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://|.*\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)(?:\s|$)")
+_COMMENT = re.compile(r"(?:^|\s+)#.*")
+_HASH = "--hash"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One requirement: its project's normalized name ("" where a path or URL stands), file, line from 1, and its text."""
+
+    name: str
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """A requirements file with all that it includes; paths count from the repository's root."""
+
+    path: str
+    files: tuple[str, ...]
+    lines: tuple[Line, ...]
+    require_hashes: bool
+
+    def describe(self) -> list[JsonObject]:
+        """The lines as job.json holds them."""
+        return [{"name": x.name, "file": x.file, "line": x.line, "text": x.text} for x in self.lines]
+
+
+def read_requirements(path: str, read: ReadFile, *, only_index: bool) -> Requirements | list[Problem]:
+    """The file at `path`, or all that is wrong with it and what it includes.
+
+    `read` gives a file's text and raises OSError or ValueError. `only_index`: NB_INDEX_URL names the index, so no line may.
+    """
+    reader = _Reader(read, only_index=only_index)
+    reader.take(path)
+    if reader.problems:
+        return reader.problems
+    hashed = bool(reader.lines) and reader.hashed == len(reader.lines)
+    return Requirements(path, tuple(reader.files), tuple(reader.lines), hashed)
+
+
+class _Reader:
+    """Walks through a file and what it includes, each once."""
+
+    def __init__(self, read: ReadFile, *, only_index: bool) -> None:
+        self._read = read
+        self._only_index = only_index
+        self.files: list[str] = []
+        self.lines: list[Line] = []
+        self.hashed = 0
+        self.problems: list[Problem] = []
+
+    def take(self, path: str, asked_by: str = "NB_REQUIREMENTS", *, constraints: bool = False) -> None:
+        if path in self.files:
+            return
+        self.files.append(path)
+        try:
+            text = self._read(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+            self.problems.append(Problem(asked_by, path, f"cannot be read: {reason}"))
+            return
+        for number, line in _logical_lines(text):
+            self._take_line(path, number, line, constraints=constraints)
+
+    def _take_line(self, path: str, number: int, line: str, *, constraints: bool) -> None:
+        here = f"{path} line {number}"
+        if include := _INCLUDE.fullmatch(line):
+            self._take_included(
+                path, here, include["path"].strip("\"'"), constraints=line.startswith(("-c", "--c"))
+            )
+        elif _INDEX.fullmatch(line) and self._only_index:
+            wanted = "NB_INDEX_URL is the only index; take this line out, or NB_INDEX_URL"
+            self.problems.append(Problem(here, "", wanted))
+        elif not line.startswith("-") and not constraints:
+            self._take_requirement(path, number, here, line)
+
+    def _take_included(self, path: str, here: str, target: str, *, constraints: bool) -> None:
+        if "://" in target:
+            return  # uv fetches it
+        wanted = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        if wanted.startswith(("/", "../")):
+            self.problems.append(Problem(here, target, "expected a file inside the repository"))
+        else:
+            self.take(wanted, here, constraints=constraints)
+
+    def _take_requirement(self, path: str, number: int, here: str, line: str) -> None:
+        text = line.partition(_HASH)[0].strip()
+        match = _REQUIREMENT.fullmatch(text)
+        if match is None and not _PATH_OR_URL.match(text):
+            self.problems.append(Problem(here, text, "expected a requirement such as pandas>=2.2"))
+            return
+        self.hashed += _HASH in line
+        self.lines.append(Line(normalized(match["name"]) if match else "", path, number, text))
+
+
+def normalized(name: str) -> str:
+    """A project's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines that say something, continued ones joined, each with the number of its first."""
+    whole, begun = "", 0
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        begun = begun or number
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            whole += line[:-1] + " "
+            continue
+        if joined := _COMMENT.sub("", whole + line).strip():
+            yield begun, joined
+        whole, begun = "", 0
+    if joined := _COMMENT.sub("", whole).strip():
+        yield begun, joined
