@@ -35,6 +35,7 @@ OTHERS_FAULT = re.compile(
 NOT_THERE = re.compile(r"HTTP status client error \(4(?!08|29)")
 DISK_FULL = "No space left on device"
 UNSOLVABLE = "No solution found"
+NOWHERE = "was not found in the"
 
 
 def install(
@@ -57,8 +58,8 @@ def install(
     stand_ins = image_packages.write_stand_ins(pinned, overlay)
     constraints.write_text("".join(f"{package}\n" for package in pinned), encoding="utf-8")
     options, secret = index_options(wanted.index_url, token)
-    command = [str(unpack_uv(home)), "pip", "install", "--no-config", "--no-cache", "--no-progress"]
-    command += ["--color", "never", "--no-python-downloads", "--python", sys.executable]
+    command = [str(unpack_uv(home)), "pip", "install", "--quiet", "--no-config", "--no-cache"]
+    command += ["--no-progress", "--color", "never", "--no-python-downloads", "--python", sys.executable]
     command += ["--target", str(overlay), "--constraint", str(constraints), *options]
     command += ["--require-hashes"] if wanted.require_hashes else []
     file = tree / wanted.path
@@ -136,7 +137,9 @@ def _unresolvable(said: str, wanted: Requirements, image: tuple[Package, ...]) -
     """Say which line is to blame, and which package of the image stands against it."""
     blamed = [line for line in wanted.lines if _is_named(line, said)]
     where = ", ".join(map(str, blamed[:SHOWN_LINES])) or wanted.path
-    against = [package for package in image if re.search(rf"{re.escape(str(package))}(?![\w.+-])", said)]
+    # Where something is nowhere to be found, no package of the image stands in the way.
+    kept_back = [] if NOWHERE in said else image
+    against = [package for package in kept_back if re.search(rf"{re.escape(str(package))}(?![\w.+-])", said)]
     why = _causes(said)[0].removeprefix("Because ")
     if not against:
         return f"{where} cannot be installed: {why}"
