@@ -56,7 +56,7 @@ class PackageIndex:
                 if self.command == "GET":
                     self.wfile.write(content)
 
-            do_HEAD = do_GET
+            do_HEAD = do_GET  # noqa: N815 - the library's name
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
                 """Say nothing."""

@@ -56,6 +56,10 @@ def test_least_input_gives_the_documented_defaults() -> None:
     assert (entry.pattern, entry.origin) == ("a.ipynb", "NB_NOTEBOOKS")
     assert entry.options == JobOptions(
         parameters={},
+        env={},
+        requirements=None,
+        index_url=None,
+        setup=None,
         expect=(),
         include=None,
         kernel=None,
@@ -75,6 +79,8 @@ def test_least_input_gives_the_documented_defaults() -> None:
         timeout=2400,
         cell_timeout=None,
         boot_timeout=600,
+        setup_timeout=600,
+        requirements_timeout=600,
         max_attempts=3,
     )
 

@@ -12,6 +12,7 @@ import pytest
 from builder.plan.requirements_file import Requirements, read_requirements
 from builder.vm.runner import requirements
 from builder.vm.runner.image_packages import Package
+from builder.vm.runner.settings import Requirements as Wanted
 from localcloud.machine import images
 from tests.package_index import PackageIndex, wheel
 
@@ -186,7 +187,7 @@ NOWHERE = """error: Request failed after 3 retries in 1.1s
 
 
 def wanted(text: str = "alpha\n", url: str | None = "https://packages.example.com/simple") -> Any:
-    return requirements.Requirements.of(described(text, index_url=url))
+    return Wanted.of(described(text, index_url=url))
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,11 @@ class Runner:
             log=self.log,
             stopping=self._stop_cause,
         )
-        self.log.note(f"installed {len(added)} packages: {', '.join(added)}" if added else "nothing to add")
+        self.log.note(
+            f"installed {len(added)} package{'s' if len(added) != 1 else ''}: {', '.join(added)}"
+            if added
+            else "nothing to add"
+        )
         return list(added)
 
     def _prepare(
