@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builder.judge.evidence import MAX_EVIDENCE_BYTES, EvidenceError, Fault, parse_evidence
+from builder.judge.evidence import MAX_EVIDENCE_BYTES, EvidenceError, Fault, Packages, parse_evidence
 from builder.model import Listed
 from tests.unit.good_attempt import Json, evidence_json, input_json, read
 
@@ -33,6 +33,18 @@ def test_the_agreed_form() -> None:
     assert evidence.inputs.workspace.generation == 12
     assert evidence.objects[0] == Listed("demo.ipynb", 700, "AAAAAA==", 100)
     assert evidence.timings == {"boot": 1.0, "notebook": 3.2}
+
+
+def test_packages_are_two_lists_of_texts() -> None:
+    told = {"image": ["numpy==2.2.6"], "overlay": ["alpha==1.0"]}
+    assert parse_evidence(changed("packages", value=told)).packages == Packages(
+        ("numpy==2.2.6",), ("alpha==1.0",)
+    )
+    assert parse_evidence(GOOD.encode()).packages is None
+    assert parse_evidence(changed("packages", value=None)).packages is None
+    for wrong in ([], {"image": []}, {**told, "overlay": "alpha"}, {**told, "image": [1]}):
+        with pytest.raises(EvidenceError, match="packages"):
+            parse_evidence(changed("packages", value=wrong))
 
 
 def test_more_than_was_agreed_is_ignored() -> None:
