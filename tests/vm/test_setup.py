@@ -19,8 +19,9 @@ def run(world: World, script: str, *cells: str, timeout: float = 60, **job: Any)
 def test_it_runs_by_bash_in_the_notebooks_folder_and_may_leave_something_running(world: World) -> None:
     outcome = run(
         world,
-        'set -o pipefail\necho "at $(basename "$PWD"), stage $STAGE"\necho 7 > made.txt\nsleep 300 &\necho $! > pid\n',
-        "import os\nprint(open('made.txt').read())\nos.kill(int(open('pid').read()), 0)",
+        'set -o pipefail\necho "at $(basename "$PWD"), stage $STAGE"\necho 7 > made.txt\n(while echo tick; do sleep 0.1; done) &\necho $! > pid\n',
+        "import time\nprint(open('made.txt').read())\ntime.sleep(1)\npid = int(open('pid').read())",
+        "assert open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[0] != 'Z'",
         env={"STAGE": "test"},
     )
     assert outcome.reason is None, outcome.log

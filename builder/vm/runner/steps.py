@@ -7,10 +7,12 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from .log import Log
 from .notebook import Stop
@@ -112,11 +114,20 @@ class _Output:
         return bool(data)
 
     def end(self) -> tuple[str, ...]:
-        """Take the rest that is there, close the pipe, return the end of it all as lines."""
+        """Take the rest that is there; return the end of it all as lines."""
         while self._take():
             pass
         self._selector.close()
-        self._pipe.close()
+        # What the command left running may go on printing: to nowhere, but a closed pipe would end it.
+        threading.Thread(target=_drain, args=(self._pipe,), daemon=True).start()
         self._log.end_output()
         lines = Lines()
         return (*lines.feed(self._kept), *lines.end())
+
+
+def _drain(pipe: IO[bytes]) -> None:
+    """Read to the end, which comes once nobody holds the other end any more."""
+    os.set_blocking(pipe.fileno(), True)
+    with pipe:
+        while os.read(pipe.fileno(), READ_BYTES):
+            pass
