@@ -9,7 +9,7 @@ from builder.errors import Problem
 from builder.model import Accelerator, region_of
 from builder.options.google_names import region_in
 from builder.options.layers import Setting, show
-from builder.options.packages import looks_secret
+from builder.options.packages import secret_names
 from builder.options.parameters import faults, secrets_in
 from builder.options.table import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 
@@ -56,7 +56,7 @@ def warn_job(settings: Settings) -> list[str]:
 
 def _secrets_in_plain(settings: Settings) -> list[str]:
     env = settings.get("env")
-    names = [name for name in env.value if looks_secret(name)] if env and isinstance(env.value, dict) else []
+    names = secret_names(env.value) if env and isinstance(env.value, dict) else []
     return [
         f"{env.variable}: {name} looks like a secret, and would be stored in plain text; NB_SECRETS is made for it."
         for name in names

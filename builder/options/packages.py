@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from builder.options.parameters import secrets_in
 from builder.options.values import Unfit, is_glob, key_values, parse_each, relative_path, text
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
@@ -26,7 +27,6 @@ _PYTHON_ALLOWED = frozenset(
         "PYTHONDEVMODE",
     }
 )
-_SECRET_PART = r"(?:PASSWORDS?|PASSWD|PASSPHRASE|TOKEN|SECRETS?|CREDENTIALS?|APIKEY)$|^(?:KEYS?|PWD)$"  # noqa: S105 - words, no secret
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -49,9 +49,10 @@ def _variable(pair: tuple[str, object]) -> tuple[str, str]:
         raise Unfit(str(unfit), name) from None
 
 
-def looks_secret(name: str) -> bool:
-    """Whether a variable's name says that its value is secret: `API_TOKEN`, not `TOKENIZERS_PARALLELISM`."""
-    return any(re.search(_SECRET_PART, part) for part in name.upper().split("_"))
+def secret_names(env: Mapping[str, str]) -> list[str]:
+    """The variables that look like secrets: as parameters do, and every KEY."""
+    keys = (name for name in env if re.search(r"(?:^|_)KEYS?$", name.upper()))
+    return list(dict.fromkeys([*secrets_in(env), *keys]))
 
 
 def workspace_file(value: object) -> str:

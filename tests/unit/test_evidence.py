@@ -42,6 +42,7 @@ def test_packages_are_two_lists_of_texts() -> None:
     )
     assert parse_evidence(GOOD.encode()).packages is None
     assert parse_evidence(changed("packages", value=None)).packages is None
+    wrong: Any
     for wrong in ([], {"image": []}, {**told, "overlay": "alpha"}, {**told, "image": [1]}):
         with pytest.raises(EvidenceError, match="packages"):
             parse_evidence(changed("packages", value=wrong))
