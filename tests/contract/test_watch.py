@@ -150,15 +150,24 @@ def test_a_builder_that_slept_for_an_hour_judges_by_what_came_meanwhile(bench: B
     assert bench.watch(limits).until_evidence() == b"{}"
 
 
-@pytest.mark.parametrize("action", ["vanish", "stop", "preempt"])
-def test_a_vm_that_ends_without_evidence_is_lost(world: World, plan: Plan, action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "reason", "words"),
+    [
+        ("vanish", "vm_lost", "left no evidence: its host failed"),
+        ("stop", "vm_lost", "left no evidence"),
+        ("preempt", "preempted", "took the Spot VM back"),
+    ],
+)
+def test_a_vm_that_ends_without_evidence_is_lost(
+    world: World, plan: Plan, action: str, reason: str, words: str
+) -> None:
     world.fault("vm.life", action, after=20)
     bench = Bench(world, plan)
     bench.beat(1)
     started = world.time.monotonic()
-    with pytest.raises(EnvironmentFailed, match="left no evidence") as caught:
+    with pytest.raises(EnvironmentFailed, match=words) as caught:
         bench.watch().until_evidence()
-    assert caught.value.reason == "vm_lost"
+    assert caught.value.reason == reason
     assert world.time.monotonic() - started < 20 + 30
 
 

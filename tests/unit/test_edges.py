@@ -13,7 +13,7 @@ import pytest
 
 from builder.act.result import exit_code
 from builder.model import is_zone, region_of
-from builder.plan.make import job_slugs
+from builder.plan.slugs import job_slugs
 
 ROOT = Path(__file__).resolve().parents[2]
 
