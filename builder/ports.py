@@ -79,6 +79,76 @@ class Image:
     disk_gb: int
     deprecated: bool
     uefi: bool  # what a virtual TPM and integrity monitoring need
+    obsolete: bool = False  # no VM can be made from it any more
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """A machine type as one zone has it; `gpus` is what is built in, count by accelerator type."""
+
+    name: str
+    cpus: int
+    gpus: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A limit and how much of it is in use, in the metric's own unit."""
+
+    limit: float
+    usage: float
+
+    @property
+    def left(self) -> float:
+        """What can still be had."""
+        return max(0.0, self.limit - self.usage)
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """Quotas by Compute Engine's metric names; a metric that is not there is one that Google does not tell of."""
+
+    by_metric: Mapping[str, Quota]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region: its zones' names, sorted, and its quotas."""
+
+    zones: tuple[str, ...]
+    quotas: Quotas
+
+
+@dataclass(frozen=True)
+class Network:
+    """A VPC network; `auto` says that Compute Engine finds a VM's subnetwork by itself. Subnetworks are names by region."""
+
+    auto: bool
+    subnetworks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """A subnetwork: its network's name, and whether VMs without an external address reach Google's APIs from it."""
+
+    network: str
+    private_google_access: bool
+
+
+@dataclass(frozen=True)
+class BucketSettings:
+    """A bucket's location, as Google writes it (US-CENTRAL1), and whether IAM alone decides about its objects."""
+
+    location: str
+    uniform_access: bool
+
+
+@dataclass(frozen=True)
+class ServiceAccount:
+    """A service account that exists."""
+
+    email: str
+    disabled: bool
 
 
 @dataclass(frozen=True)
@@ -170,3 +240,58 @@ class Machines(Protocol):
 
     def now(self) -> float:
         """Seconds since the epoch as Compute Engine's own answers tell them."""
+
+
+class Catalog(Protocol):
+    """What Compute Engine offers to one project; read only, and asked before a run."""
+
+    project: str
+
+    def region(self, name: str) -> Region:
+        """A region's zones and quotas."""
+
+    def quotas(self) -> Quotas:
+        """The project's global quotas."""
+
+    def machine_type(self, zone: str, name: str) -> MachineType:
+        """A machine type in a zone."""
+
+    def accelerator_type(self, zone: str, name: str) -> str:
+        """What an accelerator type of a zone is, in Google's words."""
+
+    def network(self, project: str, name: str) -> Network:
+        """A VPC network of a project."""
+
+    def subnetwork(self, project: str, region: str, name: str) -> Subnetwork:
+        """A subnetwork of a project."""
+
+    def image_families(self, project: str) -> Sequence[str]:
+        """The families of a project's images that are not deprecated, sorted."""
+
+
+class Project(Protocol):
+    """Who we are, and what we may do in a project and with its service accounts."""
+
+    def caller(self) -> str:
+        """The address of the account that we are; "" where the credentials do not tell."""
+
+    def permissions(self, asked: Sequence[str]) -> frozenset[str]:
+        """Those of these permissions that we have in the project."""
+
+    def service_account(self, email: str) -> ServiceAccount:
+        """A service account."""
+
+    def service_account_permissions(self, email: str, asked: Sequence[str]) -> frozenset[str]:
+        """Those of these permissions that we have on a service account."""
+
+
+class Bucket(Protocol):
+    """A bucket as a whole."""
+
+    bucket: str
+
+    def settings(self) -> BucketSettings:
+        """Where it is, and how access to it is decided."""
+
+    def permissions(self, asked: Sequence[str]) -> frozenset[str]:
+        """Those of these permissions that we have on it."""

@@ -26,8 +26,10 @@ from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.iam import GRANTS, PROJECT, Grant, Iam, email
+from localcloud.iamapi import IamService
 from localcloud.machine import Machine, MachineEvents, MachineSpec
 from localcloud.metadata import Identity, MetadataServer
+from localcloud.resourcemanager import ResourceManagerService
 from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
 from localcloud.service import CLOUD_PLATFORM
@@ -51,6 +53,7 @@ _ENDPOINTS = (
     "CLOUDRESOURCEMANAGER",
     "CLOUDSCHEDULER",
     "COMPUTE",
+    "IAM",
     "PUBSUB",
     "RUN",
     "SECRETMANAGER",
@@ -93,7 +96,8 @@ class Cloud:
     the start, beside the one that is always there; `faults` are planned before the first call is answered (ValueError
     when one is malformed). `port` 0 takes the port remembered in `state`, or any. `start` raises `StateInUse`, and OSError
     when the port asked for is taken or the directory is somebody else's. `runner` runs the steps of builds that name none,
-    "process" or "docker"; `docker_network` is what their containers join.
+    "process" or "docker"; `docker_network` is what their containers join. `grants` replaces what the accounts may do,
+    `quotas` overrides Compute Engine's limits by metric ({"CPUS": 0}).
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Cloud:
         runner: str = "process",
         docker_network: str = "host",
         grants: Sequence[Grant] = GRANTS,
+        quotas: Mapping[str, float] | None = None,
     ) -> None:
         self.state = state.absolute()
         self.findings = Findings()
@@ -113,6 +118,7 @@ class Cloud:
         for spec in faults:
             self.faults.add(spec)
         self.iam = Iam(grants)
+        self._quotas = quotas
         self._buckets = tuple(dict.fromkeys((FIRST_BUCKET, *buckets)))
         self._port = port
         runners: tuple[Runner, ...] = (ProcessRunner(), DockerRunner(network=docker_network))
@@ -187,16 +193,19 @@ class Cloud:
     def _start_services(self, stack: contextlib.ExitStack) -> None:
         storage = StorageService(self.state, self.clock, self.iam, self.faults)
         stack.callback(storage.close)
-        compute = ComputeService(self.state, self.clock, self.iam, self.faults, boot=self._boot)
+        compute = ComputeService(
+            self.state, self.clock, self.iam, self.faults, boot=self._boot, quotas=self._quotas
+        )
         stack.callback(compute.close)
         bigquery = BigQueryService(self.state, self.clock, self.iam, self.faults)
         stack.callback(bigquery.close)
         secrets = SecretManagerService(self.state, self.clock, self.iam)
         builds = self._build_service(secrets)
-        self._services = [storage, compute, bigquery, secrets, builds]
+        lookups: list[Service] = [ResourceManagerService(), IamService(self.iam)]
+        self._services = [storage, compute, bigquery, secrets, builds, *lookups]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
-        server = self._listen([compute, secrets, builds], [storage, bigquery], builds)
+        server = self._listen([compute, secrets, builds, *lookups], [storage, bigquery], builds)
         stack.callback(server.close)
         stack.callback(builds.close)  # while its steps and its logs still reach the port
         server.start()

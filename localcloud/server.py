@@ -35,6 +35,7 @@ _KNOWN_APIS = (
     "artifactregistry.v1",
     "run.v2",
     "cloudresourcemanager.v3",
+    "iam.v1",
     "bigquery.v2",
 )
 _DEFAULT_REASONS = {

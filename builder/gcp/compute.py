@@ -32,9 +32,17 @@ _HELD_BACK = 120.0
 class GoogleMachines:
     """See ports.Machines."""
 
-    def __init__(self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT) -> None:
+    def __init__(
+        self,
+        access: Access,
+        clock: Clock,
+        *,
+        timeout: float = CALL_TIMEOUT,
+        budget: float = CALL_BUDGET,
+    ) -> None:
         self.project = access.project
         self._timeout = timeout
+        self._budget = budget
         self._clock = clock
         self._access = access
         options = {"api_endpoint": access.endpoint("compute")}
@@ -199,7 +207,7 @@ class GoogleMachines:
             with google_call(call, resource):
                 return action()
 
-        return retry_transient(once, budget=CALL_BUDGET, clock=self._clock)
+        return retry_transient(once, budget=self._budget, clock=self._clock)
 
     def _unless_missing(self, call: str, resource: str, action: Callable[[], T]) -> T | None:
         try:
@@ -226,6 +234,7 @@ def _image(image: compute_v1.Image, project: str) -> Image:
         family=image.family,
         disk_gb=int(image.disk_size_gb or 0),
         deprecated=image.deprecated.state not in {"", "ACTIVE"},
+        obsolete=image.deprecated.state in {"OBSOLETE", "DELETED"},
         uefi="UEFI_COMPATIBLE" in features,
     )
 

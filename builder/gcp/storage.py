@@ -18,7 +18,7 @@ from builder.act.waiting import retry_transient
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.failures import google_call
 from builder.model import Listed
-from builder.ports import CallFailed, Clock
+from builder.ports import BucketSettings, CallFailed, Clock
 
 T = TypeVar("T")
 
@@ -29,11 +29,20 @@ _FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 
 
 class GoogleObjectStore:
-    """See ports.ObjectStore."""
+    """See ports.ObjectStore and ports.Bucket."""
 
-    def __init__(self, access: Access, bucket: str, clock: Clock, *, timeout: float = CALL_TIMEOUT) -> None:
+    def __init__(
+        self,
+        access: Access,
+        bucket: str,
+        clock: Clock,
+        *,
+        timeout: float = CALL_TIMEOUT,
+        budget: float = CALL_BUDGET,
+    ) -> None:
         self.bucket = bucket
         self._timeout = timeout
+        self._budget = budget
         self._clock = clock
         self._client = Client(
             project=access.project,
@@ -154,12 +163,32 @@ class GoogleObjectStore:
 
         return self._unless({_NOT_FOUND}, "storage.objects.delete", name, remove) is True
 
+    def settings(self) -> BucketSettings:
+        """See ports.Bucket."""
+
+        def fetch() -> BucketSettings:
+            found = self._client.get_bucket(self.bucket, timeout=self._timeout, retry=None)
+            uniform = found.iam_configuration.uniform_bucket_level_access_enabled
+            return BucketSettings(location=str(found.location or ""), uniform_access=bool(uniform))
+
+        return self._call("storage.buckets.get", "", fetch)
+
+    def permissions(self, asked: Sequence[str]) -> frozenset[str]:
+        """See ports.Bucket."""
+
+        def fetch() -> frozenset[str]:
+            return frozenset(
+                self._bucket.test_iam_permissions(list(asked), timeout=self._timeout, retry=None)
+            )
+
+        return self._call("storage.buckets.testIamPermissions", "", fetch)
+
     def _call(self, call: str, name: str, action: Callable[[], T]) -> T:
         def once() -> T:
             with google_call(call, f"gs://{self.bucket}/{name}"):
                 return action()
 
-        return retry_transient(once, budget=CALL_BUDGET, clock=self._clock)
+        return retry_transient(once, budget=self._budget, clock=self._clock)
 
     def _unless(self, expected: set[int], call: str, name: str, action: Callable[[], T]) -> T | None:
         """The call's result, or None where it is answered with one of these statuses."""

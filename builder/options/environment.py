@@ -27,6 +27,7 @@ SERVICES = (
     "artifactregistry",
     "run",
     "cloudresourcemanager",
+    "iam",
 )
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 _URL = rf"(https?://{_HOST}(?::[0-9]{{1,5}})?)((?:/[A-Za-z0-9._~-]*)*)"

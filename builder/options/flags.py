@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from builder import __version__
 from builder.errors import Problem
-from builder.options.table import COMMANDS, FORMATS, GROUPS, LATER_COMMANDS, NOT_YET, OPTIONS
+from builder.options.table import COMMANDS, FORMATS, GROUPS, LATER_COMMANDS, NOT_YET, OPTIONS, PLANNING
 from builder.options.values import printable
 
 PROGRAM = "notebook-builder"
@@ -72,7 +72,7 @@ def _parser(command: str) -> _Parser:
         prog=f"{PROGRAM} {command}",
         usage=f"{PROGRAM} {command} [flags]",
         description=f"{command}: {COMMANDS[command]}\n\ncommands:{listing}{later}",
-        epilog=_EPILOG if command in {"run", "plan"} else "",
+        epilog=_EPILOG if command in PLANNING else "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         exit_on_error=False,
@@ -86,7 +86,7 @@ def _parser(command: str) -> _Parser:
             metavar="FORMAT",
             help=", ".join(FORMATS[command]),
         )
-    for group in GROUPS if command in {"run", "plan"} else ():
+    for group in GROUPS if command in PLANNING else ():
         _add_group(parser, group)
     return parser
 
@@ -158,7 +158,7 @@ def _unknown_argument(argument: str, command: str) -> Problem:
             "expected flags only; the command comes first, notebooks go into --notebooks",
         )
     known = ["--help", "--version"] + (["--format"] if command in FORMATS else [])
-    if command in {"run", "plan"}:
+    if command in PLANNING:
         known += [option.flag for option in OPTIONS]
     meant = nearest(name, known)
     return Problem(

@@ -22,14 +22,20 @@ SERVER_ALLOWANCE = 300
 COMMANDS = {
     "run": "runs the notebooks, each on a VM of its own, judges and publishes them (the default)",
     "plan": "prints what run would do; calls nothing",
+    "check": "asks Google whether run can: APIs, permissions, accounts, image, machines, quota, bucket, network",
     "reap": "deletes VMs of this tool whose own deadline has passed; touches nothing else",
     "options": "prints every option",
 }
 LATER_COMMANDS = {
     "deploy": "deploys notebooks that a recorded run found green",
-    "check": "looks at APIs, permissions, images, quota and accounts before a run",
 }
-FORMATS = {"plan": ("text", "json"), "options": ("text", "markdown", "json-schema")}
+# The commands that read the options of a run.
+PLANNING = ("run", "plan", "check")
+FORMATS = {
+    "plan": ("text", "json"),
+    "check": ("text", "json"),
+    "options": ("text", "markdown", "json-schema"),
+}
 GROUPS = ("What runs", "The virtual machine", "Limits and retries", "Results", "Deployment")
 
 Schema = dict[str, Any]
@@ -80,7 +86,7 @@ class Option:
     @property
     def commands(self) -> tuple[str, ...]:
         """The commands that read it."""
-        return ("run", "plan") if self.group != "Deployment" else ("deploy",)
+        return PLANNING if self.group != "Deployment" else ("deploy",)
 
 
 def _number(lowest: int, highest: int) -> Schema:

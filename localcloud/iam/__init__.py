@@ -2,5 +2,17 @@
 
 from localcloud.iam.iam import Iam
 from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, PROJECT, PROJECT_NUMBER, ROLES, Grant, email
+from localcloud.iam.testing import tested
 
-__all__ = ["ACCOUNTS", "EVERYONE", "GRANTS", "PROJECT", "PROJECT_NUMBER", "ROLES", "Grant", "Iam", "email"]
+__all__ = [
+    "ACCOUNTS",
+    "EVERYONE",
+    "GRANTS",
+    "PROJECT",
+    "PROJECT_NUMBER",
+    "ROLES",
+    "Grant",
+    "Iam",
+    "email",
+    "tested",
+]

@@ -17,8 +17,8 @@ from localcloud.storage.resource import etag
 from localcloud.storage.store import Store
 
 # What a caller may set. The rest of the resource is refused rather than remembered without effect.
-_SETTABLE = ("labels", "location", "storageClass")
-_HARMLESS = frozenset({"name", "kind", "iamConfiguration", "softDeletePolicy", *_SETTABLE})
+_SETTABLE = ("labels", "location", "storageClass", "iamConfiguration")
+_HARMLESS = frozenset({"name", "kind", "softDeletePolicy", *_SETTABLE})
 
 
 class Buckets:
@@ -134,12 +134,10 @@ class Buckets:
             "etag": etag(name, int(metageneration)),
             "timeCreated": record["timeCreated"],
             "updated": record["updated"],
-            "iamConfiguration": {
-                "uniformBucketLevelAccess": {"enabled": True},
-                "publicAccessPrevention": "enforced",
-            },
         }
+        access = {"uniformBucketLevelAccess": {"enabled": True}, "publicAccessPrevention": "enforced"}
         settings = {"location": "US-CENTRAL1", "storageClass": "STANDARD"} | record["settings"]
+        settings["iamConfiguration"] = access | record["settings"].get("iamConfiguration", {})
         return {**fixed, **settings, "location": settings["location"].upper()}
 
 

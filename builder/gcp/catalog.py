@@ -1,0 +1,145 @@
+"""What Compute Engine offers, through google-cloud-compute: the Catalog of one project. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from google.cloud import compute_v1
+
+from builder.act.waiting import retry_transient
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
+from builder.gcp.failures import google_call
+from builder.model import region_of
+from builder.ports import Clock, MachineType, Network, Quota, Quotas, Region, Subnetwork
+
+T = TypeVar("T")
+
+
+class GoogleCatalog:
+    """See ports.Catalog."""
+
+    def __init__(
+        self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
+    ) -> None:
+        self.project = access.project
+        self._timeout = timeout
+        self._budget = budget
+        self._clock = clock
+        credentials, options = access.credentials, {"api_endpoint": access.endpoint("compute")}
+        self._projects = compute_v1.ProjectsClient(credentials=credentials, client_options=options)
+        self._regions = compute_v1.RegionsClient(credentials=credentials, client_options=options)
+        self._machines = compute_v1.MachineTypesClient(credentials=credentials, client_options=options)
+        self._accelerators = compute_v1.AcceleratorTypesClient(
+            credentials=credentials, client_options=options
+        )
+        self._networks = compute_v1.NetworksClient(credentials=credentials, client_options=options)
+        self._subnetworks = compute_v1.SubnetworksClient(credentials=credentials, client_options=options)
+        self._images = compute_v1.ImagesClient(credentials=credentials, client_options=options)
+
+    def close(self) -> None:
+        """Close the connections; a process that ends need not."""
+        for client in (
+            self._projects,
+            self._regions,
+            self._machines,
+            self._accelerators,
+            self._networks,
+            self._subnetworks,
+            self._images,
+        ):
+            client.transport.close()  # type: ignore[no-untyped-call]
+
+    def region(self, name: str) -> Region:
+        """See ports.Catalog."""
+        answer = self._call(
+            "compute.regions.get",
+            f"projects/{self.project}/regions/{name}",
+            lambda: self._regions.get(project=self.project, region=name, timeout=self._timeout, retry=None),
+        )
+        return Region(zones=tuple(sorted(_last(url) for url in answer.zones)), quotas=_quotas(answer.quotas))
+
+    def quotas(self) -> Quotas:
+        """See ports.Catalog."""
+        answer = self._call(
+            "compute.projects.get",
+            f"projects/{self.project}",
+            lambda: self._projects.get(project=self.project, timeout=self._timeout, retry=None),
+        )
+        return _quotas(answer.quotas)
+
+    def machine_type(self, zone: str, name: str) -> MachineType:
+        """See ports.Catalog."""
+        answer = self._call(
+            "compute.machineTypes.get",
+            f"projects/{self.project}/zones/{zone}/machineTypes/{name}",
+            lambda: self._machines.get(
+                project=self.project, zone=zone, machine_type=name, timeout=self._timeout, retry=None
+            ),
+        )
+        gpus = {item.guest_accelerator_type: item.guest_accelerator_count for item in answer.accelerators}
+        return MachineType(name=answer.name, cpus=answer.guest_cpus, gpus=gpus)
+
+    def accelerator_type(self, zone: str, name: str) -> str:
+        """See ports.Catalog."""
+        answer = self._call(
+            "compute.acceleratorTypes.get",
+            f"projects/{self.project}/zones/{zone}/acceleratorTypes/{name}",
+            lambda: self._accelerators.get(
+                project=self.project, zone=zone, accelerator_type=name, timeout=self._timeout, retry=None
+            ),
+        )
+        return str(answer.description or answer.name)
+
+    def network(self, project: str, name: str) -> Network:
+        """See ports.Catalog."""
+        answer = self._call(
+            "compute.networks.get",
+            f"projects/{project}/global/networks/{name}",
+            lambda: self._networks.get(project=project, network=name, timeout=self._timeout, retry=None),
+        )
+        names = {
+            region_of(url.partition("/regions/")[2].partition("/")[0]): url for url in answer.subnetworks
+        }
+        return Network(
+            auto=bool(answer.auto_create_subnetworks),
+            subnetworks={region: _last(url) for region, url in names.items()},
+        )
+
+    def subnetwork(self, project: str, region: str, name: str) -> Subnetwork:
+        """See ports.Catalog."""
+        answer = self._call(
+            "compute.subnetworks.get",
+            f"projects/{project}/regions/{region}/subnetworks/{name}",
+            lambda: self._subnetworks.get(
+                project=project, region=region, subnetwork=name, timeout=self._timeout, retry=None
+            ),
+        )
+        return Subnetwork(
+            network=_last(answer.network), private_google_access=bool(answer.private_ip_google_access)
+        )
+
+    def image_families(self, project: str) -> Sequence[str]:
+        """See ports.Catalog."""
+
+        def fetch() -> list[str]:
+            images = self._images.list(project=project, timeout=self._timeout, retry=None)
+            current = {image.family for image in images if image.deprecated.state in {"", "ACTIVE"}}
+            return sorted(current - {""})
+
+        return self._call("compute.images.list", f"projects/{project}", fetch)
+
+    def _call(self, call: str, resource: str, action: Callable[[], T]) -> T:
+        def once() -> T:
+            with google_call(call, resource):
+                return action()
+
+        return retry_transient(once, budget=self._budget, clock=self._clock)
+
+
+def _last(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _quotas(quotas: Iterable[compute_v1.Quota]) -> Quotas:
+    return Quotas({quota.metric: Quota(limit=quota.limit, usage=quota.usage) for quota in quotas})
