@@ -16,6 +16,8 @@ from typing import TextIO
 from builder import __version__
 from builder.act.fleet import Ending, Vm
 from builder.act.result import JobResult
+from builder.check.findings import Findings
+from builder.check.row import State
 from builder.errors import BadInput, BuilderError, ExitCode
 from builder.model import CellFailure, JsonObject, Verdict
 from builder.plan.make import Plan
@@ -229,10 +231,37 @@ def cancelled(console: Console, code: int, *, left: Sequence[Vm], sent: Sequence
     left_behind(console, left, project=project)
 
 
+def as_json_text(value: JsonObject) -> str:
+    """A value for programs."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def preflight(console: Console, found: Findings, *, as_json: bool) -> None:
+    """The preflight's table and what follows from it, for people or as JSON."""
+    if as_json:
+        document(as_json_text(found.described()))
+        return
+    who = found.account or "the credentials in use"
+    console.line(f"check as {who} in project {found.project}, {found.location}; nothing is changed")
+    width = max(len(row.what) for row in found.rows)
+    for row in found.rows:
+        console.line(f"{row.state.value:8}{row.what:{width}}  {printable(f'{row.where}: {row.found}')}")
+        if row.fix:
+            console.line(f"{'':8}{'':{width}}  do: {printable(row.fix)}")
+    counts = ", ".join(f"{found.count(state)} {state.value}" for state in State if found.count(state))
+    green = found.exit_code is ExitCode.GREEN
+    _verdict(
+        console,
+        "GREEN" if green else "RED",
+        f"this plan {'can' if green else 'cannot'} run: {counts}",
+        found.exit_code,
+    )
+
+
 def show_plan(description: JsonObject, *, as_json: bool) -> None:
     """The plan, for people or as JSON."""
     if as_json:
-        print(json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False))
+        document(as_json_text(description))
         return
     console = Console()
     for line in plan_lines(description):

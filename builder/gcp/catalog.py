@@ -10,7 +10,6 @@ from google.cloud import compute_v1
 from builder.act.waiting import retry_transient
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.failures import google_call
-from builder.model import region_of
 from builder.ports import Clock, MachineType, Network, Quota, Quotas, Region, Subnetwork
 
 T = TypeVar("T")
@@ -98,12 +97,9 @@ class GoogleCatalog:
             f"projects/{project}/global/networks/{name}",
             lambda: self._networks.get(project=project, network=name, timeout=self._timeout, retry=None),
         )
-        names = {
-            region_of(url.partition("/regions/")[2].partition("/")[0]): url for url in answer.subnetworks
-        }
+        parts = [url.split("/") for url in answer.subnetworks]  # …/regions/REGION/subnetworks/NAME
         return Network(
-            auto=bool(answer.auto_create_subnetworks),
-            subnetworks={region: _last(url) for region, url in names.items()},
+            auto=bool(answer.auto_create_subnetworks), subnetworks={part[-3]: part[-1] for part in parts}
         )
 
     def subnetwork(self, project: str, region: str, name: str) -> Subnetwork:

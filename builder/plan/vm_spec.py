@@ -174,8 +174,12 @@ def insert_body(
     return body
 
 
+def disk_type(spec: VmSpec) -> str:
+    """The boot disk's type, by its bare name."""
+    return "hyperdisk-balanced" if spec.family in _HYPERDISK_FAMILIES else "pd-balanced"
+
+
 def _boot_disk(spec: VmSpec, *, zone: str, name: str, image: Image, labels: Mapping[str, str]) -> JsonObject:
-    disk_type = "hyperdisk-balanced" if spec.family in _HYPERDISK_FAMILIES else "pd-balanced"
     return {
         "boot": True,
         "autoDelete": True,
@@ -184,7 +188,7 @@ def _boot_disk(spec: VmSpec, *, zone: str, name: str, image: Image, labels: Mapp
             # Its own name: with the default one an older disk of that name would be attached instead (docs/facts.md 1.2).
             "diskName": f"{name}-boot",
             "diskSizeGb": str(max(spec.boot_disk_gb, image.disk_gb)),
-            "diskType": f"zones/{zone}/diskTypes/{disk_type}",
+            "diskType": f"zones/{zone}/diskTypes/{disk_type(spec)}",
             "sourceImage": image.path,
             "labels": dict(labels),
         },

@@ -18,10 +18,11 @@ ALLOWED = {
     "builder.plan": {"builder.options", "builder.model", "builder.ports"},
     "builder.judge": {"builder.plan", "builder.model"},
     "builder.act": {"builder.plan", "builder.judge", "builder.model", "builder.ports", "builder.kit", "builder.vm", "builder.report"},
-    "builder.report": {"builder.act", "builder.plan", "builder.model"},
+    "builder.check": {"builder.plan", "builder.model", "builder.ports"},
+    "builder.report": {"builder.act", "builder.check", "builder.plan", "builder.model"},
     "builder.gcp": {"builder.act", "builder.plan", "builder.model", "builder.ports"},
     "builder.commands": {
-        "builder.options", "builder.plan", "builder.act", "builder.gcp", "builder.report", "builder.ports",
+        "builder.options", "builder.plan", "builder.act", "builder.check", "builder.gcp", "builder.report", "builder.ports",
     },
     "builder.cli": {"builder.options", "builder.act", "builder.report", "builder.commands"},
     "builder.ports": {"builder.model"},
