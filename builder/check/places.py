@@ -150,6 +150,8 @@ def _network_facts(job: JobPlan, project: str, answers: Answers) -> Iterator[Fac
         owner, name = network_of(job.vm, project)
         yield Fact(_network(owner, name, answers.of(Network, ask.NETWORK, owner, name), project))
     for region in regions_of(job):
+        if answers.value(Region, ask.REGION, region) is None:
+            continue  # told above
         zones = [zone for zone in zones_of(job, answers) if region_of(zone) == region]
         yield from _subnetwork_facts(job, project, region, zones, answers)
 

@@ -139,7 +139,11 @@ _PUBLIC_DATA = "projects/bigquery-public-data/datasets/**"
 _PUBLIC_IMAGE_PROJECTS = ("deeplearning-platform-release", "debian-cloud", "ubuntu-os-cloud")
 
 GRANTS = (
-    *(Grant(EVERYONE, "roles/compute.imageUser", f"projects/{name}/**") for name in _PUBLIC_IMAGE_PROJECTS),
+    *(
+        Grant(EVERYONE, "roles/compute.imageUser", f"projects/{name}{below}")
+        for name in _PUBLIC_IMAGE_PROJECTS
+        for below in ("", "/**")
+    ),
     Grant(EVERYONE, "roles/bigquery.dataViewer", _PUBLIC_DATA),
     Grant("vm", "roles/bigquery.jobUser", f"projects/{PROJECT}"),
     Grant("builder", "projects/local-project/roles/notebookBuilder", f"projects/{PROJECT}"),

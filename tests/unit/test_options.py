@@ -13,7 +13,7 @@ import pytest
 from builder.errors import BadInput, Problem
 from builder.model import Accelerator, GcsLocation
 from builder.options import JobOptions, Options, load_options
-from builder.options.table import COMMANDS, LATER_COMMANDS, OPTIONS
+from builder.options.table import COMMANDS, LATER_COMMANDS, OPTIONS, PLANNING
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
@@ -329,7 +329,7 @@ def test_help_lists_the_flags_and_leaves_with_0(command: str, capsys: pytest.Cap
     assert caught.value.code == 0
     printed = capsys.readouterr().out
     assert f"notebook-builder {command}" in printed
-    assert ("--machine-type" in printed) == (command in {"run", "plan"})
+    assert ("--machine-type" in printed) == (command in PLANNING)
     assert "--schedule" not in printed
 
 

@@ -1,0 +1,142 @@
+"""What a preflight asks of the local cloud: permissions by testIamPermissions, service accounts, the project, a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client
+
+from localcloud.cloud import Cloud
+from localcloud.iam import GRANTS, PROJECT, PROJECT_NUMBER, Grant, email
+
+VM = email("vm")
+ACT_AS = "iam.serviceAccounts.actAs"
+
+
+@dataclass
+class Site:
+    """A local cloud, and plain calls to it as one of the accounts."""
+
+    cloud: Cloud
+
+    def call(
+        self, verb: str, path: str, *, account: str | None = "builder", body: Any = None
+    ) -> tuple[int, Any]:
+        token = {"Authorization": f"Bearer {self.cloud.iam.token(email(account))[0]}"} if account else {}
+        answer = requests.request(verb, f"{self.cloud.url}/{path}", json=body, headers=token, timeout=10)
+        return answer.status_code, answer.json()
+
+    def test(self, path: str, *permissions: str, account: str | None = "builder") -> tuple[int, Any]:
+        return self.call(
+            "POST", f"{path}:testIamPermissions", account=account, body={"permissions": list(permissions)}
+        )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    grants = [*GRANTS, Grant("deployer", "roles/iam.serviceAccountViewer", f"projects/{PROJECT}**")]
+    with Cloud(tmp_path_factory.mktemp("cloud"), grants=grants, quotas={"CPUS": 3}) as cloud:
+        yield Site(cloud)
+        found = cloud.inventory()
+        assert (found.get("schema_violations", []), found.get("internal_errors", [])) == ([], [])
+
+
+def test_a_project_tells_which_permissions_its_caller_has(site: Site) -> None:
+    asked = ("compute.instances.create", "compute.subnetworks.useExternalIp", "compute.zones.list")
+    held = {"permissions": ["compute.instances.create", "compute.zones.list"]}
+    assert site.test(f"v3/projects/{PROJECT}", *asked) == (200, held)
+    assert site.test(f"v3/projects/{PROJECT_NUMBER}", *asked) == (200, held)
+    assert site.test(f"v3/projects/{PROJECT}", *asked, account="vm") == (200, {})
+    assert site.test(f"v3/projects/{PROJECT}", *asked, account=None) == (200, {"permissions": list(asked)})
+
+
+@pytest.mark.parametrize("wrong", ["compute.*", "compute.instances", "nonsense"])
+def test_what_is_no_permission_is_a_400(site: Site, wrong: str) -> None:
+    status, answer = site.test(f"v3/projects/{PROJECT}", "compute.zones.list", wrong)
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_a_permission_that_no_role_here_has_is_a_501(site: Site) -> None:
+    assert site.test(f"v3/projects/{PROJECT}", "compute.instances.craete")[0] == 501
+
+
+def test_another_project_is_forbidden(site: Site) -> None:
+    status, answer = site.test("v3/projects/other-project", "compute.zones.list")
+    assert (status, answer["error"]["status"]) == (403, "PERMISSION_DENIED")
+
+
+def test_the_project_itself_is_for_those_who_may_see_it(site: Site) -> None:
+    assert site.call("GET", f"v3/projects/{PROJECT}")[0] == 403
+    status, answer = site.call("GET", f"v3/projects/{PROJECT}", account=None)
+    assert (status, answer["projectId"], answer["name"]) == (200, PROJECT, f"projects/{PROJECT_NUMBER}")
+
+
+@pytest.mark.parametrize("project", [PROJECT, "-"])
+def test_an_account_is_told_to_who_may_see_it(site: Site, project: str) -> None:
+    path = f"v1/projects/{project}/serviceAccounts"
+    status, answer = site.call("GET", f"{path}/{VM}")
+    assert (status, answer["email"], answer["name"]) == (200, VM, f"projects/{PROJECT}/serviceAccounts/{VM}")
+    assert site.call("GET", f"{path}/{answer['uniqueId']}")[1] == answer
+    status, refused = site.call("GET", f"{path}/{email('deployer')}")
+    assert (status, refused["error"]["status"]) == (403, "PERMISSION_DENIED")
+    assert "(or it may not exist)" in refused["error"]["message"]
+
+
+def test_an_account_that_is_not_there_is_a_404_for_who_may_see_accounts_and_a_403_for_others(
+    site: Site,
+) -> None:
+    ghost = f"v1/projects/{PROJECT}/serviceAccounts/{email('ghost')}"
+    assert site.call("GET", ghost)[0] == 403
+    status, answer = site.call("GET", ghost, account="deployer")
+    assert (status, answer["error"]["message"]) == (404, f"Unknown service account: {email('ghost')}.")
+    assert site.test(ghost, ACT_AS) == (200, {})
+    assert site.test(ghost, ACT_AS, account=None) == (200, {})
+
+
+def test_acting_as_an_account_can_be_asked_for(site: Site) -> None:
+    path = f"v1/projects/{PROJECT}/serviceAccounts"
+    assert site.test(f"{path}/{VM}", ACT_AS) == (200, {"permissions": [ACT_AS]})
+    assert site.test(f"{path}/{email('deployer')}", ACT_AS) == (200, {})
+
+
+def test_accounts_are_listed_in_pages(site: Site) -> None:
+    path = f"v1/projects/{PROJECT}/serviceAccounts"
+    assert site.call("GET", path)[0] == 403
+    status, first = site.call("GET", f"{path}?pageSize=4", account="deployer")
+    _, second = site.call("GET", f"{path}?pageSize=4&pageToken={first['nextPageToken']}", account="deployer")
+    assert status == 200
+    assert "nextPageToken" not in second
+    found = [item["email"] for page in (first, second) for item in page["accounts"]]
+    assert found == site.cloud.iam.accounts()
+    assert site.call("GET", f"{path}?pageSize=101", account="deployer")[0] == 400
+
+
+def test_uniform_access_is_on_until_somebody_turns_it_off(site: Site) -> None:
+    with Client(
+        project=PROJECT,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": site.cloud.url},
+    ) as client:
+        bucket = client.create_bucket("uniform-or-not")
+        assert client.get_bucket(bucket.name).iam_configuration.uniform_bucket_level_access_enabled
+        bucket.iam_configuration.uniform_bucket_level_access_enabled = False
+        bucket.patch()
+        assert not client.get_bucket(bucket.name).iam_configuration.uniform_bucket_level_access_enabled
+        bucket.labels = {"a": "b"}
+        bucket.patch()
+        assert not client.get_bucket(bucket.name).iam_configuration.uniform_bucket_level_access_enabled
+
+
+def test_quotas_are_a_choice_of_who_starts_the_cloud(site: Site) -> None:
+    _, region = site.call("GET", f"compute/v1/projects/{PROJECT}/regions/us-central1")
+    assert {quota["metric"]: quota["limit"] for quota in region["quotas"]}["CPUS"] == 3
+
+
+def test_public_projects_list_their_images_to_everybody(site: Site) -> None:
+    status, answer = site.call("GET", "compute/v1/projects/debian-cloud/global/images", account="vm")
+    assert (status, [image["family"] for image in answer["items"]]) == (200, ["debian-12"])
