@@ -44,3 +44,13 @@ def test_without_one_of_its_roles_a_run_is_4_and_names_it(
         assert named in done.output, done.output
         assert "docs/accounts.md" in done.output or account == "builder"
         assert builder.left() == []
+
+
+def test_a_run_needs_no_look_at_the_bucket_itself(tmp_path: Path, repo: Repo) -> None:
+    """`roles/storage.bucketViewer` is for `check`."""
+    left = [grant for grant in GRANTS if not grant.role.endswith("bucketViewer")]
+    assert len(left) < len(GRANTS)
+    repo.write({"demo.ipynb": notebook("print('hello')")})
+    with Cloud(tmp_path / "cloud", buckets=[BUCKET], grants=left) as cloud:
+        done = Builder(cloud, repo.folder).run(NB_NOTEBOOKS="demo.ipynb", NB_ZONES="us-central1-a")
+    assert done.code == 0, done.output

@@ -1,0 +1,265 @@
+"""The preflight's decisions, without any Google: which questions, what the answers mean, which exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from builder.check import answers as ask
+from builder.check.answers import Answers, Question
+from builder.check.demand import Size, gpu_metric, regional
+from builder.check.findings import Findings, findings
+from builder.check.permissions import ACT_AS, OBJECTS, project_permissions
+from builder.check.questions import first, further, image_question
+from builder.check.row import Row, State, exit_code, fail, ok, unknown
+from builder.errors import ExitCode
+from builder.options import load_options
+from builder.plan.choose import choose
+from builder.plan.make import Plan, make_plan
+from builder.plan.workspace import Workspace
+from builder.ports import (
+    BucketSettings,
+    CallFailed,
+    Image,
+    MachineType,
+    Network,
+    Quota,
+    Quotas,
+    Region,
+    ServiceAccount,
+    Subnetwork,
+)
+from tests.contract.world import NOTEBOOK
+
+PROJECT, VM = "my-project", "vm@my-project.iam.gserviceaccount.com"
+PLENTY = {"CPUS": 100, "INSTANCES": 100, "SSD_TOTAL_GB": 1000, "CPUS_ALL_REGIONS": 100}
+
+
+def make(folder: Path, given: Mapping[str, str] | None = None, *, notebooks: int = 1, **options: str) -> Plan:
+    names = [f"n{number}.ipynb" for number in range(notebooks)]
+    for name in names:
+        (folder / name).write_text(json.dumps(NOTEBOOK))
+    env = {
+        "NB_NOTEBOOKS": ",".join(names),
+        "NB_GCS_LOCATION": "gs://bucket/ci",
+        "NB_VM_SERVICE_ACCOUNT": VM,
+        "NB_ZONES": "us-east1-b",
+        **(given or {}),
+        **options,
+    }
+    loaded = load_options(["check"], env, lambda _name: None)
+    return make_plan(loaded, choose(loaded, Workspace(folder)))
+
+
+def quotas(**limits: float) -> Quotas:
+    return Quotas({metric: Quota(limit, 0) for metric, limit in limits.items()})
+
+
+def all_well(
+    plan: Plan, limits: Mapping[str, float] = PLENTY, other: Mapping[str, object] | None = None
+) -> Answers:
+    """Every question of the plan answered as one would wish, but for `other` answers, by call."""
+    image = Image("projects/p/global/images/i", "f", 50, deprecated=False, uefi=True)
+    told: dict[str, object] = {
+        ask.CALLER: "me@my-project.iam.gserviceaccount.com",
+        ask.PROJECT_PERMISSIONS: frozenset(project_permissions(plan)),
+        ask.BUCKET: BucketSettings("US", uniform_access=True),
+        ask.BUCKET_PERMISSIONS: frozenset(OBJECTS),
+        ask.ACCOUNT: ServiceAccount(VM, disabled=False),
+        ask.ACCOUNT_PERMISSIONS: frozenset({ACT_AS}),
+        ask.FAMILY: image,
+        ask.IMAGE: image,
+        ask.REGION: Region(("us-east1-b", "us-east1-c"), quotas(**limits)),
+        ask.QUOTAS: quotas(**limits),
+        ask.NETWORK: Network(auto=True, subnetworks={"us-east1": "default"}),
+        ask.MACHINE_TYPE: MachineType("m", 4, {}),
+        ask.ACCELERATOR_TYPE: "a GPU",
+        ask.SUBNETWORK: Subnetwork("default", private_google_access=True),
+        **(other or {}),
+    }
+    answers = Answers({question: told[question.call] for question in first(plan, PROJECT)})
+    return answers.plus({question: told[question.call] for question in further(plan, PROJECT, answers)})
+
+
+def refusal(status: int, code: str, message: str = "no", *, transient: bool = False) -> CallFailed:
+    return CallFailed(
+        call="x.y", resource="r", code=code, message=message, http_status=status, transient=transient
+    )
+
+
+def looked(
+    plan: Plan,
+    given: Mapping[str, object] | None = None,
+    *,
+    limits: Mapping[str, float] = PLENTY,
+    **answers: object,
+) -> Findings:
+    """What is found when all is well but for these answers, by the names of `answers.py`."""
+    other = {getattr(ask, name): answer for name, answer in {**(given or {}), **answers}.items()}
+    return findings(plan, PROJECT, all_well(plan, limits, other))
+
+
+def states(found: Findings, what: str) -> list[State]:
+    return [row.state for row in found.rows if row.what == what]
+
+
+def test_nothing_is_wrong_where_all_is_well(tmp_path: Path) -> None:
+    found = looked(make(tmp_path))
+    assert found.exit_code is ExitCode.GREEN
+    assert found.count(State.FAIL) == 0
+    assert found.described()["rows"][0]["state"] == "ok"
+
+
+def test_each_question_is_asked_once_however_many_jobs(tmp_path: Path) -> None:
+    plan = make(tmp_path, notebooks=5)
+    questions = first(plan, PROJECT)
+    assert len(questions) == len(set(questions))
+    assert questions == first(make(tmp_path), PROJECT)
+    assert Question(ask.REGION, ("us-east1",)) in questions
+    assert image_question(plan.jobs[0].image) in questions
+
+
+def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
+    plan = make(tmp_path, NB_ZONES="us-east1")
+    answers = all_well(plan)
+    assert further(plan, PROJECT, answers) == []
+    assert answers.asked(Question(ask.MACHINE_TYPE, ("us-east1-c", "e2-standard-4")))
+    with pytest.raises(TypeError):
+        answers.of(Region, ask.QUOTAS)
+
+
+_SETUP, _INPUT = ExitCode.PROJECT_SETUP, ExitCode.BAD_INPUT
+_CAPACITY, _LOST = ExitCode.NO_CAPACITY, ExitCode.ENVIRONMENT_FAILED
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ((), ExitCode.GREEN),
+        ((_LOST,), _LOST),
+        ((_LOST, _CAPACITY), _CAPACITY),
+        ((_CAPACITY, _INPUT, _LOST), _INPUT),
+        ((_LOST, _INPUT, _CAPACITY, _SETUP), _SETUP),
+    ],
+)
+def test_the_gravest_failure_is_the_exit_code(codes: tuple[ExitCode, ...], code: ExitCode) -> None:
+    rows = [ok("a", "b", "c"), unknown("a", "b", "c"), *(fail("a", "b", "c", "d", each) for each in codes)]
+    assert exit_code(rows) is code
+    assert exit_code([Row("a", "b", State.NO, "c", code=_CAPACITY)]) is ExitCode.GREEN
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "metric"),
+    [
+        ("nvidia-tesla-t4", "NVIDIA_T4_GPUS"),
+        ("nvidia-tesla-t4-vws", "NVIDIA_T4_VWS_GPUS"),
+        ("nvidia-l4", "NVIDIA_L4_GPUS"),
+        ("nvidia-a100-80gb", "NVIDIA_A100_80GB_GPUS"),
+    ],
+)
+def test_metrics_of_gpus(accelerator: str, metric: str) -> None:
+    assert gpu_metric(accelerator) == metric
+
+
+@pytest.mark.parametrize(
+    ("options", "limits", "wanted"),
+    [
+        ({}, {}, {"CPUS": 8}),
+        ({"NB_MACHINE_TYPE": "n2-standard-8"}, {}, {"N2_CPUS": 8}),
+        ({"NB_MACHINE_TYPE": "g2-standard-8"}, {}, {"CPUS": 8}),
+        ({"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 0}, {"CPUS": 8}),
+        ({"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 1}, {"PREEMPTIBLE_CPUS": 8}),
+        (
+            {"NB_PROVISIONING": "spot-then-standard"},
+            {"PREEMPTIBLE_CPUS": 1},
+            {"PREEMPTIBLE_CPUS": 8, "CPUS": 8},
+        ),
+        ({"NB_EXTERNAL_IP": "true"}, {}, {"CPUS": 8, "IN_USE_ADDRESSES": 1}),
+    ],
+)
+def test_what_a_vm_takes(
+    tmp_path: Path, options: dict[str, str], limits: dict[str, float], wanted: dict[str, float]
+) -> None:
+    (job,) = make(tmp_path, options).jobs
+    taken = {d.metric: d.amount for d in regional(job, Size(8, 0, "", 100), quotas(**limits))}
+    assert taken == {**wanted, "INSTANCES": 1, "SSD_TOTAL_GB": 100}
+
+
+def test_hyperdisks_have_a_quota_of_their_own_where_the_region_tells_of_it(tmp_path: Path) -> None:
+    (job,) = make(tmp_path, NB_MACHINE_TYPE="c4-standard-8").jobs
+    size = Size(8, 0, "", 100)
+    assert "HDB_TOTAL_GB" in {d.metric for d in regional(job, size, quotas(HDB_TOTAL_GB=1))}
+    assert "SSD_TOTAL_GB" in {d.metric for d in regional(job, size, quotas())}
+
+
+def test_a_quota_that_google_does_not_tell_of_is_unknown(tmp_path: Path) -> None:
+    found = looked(make(tmp_path, NB_MACHINE_TYPE="c4-standard-4"))
+    assert found.exit_code is ExitCode.GREEN
+    (row,) = (row for row in found.rows if row.where == "us-east1 C4_CPUS")
+    assert row.state is State.UNKNOWN
+    assert row.fix.startswith("gcloud compute regions describe us-east1")
+
+
+def test_a_spot_quota_that_is_too_small_fails_only_where_no_standard_vm_follows(tmp_path: Path) -> None:
+    limits = {**PLENTY, "PREEMPTIBLE_CPUS": 2}
+    found = looked(make(tmp_path, NB_PROVISIONING="spot-then-standard"), limits=limits)
+    assert (found.exit_code, found.count(State.NO)) == (ExitCode.GREEN, 1)
+    assert looked(make(tmp_path, NB_PROVISIONING="spot"), limits=limits).exit_code is _CAPACITY
+
+
+def test_a_short_run_with_a_gpu_may_take_the_preemptible_quota(tmp_path: Path) -> None:
+    gpus = MachineType("g2-standard-4", 4, {"nvidia-l4": 1})
+    limits = {**PLENTY, "NVIDIA_L4_GPUS": 0, "PREEMPTIBLE_NVIDIA_L4_GPUS": 1, "GPUS_ALL_REGIONS": 1}
+    plan = make(tmp_path, NB_MACHINE_TYPE="g2-standard-4")
+    assert looked(plan, limits=limits, MACHINE_TYPE=gpus).exit_code is ExitCode.GREEN
+    plan = make(tmp_path, NB_MACHINE_TYPE="g2-standard-4", NB_TIMEOUT=str(8 * 24 * 3600))
+    assert looked(plan, limits=limits, MACHINE_TYPE=gpus).exit_code is _CAPACITY
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "what", "state"),
+    [
+        ({"CALLER": ""}, 0, "account", State.UNKNOWN),
+        ({"ACCOUNT": ServiceAccount(VM, disabled=True)}, 4, "VM's account", State.FAIL),
+        ({"ACCOUNT": refusal(403, "PERMISSION_DENIED")}, 0, "VM's account", State.UNKNOWN),
+        ({"ACCOUNT_PERMISSIONS": refusal(404, "notFound")}, 0, "act as", State.UNKNOWN),
+        ({"PROJECT_PERMISSIONS": refusal(400, "badRequest")}, 0, "permissions", State.UNKNOWN),
+        ({"FAMILY": refusal(403, "forbidden")}, 4, "image family", State.FAIL),
+        ({"MACHINE_TYPE": refusal(403, "forbidden")}, 4, "machine type", State.FAIL),
+        ({"QUOTAS": refusal(403, "forbidden")}, 4, "quota", State.FAIL),
+        ({"NETWORK": refusal(403, "forbidden")}, 4, "network", State.FAIL),
+        ({"SUBNETWORK": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL),
+        ({"REGION": refusal(401, "authError")}, 4, "API", State.FAIL),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_each_answer_means(
+    tmp_path: Path, answers: dict[str, object], *, code: int, what: str, state: State
+) -> None:
+    found = looked(make(tmp_path), answers)
+    assert found.exit_code == code, found.rows
+    assert state in states(found, what)
+
+
+def test_a_subnetwork_of_another_project_is_looked_for_there(tmp_path: Path) -> None:
+    shared = "projects/host-project/regions/us-east1/subnetworks/shared"
+    plan = make(tmp_path, NB_SUBNETWORK=shared)
+    answers = all_well(plan)
+    assert answers.asked(Question(ask.SUBNETWORK, ("host-project", "us-east1", "shared")))
+    assert not any(question.call == ask.NETWORK for question in first(plan, PROJECT))
+    found = looked(plan, SUBNETWORK=Subnetwork("shared", private_google_access=False))
+    (row,) = (row for row in found.rows if row.state is State.FAIL)
+    assert "--project=host-project --region=us-east1" in row.fix
+
+
+def test_commands_fit_people_too(tmp_path: Path) -> None:
+    for caller, member in {
+        "me@example.com": "user:me@example.com",
+        "": "serviceAccount:BUILD_ACCOUNT",
+    }.items():
+        found = looked(make(tmp_path), CALLER=caller, ACCOUNT_PERMISSIONS=frozenset())
+        (row,) = (row for row in found.rows if row.state is State.FAIL)
+        assert f"--member={member} " in row.fix
