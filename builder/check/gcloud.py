@@ -74,7 +74,7 @@ def act_as(target: str, account: str) -> str:
 
 
 def quota(project: str, metric: str, region: str, wanted: float) -> str:
-    """Asks for more of a quota; `region` is empty for a global one."""
+    """Asks for more of a quota; `region` is empty for a global one. Ids: docs/facts.md 1.10."""
     scope = "-per-project-region" if region else "-per-project"
     where = f" --dimensions=region={region}" if region else ""
     return (
