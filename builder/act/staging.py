@@ -65,6 +65,7 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
         "env": dict(job.env),
         "setup": _setup(job),
         "requirements": _requirements(job),
+        "secrets": dict(job.secrets),
         "timeout": job.limits.notebook,
         "cell_timeout": job.limits.cell,
         "accelerator": _accelerator(job),

@@ -17,6 +17,7 @@ MAX_EVIDENCE_BYTES = 32 * 2**20
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GENERATION = re.compile(r"[0-9]{1,19}")
+_VERSION = re.compile(r"[0-9]{1,10}")
 _FOREVER = 10**12  # seconds; also keeps float() from overflowing
 _OUTSIDE = frozenset({"", ".", ".."})
 
@@ -69,6 +70,17 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class SecretUse:
+    """A secret that the job asked for: the version that was read, or the problem; how often its value was taken out."""
+
+    name: str
+    resource: str
+    version: int | None
+    problem: str
+    redactions: int
+
+
+@dataclass(frozen=True)
 class LogFacts:
     """How much of the log reached Cloud Storage."""
 
@@ -103,6 +115,7 @@ class Evidence:
     executed_notebook: str | None
     objects: tuple[Listed, ...]
     skipped: tuple[Skipped, ...]
+    secrets: tuple[SecretUse, ...]
     timings: Mapping[str, float]
     peak_memory_bytes: int | None
     disk_free_bytes: int | None
@@ -138,6 +151,7 @@ def parse_evidence(raw: bytes) -> Evidence:
         executed_notebook=root.text_or_null("executed_notebook"),
         objects=_objects(root),
         skipped=tuple(Skipped(item.text("path"), item.text("why")) for item in root.objects("skipped")),
+        secrets=tuple(_secret(item) for item in root.objects("secrets")),
         timings=_timings(root.object("timings")),
         peak_memory_bytes=root.whole_or_null("peak_memory_bytes"),
         disk_free_bytes=root.whole_or_null("disk_free_bytes"),
@@ -288,6 +302,17 @@ def _fault(fields: _Fields | None) -> Fault | None:
 
 def _packages(fields: _Fields | None) -> Packages | None:
     return None if fields is None else Packages(fields.texts("image"), fields.texts("overlay"))
+
+
+def _secret(fields: _Fields) -> SecretUse:
+    version = None if fields.is_null("version") else int(fields.matching("version", _VERSION, "a version"))
+    return SecretUse(
+        fields.text("name"),
+        fields.text("resource"),
+        version,
+        fields.text("problem"),
+        fields.whole("redactions"),
+    )
 
 
 def _objects(root: _Fields) -> tuple[Listed, ...]:

@@ -21,6 +21,7 @@ from builder.judge.execution import (
     place,
 )
 from builder.judge.plain_text import one_line
+from builder.judge.secret_faults import check_secrets, judge_secret_fault
 from builder.judge.step_faults import STEP_FAULTS
 from builder.model import CellFailure, Expectation, Listed, Notebook, Verdict
 from builder.plan.globs import matches
@@ -33,7 +34,8 @@ _KERNEL_DIED = 138  # papermill's exit code for nbclient's DeadKernelError
 class Expected:
     """What the builder staged and asked for, which the evidence must match. Times are seconds.
 
-    `name` is the notebook's name without folder and ending; `generations` has the keys job, workspace, parameters.
+    `name` is the notebook's name without folder and ending; `generations` has the keys job, workspace, parameters;
+    `secrets` are names in Secret Manager by variable, and `service_account` is the VM's.
     """
 
     run: str
@@ -46,6 +48,8 @@ class Expected:
     generations: Mapping[str, int]
     notebook: Notebook
     parameters: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    service_account: str
     expect: tuple[Expectation, ...]
     name: str
     machine_type: str
@@ -70,6 +74,7 @@ def judge(
         _check_origin(expected, evidence)
         or _check_inputs(expected, evidence)
         or _check_fault(expected, evidence, executed)
+        or check_secrets(expected.secrets, evidence.secrets)
         or _check_execution(expected, evidence, executed)
         or _check_objects(evidence, listing)
         or _check_skipped(evidence)
@@ -142,6 +147,11 @@ def _judge_exit(expected: Expected, evidence: Evidence, code: int, executed: byt
 def _judge_fault(expected: Expected, evidence: Evidence, fault: Fault, executed: bytes | None) -> Verdict:
     """The runner's own words, where it has any, with the exit code and advice that go with its reason."""
     said = one_line(fault.message)
+    secret = judge_secret_fault(
+        fault.reason, said, expected.secrets, expected.service_account, evidence.secrets
+    )
+    if secret is not None:
+        return secret
     failure = _failure_in(expected, executed) or failure_at(
         expected.notebook, fault.cell, said or fault.reason
     )

@@ -192,7 +192,18 @@ def _subnetwork(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def _variables(settings: Settings) -> Iterator[Problem]:
+    """A variable is either plain or secret."""
+    plain, secret = settings.get("env"), settings.get("secrets")
+    if plain and secret and isinstance(plain.value, dict) and isinstance(secret.value, dict):
+        for name in plain.value.keys() & secret.value.keys():
+            yield Problem(
+                secret.variable, name, f"is given in {plain.variable}, too: leave it out of one of them"
+            )
+
+
 _CHECKS: tuple[Check, ...] = (
+    _variables,
     _accelerator,
     _boot_disk,
     _image,

@@ -51,6 +51,7 @@ class JobOptions:
     requirements: str | None  # as `setup`, a path that counts from the workspace
     index_url: str | None
     setup: str | None
+    secrets: Mapping[str, str]  # names in Secret Manager, by variable
     expect: tuple[Expectation, ...]
     include: tuple[str, ...] | None  # None: the notebook's folder, as git tracks it
     kernel: str | None

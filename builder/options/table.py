@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from builder.options import google_names as names
-from builder.options import packages, values
+from builder.options import packages, secret_names, values
 
 NOT_YET = "not in this version"
 PROVISIONING = ("standard", "spot", "spot-then-standard")
@@ -193,11 +193,16 @@ OPTIONS: tuple[Option, ...] = (
         {},
         "none",
     ),
-    _later(
+    Option(
         "secrets",
         _RUNS,
-        "Secrets that the VM resolves into the kernel's environment.",
-        "KEY=projects/p/secrets/s/versions/1",
+        "Secrets of Secret Manager, `NAME=projects/PROJECT/secrets/SECRET/versions/VERSION`, the version a number, an alias or "
+        "`latest`. The VM's account reads them, into the kernel's environment only; see docs/secrets.md.",
+        "MAPS_KEY=projects/my-project/secrets/maps-key/versions/3",
+        secret_names.secrets,
+        {"type": ["object", "array", "string"], "additionalProperties": _TEXT, "items": _TEXT},
+        {},
+        "none",
     ),
     Option(
         "requirements",

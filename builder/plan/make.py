@@ -60,6 +60,7 @@ class JobPlan:
     notebook: Notebook
     files: tuple[StagedFile, ...]
     parameters: Mapping[str, Any]
+    secrets: Mapping[str, str]
     expect: tuple[Expectation, ...]
     kernel: str
     zones: tuple[str, ...]
@@ -129,6 +130,7 @@ def _plan_job(slug: str, item: ChosenNotebook, parameters: Mapping[str, Any]) ->
         notebook=item.notebook,
         files=item.files,
         parameters=parameters,
+        secrets=wanted.secrets,
         expect=wanted.expect,
         kernel=wanted.kernel or item.notebook.kernel,
         zones=wanted.zones,
@@ -197,6 +199,7 @@ def _describe_job(plan: Plan, job: JobPlan, *, project: str, run: str) -> JsonOb
         "job": job.job,
         "notebook": job.notebook.path,
         "parameters": dict(job.parameters),
+        "secrets": dict(job.secrets),
         "expect": [f"{item.glob}>={item.minimum_bytes}B" for item in job.expect],
         "kernel": job.kernel,
         "env": sorted(job.env),

@@ -56,6 +56,8 @@ def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
     if job["requirements"]:
         index = f", from {job['index_url']}" if job["index_url"] else ""
         yield "packages", f"{job['requirements']}{index}, at most {duration(job['requirements_timeout'])}"
+    if job["secrets"]:
+        yield "secrets", ", ".join(f"{name} from {resource}" for name, resource in job["secrets"].items())
     yield "zones", ", ".join(job["zones"])
     yield "image", job["image"]
     yield from _vm_lines(job["instance"])

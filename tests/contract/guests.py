@@ -118,6 +118,7 @@ class Desk:
                 for item in self.written
             ],
             "skipped": [],
+            "secrets": [],
             "timings": {"boot": 0.1},
             "peak_memory_bytes": 1,
             "disk_free_bytes": 1,

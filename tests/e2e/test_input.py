@@ -105,7 +105,8 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
         NB_ZONES="us-central1-a,mars",
         NB_EXPECT="outputs/*.csv>=lots",
         NB_PARAMETERS='{"day": 1}',
-        NB_SECRETS="A=projects/p/secrets/s/versions/1",
+        NB_SECRETS="A=hunter2,NB_KEY=projects/my-project/secrets/s/versions/1",
+        NB_CHANGED_ONLY="true",
         NB_GCS_LOCATION="my-bucket",
     )
     assert said.code == 2
@@ -117,7 +118,9 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
         "NB_TIMEOUT is 'soon'": "seconds as a whole number",
         "NB_ZONES is 'mars'": "expected a zone such as",
         "NB_EXPECT": "expected a size like",
-        "NB_SECRETS": "not in this version",
+        "NB_SECRETS is 'A'": "expected projects/PROJECT/secrets/SECRET/versions/VERSION",
+        "NB_SECRETS is 'NB_KEY'": "belongs to",
+        "NB_CHANGED_ONLY": "not in this version",
         "NB_GCS_LOCATION is 'my-bucket'": "gs://",
         "NB_VM_SERVICE_ACCOUNT": "is required",
         "NB_NOTEBOOKS is 'dmeo.ipynb'": "did you mean demo.ipynb?",

@@ -123,6 +123,8 @@ def expected_of(notebook: Notebook, parameters: Json) -> Expected:
         generations={"job": 11, "workspace": 12, "parameters": 13},
         notebook=notebook,
         parameters=parameters,
+        secrets={"MAPS_KEY": "projects/my-project/secrets/maps-key/versions/3"},
+        service_account="vm@my-project.iam.gserviceaccount.com",
         expect=(Expectation("outputs/*.csv", 100), Expectation("outputs/**"), Expectation("demo.html")),
         name="demo",
         machine_type="e2-standard-4",
@@ -162,6 +164,15 @@ def evidence_json(notebook: Notebook, executed_size: int) -> Json:
         "executed_notebook": "demo.ipynb",
         "objects": objects,
         "skipped": [],
+        "secrets": [
+            {
+                "name": "MAPS_KEY",
+                "resource": "projects/my-project/secrets/maps-key/versions/3",
+                "version": "3",
+                "problem": "",
+                "redactions": 2,
+            }
+        ],
         "timings": {"boot": 1.0, "notebook": 3.2},
         "peak_memory_bytes": 3 * 2**30,
         "disk_free_bytes": 2**20,

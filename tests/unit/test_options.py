@@ -60,6 +60,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
         requirements=None,
         index_url=None,
         setup=None,
+        secrets={},
         expect=(),
         include=None,
         kernel=None,

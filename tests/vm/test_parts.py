@@ -113,7 +113,7 @@ def test_frames_come_out_as_they_went_in(items: list[str | dict[str, int]], step
     read, write = os.pipe()
     for item in items:
         if isinstance(item, str):
-            frames.send_output(write, item)
+            frames.send_output(write, item.encode("utf-8", "replace"))
         else:
             frames.send_event(write, event="x", value=item)
     os.close(write)

@@ -25,7 +25,7 @@ from builder.vm.runner.app import Runner
 from builder.vm.runner.frames import Reader
 from builder.vm.runner.log import Log
 from builder.vm.runner.notebook import Ended, Order, Papermill, replaces_injected
-from builder.vm.runner.papermill_process import Progress
+from builder.vm.runner.papermill_process import Progress, Reports
 from builder.vm.runner.settings import Accelerator, Fault, Job, LeaseTerms, Settings, Staged
 from builder.vm.runner.storage import Stored
 
@@ -47,6 +47,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
         home=tmp_path,
         started=time.monotonic(),
         storage_endpoint="http://127.0.0.1:9",
+        secretmanager_endpoint="http://127.0.0.1:9",
         bucket="b",
         job=Staged("job.json", "0"),
         attempt_prefix="attempt-1/",
@@ -223,7 +224,9 @@ def test_one_gpu_of_two_is_not_what_was_asked_for(monkeypatch: pytest.MonkeyPatc
     ],
     ids=["plain", "declares", "committed after papermill", "injected twice"],
 )
-def test_runner_and_judge_number_cells_alike(parameters: dict[str, Any], tags: list[list[str]]) -> None:
+def test_runner_and_judge_number_cells_alike(
+    monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any], tags: list[list[str]]
+) -> None:
     v4 = nbformat.v4
     cells = [v4.new_code_cell(f"x = {n}", metadata={"tags": tag}) for n, tag in enumerate(tags)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -238,7 +241,10 @@ def test_runner_and_judge_number_cells_alike(parameters: dict[str, Any], tags: l
         book = parameterize_notebook(book, parameters, kernel_name="python3", language="python")
     manager = NotebookExecutionManager(book, progress_bar=False)
     events: list[dict[str, Any]] = []
-    Progress(manager, lambda **event: events.append(event), order)
+    monkeypatch.setattr(
+        "builder.vm.runner.papermill_process.send_event", lambda _to, **event: events.append(event)
+    )
+    Progress(manager, Reports(-1, {}), order)
     for cell in book.cells:
         cell.metadata["papermill"] = {}
         manager.cell_start(cell)

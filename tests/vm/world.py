@@ -158,6 +158,7 @@ class World:
             "schema": 1,
             "storage_endpoint": self.cloud.url,
             "compute_endpoint": self.cloud.url,
+            "secretmanager_endpoint": self.cloud.url,
             "bucket": BUCKET,
             "kit": {"object": f"ci/kits/{self.kit.sha256}.tar.gz", "sha256": self.kit.sha256},
             "job": {"object": f"{folder}/job.json", "sha256": sha(text)},

@@ -14,16 +14,29 @@ import time
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import gpu, image_packages, kernels, outputs, processes, requirements, setup_script, spot, workspace
+from . import (
+    gpu,
+    image_packages,
+    kernels,
+    outputs,
+    processes,
+    redacted_files,
+    requirements,
+    secret_manager,
+    setup_script,
+    spot,
+    workspace,
+)
 from .conversion import Conversion, ConversionError
 from .heartbeat import Heartbeat
 from .lease import Lease
 from .log import Log, LogFacts
 from .notebook import Ended, Order, Papermill, Stop, replaces_injected
+from .redaction import Redactor
 from .settings import Fault, Job, Requirements, Settings
 from .storage import Bucket, Fetched, StorageError, Stored, access_token
 
@@ -62,6 +75,7 @@ class Facts:
     executed_notebook: str | None = None
     stored: list[Stored] = field(default_factory=list)
     skipped: list[outputs.Skipped] = field(default_factory=list)
+    secrets: list[secret_manager.Secret] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -73,10 +87,11 @@ class Runner:
         self.bucket = Bucket(settings.storage_endpoint, settings.bucket)
         self.facts = Facts()
         self.stopping = threading.Event()
+        self.redactor = Redactor({})
         self.log = Log(self._upload_chunk)
         identity = {"nonce": settings.nonce, "attempt": settings.attempt}
         self.heartbeat = Heartbeat(self._upload_heartbeat, identity)
-        self.heartbeat.complain = say
+        self.heartbeat.complain = self.say
         self.heartbeat.log_chunks = lambda: self.log.chunks
         terms = settings.lease
         self.lease = Lease(lambda: self.bucket.generation(terms.object), terms.seconds)
@@ -110,7 +125,7 @@ class Runner:
         self._papermill.abandon()
         if self.facts.fault:
             self.log.note(f"{self.facts.fault.reason}: {self.facts.fault.message}")
-            say(f"fault: {self.facts.fault.reason}: {self.facts.fault.message[:300]}")
+            self.say(f"fault: {self.facts.fault.reason}: {self.facts.fault.message}")
         try:
             self._upload()
         except (StorageError, OSError) as error:
@@ -132,15 +147,39 @@ class Runner:
         parameters = self._fetch_inputs(job)
         path, notebook = workspace.open_notebook(self.tree, job)
         self.facts.inputs["notebook"] = {"sha256": job.notebook_sha256}
+        staged = workspace.files(self.tree) if job.secrets else []
         output_folder = workspace.empty_outputs(path.parent)
         self._make_ready(job, path.parent, output_folder)
         self._phase("environment")
         order = self._prepare(job, path, notebook, parameters, output_folder)
+        if job.secrets:
+            self._phase("secrets")
+            order = replace(order, secrets=self._read_secrets(job, staged, parameters))
         self._phase("notebook")
         self.facts.ended = self._papermill.run(
             order, self.log, self._progress, self._stop_cause, lambda: self._conversion.pids
         )
         self.facts.fault = self.facts.ended.fault
+
+    def _read_secrets(self, job: Job, staged: list[Path], parameters: dict[str, Any]) -> dict[str, str]:
+        """Return the kernel's secret variables; from here on nothing lets their values through. Raises `Fault`."""
+        endpoint = self.settings.secretmanager_endpoint
+        self.facts.secrets = secret_manager.resolve(endpoint, job.secrets)
+        secret_manager.check(self.facts.secrets)
+        values = {secret.name: secret.value for secret in self.facts.secrets}
+        self.redactor = Redactor(values)
+        self.log.protect(self.redactor)
+        place, secret = redacted_files.find_staged(self.tree, staged, self.redactor)
+        if found := self.redactor.find(json.dumps(parameters).encode()):
+            place, secret = "the notebook's parameters", found
+        if secret:
+            message = (
+                f"the value of secret {secret} stands in {place}, which is no place for a secret any more"
+            )
+            raise Fault("secret_in_source", message)
+        shown = ", ".join(f"{s.name} (version {s.version} of {s.resource})" for s in self.facts.secrets)
+        self.log.note(f"secrets for the kernel: {shown}")
+        return values
 
     def _fetch_inputs(self, job: Job) -> dict[str, Any]:
         """Fetch workspace and parameters side by side and unpack; return the parameters."""
@@ -251,6 +290,9 @@ class Runner:
         if not job:
             return
         if executed.is_file():
+            if self.redactor:
+                self.results.mkdir(exist_ok=True)
+                executed = redacted_files.notebook(executed, self.results / "executed.ipynb", self.redactor)
             converting = not self.stopping.is_set() and self._begin_html(executed, job)
             self._store(f"{job.name}.ipynb", executed)
             self.facts.executed_notebook = f"{job.name}.ipynb"
@@ -259,6 +301,8 @@ class Runner:
         folder = self.tree / Path(job.notebook).parent / "outputs"
         if not self.stopping.is_set():
             found, self.facts.skipped = outputs.scan(folder)
+            if self.redactor:
+                found = self._without_secrets(found)
             for item in self.facts.skipped[:10]:
                 self.log.note(f"not uploaded: {item.path}: {item.why}")
             with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
@@ -267,6 +311,18 @@ class Runner:
         if self.stopping.is_set() and not self.facts.fault:
             # papermill may have ended well before; without its outputs that is no result.
             self.facts.fault = Fault("runner", "the VM was told to stop before its results were stored")
+
+    def _without_secrets(self, found: list[outputs.Output]) -> list[outputs.Output]:
+        """Return what may be uploaded. What may not makes a run red that was good so far."""
+        kept, withheld = redacted_files.outputs_to_upload(found, self.results, self.redactor)
+        self.facts.skipped = withheld + [
+            outputs.Skipped(self.redactor.text(item.path), item.why) for item in self.facts.skipped
+        ]
+        ended = self.facts.ended
+        if withheld and not self.facts.fault and ended and not ended.exit_code:
+            message = f"{withheld[0].path} was not uploaded: {withheld[0].why}"
+            self.facts.fault = Fault("secret_in_output", message)
+        return kept
 
     def _begin_html(self, executed: Path, job: Job) -> bool:
         """Order the pages; say whether they are on their way."""
@@ -286,13 +342,15 @@ class Runner:
             self.log.note(f"no HTML pages: {error}")
             return
         for name in (f"{job.name}.html", f"{job.name}-clean.html"):
+            if self.redactor:
+                redacted_files.page(self.results / name, self.redactor)
             self._store(name, self.results / name)
 
     def _store(self, name: str, path: Path) -> None:
         self.facts.stored.append(self._create(name, path))
 
     def _create(self, name: str, source: Path) -> Stored:
-        content_type = TYPES.get(source.suffix.lower(), "application/octet-stream")
+        content_type = TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
         stored = self.bucket.create(self.settings.attempt_prefix + name, source, content_type)
         return Stored(name, stored.size, stored.crc32c, stored.generation)
 
@@ -303,7 +361,7 @@ class Runner:
         self.heartbeat.stop()
         log = self.log.finish()
         self.heartbeat.finish()
-        evidence = json.dumps(self._evidence(log)).encode()
+        evidence = json.dumps(self.redactor.json(self._evidence(log))).encode()
         self.bucket.create(self.settings.attempt_prefix + "evidence.json", evidence, "application/json")
 
     def _evidence(self, log: LogFacts) -> dict[str, Any]:
@@ -324,10 +382,20 @@ class Runner:
             "executed_notebook": facts.executed_notebook,
             "objects": [asdict(stored) for stored in facts.stored],
             "skipped": [asdict(skipped) for skipped in facts.skipped],
+            "secrets": [self._secret_facts(secret) for secret in facts.secrets],
             "timings": facts.timings,
             "peak_memory_bytes": processes.peak_memory_bytes(),
             "disk_free_bytes": shutil.disk_usage(settings.home).free,
             "log": asdict(log),
+        }
+
+    def _secret_facts(self, secret: secret_manager.Secret) -> dict[str, Any]:
+        return {
+            "name": secret.name,
+            "resource": secret.resource,
+            "version": secret.version,
+            "problem": secret.problem,
+            "redactions": self.redactor.counts[secret.name],
         }
 
     def _stop_cause(self) -> Stop:
@@ -350,6 +418,10 @@ class Runner:
         if cell > self.heartbeat.cell == 0:
             self._conversion.warm_up()  # not before: the kernel's start needs the processor
         self.heartbeat.cell, self.heartbeat.cells = cell, cells
+
+    def say(self, text: str) -> None:
+        """Print a line for the serial port, without secrets."""
+        say(self.redactor.text(text)[:400])
 
     def _bug(self, error: Exception) -> None:
         for line in "".join(traceback.format_exception(error)).splitlines():
@@ -378,6 +450,6 @@ def main(arguments: list[str], papermill: Papermill) -> int:
     try:
         runner.run()
     except StorageError as error:
-        say(f"failed: storage: {error}")
+        runner.say(f"failed: storage: {error}")
         return 1
     return ABANDONED if runner.lease.lost else 0

@@ -21,9 +21,9 @@ def send_event(descriptor: int, **event: Any) -> None:
     _send(descriptor, EVENT, json.dumps(event).encode())
 
 
-def send_output(descriptor: int, text: str) -> None:
+def send_output(descriptor: int, data: bytes) -> None:
     """Write a piece of the notebook's output."""
-    _send(descriptor, OUTPUT, text.encode("utf-8", "replace"))
+    _send(descriptor, OUTPUT, data)
 
 
 def _send(descriptor: int, kind: bytes, payload: bytes) -> None:

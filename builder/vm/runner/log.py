@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .redaction import Redactor, Stream
 from .text import Lines, clean
 
 CHUNK_BYTES = 256 * 1024
@@ -22,6 +23,8 @@ PENDING_BYTES = 8 * CHUNK_BYTES
 TOTAL_BYTES = 20 * 1024 * 1024
 # Our own lines are few; this keeps a notebook of a million cells within bounds as well.
 NOTES_BYTES = 2 * 1024 * 1024
+# For so long output may wait for more to tell whether it is the beginning of a secret's value.
+HELD_SECONDS = 5.0
 BREAKS = re.compile(r"[\r\n]+")
 
 
@@ -44,6 +47,7 @@ class Log:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lines = Lines()
+        self.protect(Redactor({}))
         self._taken = 0
         self._notes = 0
         self._dropped = 0
@@ -55,13 +59,21 @@ class Log:
         self._chunk = b""
         self._last = 0.0
 
+    def protect(self, redactor: Redactor) -> None:
+        """From now on, let nothing through that the redactor knows."""
+        self.redactor = redactor
+        self._stream = Stream(redactor)
+        self._fed = 0.0
+
     def start(self) -> None:
         """Start uploading."""
         self._thread.start()
 
     def note(self, text: str) -> None:
         """Add a line of ours: one, whatever the text holds, since what a notebook says may stand in it."""
-        data = f"# {clean(BREAKS.sub(' ', text))}\n".encode("utf-8", "replace")
+        line = clean(BREAKS.sub(" ", self.redactor.text(text)))
+        # Once more: what was taken out of a line may have stood inside of a value.
+        data = f"# {self.redactor.text(line)}\n".encode("utf-8", "replace")
         with self._lock:
             if self._notes + len(data) <= NOTES_BYTES:
                 self._notes += len(data)
@@ -69,6 +81,10 @@ class Log:
 
     def output(self, data: bytes) -> None:
         """Add bytes that the notebook printed."""
+        data, self._fed = self._stream.feed(data), time.monotonic()
+        self._add_bytes(data)
+
+    def _add_bytes(self, data: bytes) -> None:
         if self._full():
             # No work on lines that nobody will see.
             self._lines = Lines()
@@ -78,15 +94,21 @@ class Log:
             return
         self._add_output(self._lines.feed(data))
 
+    def tick(self) -> None:
+        """Let through what has waited long enough. An unfinished line still waits, and is looked at as a whole."""
+        if self._stream.held and time.monotonic() - self._fed > HELD_SECONDS:
+            self._add_bytes(self._stream.end())
+
     def end_output(self) -> None:
         """Close the notebook's last line, so that ours does not continue it."""
+        self._add_bytes(self._stream.end())
         self._add_output(self._lines.end())
 
     def _full(self) -> bool:
         return self._taken >= TOTAL_BYTES or self._waiting_bytes >= PENDING_BYTES
 
     def _add_output(self, lines: list[str]) -> None:
-        encoded = [f"| {line}\n".encode("utf-8", "replace") for line in lines]
+        encoded = [f"| {self.redactor.text(line)}\n".encode("utf-8", "replace") for line in lines]
         with self._lock:
             for data in encoded:
                 if self._full():

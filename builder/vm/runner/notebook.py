@@ -19,6 +19,7 @@ from typing import Any, Literal
 from . import processes
 from .frames import Reader
 from .log import Log
+from .redaction import Stream
 from .settings import INJECTED, Fault
 
 DEAD_KERNEL = 138
@@ -41,7 +42,8 @@ Stop = Literal["", "stopped", "abandoned"]
 class Order:
     """What papermill is to do. `folder` holds input.ipynb and gets output.ipynb; `cwd` is the notebook's own.
 
-    `replaces_injected` says whether parameters take the place of a code cell of the input.
+    `replaces_injected` says whether parameters take the place of a code cell of the input. `secrets` are variables of the
+    kernel alone.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Order:
     environment: dict[str, str]
     timeout: float
     cell_timeout: float | None
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def message(self) -> bytes:
         """Return it as papermill's process reads it."""
@@ -71,6 +74,7 @@ class Order:
             "parameters": self.parameters,
             "replaces_injected": self.replaces_injected,
             "environment": self.environment,
+            "secrets": self.secrets,
         }
         return json.dumps(value).encode()
 
@@ -130,7 +134,7 @@ class Papermill:
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,  # apart: in one pipe, pieces of a value could stand among the other's
             pass_fds=(order_read, frames_write),
             start_new_session=True,
         )
@@ -139,6 +143,7 @@ class Papermill:
         self._seen = Seen()
         self._reader = Reader()
         self._raw = b""
+        self._raw_streams: dict[int, Stream] = {}
 
     def run(
         self,
@@ -153,6 +158,8 @@ class Papermill:
         Every other process of ours is ended with it, except those whose ids `spared()` gives.
         """
         self._log = log
+        printed = (pipe for pipe in (self._child.stdout, self._child.stderr) if pipe)
+        self._raw_streams = {pipe.fileno(): Stream(log.redactor) for pipe in printed}
         self._on_progress = on_progress
         kills = processes.out_of_memory_kills()
         begun = time.monotonic()
@@ -165,7 +172,7 @@ class Papermill:
         code = self._child.wait()
         cause = cause or _stopped(code, stopping)
         if code == DEAD_KERNEL or code < 0:
-            self._log.output(self._raw)
+            self._log.output(self._raw + b"".join(stream.end() for stream in self._raw_streams.values()))
         self._log.end_output()
         ended = processes.end_descendants(gently=not cause, spared=spared())
         if ended and not cause:
@@ -176,34 +183,35 @@ class Papermill:
 
     def _follow(self, deadline: float, stopping: Callable[[], Stop]) -> Stop | Literal["timeout"]:
         """Read until papermill's end. Return "" then, or what must end it."""
-        assert self._child.stdout is not None  # noqa: S101 - we asked for the pipe
-        printed = self._child.stdout.fileno()
         with selectors.DefaultSelector() as selector:
-            for descriptor in (self._frames, printed):
+            for descriptor in (self._frames, *self._raw_streams):
                 os.set_blocking(descriptor, False)
                 selector.register(descriptor, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select(TICK_SECONDS):
                     # The end of the frames is papermill's end: nobody else holds that pipe. The other one may be
                     # kept open by whatever the notebook has started.
-                    if not self._take(key.fd, frames=key.fd == self._frames):
+                    if not self._take(key.fd):
                         if key.fd == self._frames:
-                            self._take(printed, frames=False)
+                            for descriptor in self._raw_streams:
+                                self._take(descriptor)
                             return ""
                         selector.unregister(key.fd)
+                self._log.tick()
                 if cause := stopping():
                     return cause
                 if time.monotonic() > deadline:
                     return "timeout"
 
-    def _take(self, descriptor: int, *, frames: bool) -> bool:
+    def _take(self, descriptor: int) -> bool:
         """Read once; say whether the pipe is still open."""
         try:
             data = os.read(descriptor, READ_BYTES)
         except BlockingIOError:
             return True
-        if not frames:
-            self._take_raw(data)
+        if descriptor != self._frames:
+            # Redacted before it is cut: half of a value would not be known any more.
+            self._take_raw(self._raw_streams[descriptor].feed(data))
             return bool(data)
         for item in self._reader.feed(data):
             if isinstance(item, bytes):
@@ -260,7 +268,7 @@ class Papermill:
         while self._child.poll() is None and time.monotonic() < deadline:
             # It may be waiting for us to take its output.
             with contextlib.suppress(OSError):
-                self._take(self._frames, frames=True)
+                self._take(self._frames)
             time.sleep(0.01)
         self._child.kill()
 

@@ -32,6 +32,7 @@ from papermill.iorw import LocalHandler, papermill_io
 from traitlets.config import Config
 
 from .frames import send_event, send_output
+from .redaction import Redactor, Stream
 from .settings import INJECTED
 
 ENGINE = "notebook-builder"
@@ -41,12 +42,47 @@ OUTPUT_SECONDS = 600
 MAX_ERROR = 500
 
 
+class Reports:
+    """Sends events and output without secrets: events are cut, and the pieces of two streams come in turns.
+
+    Afterwards neither would show what they held.
+    """
+
+    def __init__(self, descriptor: int, secrets: dict[str, str]) -> None:
+        self._descriptor = descriptor
+        self._redactor = Redactor(secrets)
+        self._streams = {name: Stream(self._redactor) for name in ("stdout", "stderr")}
+
+    def output(self, text: str, name: str = "") -> None:
+        """Send output, of a stream where it has a name."""
+        data = text.encode("utf-8", "replace")
+        stream = self._streams.get(name)
+        if stream is None:
+            send_output(self._descriptor, self._redactor.data(data))
+            return
+        made = stream.feed(data)
+        # A line of its own is known by itself, and need not wait for the rest of a value.
+        send_output(self._descriptor, made + stream.end() if b"\n" in stream.held else made)
+
+    def end_output(self) -> None:
+        """Send what the streams hold back."""
+        for stream in self._streams.values():
+            if stream.held:
+                send_output(self._descriptor, stream.end())
+
+    def __call__(self, **event: Any) -> None:
+        """Send one."""
+        cut = {
+            key: self._redactor.text(value)[:MAX_ERROR] if isinstance(value, str) else value
+            for key, value in event.items()
+        }
+        send_event(self._descriptor, **cut)
+
+
 class Progress:
     """Turns papermill's callbacks into events. Cells are the code cells of the input, numbered from 1; 0 is papermill's."""
 
-    def __init__(
-        self, manager: NotebookExecutionManager, send: Callable[..., None], order: dict[str, Any]
-    ) -> None:
+    def __init__(self, manager: NotebookExecutionManager, send: Reports, order: dict[str, Any]) -> None:
         self._manager = manager
         self._send = send
         self._started = 0.0
@@ -78,7 +114,8 @@ class Progress:
             status, error = _outcome(cell, exception)
             seconds = round(time.monotonic() - self._started, 3)
             number = self._numbers[id(cell)]
-            self._send(event="end", cell=number, status=status, seconds=seconds, error=error[:MAX_ERROR])
+            self._send.end_output()
+            self._send(event="end", cell=number, status=status, seconds=seconds, error=error)
 
 
 def _is_injected(cell: Any) -> bool:
@@ -105,17 +142,17 @@ def _outcome(cell: Any, exception: BaseException | None) -> tuple[str, str]:
 class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill is untyped
     """Sends output straight to the runner: a log handler would add newlines that the notebook never wrote."""
 
-    send: Callable[[str], None]
+    send: Reports
 
     def log_output_message(self, output: Any) -> None:
         """Stands in for papermill's, which writes to a logger."""
         if output.output_type == "stream":
-            self.send("".join(output.text))
+            self.send.output("".join(output.text), output.name)
         elif output.output_type != "error" and "text/plain" in output.get("data", {}):
-            self.send("".join(output.data["text/plain"]) + "\n")
+            self.send.output("".join(output.data["text/plain"]) + "\n")
 
 
-def make_engine(descriptor: int, order: dict[str, Any]) -> type[NBClientEngine]:
+def make_engine(send: Reports, order: dict[str, Any]) -> type[NBClientEngine]:
     """Return papermill's own engine, with the client and the callbacks above."""
 
     class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
@@ -128,7 +165,7 @@ def make_engine(descriptor: int, order: dict[str, Any]) -> type[NBClientEngine]:
             # What people see are the names of their own notebook, not of our working files.
             nb_man.nb.metadata.papermill["input_path"] = order["notebook"]
             nb_man.nb.metadata.papermill["output_path"] = order["name"] + ".ipynb"
-            Progress(nb_man, lambda **event: send_event(descriptor, **event), order)
+            Progress(nb_man, send, order)
             _save_on_sigterm(nb_man)
             client = Client(
                 nb_man,
@@ -140,8 +177,8 @@ def make_engine(descriptor: int, order: dict[str, Any]) -> type[NBClientEngine]:
                 log_output=True,
                 config=_connection(order),
             )
-            client.send = lambda text: send_output(descriptor, text)
-            return client.execute()
+            client.send = send
+            return client.execute(env={**os.environ, **order["secrets"]})
 
     return Engine
 
@@ -215,23 +252,24 @@ def forgive_tagged_errors(judge: Callable[[Any, str], None]) -> Callable[[Any, s
 class _Warnings(logging.Handler):
     """papermill's warnings become notes; its chatter about cells, which the events tell better, goes nowhere."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, send: Reports) -> None:
         super().__init__(logging.WARNING)
-        self._descriptor = descriptor
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        send_event(self._descriptor, event="note", text=record.getMessage()[:MAX_ERROR])
+        self._send(event="note", text=record.getMessage())
 
 
 def run(descriptor: int, order: dict[str, Any]) -> None:
     """Run papermill's command line; its exit code becomes ours."""
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
-    logging.getLogger().addHandler(_Warnings(descriptor))
+    send = Reports(descriptor, order["secrets"])
+    logging.getLogger().addHandler(_Warnings(send))
     # Only this one: of two local handlers papermill sets the folder of the first and writes with the last.
     papermill_io.reset()
     papermill_io.register("local", WholeFiles())
-    papermill_engines.register(ENGINE, make_engine(descriptor, order))
+    papermill_engines.register(ENGINE, make_engine(send, order))
     # What papermill prints when the kernel has died tells where papermill was, which the events tell better.
     papermill.cli.traceback = types.SimpleNamespace(print_exc=lambda: None)
     papermill.execute.raise_for_execution_errors = forgive_tagged_errors(
@@ -248,10 +286,8 @@ def run(descriptor: int, order: dict[str, Any]) -> None:
         papermill.cli.papermill.main([*arguments, "input.ipynb", "output.ipynb"], prog_name="papermill")
     except Exception as error:  # noqa: BLE001 - reported whole, and turned into the exit code
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        send_event(
-            descriptor, event="error", type=type(error).__name__, text=str(error)[:MAX_ERROR], disk_full=full
-        )
-        send_output(descriptor, explain(error))
+        send(event="error", type=type(error).__name__, text=str(error), disk_full=full)
+        send.output(explain(error))
         # The exit code that the interpreter gives to what papermill raises.
         sys.exit(1)
 

@@ -24,6 +24,11 @@ REASONS = {
     "requirements_timeout",
     "index_unreachable",
     "index_refused",
+    "secret_refused",
+    "secret_unfit",
+    "secret_unavailable",
+    "secret_in_source",
+    "secret_in_output",
     "preempted",
     "workspace",
     "forbidden",
@@ -88,6 +93,7 @@ class Settings:
     home: Path
     started: float
     storage_endpoint: str
+    secretmanager_endpoint: str
     bucket: str
     job: Staged
     attempt_prefix: str
@@ -106,6 +112,7 @@ class Settings:
             home=Path(value["home"]),
             started=float(value["started"]),
             storage_endpoint=str(value["storage_endpoint"]),
+            secretmanager_endpoint=str(value["secretmanager_endpoint"]),
             bucket=str(value["bucket"]),
             job=Staged.of(value["job"]),
             attempt_prefix=str(value["attempt_prefix"]),
@@ -176,7 +183,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Job:
-    """job.json: one notebook, its inputs and its limits (seconds)."""
+    """job.json: one notebook, its inputs and its limits (seconds). `secrets` holds resources by variable, no values."""
 
     job: str
     notebook: str
@@ -192,6 +199,7 @@ class Job:
     cell_timeout: float | None
     accelerator: Accelerator | None
     heartbeat_seconds: float
+    secrets: dict[str, str]
 
     @classmethod
     def parse(cls, text: bytes) -> Job:
@@ -214,6 +222,7 @@ class Job:
                 cell_timeout=None if cell_timeout is None else float(cell_timeout),
                 accelerator=Accelerator.of(value["accelerator"]) if value.get("accelerator") else None,
                 heartbeat_seconds=float(value.get("heartbeat_seconds", 2)),
+                secrets={str(name): str(resource) for name, resource in (value.get("secrets") or {}).items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"job.json is not understood by this kit: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The bucket, in four verbs. The only file of the runner that knows Google's client."""
+"""The bucket, in four verbs, and a plain question to another API. The only file of the runner that knows Google's clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import requests
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.compute_engine import Credentials
 from google.auth.exceptions import GoogleAuthError
-from google.auth.transport.requests import Request
+from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -192,3 +192,19 @@ def _crc32c(file: io.BufferedIOBase) -> str:
     while data := file.read(1 << 20):
         checksum.update(data)
     return base64.b64encode(checksum.digest()).decode()
+
+
+def crc32c(data: bytes) -> int:
+    """Return the checksum as Google's newer APIs give it."""
+    return int.from_bytes(google_crc32c.Checksum(data).digest(), "big")
+
+
+def ask_google(url: str, seconds: float) -> tuple[int, bytes]:
+    """Read from one of Google's APIs as the VM's account, once; return status and body. Raises ConnectionError."""
+    try:
+        with AuthorizedSession(Credentials()) as session:
+            answer = session.get(url, timeout=seconds)
+            return answer.status_code, answer.content
+    except (GoogleAuthError, requests.RequestException) as error:
+        message = f"{type(error).__name__}: {str(error)[:300]}"
+        raise ConnectionError(message) from error

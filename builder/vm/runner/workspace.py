@@ -57,6 +57,11 @@ def open_notebook(tree: Path, job: Job) -> tuple[Path, dict[str, Any]]:
     return path, notebook
 
 
+def files(tree: Path) -> list[Path]:
+    """Return every file of the unpacked tree."""
+    return sorted(path for path in tree.rglob("*") if path.is_file())
+
+
 def empty_outputs(folder: Path) -> Path:
     """Make `outputs/` beside the notebook, empty whatever was staged."""
     outputs = folder / "outputs"

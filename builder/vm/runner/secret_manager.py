@@ -1,0 +1,141 @@
+"""Reads secrets from Secret Manager as the VM's account. Their values go to the caller and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from .redaction import MIN_BYTES, WORDS, label
+from .settings import Fault
+from .storage import ask_google, crc32c
+
+PATIENCE = 120.0
+CALL_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 10.0
+AT_ONCE = 8
+_OK, _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 200, 400, 403, 404
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+PROBLEMS = {
+    "denied": "the VM's account may not read it",
+    "api_disabled": "the Secret Manager API is not enabled in the project",
+    "missing": "it does not exist",
+    "disabled": "this version is disabled",
+    "destroyed": "this version is destroyed",
+    "refused": "Secret Manager refuses it",
+    "short": f"its value is shorter than {MIN_BYTES} bytes, too short to be kept out of the results",
+    "not_text": "its value is not UTF-8 text",
+    "nul": "its value holds a NUL byte, which no environment variable can",
+    "word": "its value is a word that every result holds, so that it cannot be kept out of the results",
+}
+_UNFIT = frozenset({"short", "not_text", "nul", "word"})
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that was asked for: what came of it. `problem` is a key of `PROBLEMS`, or empty; `said` are Google's words."""
+
+    name: str
+    resource: str
+    version: str | None = None
+    problem: str = ""
+    said: str = ""
+    value: str = field(default="", repr=False)
+
+
+def resolve(endpoint: str, wanted: Mapping[str, str]) -> list[Secret]:
+    """Read every secret (resource by name). Raises `Fault` where Secret Manager cannot be reached within its time."""
+    deadline = time.monotonic() + PATIENCE
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda name: _access(endpoint, name, wanted[name], deadline), wanted))
+
+
+def check(secrets: list[Secret]) -> None:
+    """Raise `Fault`, with all that is wrong, unless every secret has a value that can be used."""
+    wrong = [secret for secret in secrets if secret.problem]
+    if wrong:
+        reason = "secret_unfit" if all(secret.problem in _UNFIT for secret in wrong) else "secret_refused"
+        raise Fault(reason, "; ".join(map(_described, wrong)))
+
+
+def _described(secret: Secret) -> str:
+    said = f" ({secret.said})" if secret.said else ""
+    return f"secret {secret.name}, {secret.resource}: {PROBLEMS[secret.problem]}{said}"
+
+
+def _access(endpoint: str, name: str, resource: str, deadline: float) -> Secret:
+    pause = PAUSE_SECONDS
+    while True:
+        said = ""
+        try:
+            status, body = ask_google(f"{endpoint}/v1/{resource}:access", CALL_SECONDS)
+        except ConnectionError as error:
+            said = str(error)
+        else:
+            if status == _OK and (read := _read(name, resource, body)):
+                return read
+            if status != _OK and status not in _TRANSIENT:
+                return _refused(name, resource, status, body)
+            said = f"HTTP {status}" if status != _OK else "its answer is damaged"
+        if time.monotonic() + pause > deadline:
+            raise Fault(
+                "secret_unavailable", f"secret {name}, {resource}: Secret Manager does not answer: {said}"
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+
+def _read(name: str, resource: str, body: bytes) -> Secret | None:
+    """Return what an answer holds; nothing where it came damaged."""
+    try:
+        answer = json.loads(body)
+        data = base64.b64decode(answer["payload"]["data"], validate=True)
+        intact = int(answer["payload"]["dataCrc32c"]) == crc32c(data)
+        version = str(answer["name"]).rpartition("/")[2]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not intact:
+        return None
+    problem, value = _fit(name, data)
+    return Secret(name, resource, version, problem, value=value)
+
+
+def _fit(name: str, data: bytes) -> tuple[str, str]:
+    """Return what is wrong with a value, and the value where nothing is."""
+    try:
+        value = data.decode()
+    except UnicodeDecodeError:
+        return "not_text", ""
+    if "\0" in value:
+        return "nul", ""
+    if len(value.strip().encode()) < MIN_BYTES:
+        return "short", ""
+    if value.strip() in f"{WORDS} {label(name)}":
+        return "word", ""
+    return "", value
+
+
+def _refused(name: str, resource: str, status: int, body: bytes) -> Secret:
+    error = _error(body)
+    message = str(error.get("message", ""))[:300]
+    details = error.get("details") or ()
+    reasons = {detail.get("reason") for detail in details if isinstance(detail, dict)}
+    problem = {_FORBIDDEN: "denied", _NOT_FOUND: "missing"}.get(status, "refused")
+    if "SERVICE_DISABLED" in reasons:
+        problem = "api_disabled"
+    elif status == _BAD_REQUEST and error.get("status") == "FAILED_PRECONDITION":
+        problem = "destroyed" if "DESTROYED" in message else "disabled"
+    return Secret(name, resource, problem=problem, said=f"{status}: {message}")
+
+
+def _error(body: bytes) -> dict[str, Any]:
+    try:
+        error = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return error if isinstance(error, dict) else {}

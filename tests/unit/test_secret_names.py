@@ -1,0 +1,105 @@
+"""What NB_SECRETS accepts; what it refuses is never repeated, since it may be a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.errors import BadInput
+from builder.options import load_options
+from builder.options.secret_names import secrets
+from builder.options.values import Unfit
+
+ONE = "projects/my-project/secrets/maps-key/versions/3"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (f"KEY={ONE}", {"KEY": ONE}),
+        (f" KEY = {ONE} ,\n_b2=projects/123456789012/secrets/S_x/versions/latest,", None),
+        ({"KEY": ONE, "Other": "projects/example.com:my-project/secrets/s/versions/stable_1"}, None),
+        ([f"KEY={ONE}"], {"KEY": ONE}),
+        ("", {}),
+    ],
+)
+def test_accepted(given: object, found: dict[str, str] | None) -> None:
+    read = secrets(given)
+    assert found is None or read == found
+    if isinstance(given, dict):
+        assert read == given
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "words"),
+    [
+        ("hunter2hunter2", "entry 1", "NAME=projects"),
+        ("hunter2hunter2==", "entry 1", "versions/VERSION"),
+        ("KEY=hunter2hunter2", "KEY", "projects/PROJECT/secrets/SECRET/versions/VERSION"),
+        ({"KEY": {"hunter2hunter2": 1}}, "KEY", "versions/VERSION"),
+        ("KEY=projects/my-project/secrets/s", "KEY", "versions/VERSION"),
+        ("KEY=projects/my-project/secrets/s/versions/0", "KEY", "number, an alias or latest"),
+        ("KEY=projects/my-project/secrets/s/versions/-1", "KEY", "latest"),
+        ("KEY=projects/my-project/locations/x/secrets/s/versions/1", "KEY", "versions/VERSION"),
+        ("KEY=projects/p/secrets/s/versions/1\x00", "KEY", "versions/VERSION"),
+        (f"hunter2-hunter2={ONE}", "entry 1", "variable's name"),
+        (f"2KEY={ONE}", "entry 1", "variable's name"),
+        (f"NB_KEY={ONE}", "NB_KEY", "belongs to"),
+        (f"JUPYTER_TOKEN={ONE}", "JUPYTER_TOKEN", "belongs to"),
+        (f"JPY_PARENT_PID={ONE}", "JPY_PARENT_PID", "belongs to"),
+        (f"PATH={ONE}", "PATH", "belongs to"),
+        (f"PYTHONPATH={ONE}", "PYTHONPATH", "belongs to"),
+        (f"LD_PRELOAD={ONE}", "LD_PRELOAD", "belongs to"),
+        (f"GOOGLE_APPLICATION_CREDENTIALS={ONE}", "GOOGLE_APPLICATION_CREDENTIALS", "belongs to"),
+        (f"KEY={ONE},KEY={ONE}", "KEY", "given twice"),
+        (7, "…", "expected a list"),
+        ({f"K{n}": ONE for n in range(101)}, "…", "at most 100"),
+    ],
+)
+def test_refused(given: object, place: str, words: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        secrets(given)
+    ((part, expected),) = caught.value.faults
+    assert part == place
+    assert words in expected
+    assert "hunter2" not in expected
+
+
+def test_every_mistake_at_once_with_variable_and_without_values() -> None:
+    env = {
+        "NB_NOTEBOOKS": "a.ipynb",
+        "NB_GCS_LOCATION": "gs://nb-test/ci",
+        "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+        "NB_SECRETS": f"A=hunter2hunter2,NB_B={ONE},correct-horse",
+    }
+    with pytest.raises(BadInput) as caught:
+        load_options([], env, lambda _name: None)
+    assert [(problem.variable, problem.value) for problem in caught.value.problems] == [
+        ("NB_SECRETS", "A"),
+        ("NB_SECRETS", "NB_B"),
+        ("NB_SECRETS", "entry 3"),
+    ]
+    assert "hunter2" not in str(caught.value)
+    assert "horse" not in str(caught.value)
+
+
+def test_a_variable_is_either_plain_or_secret() -> None:
+    env = {
+        "NB_NOTEBOOKS": "a.ipynb",
+        "NB_GCS_LOCATION": "gs://nb-test/ci",
+        "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+        "NB_SECRETS": f"A={ONE},B={ONE}",
+        "NB_ENV": "B=1,C=2",
+    }
+    with pytest.raises(BadInput, match="given in NB_ENV, too") as caught:
+        load_options([], env, lambda _name: None)
+    assert [(problem.variable, problem.value) for problem in caught.value.problems] == [("NB_SECRETS", "B")]
+
+
+def test_a_notebook_may_have_its_own() -> None:
+    file = f"secrets: {{TOP: {ONE}}}\nnotebooks:\n- a.ipynb\n- path: b.ipynb\n  secrets: {{OWN: {ONE}}}\n"
+    env = {
+        "NB_GCS_LOCATION": "gs://nb-test/ci",
+        "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+    }
+    options = load_options([], env, {"notebooks.yaml": file}.get)
+    assert [dict(entry.options.secrets) for entry in options.notebooks] == [{"TOP": ONE}, {"OWN": ONE}]
