@@ -344,3 +344,17 @@ def test_text_files_are_redacted_and_names_are_looked_at(tmp_path: Path) -> None
         ("outputs/[redacted KEY].txt", "its name holds the value of secret KEY")
     ]
     assert (tmp_path / "a.csv").read_text().startswith("id,key\n1,canary")
+
+
+def test_a_note_is_redacted_before_it_is_cut() -> None:
+    chunks: list[bytes] = []
+    log = Log(lambda _number, content: chunks.append(content))
+    log.protect(Redactor({"KEY": "canary-1234567890"}))
+    log.note("x" * 1985 + "canary-1234567890")
+    log.finish()
+    assert b"canary" not in b"".join(chunks)
+
+
+def test_a_label_is_not_redacted_again() -> None:
+    redactor = Redactor({"MAPS_KEY": '{"use": "MAPS_KEY", "password": "hunter2hunter2"}'})
+    assert redactor.text("MAPS_KEY is hunter2hunter2") == "MAPS_KEY is [redacted MAPS_KEY]"
