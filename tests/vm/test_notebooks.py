@@ -228,7 +228,10 @@ def test_heartbeats_and_log_arrive_while_the_notebook_runs(world: World) -> None
     def look() -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            objects = world.objects(settings)
+            try:
+                objects = world.objects(settings)
+            except NotFound:  # overwritten between the listing and the reading
+                continue
             if "heartbeat.json" in objects:
                 beat = json.loads(objects["heartbeat.json"])
                 if not seen or seen[-1]["counter"] != beat["counter"]:
