@@ -132,7 +132,7 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
     }.items():
         assert [line for line in lines if line.startswith(f"  {begin}") and words in line], (begin, said.err)
     assert lines[1] == "verdict: RED, 16 mistakes found before any call (exit code 2: bad input)"
-    assert lines[-2:] == ["  do: Correct the 14 mistakes above.", "left behind: nothing"]
+    assert lines[-2:] == ["  do: Correct the 16 mistakes above.", "left behind: nothing"]
     assert google.calls == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from google.api_core.exceptions import NotFound
 
 from .world import World, notebook, processes_below
 
