@@ -1,0 +1,55 @@
+"""Commands of the image that call nothing: they work without any network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.e2e.world import notebook
+from tests.image.engine import Engine
+from tests.image.steps import Steps
+
+NEEDED = {
+    "NB_GCS_LOCATION": "gs://a-bucket/ci",
+    "NB_VM_SERVICE_ACCOUNT": "vm@a-project.iam.gserviceaccount.com",
+}
+
+
+def test_help_and_options(closed_steps: Steps) -> None:
+    told = closed_steps.run("--help")
+    assert told.code == 0
+    assert "run" in told.output
+    assert "deploy" in told.output
+    schema = closed_steps.run("options", "--format", "json-schema")
+    assert schema.code == 0
+    assert "gcs_location" in json.loads(schema.output)["properties"]
+
+
+def test_plan_names_what_would_run(closed_steps: Steps, tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books/demo.ipynb").write_text(notebook("1"))
+    closed_steps.workspace(tmp_path)
+    planned = closed_steps.run("plan", "--format", "json", NB_NOTEBOOKS="books/demo.ipynb", **NEEDED)
+    assert planned.code == 0, planned.output
+    assert [job["notebook"] for job in json.loads(planned.output)["jobs"]] == ["books/demo.ipynb"]
+
+
+def test_bad_input_is_told_with_what_would_be_accepted(closed_steps: Steps, tmp_path: Path) -> None:
+    (tmp_path / "demo.ipynb").write_text(notebook("1"))
+    closed_steps.workspace(tmp_path)
+    refused = closed_steps.run(NB_NOTEBOOKS="demo.ipynb", NB_TIMEOUT="soon", NB_ZONES="Paris")
+    assert refused.code == 2
+    for name in ("NB_TIMEOUT", "NB_ZONES", "NB_GCS_LOCATION", "NB_VM_SERVICE_ACCOUNT"):
+        assert name in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_image_says_what_it_is_and_what_is_in_it(closed_steps: Steps, engine: Engine, image: str) -> None:
+    labels = json.loads(engine.call("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+    kinds = ("licenses", "revision", "source", "version")
+    assert all(labels[f"org.opencontainers.image.{kind}"] for kind in kinds)
+    reading = "import pathlib; print(pathlib.Path('/opt/notebook-builder/sbom.cdx.json').read_text())"
+    parts = closed_steps.run("-c", reading, options=("--entrypoint", "python"))
+    document = json.loads(parts.output)
+    assert document["bomFormat"] == "CycloneDX"
+    assert {"papermill", "google-cloud-compute"} <= {part["name"] for part in document["components"]}
