@@ -125,8 +125,8 @@ def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
 
     @contextlib.contextmanager
     def own_cloud() -> Iterator[str]:
-        network = {} if options.docker_network is None else {"docker_network": options.docker_network}
-        with _state(options.state) as state, _started(parser, state, **network) as cloud:
+        docker = {"docker_network": options.docker_network or "host", "docker_socket": options.docker_socket}
+        with _state(options.state) as state, _started(parser, state, **docker) as cloud:
             yield cloud.url
 
     return command.main(options, own_cloud)

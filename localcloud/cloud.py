@@ -96,8 +96,8 @@ class Cloud:
     the start, beside the one that is always there; `faults` are planned before the first call is answered (ValueError
     when one is malformed). `port` 0 takes the port remembered in `state`, or any. `start` raises `StateInUse`, and OSError
     when the port asked for is taken or the directory is somebody else's. `runner` runs the steps of builds that name none,
-    "process" or "docker"; `docker_network` is what their containers join. `grants` replaces what the accounts may do,
-    `quotas` overrides Compute Engine's limits by metric ({"CPUS": 0}).
+    "process" or "docker"; `docker_network` is what their containers join, and with `docker_socket` they have the engine.
+    `grants` replaces what the accounts may do, `quotas` overrides Compute Engine's limits by metric ({"CPUS": 0}).
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Cloud:
         port: int = 0,
         runner: str = "process",
         docker_network: str = "host",
+        docker_socket: bool = False,
         grants: Sequence[Grant] = GRANTS,
         quotas: Mapping[str, float] | None = None,
     ) -> None:
@@ -121,7 +122,8 @@ class Cloud:
         self._quotas = quotas
         self._buckets = tuple(dict.fromkeys((FIRST_BUCKET, *buckets)))
         self._port = port
-        runners: tuple[Runner, ...] = (ProcessRunner(), DockerRunner(network=docker_network))
+        docker = DockerRunner(network=docker_network, socket=docker_socket)
+        runners: tuple[Runner, ...] = (ProcessRunner(), docker)
         self._runners = {each.name: each for each in runners}
         self._runner = runner
         self._identifying = threading.Lock()

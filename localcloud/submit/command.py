@@ -104,10 +104,11 @@ def _cloud(options: Options, own_cloud: Callable[[], AbstractContextManager[str]
         with own_cloud() as url:
             yield LocalCloud(url, options.region, options.runner)
         return
-    if options.docker_network is not None:
+    if options.docker_network is not None or options.docker_socket:
+        flag = "--docker-socket" if options.docker_network is None else "--docker-network"
         raise BadInputError(
-            f"--docker-network is for a cloud of its own, and the exported variables name the one at {named}; "
-            "give it where that one is started, or unset LOCALCLOUD_URL and CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD"
+            f"{flag} is for a cloud of its own, and the exported variables name the one at {named}; "
+            "give --state too, or unset LOCALCLOUD_URL and CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD"
         )
     cloud = LocalCloud(named, options.region, options.runner)
     try:

@@ -41,6 +41,7 @@ class Options:
     state: Path | None
     runner: str | None
     docker_network: str | None
+    docker_socket: bool
     region: str
     service_account: str | None
     source: bool
@@ -103,6 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs the steps (default: the cloud's own default)",
     )
     add("--docker-network", metavar="NAME", help="the network of containers, for a cloud of its own")
+    add(
+        "--docker-socket",
+        action="store_true",
+        help="give containers the engine's socket, as Google does, for steps that build images; for a cloud of its own. "
+        "Whoever has the socket has this machine: only for builds that you trust",
+    )
     add("--tag", help=argparse.SUPPRESS)
     add("--pack", help=argparse.SUPPRESS)
 
@@ -147,6 +154,7 @@ def options(parsed: argparse.Namespace) -> Options:
         state=parsed.state,
         runner=parsed.runner,
         docker_network=parsed.docker_network,
+        docker_socket=parsed.docker_socket,
         region=parsed.region,
         service_account=parsed.service_account,
         source=parsed.source,

@@ -78,7 +78,8 @@ class ClosedCloud:
 
     def inventory(self) -> dict[str, Any]:
         """What there is in the cloud."""
-        return self._ask("/_localcloud/inventory")
+        found: dict[str, Any] = self._ask("/_localcloud/inventory")
+        return found
 
     def vms(self) -> list[str]:
         """Names of the VMs that exist."""

@@ -1,4 +1,4 @@
-"""DockerRunner: the steps of a build as containers, unprivileged and without the engine's socket."""
+"""DockerRunner: the steps of a build as containers, unprivileged, and without the engine's socket unless that is asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from localcloud.cloudbuild import workspace
@@ -26,6 +26,7 @@ from localcloud.machine.supervisor import OwnedProcess
 _HOME = "/builder/home"
 _OUTPUTS = "/builder/outputs"
 _SCRIPT = "/builder/script"
+_SOCKET = "/var/run/docker.sock"
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
@@ -34,13 +35,14 @@ class DockerRunner:
 
     `network` is as for `docker run --network`: "host" reaches localcloud on loopback, "container:NAME" that of a container.
     A container runs as its image's user, so an image whose user is not root may find /workspace read-only, as on Cloud Build.
+    `socket` gives steps the engine's socket, as Cloud Build does, for those that build images: with it, they have this machine.
     """
 
     name = "docker"
 
-    def __init__(self, *, docker: str | None = None, network: str = "host") -> None:
+    def __init__(self, *, docker: str | None = None, network: str = "host", socket: bool = False) -> None:
         self._docker = Docker(docker or os.environ.get("DOCKER") or "docker")
-        self._network = network
+        self._surroundings = ["--network", network, *(_socket_mount() if socket else ())]
 
     def open(self, build_id: str, folder: Path) -> DockerRoom:
         """Make a build's volumes; RunnerError when there is no engine."""
@@ -48,7 +50,7 @@ class DockerRunner:
             self._docker.call("version", "--format", "{{.Server.Version}}")
         except RunnerError as error:
             raise RunnerError(f"no Docker engine answers `{self._docker.program}`: {error}") from error
-        return DockerRoom(self._docker, self._network, build_id, folder)
+        return DockerRoom(self._docker, self._surroundings, build_id, folder)
 
 
 class DockerRoom:
@@ -56,9 +58,9 @@ class DockerRoom:
 
     workspace: Path | None = None  # it is in a volume
 
-    def __init__(self, docker: Docker, network: str, build_id: str, folder: Path) -> None:
+    def __init__(self, docker: Docker, surroundings: Sequence[str], build_id: str, folder: Path) -> None:
         self._docker = docker
-        self._network = network
+        self._surroundings = surroundings
         self._id = build_id
         self._folder = folder
         self._lock = threading.RLock()  # also held by what it protects
@@ -191,7 +193,7 @@ class DockerRoom:
         )
         self._docker.call(
             *self._create(name),
-            *("--workdir", order.directory, "--network", self._network),
+            *("--workdir", order.directory, *self._surroundings),
             *("--security-opt", "no-new-privileges"),
             *options,
             *self._mounts(order),
@@ -243,6 +245,13 @@ class DockerRoom:
             packed.seek(0)
             with tarfile.open(fileobj=packed) as tar:
                 yield tar
+
+
+def _socket_mount() -> list[str]:
+    """Options that show a step the engine's socket where Cloud Build has it."""
+    named = os.environ.get("DOCKER_HOST", "")
+    socket = named.removeprefix("unix://") if named.startswith("unix://") else _SOCKET
+    return ["--volume", f"{socket}:{_SOCKET}"]
 
 
 def _command(order: StepOrder) -> list[str]:

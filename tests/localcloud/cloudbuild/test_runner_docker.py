@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.cloudbuild.docker import runner
 from localcloud.cloudbuild.docker.runner import DockerRoom, DockerRunner
 from localcloud.cloudbuild.process.images import CHECKOUT
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
@@ -221,6 +222,24 @@ def test_network_is_as_told(image: str, folder: Path) -> None:
         assert finish(opened, order(0, "ls /sys/class/net", image=IMAGE)) == (0, "lo\n")
     finally:
         opened.close()
+
+
+def test_socket_only_where_it_is_asked_for(
+    image: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    opened = DockerRunner(socket=True).open(BUILD, folder)
+    try:
+        assert finish(opened, order(0, "test -S /var/run/docker.sock", image=IMAGE)) == (0, "")
+        state = json.loads(docker("inspect", f"step_0_{BUILD[:8]}"))[0]
+        assert state["HostConfig"]["Privileged"] is False
+    finally:
+        opened.close()
+
+
+def test_socket_is_the_one_that_our_client_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1/docker.sock")
+    assert runner._socket_mount() == ["--volume", "/run/user/1/docker.sock:/var/run/docker.sock"]
 
 
 def test_exit_code_is_the_commands(run: Run) -> None:

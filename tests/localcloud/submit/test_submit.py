@@ -115,10 +115,13 @@ def test_state_means_a_cloud_of_its_own(folder: Path, tmp_path: Path) -> None:
     assert len(list((state / "storage" / "local-project_cloudbuild" / "source").iterdir())) == 1
 
 
-def test_a_docker_network_is_for_a_cloud_of_its_own(folder: Path, there: Mapping[str, str]) -> None:
-    done = submit("--docker-network", "host", built(folder, "true"), **there)
+@pytest.mark.parametrize("flag", [("--docker-network", "host"), ("--docker-socket",)])
+def test_a_docker_flag_is_for_a_cloud_of_its_own(
+    folder: Path, there: Mapping[str, str], flag: tuple[str, ...]
+) -> None:
+    done = submit(*flag, built(folder, "true"), **there)
     assert done.returncode == 2
-    assert "--docker-network is for a cloud of its own" in done.stderr
+    assert f"{flag[0]} is for a cloud of its own" in done.stderr
 
 
 def test_the_runner_can_be_chosen(folder: Path, there: Mapping[str, str]) -> None:
