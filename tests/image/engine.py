@@ -14,6 +14,7 @@ class Engine:
         self.program = program
         self.label = f"notebook-builder.image-test={uuid.uuid4()}"
         self._tags: list[str] = []
+        self._wanted = ("--quiet", "--filter", f"label={self.label}")
 
     def call(self, *arguments: str, send: bytes = b"") -> str:
         """Run one command to its end and return what it wrote, less the final line's end; fails with what it said."""
@@ -56,13 +57,18 @@ class Engine:
         self.call("tag", image, name)
         self._tags.append(name)
 
+    def forget(self, name: str) -> None:
+        """Remove an image's name, if there is such an image."""
+        if self.call("images", "--quiet", name):
+            self.call("rmi", name)
+
     def close(self) -> None:
         """Remove what is left of containers, volumes and names."""
         for listing, removal in (
             (("ps", "--all"), ("rm", "--force", "--volumes")),
             (("volume", "ls"), ("volume", "rm", "--force")),
         ):
-            if found := self.call(*listing, "--quiet", "--filter", f"label={self.label}").split():
+            if found := self.call(*listing, *self._wanted).split():
                 self.call(*removal, *found)
         for name in self._tags:
-            self.call("rmi", name)
+            self.forget(name)
