@@ -1,17 +1,19 @@
 """This repo's own cloudbuild.yaml, as it stands, on the local Cloud Build: builds, tries and publishes the image.
 
-`make image-submit` runs it, after `make image`: its steps reach no package index, so that the engine must have made every
-stage before, of the same files and on the same base. The registry is on the loopback interface. What stands in for
-Google's images is made here: for the docker client, this machine's own in the base image; no tests run in the build.
+`make image-submit` runs it. The build's steps know nothing of this machine's package index: so the engine makes every stage
+before, of the same files, with `docker/build.sh`, and the build finds them. The registry is on the loopback interface. What
+stands in for Google's docker client is made here: this machine's own, in the base image. The build runs no tests.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,13 @@ from tests.image.registry import Registry, missing, registry
 PLUGINS = ("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins")
 REGION = "us-central1"
 REPOSITORY = f"{REGION}-docker.pkg.dev/local-project/notebook-builder/notebook-builder"
+# The host's network, as in the build before: it is part of what the engine knows a stage by.
+CLIENT = b"""#!/bin/sh
+command=$1
+shift
+[ "$command" != build ] || set -- --network host "$@"
+exec /usr/local/bin/docker-client "$command" "$@"
+"""
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 
@@ -34,13 +43,32 @@ def base() -> str:
     return os.environ.get("BASE") or own[1]
 
 
+def _tar(name: str, content: bytes) -> bytes:
+    """A tar archive of one program."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(content), 0o755
+        tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def stages() -> None:
+    """Have the engine make all stages, with the package index of this machine."""
+    build = [str(ROOT / "docker/build.sh"), "--network", "host"]
+    done = subprocess.run(build, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.fixture
 def docker_image(engine: Engine) -> str:
     """A stand-in for gcr.io/cloud-builders/docker: the base, and in it the client that the tests use."""
     client = shutil.which(engine.program)
     assert client
     container = engine.call("create", "--label", engine.label, base())
-    engine.call("cp", "--follow-link", client, f"{container}:/usr/local/bin/docker")
+    engine.call("cp", "--follow-link", client, f"{container}:/usr/local/bin/docker-client")
+    engine.call("cp", "-", f"{container}:/usr/local/bin", send=_tar("docker", CLIENT))
     for folder in PLUGINS:
         if Path(folder).is_dir():
             engine.call(
@@ -64,7 +92,8 @@ def served(engine: Engine, tmp_path: Path) -> Iterator[Registry]:
             engine.forget(f"{made.host}/{REPOSITORY}:{tag}")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("stages")
 def test_own_build_publishes_the_image(docker_image: str, served: Registry, tmp_path: Path) -> None:
     values = {
         "COMMIT_SHA": COMMIT,
