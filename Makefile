@@ -12,7 +12,7 @@ T      ?= tests
 .DEFAULT_GOAL := help
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) $(KIT) $(BQ)  ## install everything into .venv, byte-compiled, and build the runner kit
 
@@ -42,17 +42,27 @@ test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
 	$(PY) -m localcloud.machine.images bare scientific
 	$(PY) -m pytest -n 2 $(T)
 
-lint: venv  ## ruff, mypy --strict, shellcheck
+lint: venv  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(VENV)/bin/shellcheck builder/vm/*.sh .ci/run
+	$(VENV)/bin/shellcheck builder/vm/*.sh docker/*.sh requirements/*.sh .ci/run
+	$(VENV)/bin/hadolint Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml examples/*/cloudbuild.yaml
+	$(VENV)/bin/pipeline_check --quiet -p cloudbuild --cloudbuild-path cloudbuild.yaml --fail-on HIGH --ignore-file .pipeline-check-ignore.yml
 
 image:  ## build the container image (needs Docker and git; BASE=IMAGE for another base)
 	@BASE='$(BASE)' docker/build.sh
 
 image-base:  ## a stand-in for the image's base, for tests where no registry can be reached (root, debootstrap)
 	@docker/base.sh
+
+image-test: venv  ## run the built image as steps of builds, against localcloud (root; after make image)
+	$(PY) -m localcloud.machine.images bare scientific
+	$(PY) -m pytest tests/image
+
+image-submit: venv  ## submit this repo's own cloudbuild.yaml locally, with a registry on loopback (root; BASE as for make image)
+	@BASE='$(BASE)' $(PY) -m pytest tests/image/own_build.py
 
 fmt: venv  ## format the code
 	$(PY) -m ruff format .
@@ -70,4 +80,4 @@ lock: venv  ## resolve pyproject.toml into requirements/*.txt
 clean:  ## remove what was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help venv demo test lint image image-base fmt bench docs lock clean
+.PHONY: help venv demo test lint image image-base image-test image-submit fmt bench docs lock clean
