@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from pathlib import Path
 
@@ -58,15 +57,12 @@ def test_example_is_green(steps: Steps, cloud: ClosedCloud) -> None:
 
 
 def test_broken_notebook_is_red_and_says_where(steps: Steps, cloud: ClosedCloud, tmp_path: Path) -> None:
-    example = shutil.copytree(ROOT / "examples/bike-share", tmp_path / "repo")
-    book = example / "demo.ipynb"
-    assert "start_station" in book.read_text()
-    book.write_text(book.read_text().replace('row[\\"start_station\\"]', 'row[\\"start_staton\\"]'))
-    steps.workspace(example)
+    broken = notebook("trip = {'start_station': 'Pier 39'}", "trip['start_staton']")
+    steps.workspace(repo(tmp_path / "repo", broken))
     given = settings()
-    ended = steps.run(**given)
+    ended = steps.run(NB_NOTEBOOKS="demo.ipynb", **given)
     assert ended.code == 1, ended.output
-    assert "KeyError: 'start_staton'" in ended.output
+    assert "cell 2 of 2 failed: KeyError: 'start_staton'" in ended.output
     assert [name for name in cloud.objects(f"image/results/{given['BUILD_ID']}/") if name.endswith("/FAILED")]
     assert cloud.vms() == []
 
