@@ -233,7 +233,8 @@ def _add_uv(wheel: Wheel, folder: Path, cache: Path) -> None:
             if path.parts[0].endswith(".dist-info") and "licenses" in path.parts:
                 (folder / path.name).write_bytes(archive.read(name))
             elif path.parts[-2:] == ("scripts", UV) and not kept.is_file():
-                fresh = folder / "fresh"
+                # Beside its final place: in an image's build the cache is a file system of its own.
+                fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
                 fresh.write_bytes(lzma.compress(archive.read(name)))
                 fresh.replace(kept)
     shutil.copyfile(kept, folder / "uv.xz")
