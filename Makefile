@@ -7,6 +7,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 KIT    := build/kit/kit.tar.gz
 BQ     := $(VENV)/bigquery/.ready
+LINT   := $(VENV)/lint/.ready
 T      ?= tests
 
 .DEFAULT_GOAL := help
@@ -35,6 +36,11 @@ $(BQ): $(READY) requirements/bigquery.txt
 	$(PY) -m compileall -q -j 0 $(VENV)/bigquery/lib || true
 	@touch $@
 
+$(LINT): $(READY) requirements/lint.txt
+	$(PYTHON) -m venv --clear --without-pip $(VENV)/lint
+	$(PY) -m pip --python $(VENV)/lint/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/lint.txt
+	@touch $@
+
 demo: venv  ## a green run, a broken commit, and where the results are
 	$(PY) -m localcloud demo
 
@@ -42,14 +48,14 @@ test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
 	$(PY) -m localcloud.machine.images bare scientific
 	$(PY) -m pytest -n 2 $(T)
 
-lint: venv  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
+lint: venv $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/shellcheck builder/vm/*.sh docker/*.sh requirements/*.sh .ci/run
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml examples/*/cloudbuild.yaml
-	$(VENV)/bin/pipeline_check --quiet -p cloudbuild --cloudbuild-path cloudbuild.yaml --fail-on HIGH --ignore-file .pipeline-check-ignore.yml
+	$(VENV)/lint/bin/pipeline_check --quiet -p cloudbuild --cloudbuild-path cloudbuild.yaml --fail-on HIGH --ignore-file .pipeline-check-ignore.yml
 
 image:  ## build the container image (needs Docker and git; BASE=IMAGE for another base)
 	@BASE='$(BASE)' docker/build.sh

@@ -19,4 +19,5 @@ for minor in 11 12 13; do
 done
 compile machine-image-scientific.txt --universal --python-version 3.11 --group scientific
 compile bigquery.txt --universal --python-version 3.11 --group bigquery
+compile lint.txt --universal --python-version 3.11 --group lint
 compile sbom.txt --universal --python-version 3.11 --group sbom

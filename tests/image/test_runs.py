@@ -56,6 +56,13 @@ def test_example_is_green(steps: Steps, cloud: ClosedCloud) -> None:
         assert [name for name in names if name.endswith(f"/{wanted}")], names
 
 
+def test_check_finds_everything_in_place(steps: Steps, tmp_path: Path) -> None:
+    steps.workspace(repo(tmp_path / "repo", QUICK))
+    ended = steps.run("check", **settings())
+    assert ended.code == 0, ended.output
+    assert "FAIL" not in ended.output
+
+
 def test_broken_notebook_is_red_and_says_where(steps: Steps, cloud: ClosedCloud, tmp_path: Path) -> None:
     broken = notebook("trip = {'start_station': 'Pier 39'}", "trip['start_staton']")
     steps.workspace(repo(tmp_path / "repo", broken))
