@@ -66,13 +66,17 @@ _ACTIONS: Mapping[str, _Form] = {
     "corrupt": _Form(_WRITES, {}, {}),
     "truncate": _Form(_WRITES, {"bytes": int}, {}),
     "lose": _Form(_WRITES, {}, {}),
+    "duplicate": _Form(("pubsub.subscriptions.push",), {}, {"copies": int, "after": _NUMBER}),
+    "update_failed": _Form(
+        ("cloudscheduler.projects.locations.jobs.patch",), {}, {"status": int, "message": str}
+    ),
 }
 
 _DEFAULTS: Json = {"match": {}, "skip": 0, "times": 1, "args": {}}
 _KEYS = _DEFAULTS.keys() | {"method", "action"}
 
-# What Compute asks a plan about of its own accord; nobody calls these, so there is no call that could fail.
-_NO_CALLS = ("vm.boot", "vm.life")
+# What services ask a plan about of their own accord; nobody calls these, so there is no call that could fail.
+_NO_CALLS = ("vm.boot", "vm.life", "pubsub.subscriptions.push")
 
 
 @dataclass

@@ -1,7 +1,18 @@
 """Identity and permissions: access tokens that belong to accounts, and the check of each call against their roles."""
 
 from localcloud.iam.iam import Iam
-from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, PROJECT, PROJECT_NUMBER, ROLES, Grant, email
+from localcloud.iam.policies import by_id
+from localcloud.iam.policy import (
+    ACCOUNTS,
+    EVERYONE,
+    GRANTS,
+    PROJECT,
+    PROJECT_NUMBER,
+    ROLES,
+    SCHEDULER_AGENT,
+    Grant,
+    email,
+)
 from localcloud.iam.testing import tested
 
 __all__ = [
@@ -11,8 +22,10 @@ __all__ = [
     "PROJECT",
     "PROJECT_NUMBER",
     "ROLES",
+    "SCHEDULER_AGENT",
     "Grant",
     "Iam",
+    "by_id",
     "email",
     "tested",
 ]

@@ -41,6 +41,8 @@ _SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "bigquery": (("bigquery",), ("bigquery.readonly", "cloud-platform.read-only")),
     "secretmanager": ((), ()),
+    "pubsub": (("pubsub",), ()),
+    "cloudscheduler": (("cloud-scheduler",), ()),
 }
 _READING = re.compile(r"\.(get|list)[A-Za-z]*$")
 
@@ -56,8 +58,8 @@ class Iam:
     """Accounts, their tokens, and what they may do.
 
     Resources are named "projects/P", "projects/P/zones/Z/instances/I", "projects/_/buckets/B",
-    "projects/_/buckets/B/objects/O", "projects/P/secrets/S/versions/V" and "projects/P/serviceAccounts/EMAIL", P being the
-    project's id or number. Listing objects is asked of the bucket.
+    "projects/_/buckets/B/objects/O", "projects/P/secrets/S/versions/V", "projects/P/topics/T",
+    "projects/P/locations/L/jobs/J" and "projects/P/serviceAccounts/EMAIL", P being the project's id or number. Listing objects is asked of the bucket.
     """
 
     def __init__(self, grants: Sequence[Grant] = GRANTS) -> None:
@@ -167,6 +169,13 @@ def _denied(caller: Caller, permission: str, resource: str) -> ApiError:
         )
     if service == "secretmanager":
         return forbidden(f"Permission '{permission}' denied for resource '{resource}' (or it may not exist).")
+    if service == "pubsub":
+        return forbidden("User not authorized to perform this action.")
+    if service == "cloudscheduler":
+        return forbidden(
+            f'The principal (user or service account) lacks IAM permission "{permission}" for the resource '
+            f'"{resource}" (or the resource may not exist).'
+        )
     if service == "compute":
         return forbidden(f"Required '{permission}' permission for '{resource}'")
     return forbidden(f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).")

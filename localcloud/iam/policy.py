@@ -15,9 +15,12 @@ EVERYONE = "allAuthenticatedUsers"
 
 
 def email(account: str) -> str:
-    """Return the address of one of the project's service accounts, by its short name."""
-    return f"{account}@{PROJECT}.iam.gserviceaccount.com"
+    """Return the address of one of the project's service accounts, by its short name; an address stays as it is."""
+    return account if "@" in account else f"{account}@{PROJECT}.iam.gserviceaccount.com"
 
+
+# As whom Cloud Scheduler publishes: an account of Google's, which nobody has a token of.
+SCHEDULER_AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
 
 ACCOUNTS = ("builder", "deployer", "vm", "function", "function-build", "trigger")
 
@@ -46,6 +49,25 @@ _SECRET_VERSION_MANAGER = frozenset(
 )
 _SECRET_CHANGES = frozenset(
     f"secretmanager.secrets.{name}" for name in ("create", "delete", "setIamPolicy", "update")
+)
+
+_PUBSUB_VIEWER = frozenset(
+    f"pubsub.{name}"
+    for name in ("subscriptions.get", "subscriptions.list", "topics.get", "topics.list")
+)
+_PUBSUB_SUBSCRIBER = frozenset({"pubsub.subscriptions.consume", "pubsub.topics.attachSubscription"})
+_PUBSUB_EDITOR = (
+    _PUBSUB_VIEWER
+    | _PUBSUB_SUBSCRIBER
+    | frozenset(
+        f"pubsub.{kind}.{verb}"
+        for kind in ("subscriptions", "topics")
+        for verb in ("create", "delete", "update")
+    )
+    | {"pubsub.topics.detachSubscription", "pubsub.topics.publish"}
+)
+_SCHEDULER_VIEWER = frozenset(
+    f"cloudscheduler.{name}" for name in ("jobs.get", "jobs.list", "locations.get", "locations.list")
 )
 
 ROLES: Mapping[str, frozenset[str]] = {
@@ -111,6 +133,36 @@ ROLES: Mapping[str, frozenset[str]] = {
     | _SECRET_VERSION_MANAGER
     | _SECRET_CHANGES
     | {"secretmanager.versions.access"},
+    # What "deploy" needs of Pub/Sub and Cloud Scheduler.
+    "projects/local-project/roles/notebookDeployer": frozenset(
+        {"pubsub.topics.create", "pubsub.topics.get"}
+        | {
+            f"cloudscheduler.jobs.{verb}"
+            for verb in ("create", "delete", "enable", "get", "pause", "run", "update")
+        }
+    ),
+    "roles/pubsub.publisher": frozenset({"pubsub.topics.publish"}),
+    "roles/pubsub.subscriber": _PUBSUB_SUBSCRIBER,
+    "roles/pubsub.viewer": _PUBSUB_VIEWER,
+    "roles/pubsub.editor": _PUBSUB_EDITOR,
+    "roles/pubsub.admin": _PUBSUB_EDITOR
+    | {f"pubsub.{kind}.{verb}IamPolicy" for kind in ("subscriptions", "topics") for verb in ("get", "set")},
+    "roles/cloudscheduler.viewer": _SCHEDULER_VIEWER,
+    "roles/cloudscheduler.jobRunner": frozenset({"cloudscheduler.jobs.run"}),
+    "roles/cloudscheduler.admin": _SCHEDULER_VIEWER
+    | {
+        f"cloudscheduler.jobs.{verb}"
+        for verb in ("create", "delete", "enable", "fullView", "pause", "run", "update")
+    },
+    "roles/cloudscheduler.serviceAgent": frozenset(
+        {
+            "iam.serviceAccounts.getAccessToken",
+            "iam.serviceAccounts.getOpenIdToken",
+            "logging.logEntries.create",
+            "logging.logEntries.route",
+            "pubsub.topics.publish",
+        }
+    ),
     "roles/compute.imageUser": frozenset(
         {
             "compute.images.get",
@@ -124,7 +176,7 @@ ROLES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Grant:
-    """A role for an account (short name, or EVERYONE) on the resources that `on` matches.
+    """A role for an account (short name, address, or EVERYONE) on the resources that `on` matches.
 
     In `on`, `*` stands for one path segment and `**` for any number of them, none included.
     """
@@ -165,4 +217,7 @@ GRANTS = (
     ),
     Grant("deployer", "roles/storage.objectUser", "projects/_/buckets/**"),
     Grant("deployer", "roles/storage.bucketViewer", "projects/_/buckets/*"),
+    Grant("deployer", "projects/local-project/roles/notebookDeployer", f"projects/{PROJECT}"),
+    Grant("deployer", "projects/local-project/roles/notebookDeployer", f"projects/{PROJECT}/**"),
+    Grant(SCHEDULER_AGENT, "roles/cloudscheduler.serviceAgent", f"projects/{PROJECT}/**"),
 )

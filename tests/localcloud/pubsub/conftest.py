@@ -1,0 +1,173 @@
+"""A served Pub/Sub, Google's own clients for it, and an endpoint that takes pushes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1
+from google.oauth2.credentials import Credentials
+from google.pubsub_v1 import PublisherClient
+from werkzeug import Request, Response
+
+from localcloud.clock import Clock
+from localcloud.faults import FaultPlan
+from localcloud.findings import Findings
+from localcloud.iam import Iam, email
+from localcloud.listener import Listener
+from localcloud.pubsub import PubSubService
+from localcloud.server import Server
+
+PROJECT = "projects/local-project"
+TOPIC = f"{PROJECT}/topics/news"
+SUBSCRIPTION = f"{PROJECT}/subscriptions/reader"
+
+
+class World:
+    """One served Pub/Sub on a state directory; `close` and another `World` on it are a restart."""
+
+    def __init__(self, state: Path) -> None:
+        self.clock = Clock()
+        self.iam = Iam()
+        self.faults = FaultPlan()
+        self.findings = Findings()
+        self.service = PubSubService(
+            state,
+            self.clock,
+            self.iam,
+            self.faults,
+            lambda account, audience: f"Bearer {account} for {audience}",
+            self.findings.error,
+        )
+        self._server = Server(
+            services=[self.service],
+            raw_services=[],
+            control=lambda _request: Response(status=404),
+            iam=self.iam,
+            faults=self.faults,
+            findings=self.findings,
+            now=self.clock.now,
+        )
+        self._server.start()
+        self.url = self._server.url
+
+    def publisher(self, account: str | None = None) -> Any:
+        """Return Google's publisher client, as an account or as the project's owner."""
+        return pubsub_v1.PublisherClient(**self._options(account))
+
+    def subscriber(self, account: str | None = None) -> Any:
+        """Return Google's subscriber client, as an account or as the project's owner."""
+        return pubsub_v1.SubscriberClient(**self._options(account))
+
+    def _options(self, account: str | None) -> Any:
+        credentials: Any = AnonymousCredentials()
+        if account is not None:
+            credentials = Credentials(token=self.iam.token(email(account))[0])
+        endpoint = {"api_endpoint": self.url}
+        return {"credentials": credentials, "transport": "rest", "client_options": endpoint}
+
+    def topic(self, name: str = TOPIC, **fields: Any) -> Any:
+        """Make a topic, as the owner."""
+        return self.publisher().create_topic(request={"name": name, **fields})
+
+    def subscription(self, name: str = SUBSCRIPTION, **fields: Any) -> Any:
+        """Make a subscription, as the owner."""
+        return self.subscriber().create_subscription(request={"name": name, "topic": TOPIC, **fields})
+
+    def publish(self, *messages: bytes | dict[str, Any], topic: str = TOPIC) -> list[str]:
+        """Publish in one request, as the owner; return the messages' ids."""
+        plain = [{"data": one} if isinstance(one, bytes) else one for one in messages]
+        client = PublisherClient(**self._options(None))
+        return list(client.publish(request={"topic": topic, "messages": plain}).message_ids)
+
+    def pull(self, name: str = SUBSCRIPTION, most: int = 100) -> list[Any]:
+        """Return what may be delivered now, without waiting."""
+        request = {"subscription": name, "max_messages": most, "return_immediately": True}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the flag's, which is what is wanted here
+            return list(self.subscriber().pull(request=request).received_messages)
+
+    def close(self) -> None:
+        """Stop; nothing that localcloud itself did may have been wrong."""
+        self.service.close()
+        self._server.close()
+        self.clock.close()
+        found = self.findings.inventory()
+        assert found["schema_violations"] == []
+        assert found["internal_errors"] == []
+
+
+@dataclass
+class Endpoint:
+    """An HTTP server that takes pushes; `answer` gives the status of the n-th request, from 0 on."""
+
+    answer: Callable[[int], int] = lambda _number: 204
+    pushes: list[tuple[dict[str, str], Any]] = field(default_factory=list)
+    _arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def respond(self, request: Request) -> Response:
+        """Take one push."""
+        with self._arrived:
+            number = len(self.pushes)
+            self.pushes.append((dict(request.headers), json.loads(request.get_data())))
+            self._arrived.notify_all()
+        return Response(status=self.answer(number))
+
+    def wait(self, count: int) -> list[Any]:
+        """Return the bodies when there are so many of them."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.pushes) >= count, 20), self.pushes
+        return [body for _, body in self.pushes]
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    """Give an endpoint, which the fixture `url` serves."""
+    return Endpoint()
+
+
+@pytest.fixture
+def url(endpoint: Endpoint) -> Iterator[str]:
+    """Serve the endpoint."""
+    listener = Listener(endpoint.respond, 0)
+    listener.start()
+    yield f"http://{listener.address}/push"
+    listener.close()
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that other threads bring about."""
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], World]]:
+    """Start a Pub/Sub on the test's state directory; all that were started are closed at the end."""
+    worlds: list[World] = []
+
+    def begin() -> World:
+        for earlier in worlds:
+            earlier.close()
+        worlds[:] = [World(tmp_path / "state")]
+        return worlds[0]
+
+    yield begin
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def world(start: Callable[[], World]) -> World:
+    """Run one Pub/Sub."""
+    return start()

@@ -1,0 +1,400 @@
+"""Subscriptions by Google's own client: settings, pull, deadlines on the virtual clock, push and its redelivery."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+
+from localcloud.iam import ROLES, email
+from localcloud.pubsub.delivery import retry_delay
+from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, Endpoint, World, eventually
+from tests.localcloud.pubsub.test_topics import refusal
+
+
+@pytest.fixture(autouse=True)
+def _topic(world: World) -> None:
+    world.topic()
+
+
+def data(received: list[Any]) -> list[bytes]:
+    return [one.message.data for one in received]
+
+
+def test_a_subscription_has_google_s_defaults(world: World) -> None:
+    made = world.subscription()
+    assert (made.name, made.topic) == (SUBSCRIPTION, TOPIC)
+    assert made.ack_deadline_seconds == 10
+    assert made.message_retention_duration.days == 7
+    assert made.expiration_policy.ttl.days == 31
+    assert not made.push_config.push_endpoint
+    assert "retry_policy" not in made
+    client = world.subscriber()
+    assert client.get_subscription(subscription=SUBSCRIPTION) == made
+    assert list(client.list_subscriptions(project=PROJECT)) == [made]
+    words = "Resource already exists in the project (resource=reader)."
+    assert refusal(world.subscription) == ("ALREADY_EXISTS", words)
+    client.delete_subscription(subscription=SUBSCRIPTION)
+    missing = ("NOT_FOUND", "Resource not found (resource=reader).")
+    for call in (
+        lambda: client.get_subscription(subscription=SUBSCRIPTION),
+        lambda: client.delete_subscription(subscription=SUBSCRIPTION),
+        lambda: client.pull(subscription=SUBSCRIPTION, max_messages=1),
+        lambda: client.acknowledge(subscription=SUBSCRIPTION, ack_ids=["local-1"]),
+    ):
+        assert refusal(call) == missing
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"topic": f"{PROJECT}/topics/nothing"}, "NOT_FOUND", "Resource not found (resource=nothing)."),
+        ({"topic": "nonsense"}, "INVALID_ARGUMENT", "Invalid resource name given (name=nonsense)."),
+        ({"topic": "projects/other/topics/news"}, "PERMISSION_DENIED", "User not authorized"),
+        ({"ack_deadline_seconds": 9}, "INVALID_ARGUMENT", "The value for ack_deadline_seconds is too small. You passed 9 in the request, but the minimum value is 10."),
+        ({"ack_deadline_seconds": 601}, "INVALID_ARGUMENT", "The value for ack_deadline_seconds is too large."),
+        ({"message_retention_duration": {"seconds": 60}}, "INVALID_ARGUMENT", "message_retention_duration"),
+        ({"expiration_policy": {"ttl": {"seconds": 3600}}}, "INVALID_ARGUMENT", "expiration_policy.ttl"),
+        ({"retry_policy": {"maximum_backoff": {"seconds": 601}}}, "INVALID_ARGUMENT", "retry_policy"),
+        ({"retry_policy": {"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 20}}}, "INVALID_ARGUMENT", "retry_policy"),
+        ({"filter": 'attributes.a = "b"'}, "UNIMPLEMENTED", "'filter'"),
+        ({"enable_exactly_once_delivery": True}, "UNIMPLEMENTED", "'enableExactlyOnceDelivery'"),
+        ({"enable_message_ordering": True}, "UNIMPLEMENTED", "'enableMessageOrdering'"),
+        ({"dead_letter_policy": {"dead_letter_topic": TOPIC}}, "UNIMPLEMENTED", "'deadLetterPolicy'"),
+        ({"push_config": {"push_endpoint": "ftp://127.0.0.1/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given (endpoint=ftp://127.0.0.1/)."),
+        ({"push_config": {"push_endpoint": "http://example.com/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given"),
+        ({"push_config": {"push_endpoint": "http://[/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given"),
+        ({"push_config": {"push_endpoint": "https://example.com/"}}, "UNIMPLEMENTED", "plain HTTP on this machine"),
+        ({"push_config": {"push_endpoint": "http://127.0.0.1:1/", "no_wrapper": {"write_metadata": True}}}, "UNIMPLEMENTED", "'noWrapper'"),
+    ],
+)  # fmt: skip
+def test_a_subscription_that_is_refused(world: World, fields: Any, status: str, words: str) -> None:
+    found = refusal(lambda: world.subscription(**fields))
+    assert found[0] == status
+    assert words in found[1]
+    assert not list(world.subscriber().list_subscriptions(project=PROJECT))
+
+
+def test_what_is_not_covered_says_so(world: World) -> None:
+    world.subscription()
+    status, words = refusal(lambda: world.publisher().detach_subscription(subscription=SUBSCRIPTION))
+    assert (status, "pubsub.projects.subscriptions.detach" in words) == ("UNIMPLEMENTED", True)
+    assert refusal(lambda: world.subscriber().seek(request={"subscription": SUBSCRIPTION}))[0] == "UNIMPLEMENTED"
+
+
+def test_an_update_changes_what_its_mask_names(world: World) -> None:
+    world.subscription(retry_policy={"minimum_backoff": {"seconds": 20}}, labels={"a": "b"})
+    update = world.subscriber().update_subscription
+    body = {"name": SUBSCRIPTION, "ack_deadline_seconds": 60, "labels": {"c": "d"}}
+    changed = update(subscription=body, update_mask={"paths": ["ack_deadline_seconds", "retry_policy"]})
+    assert (changed.ack_deadline_seconds, dict(changed.labels)) == (60, {"a": "b"})
+    assert "retry_policy" not in changed
+    for paths, words in (
+        ([], "The update_mask in the UpdateSubscriptionRequest must be set"),
+        (["topic"], "the 'topic' field in the Subscription is not mutable."),
+        (["bogus"], "'bogus' is not a known Subscription field."),
+    ):
+        status, found = refusal(
+            lambda paths=paths: update(subscription=body, update_mask={"paths": paths})
+        )
+        assert status == "INVALID_ARGUMENT"
+        assert words in found
+
+
+def test_only_what_is_published_after_it_reaches_a_subscription(world: World) -> None:
+    world.publish(b"before")
+    world.subscription()
+    second = f"{PROJECT}/subscriptions/second"
+    world.subscription(second)
+    (message_id,) = world.publish(b"after")
+    (received,) = world.pull()
+    assert (received.message.data, received.message.message_id) == (b"after", message_id)
+    assert abs(received.message.publish_time.timestamp() - world.clock.now()) < 20
+    assert data(world.pull(second)) == [b"after"]
+
+
+def test_a_message_comes_again_until_it_is_acknowledged(world: World) -> None:
+    world.subscription(ack_deadline_seconds=30)
+    world.publish(b"one", b"two")
+    first, _second = world.pull()
+    assert world.pull() == []
+    world.clock.advance(29)
+    assert world.pull() == []
+    world.subscriber().acknowledge(subscription=SUBSCRIPTION, ack_ids=[first.ack_id])
+    world.clock.advance(2)
+    (again,) = world.pull()
+    assert again.message.data == b"two"
+    assert again.ack_id != _second.ack_id
+    world.subscriber().acknowledge(subscription=SUBSCRIPTION, ack_ids=[again.ack_id])
+    world.clock.advance(3600)
+    assert world.pull() == []
+
+
+def test_a_deadline_is_extended_and_given_up(world: World) -> None:
+    world.subscription()
+    world.publish(b"x")
+    (received,) = world.pull()
+    modify = world.subscriber().modify_ack_deadline
+    modify(subscription=SUBSCRIPTION, ack_ids=[received.ack_id], ack_deadline_seconds=600)
+    world.clock.advance(599)
+    assert world.pull() == []
+    modify(subscription=SUBSCRIPTION, ack_ids=[received.ack_id], ack_deadline_seconds=0)
+    assert data(world.pull()) == [b"x"]
+    with pytest.raises(exceptions.BadRequest, match="the maximum value is 600"):
+        modify(subscription=SUBSCRIPTION, ack_ids=[received.ack_id], ack_deadline_seconds=601)
+    words = "You have passed an invalid ack ID to the service (ack_id=nonsense)."
+    assert refusal(
+        lambda: world.subscriber().acknowledge(subscription=SUBSCRIPTION, ack_ids=["nonsense"])
+    ) == ("INVALID_ARGUMENT", words)
+
+
+def test_a_retry_policy_holds_a_message_back(world: World) -> None:
+    world.subscription(retry_policy={"minimum_backoff": {"seconds": 100}, "maximum_backoff": {"seconds": 150}})
+    world.publish(b"x")
+    for backoff in (100, 150, 150):
+        (received,) = world.pull()
+        world.subscriber().modify_ack_deadline(
+            subscription=SUBSCRIPTION, ack_ids=[received.ack_id], ack_deadline_seconds=0
+        )
+        world.clock.advance(backoff - 2)
+        assert world.pull() == []
+        world.clock.advance(3)
+
+
+def test_a_message_is_forgotten_when_its_retention_ends(world: World) -> None:
+    world.subscription(message_retention_duration={"seconds": 600})
+    world.publish(b"old")
+    world.clock.advance(601)
+    world.publish(b"new")
+    assert data(world.pull()) == [b"new"]
+
+
+def test_a_pull_waits_for_a_message(world: World) -> None:
+    world.subscription()
+    found: list[bytes] = []
+    client = world.subscriber()
+
+    def wait() -> None:
+        found.extend(data(list(client.pull(subscription=SUBSCRIPTION, max_messages=5).received_messages)))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    eventually(lambda: bool(world.findings.inventory()["calls"].get("pubsub.projects.subscriptions.pull")))
+    world.publish(b"at last")
+    waiting.join(20)
+    assert found == [b"at last"]
+
+
+def test_a_pull_takes_no_more_than_it_asks_for(world: World) -> None:
+    world.subscription()
+    world.publish(b"1", b"2", b"3")
+    assert data(world.pull(most=2)) == [b"1", b"2"]
+    assert data(world.pull(most=2)) == [b"3"]
+    words = "The value for max_messages is too small. You passed 0 in the request, but the minimum value is 1."
+    assert refusal(lambda: world.pull(most=0)) == ("INVALID_ARGUMENT", words)
+
+
+def push(url: str, **fields: Any) -> Any:
+    return {"push_config": {"push_endpoint": url, **fields}}
+
+
+def backlog(world: World) -> int:
+    (found,) = world.service.inventory()["pubsub.subscriptions"]
+    count: int = found["unacknowledged"]
+    return count
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_a_push_brings_google_s_envelope(world: World, endpoint: Endpoint, url: str, status: int) -> None:
+    endpoint.answer = lambda _number: status
+    world.subscription(**push(url))
+    (message_id,) = world.publish({"data": b"hello", "attributes": {"k": "v"}})
+    (body,) = endpoint.wait(1)
+    published = body["message"]["publishTime"]
+    assert body == {
+        "message": {
+            "data": base64.b64encode(b"hello").decode(),
+            "attributes": {"k": "v"},
+            "messageId": message_id,
+            "message_id": message_id,
+            "publishTime": published,
+            "publish_time": published,
+        },
+        "subscription": SUBSCRIPTION,
+    }
+    headers = endpoint.pushes[0][0]
+    assert headers["Content-Type"] == "application/json"
+    assert "Authorization" not in headers
+    eventually(lambda: backlog(world) == 0)
+    words = "This method is not supported for this subscription type."
+    assert refusal(lambda: world.pull()) == ("FAILED_PRECONDITION", words)
+
+
+def test_a_push_without_data_has_no_such_key(world: World, endpoint: Endpoint, url: str) -> None:
+    world.subscription(**push(url))
+    world.publish({"attributes": {"k": "v"}})
+    assert "data" not in endpoint.wait(1)[0]["message"]
+
+
+def test_a_push_proves_its_account(world: World, endpoint: Endpoint, url: str) -> None:
+    token = {"service_account_email": email("trigger"), "audience": "https://service"}
+    made = world.subscription(**push(url, oidc_token=token))
+    assert made.push_config.oidc_token.service_account_email == email("trigger")
+    world.publish(b"x")
+    endpoint.wait(1)
+    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('trigger')} for https://service"
+
+
+def test_a_push_as_an_account_needs_the_right_to_act_as_it(world: World) -> None:
+    role = {"role": "roles/pubsub.editor", "members": [f"serviceAccount:{email('vm')}"]}
+    world.iam.bind(PROJECT, {"bindings": [role]})
+    config = push("http://127.0.0.1:1/", oidc_token={"service_account_email": email("trigger")})
+    request = {"name": SUBSCRIPTION, "topic": TOPIC, **config}
+    with pytest.raises(exceptions.Forbidden, match="service account"):
+        world.subscriber("vm").create_subscription(request=request)
+
+
+@pytest.mark.parametrize("status", [203, 301, 400, 500])
+def test_a_push_refused_is_repeated_with_a_growing_pause(
+    world: World, endpoint: Endpoint, url: str, status: int
+) -> None:
+    endpoint.answer = lambda number: status if number < 2 else 204
+    world.subscription(
+        **push(url), retry_policy={"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 600}}
+    )
+    (message_id,) = world.publish(b"x")
+    for count, backoff in ((1, 60), (2, 120)):
+        endpoint.wait(count)
+        eventually(lambda: pending(world))
+        world.clock.advance(backoff - 5)
+        assert len(endpoint.pushes) == count
+        world.clock.advance(6)
+    assert {body["message"]["messageId"] for body in endpoint.wait(3)} == {message_id}
+    eventually(lambda: backlog(world) == 0)
+
+
+def pending(world: World) -> bool:
+    """Tell whether no push is under way any more: its message has a time at which it comes again."""
+    held = world.service._delivery._backlogs[SUBSCRIPTION]
+    return all(one.available < float("inf") for one in held)
+
+
+def test_a_push_that_finds_nobody_is_repeated(world: World, endpoint: Endpoint, url: str) -> None:
+    world.subscription(**push("http://127.0.0.1:1/nobody"))
+    world.publish(b"x")
+    eventually(lambda: world.service._delivery._backlogs[SUBSCRIPTION][0].attempts > 0)
+    world.subscriber().modify_push_config(
+        subscription=SUBSCRIPTION, push_config={"push_endpoint": url}
+    )
+    eventually(lambda: pending(world))
+    world.clock.advance(60)
+    endpoint.wait(1)
+
+
+def test_a_subscription_turns_to_pull_and_back(world: World, endpoint: Endpoint, url: str) -> None:
+    world.subscription()
+    world.publish(b"waited")
+    modify = world.subscriber().modify_push_config
+    modify(subscription=SUBSCRIPTION, push_config={"push_endpoint": url})
+    endpoint.wait(1)
+    modify(subscription=SUBSCRIPTION, push_config={})
+    world.publish(b"pulled")
+    assert data(world.pull()) == [b"pulled"]
+
+
+def test_a_fault_delivers_a_message_again(world: World, endpoint: Endpoint, url: str) -> None:
+    fault = {"method": "pubsub.subscriptions.push", "match": {"subscription": "reader", "topic": "news"}}
+    world.faults.add({**fault, "action": "duplicate", "times": 2, "args": {"copies": 3}})
+    world.faults.add({**fault, "action": "duplicate", "args": {"after": 3600}})
+    world.subscription(**push(url))
+    ids = [world.publish(name)[0] for name in (b"a", b"b")]
+    pushed = [body["message"]["messageId"] for body in endpoint.wait(8)]
+    assert sorted(pushed) == sorted(ids * 4)
+    (late,) = world.publish(b"late")
+    endpoint.wait(9)
+    eventually(lambda: backlog(world) == 1)
+    world.clock.advance(3601)
+    assert [body["message"]["messageId"] for body in endpoint.wait(10)][8:] == [late, late]
+    assert [one["consumed"] for one in world.faults.inventory()] == [2, 1]
+    eventually(lambda: backlog(world) == 0)
+
+
+def test_pushes_run_beside_each_other(world: World, endpoint: Endpoint, url: str) -> None:
+    together = threading.Barrier(16, timeout=20)
+
+    def answer(_number: int) -> int:
+        together.wait()
+        return 204
+
+    endpoint.answer = answer
+    world.subscription(**push(url))
+    world.publish(*[b"x"] * 16)
+    eventually(lambda: backlog(world) == 0)
+    assert len(endpoint.pushes) == 16
+
+
+def test_a_service_subscribes_for_a_trigger(world: World, endpoint: Endpoint, url: str) -> None:
+    name = f"{PROJECT}/subscriptions/eventarc-us-central1-trigger-sub-001"
+    config = {"pushEndpoint": "http://127.0.0.1:1/", "oidcToken": {"serviceAccountEmail": email("trigger")}}
+    world.service.ensure_subscription(name, {"topic": TOPIC, "pushConfig": config, "ackDeadlineSeconds": 600})
+    world.service.ensure_subscription(name, {"topic": TOPIC, "pushConfig": config | {"pushEndpoint": url}})
+    world.publish(b"x")
+    endpoint.wait(1)
+    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('trigger')} for {url}"
+    assert [one.name for one in world.subscriber().list_subscriptions(project=PROJECT)] == [name]
+    world.service.remove_subscription(name)
+    assert not list(world.subscriber().list_subscriptions(project=PROJECT))
+
+
+@pytest.mark.parametrize(
+    ("settings", "attempts", "delay"),
+    [
+        ({"pushConfig": {}}, 5, 0),
+        ({"pushConfig": {"pushEndpoint": "u"}}, 1, 0.1),
+        ({"pushConfig": {"pushEndpoint": "u"}}, 3, 0.4),
+        ({"pushConfig": {"pushEndpoint": "u"}}, 5000, 60),
+        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 1, 10),
+        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 4, 80),
+        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 9, 600),
+        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "0s", "maximumBackoff": "600s"}}, 9, 0),
+    ],
+)
+def test_the_pause_before_another_delivery(settings: Any, attempts: int, delay: float) -> None:
+    assert retry_delay(settings, attempts) == pytest.approx(delay)
+
+
+METHODS = [
+    ("create_subscription", {"name": f"{PROJECT}/subscriptions/new", "topic": TOPIC}, {"subscriptions.create", "topics.attachSubscription"}),
+    ("get_subscription", {"subscription": SUBSCRIPTION}, {"subscriptions.get"}),
+    ("list_subscriptions", {"project": PROJECT}, {"subscriptions.list"}),
+    ("update_subscription", {"subscription": {"name": SUBSCRIPTION}, "update_mask": {"paths": ["labels"]}}, {"subscriptions.update"}),
+    ("modify_push_config", {"subscription": SUBSCRIPTION, "push_config": {}}, {"subscriptions.update"}),
+    ("acknowledge", {"subscription": SUBSCRIPTION, "ack_ids": ["local-1"]}, {"subscriptions.consume"}),
+    ("modify_ack_deadline", {"subscription": SUBSCRIPTION, "ack_ids": ["local-1"], "ack_deadline_seconds": 10}, {"subscriptions.consume"}),
+    ("pull", {"subscription": SUBSCRIPTION, "max_messages": 1}, {"subscriptions.consume"}),
+    ("get_iam_policy", {"resource": SUBSCRIPTION}, {"subscriptions.getIamPolicy"}),
+    ("set_iam_policy", {"resource": SUBSCRIPTION, "policy": {}}, {"subscriptions.setIamPolicy"}),
+    ("delete_subscription", {"subscription": SUBSCRIPTION}, {"subscriptions.delete"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "request_", "permissions"), METHODS)
+def test_each_method_asks_for_its_permission(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, request_: Any, permissions: set[str]
+) -> None:
+    world.subscription()
+    world.publish(b"x")
+    needed = {f"pubsub.{name}" for name in permissions}
+    every = ROLES["roles/pubsub.admin"]
+    assert needed <= every
+    member = f"serviceAccount:{email('vm')}"
+    world.iam.bind(PROJECT, {"bindings": [{"role": "roles/pubsub.viewer", "members": [member]}]})
+    for one in needed:
+        monkeypatch.setitem(ROLES, "roles/pubsub.viewer", every - {one})  # type: ignore[misc]
+        with pytest.raises(exceptions.Forbidden, match="User not authorized to perform this action."):
+            getattr(world.subscriber("vm"), method)(request=request_)
+    monkeypatch.setitem(ROLES, "roles/pubsub.viewer", frozenset(needed))  # type: ignore[misc]
+    getattr(world.subscriber("vm"), method)(request=request_)
