@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from localcloud import demo, execution, temporary
-from localcloud.cloud import Cloud, StateInUse, shell_exports
+from localcloud.cloud import Cloud, shell_exports
+from localcloud.state_folder import StateInUse
 from localcloud.submit import options as submit_options
 
 if TYPE_CHECKING:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import shlex
 import sys
@@ -29,10 +27,13 @@ from localcloud.iam import GRANTS, PROJECT, Grant, Iam, email
 from localcloud.iamapi import IamService
 from localcloud.machine import Machine, MachineEvents, MachineSpec
 from localcloud.metadata import Identity, MetadataServer
+from localcloud.pubsub import PubSubService
 from localcloud.resourcemanager import ResourceManagerService
+from localcloud.scheduler import SchedulerService
 from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
 from localcloud.service import CLOUD_PLATFORM
+from localcloud.state_folder import Ports, check_ours, locked
 from localcloud.storage import StorageService
 
 if TYPE_CHECKING:
@@ -85,10 +86,6 @@ _KINDS = (
 )
 
 
-class StateInUse(Exception):
-    """Another localcloud works on the same state directory."""
-
-
 class Cloud:
     """A local Google Cloud; use it as a context manager, or call `start` and `close`.
 
@@ -136,9 +133,9 @@ class Cloud:
         """Bring everything up; returns when calls are answered and the buckets are there."""
         with contextlib.ExitStack() as stack:
             self.state.mkdir(parents=True, exist_ok=True)
-            _check_ours(self.state)
-            stack.enter_context(_locked(self.state / "lock"))
-            self._ports = _Ports(self.state / "ports.json")
+            check_ours(self.state)
+            stack.enter_context(locked(self.state / "lock"))
+            self._ports = Ports(self.state / "ports.json")
             self.clock = Clock(lambda error: self.findings.error("a timer", error))
             stack.callback(self.clock.close)
             self._identities = stack.enter_context(contextlib.ExitStack())
@@ -203,16 +200,31 @@ class Cloud:
         stack.callback(bigquery.close)
         secrets = SecretManagerService(self.state, self.clock, self.iam)
         builds = self._build_service(secrets)
+        pubsub = PubSubService(
+            self.state,
+            self.clock,
+            self.iam,
+            self.faults,
+            authorization=self._push_header,
+            on_error=self.findings.error,
+        )
+        scheduler = SchedulerService(self.state, self.clock, pubsub.publish)
         lookups: list[Service] = [ResourceManagerService(), IamService(self.iam)]
-        self._services = [storage, compute, bigquery, secrets, builds, *lookups]
+        self._services = [storage, compute, bigquery, secrets, builds, pubsub, scheduler, *lookups]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
-        server = self._listen([compute, secrets, builds, *lookups], [storage, bigquery], builds)
+        services = [compute, secrets, builds, pubsub, scheduler, *lookups]
+        server = self._listen(services, [storage, bigquery], builds)
         stack.callback(server.close)
+        stack.callback(pubsub.close)  # lest a pull that waits keep the port open
         stack.callback(builds.close)  # while its steps and its logs still reach the port
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)
+
+    def _push_header(self, account: str, _audience: str) -> str:
+        """Return what a push proves its account with: an access token, since localcloud has no identity tokens."""
+        return f"Bearer {self.iam.token(account)[0]}"
 
     def _boot(self, spec: MachineSpec, events: MachineEvents) -> Machine:
         """Boot a VM on which BigQuery's clients find their way here, as the other clients do by what they are told."""
@@ -279,51 +291,6 @@ def _make_bucket(storage: StorageService, name: str) -> None:
     except ApiError as error:
         problem = f"bucket {name!r} cannot be made: {error.message}"
         raise ValueError(problem) from error
-
-
-class _Ports:
-    """The ports of a state directory, so that what was told an address finds it again after a restart."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        try:
-            self._known: dict[str, int] = json.loads(file.read_text())
-        except (FileNotFoundError, ValueError):
-            self._known = {}
-
-    def recall(self, name: str) -> int:
-        """Return the port used last time; 0 for none."""
-        return self._known.get(name, 0)
-
-    def remember(self, name: str, port: int) -> None:
-        """Write a port down for the next time."""
-        if self._known.get(name) != port:
-            self._known[name] = port
-            self._file.write_text(json.dumps(self._known, indent=2) + "\n")
-
-
-def _check_ours(state: Path) -> None:
-    """Raise FileExistsError when starting would empty folders that localcloud has not made."""
-    if (state / "lock").exists():
-        return
-    for name in ("vms", "storage-scratch"):
-        if (state / name).exists():
-            message = (
-                f"{state / name} is not localcloud's and would be emptied; choose another state directory"
-            )
-            raise FileExistsError(message)
-
-
-@contextlib.contextmanager
-def _locked(file: Path) -> Any:
-    """Hold a lock on the state directory; raises `StateInUse`."""
-    with file.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"another localcloud works on the state directory {file.parent}"
-            raise StateInUse(message) from None
-        yield
 
 
 def shell_exports(environment: Mapping[str, str]) -> str:

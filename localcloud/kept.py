@@ -27,6 +27,10 @@ class Kept:
         with self.lock:
             return sorted(self._values.items(), key=lambda item: item[0])
 
+    def names(self) -> list[str]:
+        """Return every name, in order."""
+        return [name for name, _ in self.items()]
+
     def find(self, name: str) -> Json | None:
         """Return a value, None where there is none. Takes no lock, so it may be called under any."""
         return self._values.get(name)

@@ -44,6 +44,14 @@ _SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pubsub": (("pubsub",), ()),
     "cloudscheduler": (("cloud-scheduler",), ()),
 }
+# Each service's words for a 403, where they are not the usual ones.
+_DENIALS: Mapping[str, str] = {
+    "compute": "Required '{permission}' permission for '{resource}'",
+    "secretmanager": "Permission '{permission}' denied for resource '{resource}' (or it may not exist).",
+    "pubsub": "User not authorized to perform this action.",
+    "cloudscheduler": 'The principal (user or service account) lacks IAM permission "{permission}" for the resource '
+    '"{resource}" (or the resource may not exist).',
+}
 _READING = re.compile(r"\.(get|list)[A-Za-z]*$")
 
 
@@ -167,15 +175,7 @@ def _denied(caller: Caller, permission: str, resource: str) -> ApiError:
             f"The user does not have access to service account '{account}'.  User: '{caller.email}'.  "
             "Ask a project owner to grant you the iam.serviceAccountUser role on the service account"
         )
-    if service == "secretmanager":
-        return forbidden(f"Permission '{permission}' denied for resource '{resource}' (or it may not exist).")
-    if service == "pubsub":
-        return forbidden("User not authorized to perform this action.")
-    if service == "cloudscheduler":
-        return forbidden(
-            f'The principal (user or service account) lacks IAM permission "{permission}" for the resource '
-            f'"{resource}" (or the resource may not exist).'
-        )
-    if service == "compute":
-        return forbidden(f"Required '{permission}' permission for '{resource}'")
-    return forbidden(f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).")
+    words = _DENIALS.get(
+        service, "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+    )
+    return forbidden(words.format(permission=permission, resource=resource))

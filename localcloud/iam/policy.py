@@ -52,8 +52,7 @@ _SECRET_CHANGES = frozenset(
 )
 
 _PUBSUB_VIEWER = frozenset(
-    f"pubsub.{name}"
-    for name in ("subscriptions.get", "subscriptions.list", "topics.get", "topics.list")
+    f"pubsub.{name}" for name in ("subscriptions.get", "subscriptions.list", "topics.get", "topics.list")
 )
 _PUBSUB_SUBSCRIBER = frozenset({"pubsub.subscriptions.consume", "pubsub.topics.attachSubscription"})
 _PUBSUB_EDITOR = (

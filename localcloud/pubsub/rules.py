@@ -140,7 +140,8 @@ def changed(kind: str, current: Json, body: Json, mask: str, changeable: Collect
         if field in {"name", "topic"} and field in current:
             raise immutable_in_mask(kind, path)
         not_covered = _TOPIC_NOT_COVERED if kind == "Topic" else _SUBSCRIPTION_NOT_COVERED
-        if field.split(".")[0] in not_covered or field.partition(".")[0] in changeable and "." in field:
+        head, nested, _ = field.partition(".")
+        if head in not_covered or (nested and head in changeable):
             raise unimplemented(f"localcloud does not update the field '{path}' of a {kind.lower()}.")
         if field not in changeable:
             raise unknown_in_mask(kind, path)

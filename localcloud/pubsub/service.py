@@ -36,6 +36,7 @@ class PubSubService:
         clock: Clock,
         iam: Iam,
         faults: FaultPlan,
+        *,
         authorization: Authorization,
         on_error: Callable[[str, BaseException], None],
     ) -> None:
@@ -43,10 +44,8 @@ class PubSubService:
         self._iam = iam
         self._kept = Kept(folder / "topics.json")
         subscriptions = Kept(folder / "subscriptions.json")
-        self._delivery = Delivery(
-            clock, faults, subscriptions.find, Pusher(authorization).push, on_error
-        )
-        for name, _ in subscriptions.items():
+        self._delivery = Delivery(clock, faults, subscriptions.find, Pusher(authorization).push, on_error)
+        for name in subscriptions.names():
             self._delivery.open(name)
         grants = Grants(
             iam,

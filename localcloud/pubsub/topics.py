@@ -123,4 +123,3 @@ class Topics:
         if found is None:
             raise missing(name)
         return found
-

@@ -3,7 +3,7 @@
 import pytest
 
 from localcloud.errors import ApiError
-from localcloud.iam import EVERYONE, GRANTS, ROLES, Iam, email
+from localcloud.iam import EVERYONE, GRANTS, ROLES, SCHEDULER_AGENT, Iam, email
 from localcloud.service import OWNER, Caller
 
 ZONE = "projects/local-project/zones/us-central1-a"
@@ -112,4 +112,4 @@ def test_a_token_without_scopes_is_good_for_nothing(iam: Iam) -> None:
 def test_every_grant_names_a_role_and_an_account_that_exist(iam: Iam) -> None:
     for grant in GRANTS:
         assert grant.role in ROLES
-        assert grant.account == EVERYONE or email(grant.account) in iam.accounts()
+        assert grant.account in {EVERYONE, SCHEDULER_AGENT} or email(grant.account) in iam.accounts()

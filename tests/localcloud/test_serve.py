@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from localcloud.cloud import Cloud, StateInUse
+from localcloud.cloud import Cloud
 from localcloud.iam import email
 from localcloud.listener import Listener, json_response
+from localcloud.state_folder import StateInUse
 
 SERVE = [sys.executable, "-m", "localcloud", "serve"]
 

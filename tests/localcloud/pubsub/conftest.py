@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import pubsub_v1
+from google.cloud import pubsub_v1  # type: ignore[attr-defined]
 from google.oauth2.credentials import Credentials
 from google.pubsub_v1 import PublisherClient
 from werkzeug import Request, Response
@@ -44,8 +44,8 @@ class World:
             self.clock,
             self.iam,
             self.faults,
-            lambda account, audience: f"Bearer {account} for {audience}",
-            self.findings.error,
+            authorization=lambda account, audience: f"Bearer {account} for {audience}",
+            on_error=self.findings.error,
         )
         self._server = Server(
             services=[self.service],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,10 +80,11 @@ def test_a_subscription_that_is_refused(world: World, fields: Any, status: str, 
 
 
 def test_what_is_not_covered_says_so(world: World) -> None:
-    world.subscription()
-    status, words = refusal(lambda: world.publisher().detach_subscription(subscription=SUBSCRIPTION))
-    assert (status, "pubsub.projects.subscriptions.detach" in words) == ("UNIMPLEMENTED", True)
-    assert refusal(lambda: world.subscriber().seek(request={"subscription": SUBSCRIPTION}))[0] == "UNIMPLEMENTED"
+    request = {"subscription": SUBSCRIPTION}
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"pubsub\.projects\.subscriptions\.detach"):
+        world.publisher().detach_subscription(request=request)
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"pubsub\.projects\.subscriptions\.seek"):
+        world.subscriber().seek(request=request)
 
 
 def test_an_update_changes_what_its_mask_names(world: World) -> None:
@@ -97,9 +99,7 @@ def test_an_update_changes_what_its_mask_names(world: World) -> None:
         (["topic"], "the 'topic' field in the Subscription is not mutable."),
         (["bogus"], "'bogus' is not a known Subscription field."),
     ):
-        status, found = refusal(
-            lambda paths=paths: update(subscription=body, update_mask={"paths": paths})
-        )
+        status, found = refusal(partial(update, subscription=body, update_mask={"paths": paths}))
         assert status == "INVALID_ARGUMENT"
         assert words in found
 
@@ -152,7 +152,9 @@ def test_a_deadline_is_extended_and_given_up(world: World) -> None:
 
 
 def test_a_retry_policy_holds_a_message_back(world: World) -> None:
-    world.subscription(retry_policy={"minimum_backoff": {"seconds": 100}, "maximum_backoff": {"seconds": 150}})
+    world.subscription(
+        retry_policy={"minimum_backoff": {"seconds": 100}, "maximum_backoff": {"seconds": 150}}
+    )
     world.publish(b"x")
     for backoff in (100, 150, 150):
         (received,) = world.pull()
@@ -193,7 +195,9 @@ def test_a_pull_takes_no_more_than_it_asks_for(world: World) -> None:
     world.publish(b"1", b"2", b"3")
     assert data(world.pull(most=2)) == [b"1", b"2"]
     assert data(world.pull(most=2)) == [b"3"]
-    words = "The value for max_messages is too small. You passed 0 in the request, but the minimum value is 1."
+    words = (
+        "The value for max_messages is too small. You passed 0 in the request, but the minimum value is 1."
+    )
     assert refusal(lambda: world.pull(most=0)) == ("INVALID_ARGUMENT", words)
 
 
@@ -230,7 +234,7 @@ def test_a_push_brings_google_s_envelope(world: World, endpoint: Endpoint, url: 
     assert "Authorization" not in headers
     eventually(lambda: backlog(world) == 0)
     words = "This method is not supported for this subscription type."
-    assert refusal(lambda: world.pull()) == ("FAILED_PRECONDITION", words)
+    assert refusal(world.pull) == ("FAILED_PRECONDITION", words)
 
 
 def test_a_push_without_data_has_no_such_key(world: World, endpoint: Endpoint, url: str) -> None:
@@ -286,9 +290,7 @@ def test_a_push_that_finds_nobody_is_repeated(world: World, endpoint: Endpoint, 
     world.subscription(**push("http://127.0.0.1:1/nobody"))
     world.publish(b"x")
     eventually(lambda: world.service._delivery._backlogs[SUBSCRIPTION][0].attempts > 0)
-    world.subscriber().modify_push_config(
-        subscription=SUBSCRIPTION, push_config={"push_endpoint": url}
-    )
+    world.subscriber().modify_push_config(subscription=SUBSCRIPTION, push_config={"push_endpoint": url})
     eventually(lambda: pending(world))
     world.clock.advance(60)
     endpoint.wait(1)
@@ -393,8 +395,8 @@ def test_each_method_asks_for_its_permission(
     member = f"serviceAccount:{email('vm')}"
     world.iam.bind(PROJECT, {"bindings": [{"role": "roles/pubsub.viewer", "members": [member]}]})
     for one in needed:
-        monkeypatch.setitem(ROLES, "roles/pubsub.viewer", every - {one})  # type: ignore[misc]
-        with pytest.raises(exceptions.Forbidden, match="User not authorized to perform this action."):
+        monkeypatch.setitem(ROLES, "roles/pubsub.viewer", every - {one})
+        with pytest.raises(exceptions.Forbidden, match="User not authorized"):
             getattr(world.subscriber("vm"), method)(request=request_)
-    monkeypatch.setitem(ROLES, "roles/pubsub.viewer", frozenset(needed))  # type: ignore[misc]
+    monkeypatch.setitem(ROLES, "roles/pubsub.viewer", frozenset(needed))
     getattr(world.subscriber("vm"), method)(request=request_)

@@ -1,0 +1,393 @@
+"""Jobs by Google's own client: made, changed, fired on the virtual clock, retried, and kept over a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.cloud.scheduler_v1 import Job
+
+from localcloud.iam import GRANTS, PROJECT_NUMBER, ROLES, SCHEDULER_AGENT, email
+from tests.localcloud.pubsub.conftest import eventually
+from tests.localcloud.pubsub.test_topics import refusal
+from tests.localcloud.scheduler.conftest import JOB, PROJECT, REGION, TOPIC, World
+
+State = Job.State
+
+
+def update(world: World, paths: list[str], **fields: Any) -> Any:
+    return world.client().update_job(job={"name": JOB, **fields}, update_mask={"paths": paths})
+
+
+def test_a_job_has_google_s_defaults(world: World) -> None:
+    made = world.job(description="each hour")
+    assert (made.name, made.description, made.schedule, made.time_zone) == (
+        JOB,
+        "each hour",
+        "0 * * * *",
+        "Etc/UTC",
+    )
+    assert made.state == State.ENABLED
+    assert made.pubsub_target.topic_name == TOPIC
+    assert made.pubsub_target.data == b"go"
+    retry = made.retry_config
+    assert (retry.retry_count, retry.max_retry_duration.total_seconds(), retry.max_doublings) == (0, 0, 5)
+    assert (retry.min_backoff_duration.seconds, retry.max_backoff_duration.seconds) == (5, 3600)
+    assert 0 < made.schedule_time.timestamp() - world.clock.now() <= 3600
+    assert abs(made.user_update_time.timestamp() - world.clock.now()) < 20
+    assert "last_attempt_time" not in made
+    assert world.get() == made
+    assert list(world.client().list_jobs(parent=REGION)) == [made]
+    assert list(world.client().list_jobs(parent=f"{PROJECT}/locations/us-east1")) == []
+    (listed,) = world.service.inventory()["scheduler.jobs"]
+    assert (listed["name"], listed["state"]) == ("nightly", "ENABLED")
+
+
+def test_names(world: World) -> None:
+    world.job()
+    assert refusal(world.job) == ("ALREADY_EXISTS", f"Job {JOB} already exists.")
+    unnamed = world.job(name=None)
+    assert unnamed.name.startswith(f"{REGION}/jobs/")
+    by_number = f"projects/{PROJECT_NUMBER}/locations/us-central1/jobs/nightly"
+    assert world.client().get_job(name=by_number).name == JOB
+    for name in (
+        "nightly",
+        f"{REGION}/jobs/a.b",
+        f"{PROJECT}/locations/us-east1/jobs/x",
+        f"{REGION}/jobs/{'x' * 501}",
+    ):
+        status, words = refusal(partial(world.job, name=name))
+        assert (status, words.startswith("Job name must be formatted")) == ("INVALID_ARGUMENT", True)
+    status, words = refusal(lambda: world.client().create_job(parent=f"{PROJECT}/locations/mars", job={}))
+    assert (status, words) == ("INVALID_ARGUMENT", "Location 'mars' is not a valid location.")
+
+
+def test_a_job_that_is_not_there(world: World) -> None:
+    client = world.client()
+    for call in (client.get_job, client.delete_job, client.run_job, client.pause_job, client.resume_job):
+        assert refusal(partial(call, name=JOB)) == ("NOT_FOUND", "Job not found.")
+    assert refusal(lambda: update(world, ["schedule"], schedule="* * * * *"))[0] == "NOT_FOUND"
+
+
+BAD_SCHEDULE = "Schedule or time zone is invalid."
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"schedule": "* * * *"}, "INVALID_ARGUMENT", BAD_SCHEDULE),
+        ({"schedule": None}, "INVALID_ARGUMENT", BAD_SCHEDULE),
+        ({"time_zone": "Asia/Munbai"}, "INVALID_ARGUMENT", BAD_SCHEDULE),
+        ({"schedule": "every 24 hours"}, "UNIMPLEMENTED", "'every 24 hours'"),
+        ({"pubsub_target": None}, "INVALID_ARGUMENT", "must have a target"),
+        ({"pubsub_target": {"topic_name": TOPIC}}, "INVALID_ARGUMENT", "Pubsub message must contain either non-empty data, or at least one attribute."),
+        ({"pubsub_target": {"topic_name": "news", "data": b"x"}}, "INVALID_ARGUMENT", "'news'"),
+        ({"pubsub_target": {"topic_name": "projects/other/topics/news", "data": b"x"}}, "INVALID_ARGUMENT", "topic of the job's project"),
+        ({"pubsub_target": None, "http_target": {"uri": "https://example.com"}}, "UNIMPLEMENTED", "httpTarget"),
+        ({"pubsub_target": None, "app_engine_http_target": {"relative_uri": "/"}}, "UNIMPLEMENTED", "appEngineHttpTarget"),
+        ({"retry_config": {"retry_count": 6}}, "INVALID_ARGUMENT", "retryCount: 6"),
+        ({"retry_config": {"retry_count": -1}}, "INVALID_ARGUMENT", "retryCount: -1"),
+        ({"retry_config": {"max_doublings": 17}}, "INVALID_ARGUMENT", "maxDoublings: 17"),
+        ({"retry_config": {"min_backoff_duration": {"seconds": 7200}}}, "INVALID_ARGUMENT", "must not be longer"),
+        ({"description": "x" * 501}, "INVALID_ARGUMENT", "500 characters"),
+        ({"pubsub_target": {"topic_name": TOPIC, "data": b"x" * 800_000}}, "INVALID_ARGUMENT", "1 MB"),
+    ],
+)  # fmt: skip
+def test_a_job_that_is_refused(world: World, fields: Any, status: str, words: str) -> None:
+    found = refusal(lambda: world.job(**fields))
+    assert found[0] == status
+    assert words in found[1]
+    assert not list(world.client().list_jobs(parent=REGION))
+
+
+def test_a_job_publishes_when_it_is_due(world: World) -> None:
+    world.topic()
+    job = world.job(pubsub_target={"topic_name": TOPIC, "data": b"go", "attributes": {"k": "v"}})
+    assert world.published() == []
+    world.until(job)
+    (message,) = world.published()
+    assert (message.data, dict(message.attributes)) == (b"go", {"k": "v"})
+    assert 0 <= message.publish_time.timestamp() - job.schedule_time.timestamp() < 1
+    fired = world.get()
+    assert fired.last_attempt_time.timestamp() - job.schedule_time.timestamp() < 1
+    assert fired.schedule_time.timestamp() - job.schedule_time.timestamp() == 3600
+    assert fired.status.code == 0
+
+
+def test_every_time_that_a_jump_passes_is_fired_once_and_in_order(world: World) -> None:
+    world.topic()
+    job = world.job(retry_config={"retry_count": 3})
+    first = job.schedule_time.timestamp()
+    world.clock.advance(5 * 3600)
+    times = sorted(message.publish_time.timestamp() for message in world.published())
+    assert [round(when - first) for when in times] == [0, 3600, 7200, 10800, 14400]
+
+
+def test_a_time_zone_decides(world: World) -> None:
+    job = world.job(schedule="30 5 * * *", time_zone="Asia/Kolkata")
+    assert job.schedule_time.timestamp() % 86_400 == 0
+
+
+def test_a_topic_that_is_not_there_is_a_failed_attempt_and_no_more(world: World) -> None:
+    job = world.job()
+    world.until(job)
+    failed = world.get()
+    assert failed.status.code == 5
+    assert failed.state == State.ENABLED
+    assert failed.schedule_time.timestamp() - job.schedule_time.timestamp() == 3600
+    world.topic()
+    world.until(failed)
+    assert len(world.published()) == 1
+    assert world.get().status.code == 0
+
+
+def test_a_failed_attempt_is_retried_with_a_growing_pause(world: World) -> None:
+    backoff = {"min_backoff_duration": {"seconds": 60}, "retry_count": 3}
+    job = world.job(schedule="0 0 * * *", retry_config=backoff)
+    due = job.schedule_time.timestamp()
+    world.until(job)
+    for pause in (60, 120):
+        due += pause
+        planned = world.get()
+        assert abs(planned.schedule_time.timestamp() - due) < 3
+        if pause == 120:
+            world.topic()
+        world.until(planned)
+    assert len(world.published()) == 1
+    done = world.get()
+    assert done.status.code == 0
+    assert done.schedule_time.timestamp() - job.schedule_time.timestamp() == 86_400
+
+
+def test_retries_end(world: World) -> None:
+    job = world.job(schedule="0 0 * * *", retry_config={"retry_count": 2})
+    world.until(job)
+    world.clock.advance(3600)
+    assert world.get().schedule_time.timestamp() - job.schedule_time.timestamp() == 86_400
+    world.topic()
+    world.clock.advance(3600)
+    assert world.published() == []
+
+
+def test_times_that_retries_go_through_are_skipped(world: World) -> None:
+    pause = {"seconds": 3000}
+    retries = {"retry_count": 2, "min_backoff_duration": pause, "max_backoff_duration": pause}
+    due = world.job(retry_config=retries).schedule_time.timestamp()
+    for after, attempt, planned in ((3001, 3000, 6000), (3700, 3000, 6000), (6001, 6000, 7200)):
+        world.clock.advance(due + after - world.clock.now())
+        job = world.get()
+        assert abs(job.last_attempt_time.timestamp() - due - attempt) < 3
+        assert abs(job.schedule_time.timestamp() - due - planned) < 3
+
+
+def test_a_run_fires_at_once_and_leaves_the_schedule(world: World) -> None:
+    world.topic()
+    job = world.job(schedule="0 0 1 1 *")
+    assert world.client().run_job(name=JOB) == job
+    eventually(lambda: len(world.published()) == 1)
+    after = world.get()
+    assert after.schedule_time == job.schedule_time
+    assert abs(after.last_attempt_time.timestamp() - world.clock.now()) < 20
+
+
+def test_a_paused_job_does_not_fire_but_runs(world: World) -> None:
+    world.topic()
+    world.job()
+    assert world.client().pause_job(name=JOB).state == State.PAUSED
+    status, words = refusal(lambda: world.client().pause_job(name=JOB))
+    assert (status, "PAUSED" in words) == ("FAILED_PRECONDITION", True)
+    world.clock.advance(3 * 3600)
+    assert world.published() == []
+    world.client().run_job(name=JOB)
+    eventually(lambda: len(world.published()) == 1)
+    resumed = world.client().resume_job(name=JOB)
+    assert resumed.state == State.ENABLED
+    assert refusal(lambda: world.client().resume_job(name=JOB))[0] == "FAILED_PRECONDITION"
+    assert 0 < resumed.schedule_time.timestamp() - world.clock.now() <= 3600
+    world.until(resumed)
+    assert len(world.published()) == 1
+
+
+def test_an_update_changes_what_its_mask_names(world: World) -> None:
+    world.topic()
+    first = world.job(description="old", retry_config={"retry_count": 2})
+    world.clock.advance(1)
+    changed = update(
+        world,
+        ["schedule", "pubsub_target.data", "description"],
+        schedule="30 * * * *",
+        time_zone="Europe/Paris",
+        pubsub_target={"topic_name": "projects/p/topics/ignored", "data": b"new"},
+    )
+    assert (changed.schedule, changed.time_zone, changed.description) == ("30 * * * *", "Etc/UTC", "")
+    assert (changed.pubsub_target.topic_name, changed.pubsub_target.data) == (TOPIC, b"new")
+    assert changed.retry_config.retry_count == 2
+    assert changed.user_update_time > first.user_update_time
+    world.clock.advance(2 * 3600)
+    messages = world.published()
+    assert [(one.data, round(one.publish_time.timestamp()) % 3600) for one in messages] == [
+        (b"new", 1800)
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("paths", "fields", "status", "words"),
+    [
+        (["bogus"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: bogus"),
+        (["state"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: state"),
+        (["name"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: name"),
+        ([], {"schedule": "* * * * *"}, "UNIMPLEMENTED", "by an updateMask only"),
+        (
+            ["http_target"],
+            {"http_target": {"uri": "https://example.com"}},
+            "UNIMPLEMENTED",
+            "kind of a job's target",
+        ),
+        (["schedule"], {"schedule": "nonsense"}, "INVALID_ARGUMENT", BAD_SCHEDULE),
+        (["pubsub_target"], {}, "INVALID_ARGUMENT", "must have a target"),
+    ],
+)
+def test_an_update_that_is_refused_changes_nothing(
+    world: World, paths: list[str], fields: Any, status: str, words: str
+) -> None:
+    before = world.job()
+    found = refusal(lambda: update(world, paths, **fields))
+    assert found[0] == status
+    assert words in found[1]
+    assert world.get() == before
+
+
+def test_an_update_leaves_a_paused_job_paused(world: World) -> None:
+    world.job()
+    world.client().pause_job(name=JOB)
+    assert update(world, ["schedule"], schedule="* * * * *").state == State.PAUSED
+
+
+def test_a_failed_update_is_mended_by_another(world: World) -> None:
+    world.topic()
+    method = "cloudscheduler.projects.locations.jobs.patch"
+    world.faults.add({"method": method, "action": "update_failed", "args": {"status": 500}})
+    job = world.job()
+    with pytest.raises(exceptions.InternalServerError, match="has failed"):
+        update(world, ["schedule"], schedule="30 * * * *")
+    failed = world.get()
+    assert (failed.state, failed.schedule) == (State.UPDATE_FAILED, job.schedule)
+    for call in (world.client().run_job, world.client().pause_job, world.client().resume_job):
+        assert refusal(partial(call, name=JOB))[0] == "FAILED_PRECONDITION"
+    world.clock.advance(2 * 3600)
+    assert world.published() == []
+    mended = update(world, ["schedule"], schedule="30 * * * *")
+    assert (mended.state, mended.schedule) == (State.ENABLED, "30 * * * *")
+    world.until(mended)
+    assert len(world.published()) == 1
+    assert [fault["consumed"] for fault in world.faults.inventory()] == [1]
+
+
+def test_a_deleted_job_is_gone_and_its_name_free(world: World) -> None:
+    world.topic()
+    job = world.job()
+    world.client().delete_job(name=JOB)
+    world.until(job)
+    assert world.published() == []
+    world.job()
+
+
+def test_jobs_go_on_after_a_restart_and_make_up_for_nothing(
+    start: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = start()
+    world.topic()
+    made = world.job(schedule="0 * * * *")
+    day = 86_400
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + day)
+    world = start()
+    assert world.published() == []
+    job = world.get()
+    assert job.user_update_time == made.user_update_time
+    assert day - 10 < job.schedule_time.timestamp() - made.schedule_time.timestamp() <= day + 3600
+    world.until(job)
+    assert len(world.published()) == 1
+
+
+def test_a_paused_job_stays_paused_over_a_restart(start: Callable[[], World]) -> None:
+    world = start()
+    world.job()
+    world.client().pause_job(name=JOB)
+    world = start()
+    world.topic()
+    world.clock.advance(7200)
+    assert world.get().state == State.PAUSED
+    assert world.published() == []
+
+
+def test_locations(world: World) -> None:
+    client = world.client()
+    names = [one.name for one in client.list_locations(request={"name": PROJECT}).locations]
+    assert REGION in names
+    assert client.get_location(request={"name": REGION}).location_id == "us-central1"
+    assert (
+        refusal(lambda: client.get_location(request={"name": f"{PROJECT}/locations/mars"}))[0]
+        == "INVALID_ARGUMENT"
+    )
+
+
+METHODS = [
+    ("create_job", {"parent": REGION, "job": {"schedule": "* * * * *", "pubsub_target": {"topic_name": TOPIC, "data": b"x"}}}, "create", REGION),
+    ("get_job", {"name": JOB}, "get", JOB),
+    ("list_jobs", {"parent": REGION}, "list", REGION),
+    ("update_job", {"job": {"name": JOB}, "update_mask": {"paths": ["description"]}}, "update", JOB),
+    ("run_job", {"name": JOB}, "run", JOB),
+    ("pause_job", {"name": JOB}, "pause", JOB),
+    ("resume_job", {"name": JOB}, "enable", JOB),
+    ("delete_job", {"name": JOB}, "delete", JOB),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", METHODS)
+def test_each_method_asks_for_its_permission(
+    world: World, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, Any, str, str]
+) -> None:
+    method, request_, verb, resource = asked
+    world.job()
+    if verb == "enable":
+        world.client().pause_job(name=JOB)
+    permission = f"cloudscheduler.jobs.{verb}"
+    every = ROLES["roles/cloudscheduler.admin"]
+    assert permission in every
+    binding = {"role": "roles/cloudscheduler.viewer", "members": [f"serviceAccount:{email('vm')}"]}
+    world.iam.bind(PROJECT, {"bindings": [binding]})
+    monkeypatch.setitem(ROLES, "roles/cloudscheduler.viewer", every - {permission})
+    words = (
+        f'The principal (user or service account) lacks IAM permission "{permission}" for the resource "{resource}" '
+        "(or the resource may not exist)."
+    )
+    found = refusal(lambda: getattr(world.client("vm"), method)(request=request_))
+    assert found == ("PERMISSION_DENIED", words)
+    held = {permission} | ({"cloudscheduler.jobs.get"} if verb == "update" else set())
+    monkeypatch.setitem(ROLES, "roles/cloudscheduler.viewer", frozenset(held))
+    getattr(world.client("vm"), method)(request=request_)
+
+
+def test_the_deployer_may_do_all_that_a_deployment_needs(world: World) -> None:
+    client = world.client("deployer")
+    target = {"topic_name": TOPIC, "data": b"x"}
+    client.create_job(parent=REGION, job={"name": JOB, "schedule": "* * * * *", "pubsub_target": target})
+    client.update_job(job={"name": JOB, "schedule": "0 * * * *"}, update_mask={"paths": ["schedule"]})
+    for call in (client.run_job, client.pause_job, client.resume_job, client.get_job, client.delete_job):
+        call(name=JOB)
+    with pytest.raises(exceptions.Forbidden):
+        list(client.list_jobs(parent=REGION))
+
+
+def test_the_agent_needs_its_role(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert any(grant.account == SCHEDULER_AGENT for grant in GRANTS)
+    monkeypatch.setitem(ROLES, "roles/cloudscheduler.serviceAgent", frozenset())
+    world.topic()
+    world.until(world.job())
+    assert world.published() == []
+    assert world.get().status.code == 7
