@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from localcloud.errors import invalid, unimplemented
-from localcloud.iam import PROJECT, ROLES, Iam, by_id
+from localcloud.iam import PROJECT, ROLES, Iam, by_id, tested
 from localcloud.kept import Kept
 from localcloud.pubsub.names import authorize
 from localcloud.pubsub.refusals import missing
@@ -66,15 +66,13 @@ class Grants:
 
     def _test(self, _kind: str, call: Call) -> Json:
         """Return the permissions that the caller has; of a resource that is not there, none."""
-        wanted = call.body.get("permissions") or []
-        for permission in wanted:
-            if "*" in permission or not permission.startswith(_SERVICE):
+        for permission in call.body.get("permissions") or []:
+            if not permission.startswith(_SERVICE):
                 raise invalid(f"Permission {permission} is not valid for this resource.")
         name = by_id(call.params["resource"])
         if name.split("/")[1] != PROJECT or not self._exists(name):
             return {}
-        held = [permission for permission in wanted if call.iam.allowed(call.caller, permission, name)]
-        return {"permissions": held} if held else {}
+        return tested(call, name)
 
     def _check_exists(self, name: str) -> None:
         if not self._exists(name):

@@ -74,6 +74,8 @@ def test_the_first_fault_that_is_due_acts_and_the_next_has_its_turn_after_it() -
         ({"action": "error", "args": {"status": "503"}}, "'status' cannot be '503'"),
         ({"action": "idle"}, "acts on vm.boot"),
         ({"method": "vm.boot"}, "acts on calls of an API"),
+        ({"action": "duplicate"}, "acts on pubsub.subscriptions.push"),
+        ({"method": "pubsub.subscriptions.push", "action": "error"}, "acts on calls of an API"),
         ({"method": "vm.life", "action": "vanish"}, "one of the args 'after' (seconds) and 'at'"),
     ],
 )
