@@ -213,7 +213,7 @@ class Cloud:
         self._services = [storage, compute, bigquery, secrets, builds, pubsub, scheduler, *lookups]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
-        services = [compute, secrets, builds, pubsub, scheduler, *lookups]
+        services: list[Service] = [compute, secrets, builds, pubsub, scheduler, *lookups]
         server = self._listen(services, [storage, bigquery], builds)
         stack.callback(server.close)
         stack.callback(pubsub.close)  # lest a pull that waits keep the port open

@@ -131,7 +131,8 @@ class Delivery:
         _check_ack_ids(ack_ids)
         with self._changed:
             done = set(ack_ids)
-            self._backlogs[name] = [held for held in self._backlogs.get(name, ()) if held.ack_id not in done]
+            if name in self._backlogs:
+                self._backlogs[name] = [held for held in self._backlogs[name] if held.ack_id not in done]
 
     def extend(self, name: str, ack_ids: Sequence[str], deadline: int) -> None:
         """Give the messages another deadline, in seconds from now; 0 gives them back."""

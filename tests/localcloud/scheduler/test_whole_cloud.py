@@ -32,8 +32,8 @@ def test_from_the_schedule_to_the_endpoint_and_again_after_a_restart(
         push = {"push_endpoint": url, "oidc_token": {"service_account_email": email("trigger")}}
         request = {"name": SUBSCRIPTION, "topic": TOPIC, "push_config": push}
         pubsub_v1.SubscriberClient(**options(cloud)).create_subscription(request=request)
-        target = {"topic_name": TOPIC, "data": b"{}"}
-        job = {"name": JOB, "schedule": "0 5 * * *", "pubsub_target": target}
+        target: Any = {"topic_name": TOPIC, "data": b"{}"}
+        job: Any = {"name": JOB, "schedule": "0 5 * * *", "pubsub_target": target}
         scheduler = scheduler_v1.CloudSchedulerClient(**options(cloud))
         made = scheduler.create_job(parent=REGION, job=job)
         cloud.clock.advance(made.schedule_time.timestamp() - cloud.clock.now() + 1)
