@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1  # type: ignore[attr-defined]
 from google.oauth2.credentials import Credentials
@@ -149,6 +150,20 @@ def eventually(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def refusal(call: Callable[[], Any]) -> tuple[str, str]:
+    """Return the status name and the words of a call that must fail."""
+    with pytest.raises(exceptions.GoogleAPICallError) as caught:
+        call()
+    error = caught.value.response.json()["error"]
+    assert set(error) == {"code", "message", "status"}
+    return error["status"], error["message"]
+
+
+def data(received: list[Any]) -> list[bytes]:
+    """Return the data of messages pulled."""
+    return [one.message.data for one in received]
 
 
 @pytest.fixture

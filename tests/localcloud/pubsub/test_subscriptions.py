@@ -1,8 +1,7 @@
-"""Subscriptions by Google's own client: settings, pull, deadlines on the virtual clock, push and its redelivery."""
+"""Subscriptions by Google's own client: settings, pull, deadlines on the virtual clock, permissions."""
 
 from __future__ import annotations
 
-import base64
 import threading
 from functools import partial
 from typing import Any
@@ -11,18 +10,12 @@ import pytest
 from google.api_core import exceptions
 
 from localcloud.iam import ROLES, email
-from localcloud.pubsub.delivery import retry_delay
-from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, Endpoint, World, eventually
-from tests.localcloud.pubsub.test_topics import refusal
+from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, World, data, eventually, refusal
 
 
 @pytest.fixture(autouse=True)
 def _topic(world: World) -> None:
     world.topic()
-
-
-def data(received: list[Any]) -> list[bytes]:
-    return [one.message.data for one in received]
 
 
 def test_a_subscription_has_google_s_defaults(world: World) -> None:
@@ -199,173 +192,6 @@ def test_a_pull_takes_no_more_than_it_asks_for(world: World) -> None:
         "The value for max_messages is too small. You passed 0 in the request, but the minimum value is 1."
     )
     assert refusal(lambda: world.pull(most=0)) == ("INVALID_ARGUMENT", words)
-
-
-def push(url: str, **fields: Any) -> Any:
-    return {"push_config": {"push_endpoint": url, **fields}}
-
-
-def backlog(world: World) -> int:
-    (found,) = world.service.inventory()["pubsub.subscriptions"]
-    count: int = found["unacknowledged"]
-    return count
-
-
-@pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_a_push_brings_google_s_envelope(world: World, endpoint: Endpoint, url: str, status: int) -> None:
-    endpoint.answer = lambda _number: status
-    world.subscription(**push(url))
-    (message_id,) = world.publish({"data": b"hello", "attributes": {"k": "v"}})
-    (body,) = endpoint.wait(1)
-    published = body["message"]["publishTime"]
-    assert body == {
-        "message": {
-            "data": base64.b64encode(b"hello").decode(),
-            "attributes": {"k": "v"},
-            "messageId": message_id,
-            "message_id": message_id,
-            "publishTime": published,
-            "publish_time": published,
-        },
-        "subscription": SUBSCRIPTION,
-    }
-    headers = endpoint.pushes[0][0]
-    assert headers["Content-Type"] == "application/json"
-    assert "Authorization" not in headers
-    eventually(lambda: backlog(world) == 0)
-    words = "This method is not supported for this subscription type."
-    assert refusal(world.pull) == ("FAILED_PRECONDITION", words)
-
-
-def test_a_push_without_data_has_no_such_key(world: World, endpoint: Endpoint, url: str) -> None:
-    world.subscription(**push(url))
-    world.publish({"attributes": {"k": "v"}})
-    assert "data" not in endpoint.wait(1)[0]["message"]
-
-
-def test_a_push_proves_its_account(world: World, endpoint: Endpoint, url: str) -> None:
-    token = {"service_account_email": email("trigger"), "audience": "https://service"}
-    made = world.subscription(**push(url, oidc_token=token))
-    assert made.push_config.oidc_token.service_account_email == email("trigger")
-    world.publish(b"x")
-    endpoint.wait(1)
-    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('trigger')} for https://service"
-
-
-def test_a_push_as_an_account_needs_the_right_to_act_as_it(world: World) -> None:
-    role = {"role": "roles/pubsub.editor", "members": [f"serviceAccount:{email('vm')}"]}
-    world.iam.bind(PROJECT, {"bindings": [role]})
-    config = push("http://127.0.0.1:1/", oidc_token={"service_account_email": email("trigger")})
-    request = {"name": SUBSCRIPTION, "topic": TOPIC, **config}
-    with pytest.raises(exceptions.Forbidden, match="service account"):
-        world.subscriber("vm").create_subscription(request=request)
-
-
-@pytest.mark.parametrize("status", [203, 301, 400, 500])
-def test_a_push_refused_is_repeated_with_a_growing_pause(
-    world: World, endpoint: Endpoint, url: str, status: int
-) -> None:
-    endpoint.answer = lambda number: status if number < 2 else 204
-    world.subscription(
-        **push(url), retry_policy={"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 600}}
-    )
-    (message_id,) = world.publish(b"x")
-    for count, backoff in ((1, 60), (2, 120)):
-        endpoint.wait(count)
-        eventually(lambda: pending(world))
-        world.clock.advance(backoff - 5)
-        assert len(endpoint.pushes) == count
-        world.clock.advance(6)
-    assert {body["message"]["messageId"] for body in endpoint.wait(3)} == {message_id}
-    eventually(lambda: backlog(world) == 0)
-
-
-def pending(world: World) -> bool:
-    """Tell whether no push is under way any more: its message has a time at which it comes again."""
-    held = world.service._delivery._backlogs[SUBSCRIPTION]
-    return all(one.available < float("inf") for one in held)
-
-
-def test_a_push_that_finds_nobody_is_repeated(world: World, endpoint: Endpoint, url: str) -> None:
-    world.subscription(**push("http://127.0.0.1:1/nobody"))
-    world.publish(b"x")
-    eventually(lambda: world.service._delivery._backlogs[SUBSCRIPTION][0].attempts > 0)
-    world.subscriber().modify_push_config(subscription=SUBSCRIPTION, push_config={"push_endpoint": url})
-    eventually(lambda: pending(world))
-    world.clock.advance(60)
-    endpoint.wait(1)
-
-
-def test_a_subscription_turns_to_pull_and_back(world: World, endpoint: Endpoint, url: str) -> None:
-    world.subscription()
-    world.publish(b"waited")
-    modify = world.subscriber().modify_push_config
-    modify(subscription=SUBSCRIPTION, push_config={"push_endpoint": url})
-    endpoint.wait(1)
-    modify(subscription=SUBSCRIPTION, push_config={})
-    world.publish(b"pulled")
-    assert data(world.pull()) == [b"pulled"]
-
-
-def test_a_fault_delivers_a_message_again(world: World, endpoint: Endpoint, url: str) -> None:
-    fault = {"method": "pubsub.subscriptions.push", "match": {"subscription": "reader", "topic": "news"}}
-    world.faults.add({**fault, "action": "duplicate", "times": 2, "args": {"copies": 3}})
-    world.faults.add({**fault, "action": "duplicate", "args": {"after": 3600}})
-    world.subscription(**push(url))
-    ids = [world.publish(name)[0] for name in (b"a", b"b")]
-    pushed = [body["message"]["messageId"] for body in endpoint.wait(8)]
-    assert sorted(pushed) == sorted(ids * 4)
-    (late,) = world.publish(b"late")
-    endpoint.wait(9)
-    eventually(lambda: backlog(world) == 1)
-    world.clock.advance(3601)
-    assert [body["message"]["messageId"] for body in endpoint.wait(10)][8:] == [late, late]
-    assert [one["consumed"] for one in world.faults.inventory()] == [2, 1]
-    eventually(lambda: backlog(world) == 0)
-
-
-def test_pushes_run_beside_each_other(world: World, endpoint: Endpoint, url: str) -> None:
-    together = threading.Barrier(16, timeout=20)
-
-    def answer(_number: int) -> int:
-        together.wait()
-        return 204
-
-    endpoint.answer = answer
-    world.subscription(**push(url))
-    world.publish(*[b"x"] * 16)
-    eventually(lambda: backlog(world) == 0)
-    assert len(endpoint.pushes) == 16
-
-
-def test_a_service_subscribes_for_a_trigger(world: World, endpoint: Endpoint, url: str) -> None:
-    name = f"{PROJECT}/subscriptions/eventarc-us-central1-trigger-sub-001"
-    config = {"pushEndpoint": "http://127.0.0.1:1/", "oidcToken": {"serviceAccountEmail": email("trigger")}}
-    world.service.ensure_subscription(name, {"topic": TOPIC, "pushConfig": config, "ackDeadlineSeconds": 600})
-    world.service.ensure_subscription(name, {"topic": TOPIC, "pushConfig": config | {"pushEndpoint": url}})
-    world.publish(b"x")
-    endpoint.wait(1)
-    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('trigger')} for {url}"
-    assert [one.name for one in world.subscriber().list_subscriptions(project=PROJECT)] == [name]
-    world.service.remove_subscription(name)
-    assert not list(world.subscriber().list_subscriptions(project=PROJECT))
-
-
-@pytest.mark.parametrize(
-    ("settings", "attempts", "delay"),
-    [
-        ({"pushConfig": {}}, 5, 0),
-        ({"pushConfig": {"pushEndpoint": "u"}}, 1, 0.1),
-        ({"pushConfig": {"pushEndpoint": "u"}}, 3, 0.4),
-        ({"pushConfig": {"pushEndpoint": "u"}}, 5000, 60),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 1, 10),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 4, 80),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 9, 600),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "0s", "maximumBackoff": "600s"}}, 9, 0),
-    ],
-)
-def test_the_pause_before_another_delivery(settings: Any, attempts: int, delay: float) -> None:
-    assert retry_delay(settings, attempts) == pytest.approx(delay)
 
 
 METHODS = [

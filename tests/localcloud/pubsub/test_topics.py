@@ -12,16 +12,7 @@ from localcloud.errors import ApiError
 from localcloud.iam import ROLES, SCHEDULER_AGENT, email
 from localcloud.pubsub.messages import Content
 from localcloud.service import Caller
-from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, World
-
-
-def refusal(call: Callable[[], Any]) -> tuple[str, str]:
-    """Return the status name and the words of a call that must fail."""
-    with pytest.raises(exceptions.GoogleAPICallError) as caught:
-        call()
-    error = caught.value.response.json()["error"]
-    assert set(error) == {"code", "message", "status"}
-    return error["status"], error["message"]
+from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, World, refusal
 
 
 def test_a_topic_is_made_read_listed_and_deleted(world: World) -> None:
