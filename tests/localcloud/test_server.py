@@ -52,7 +52,7 @@ class TinyCompute:
         zone = call.params["zone"]
         if zone == "broken":
             raise ZeroDivisionError
-        call.require("compute.zones.get", f"projects/{call.params['project']}/zones/{zone}")
+        call.require("compute.zones.list", f"projects/{call.params['project']}/zones/{zone}")
         return {"name": zone, "status": "SIDEWAYS" if zone == "wrong" else "UP", "id": "1"}
 
     def _insert(self, call: Call) -> Json:
@@ -149,7 +149,7 @@ def test_googles_client_sends_a_body_that_passes_the_check(rig: Rig) -> None:
 def test_a_permission_that_the_account_lacks_is_a_403_in_googles_words(rig: Rig) -> None:
     with pytest.raises(Forbidden) as caught:
         rig.zones("vm").get(project="local-project", zone="a")
-    assert "Required 'compute.zones.get' permission for 'projects/local-project/zones/a'" in str(caught.value)
+    assert "Required 'compute.zones.list' permission for 'projects/local-project/zones/a'" in str(caught.value)
     rig.zones("builder").get(project="local-project", zone="a")
 
 
