@@ -117,9 +117,7 @@ def test_without_act_as_the_operation_fails(world: World) -> None:
 
 
 def test_the_builder_may_do_all_of_a_vm_s_life(world: World) -> None:
-    body = vm_body(
-        labels={"a": "b"}, tags={"items": ["t"]}, serviceAccounts=[{"email": VM_ACCOUNT, "scopes": [_SCOPE]}]
-    )
+    body = vm_body(labels={"a": "b"}, serviceAccounts=[{"email": VM_ACCOUNT, "scopes": [_SCOPE]}])
     body["disks"][0]["initializeParams"]["labels"] = {"a": "b"}
     assert not world.done(world.insert(body, account="builder")).error.errors
     client = world.client(compute_v1.InstancesClient, "builder")
