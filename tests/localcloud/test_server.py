@@ -149,7 +149,9 @@ def test_googles_client_sends_a_body_that_passes_the_check(rig: Rig) -> None:
 def test_a_permission_that_the_account_lacks_is_a_403_in_googles_words(rig: Rig) -> None:
     with pytest.raises(Forbidden) as caught:
         rig.zones("vm").get(project="local-project", zone="a")
-    assert "Required 'compute.zones.list' permission for 'projects/local-project/zones/a'" in str(caught.value)
+    assert "Required 'compute.zones.list' permission for 'projects/local-project/zones/a'" in str(
+        caught.value
+    )
     rig.zones("builder").get(project="local-project", zone="a")
 
 
