@@ -70,6 +70,9 @@ image-test: venv  ## run the built image as steps of builds, against localcloud 
 image-submit: venv  ## submit this repo's own cloudbuild.yaml locally, with a registry on loopback (root; BASE as for make image)
 	@BASE='$(BASE)' $(PY) -m pytest tests/image/own_build.py
 
+image-bench: venv  ## measure how the built image starts, as JSON lines (root; after make image)
+	$(PY) -m tests.image.bench
+
 fmt: venv  ## format the code
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
@@ -86,4 +89,4 @@ lock: venv  ## resolve pyproject.toml into requirements/*.txt
 clean:  ## remove what was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help venv demo test lint image image-base image-test image-submit fmt bench docs lock clean
+.PHONY: help venv demo test lint image image-base image-test image-submit image-bench fmt bench docs lock clean

@@ -76,6 +76,11 @@ class ClosedCloud:
         """Return what localcloud's Cloud Build gives to a step of the account builder@."""
         return {name: value for name, value in self._variables.items() if name not in NOT_FOR_STEPS}
 
+    @property
+    def url(self) -> str:
+        """Where the cloud answers, in its network."""
+        return self._variables["LOCALCLOUD_URL"]
+
     def inventory(self) -> dict[str, Any]:
         """What there is in the cloud."""
         found: dict[str, Any] = self._ask("/_localcloud/inventory")

@@ -31,16 +31,16 @@ class Started:
 
     def __init__(self, engine: Engine, name: str, client: subprocess.Popen[str]) -> None:
         self._engine = engine
-        self._name = name
+        self.name = name
         self._client = client
 
     def stop(self) -> None:
         """Have the engine send SIGTERM, and SIGKILL ten seconds later."""
-        self._engine.call("stop", "--time", "10", self._name)
+        self._engine.call("stop", "--time", "10", self.name)
 
     def kill(self) -> None:
         """Have the engine send SIGKILL."""
-        self._engine.call("kill", self._name)
+        self._engine.call("kill", self.name)
 
     def end(self) -> Ended:
         """Wait for the end."""

@@ -58,7 +58,7 @@ def test_example_is_green(steps: Steps, cloud: ClosedCloud) -> None:
 
 def test_check_finds_everything_in_place(steps: Steps, tmp_path: Path) -> None:
     steps.workspace(repo(tmp_path / "repo", QUICK))
-    ended = steps.run("check", **settings())
+    ended = steps.run("check", NB_NOTEBOOKS="demo.ipynb", **settings())
     assert ended.code == 0, ended.output
     assert "FAIL" not in ended.output
 
