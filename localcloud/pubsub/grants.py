@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from localcloud.errors import invalid, unimplemented
-from localcloud.iam import PROJECT, ROLES, Iam, by_id, tested
+from localcloud.errors import invalid
+from localcloud.iam import PROJECT, Iam, by_id, tested
+from localcloud.iam.setting import check_version, policy_to_set
 from localcloud.kept import Kept
 from localcloud.pubsub.names import authorize
 from localcloud.pubsub.refusals import missing
@@ -16,7 +17,6 @@ from localcloud.service import Call, Handler
 Json = dict[str, Any]
 
 _SERVICE = "pubsub."
-_POLICY_VERSIONS = (0, 1, 3)
 
 
 class Grants:
@@ -45,19 +45,13 @@ class Grants:
 
     def _get(self, kind: str, call: Call) -> Json:
         name = authorize(call, f"pubsub.{kind}.getIamPolicy", call.params["resource"])
-        _check_version(int(call.params.get("options.requestedPolicyVersion", "0")))
+        check_version(int(call.params.get("options.requestedPolicyVersion", "0")))
         self._check_exists(name)
         return call.iam.policy(name)
 
     def _set(self, kind: str, call: Call) -> Json:
         name = authorize(call, f"pubsub.{kind}.setIamPolicy", call.params["resource"])
-        policy = call.body.get("policy") or {}
-        _check_version(policy.get("version") or 0)
-        if policy.get("auditConfigs") or call.body.get("updateMask"):
-            raise unimplemented(
-                "localcloud sets the bindings of a policy only: no auditConfigs, no updateMask."
-            )
-        _check_roles(policy)
+        policy = policy_to_set(call.body, _SERVICE)
         with self._policies.lock:
             self._check_exists(name)
             bound = call.iam.bind(name, policy)
@@ -77,16 +71,3 @@ class Grants:
     def _check_exists(self, name: str) -> None:
         if not self._exists(name):
             raise missing(name)
-
-
-def _check_version(version: int) -> None:
-    if version not in _POLICY_VERSIONS:
-        raise invalid(f"Invalid policy version {version}: valid values are 0, 1 and 3.")
-
-
-def _check_roles(policy: Json) -> None:
-    """Raise a 400 for a role that has nothing to do with Pub/Sub; roles that we do not know are `Iam`'s business."""
-    for binding in policy.get("bindings") or ():
-        role = binding.get("role") or ""
-        if role in ROLES and not any(name.startswith(_SERVICE) for name in ROLES[role]):
-            raise invalid(f"Role {role} is not supported for this resource.")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from localcloud.errors import invalid, unimplemented
-from localcloud.iam import ROLES
+from localcloud.errors import invalid
+from localcloud.iam.setting import check_version, policy_to_set
 from localcloud.secretmanager import names
 from localcloud.secretmanager.access import authorize
 from localcloud.secretmanager.store import Store
@@ -16,7 +16,6 @@ from localcloud.service import Call, Handler
 Json = dict[str, Any]
 
 _SERVICE = "secretmanager."
-_POLICY_VERSIONS = (0, 1, 3)
 
 
 class Grants:
@@ -35,19 +34,13 @@ class Grants:
 
     def _get(self, call: Call) -> Json:
         authorize(call.iam, call.caller, "secretmanager.secrets.getIamPolicy", call.params["resource"])
-        _check_version(int(call.params.get("options.requestedPolicyVersion", "0")))
+        check_version(int(call.params.get("options.requestedPolicyVersion", "0")))
         secret = self._store.get(names.parse(call.params["resource"]).secret)
         return call.iam.policy(names.secret_name(secret.id))
 
     def _set(self, call: Call) -> Json:
         authorize(call.iam, call.caller, "secretmanager.secrets.setIamPolicy", call.params["resource"])
-        policy = call.body.get("policy") or {}
-        _check_version(policy.get("version") or 0)
-        if policy.get("auditConfigs") or call.body.get("updateMask"):
-            raise unimplemented(
-                "localcloud sets the bindings of a policy only: no auditConfigs, no updateMask."
-            )
-        _check_roles(policy)
+        policy = policy_to_set(call.body, _SERVICE)
         with self._store.lock:
             secret = self._store.get(names.parse(call.params["resource"]).secret)
             bound = call.iam.bind(names.secret_name(secret.id), policy)
@@ -65,16 +58,3 @@ class Grants:
             return {}
         held = [name for name in wanted if call.iam.allowed(call.caller, name, resource.given)]
         return {"permissions": held} if held else {}
-
-
-def _check_version(version: int) -> None:
-    if version not in _POLICY_VERSIONS:
-        raise invalid(f"Invalid policy version {version}: valid values are 0, 1 and 3.")
-
-
-def _check_roles(policy: Json) -> None:
-    """Raise a 400 for a role that has nothing to do with secrets; roles that we do not know are `Iam`'s business."""
-    for binding in policy.get("bindings") or ():
-        role = binding.get("role") or ""
-        if role in ROLES and not any(name.startswith(_SERVICE) for name in ROLES[role]):
-            raise invalid(f"Role {role} is not supported for this resource.")
