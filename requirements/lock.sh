@@ -21,3 +21,5 @@ compile machine-image-scientific.txt --universal --python-version 3.11 --group s
 compile bigquery.txt --universal --python-version 3.11 --group bigquery
 compile lint.txt --universal --python-version 3.11 --group lint
 compile sbom.txt --universal --python-version 3.11 --group sbom
+# The function's own is part of its source archive: what Google builds it from, and localcloud.
+compile ../function/requirements.txt --universal --python-version 3.11 --group function
