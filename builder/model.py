@@ -10,6 +10,8 @@ from builder.errors import ExitCode
 
 JsonObject = dict[str, Any]
 
+UTC = "Etc/UTC"  # the time zone where none is chosen; Cloud Scheduler's own default
+
 
 _REGION = re.compile(
     r"[a-z]+-[a-z]+[0-9]+"

@@ -184,6 +184,12 @@ class ObjectStore(Protocol):
     def replace(self, name: str, content: bytes, *, content_type: str) -> Listed:
         """Write an object, whatever stood there."""
 
+    def swap(self, name: str, content: bytes, *, generation: int, content_type: str) -> Listed | None:
+        """Write an object over exactly this generation; None if another one stands there, or none.
+
+        A lost reply is treated as by `create`: equal bytes mean that it was us.
+        """
+
     def read(self, name: str, *, generation: int | None = None) -> bytes | None:
         """The object's bytes, their checksum verified; None if it is not there."""
 

@@ -57,8 +57,18 @@ class GoogleObjectStore:
 
     def create(self, name: str, content: bytes | Path, *, content_type: str) -> Listed | None:
         """See ports.ObjectStore."""
+        return self._upload_over(name, content, content_type, generation=0)
+
+    def swap(self, name: str, content: bytes, *, generation: int, content_type: str) -> Listed | None:
+        """See ports.ObjectStore."""
+        return self._upload_over(name, content, content_type, generation=generation)
+
+    def _upload_over(
+        self, name: str, content: bytes | Path, content_type: str, *, generation: int
+    ) -> Listed | None:
+        """Upload over this generation (0: none); None if another one with other bytes stands there."""
         try:
-            return self._upload(name, content, content_type, if_generation_match=0)
+            return self._upload(name, content, content_type, if_generation_match=generation)
         except CallFailed as failure:
             if failure.http_status != _PRECONDITION_FAILED:
                 raise

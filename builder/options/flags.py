@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from builder import __version__
 from builder.errors import Problem
-from builder.options.table import COMMANDS, FORMATS, GROUPS, LATER_COMMANDS, NOT_YET, OPTIONS, PLANNING
+from builder.options.table import COMMANDS, DEPLOY_ACTIONS, FORMATS, GROUPS, OPTIONS, PLANNING
 from builder.options.values import printable
 
 PROGRAM = "notebook-builder"
@@ -29,6 +29,7 @@ class CommandLine:
     whole: bool = (
         True  # False: reading stopped at a mistake, so a flag that is missing may yet have been given
     )
+    action: str = ""  # what `deploy` does instead of putting something live: see DEPLOY_ACTIONS
 
 
 def read_command_line(argv: Sequence[str]) -> CommandLine:
@@ -52,10 +53,10 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         for name, value in vars(found).items()
         if value is not None
     }
-    chosen = texts.pop("output_format", "text")
+    chosen, action = texts.pop("output_format", "text"), texts.pop("action", "")
     if chosen not in formats:
         problems.append(Problem("--format", printable(chosen), "expected one of " + ", ".join(formats)))
-    return CommandLine(command, chosen, texts, tuple(problems))
+    return CommandLine(command, chosen, texts, tuple(problems), action=action)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,12 +67,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(command: str) -> _Parser:
-    later = "".join(f"\n  {name:10}{text} ({NOT_YET})" for name, text in LATER_COMMANDS.items())
     listing = "".join(f"\n  {name:10}{text}" for name, text in COMMANDS.items())
     parser = _Parser(
         prog=f"{PROGRAM} {command}",
         usage=f"{PROGRAM} {command} [flags]",
-        description=f"{command}: {COMMANDS[command]}\n\ncommands:{listing}{later}",
+        description=f"{command}: {COMMANDS[command]}\n\ncommands:{listing}",
         epilog=_EPILOG if command in PLANNING else "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -86,6 +86,10 @@ def _parser(command: str) -> _Parser:
             metavar="FORMAT",
             help=", ".join(FORMATS[command]),
         )
+    if command == "deploy":
+        actions = parser.add_mutually_exclusive_group()
+        for name, text in DEPLOY_ACTIONS.items():
+            actions.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
     for group in GROUPS if command in PLANNING else ():
         _add_group(parser, group)
     return parser
@@ -132,10 +136,8 @@ def _distance(one: str, other: str) -> int:
 
 
 def _unknown_command(command: str) -> Problem:
-    if command in LATER_COMMANDS:
-        return Problem("command", command, NOT_YET)
     expected = "expected one of " + ", ".join(COMMANDS)
-    meant = nearest(command, [*COMMANDS, *LATER_COMMANDS])
+    meant = nearest(command, list(COMMANDS))
     return Problem("command", printable(command), f"{expected}; did you mean {meant}?" if meant else expected)
 
 
@@ -158,6 +160,8 @@ def _unknown_argument(argument: str, command: str) -> Problem:
             "expected flags only; the command comes first, notebooks go into --notebooks",
         )
     known = ["--help", "--version"] + (["--format"] if command in FORMATS else [])
+    if command == "deploy":
+        known += [f"--{name}" for name in DEPLOY_ACTIONS]
     if command in PLANNING:
         known += [option.flag for option in OPTIONS]
     meant = nearest(name, known)

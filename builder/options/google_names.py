@@ -45,6 +45,18 @@ service_account = matching(
     r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?@(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\.){1,5}gserviceaccount\.com",
     "expected a service account's address, such as notebook-vm@my-project.iam.gserviceaccount.com",
 )
+region = matching(REGION, "expected a region, such as us-central1")
+function = matching(
+    r"[a-z](?:[-a-z0-9]{2,61}[a-z0-9])", "expected 4 to 63 small letters, digits and dashes, a letter first"
+)
+topic = matching(
+    r"(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}",
+    "expected a topic's bare name: 3 to 255 letters, digits and -._~+%, a letter first",
+)
+container_image = matching(
+    r"[a-z0-9][-a-z0-9]*-docker\.pkg\.dev/[a-z0-9.:-]+/[a-z0-9-]+/[a-z0-9._/-]+?(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})",
+    "expected an image of Artifact Registry with its tag or digest, LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG",
+)
 kernel = matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "expected a kernel's name, such as python3")
 run_id = matching(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
@@ -54,7 +66,7 @@ run_id = matching(
 _BUCKET_PART = r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?"
 _BUCKET = rf"{_BUCKET_PART}(?:\.{_BUCKET_PART})*"
 _PREFIX_PART = r"[A-Za-z0-9_][A-Za-z0-9._=+@~-]*"
-_OUTPUT = r"(?:results|versions)(?:/(?:<run>|[A-Za-z0-9][A-Za-z0-9._=-]{0,99})){1,6}"
+_OUTPUT = r"(?:results|versions)(?:/(?:<run>|<date>|[A-Za-z0-9][A-Za-z0-9._=-]{0,99})){1,6}"
 
 
 def gcs_location(value: object) -> GcsLocation:
@@ -88,11 +100,11 @@ def _is_bucket(name: str) -> bool:
 
 
 def output(value: object) -> str:
-    """Where the jobs' folders go below the location: `results/<run>` or `versions/DATE`."""
+    """Where the jobs' folders go below the location: `results/<run>` or `versions/<date>`, or either with words of one's own."""
     path = text(value).removesuffix("/")
     if not re.fullmatch(_OUTPUT, path):
         raise Unfit(
-            "expected results/<run> (with <run> for the run's id), or versions/DATE such as versions/2026-07-01"
+            "expected results/<run> (with <run> for the run's id), or versions/<date> (with <date> for today's date)"
         )
     return path
 

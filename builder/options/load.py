@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from builder.errors import BadInput, Problem
-from builder.model import Accelerator, Expectation, GcsLocation
+from builder.model import UTC, Accelerator, Expectation, GcsLocation
 from builder.options.checks import check_job, warn_job
 from builder.options.environment import Build, Environment, read_environment
 from builder.options.flags import CommandLine, read_command_line
@@ -27,16 +27,19 @@ from builder.options.layers import (
 )
 from builder.options.parameter_file import ParameterFiles
 from builder.options.table import (
+    BUILDER_TAG,
     BY_NAME,
     COMMANDS,
     DEFAULT_CONFIG,
     DEFAULT_IMAGE_FAMILY,
     DEFAULT_NETWORK,
     DEFAULT_REGION,
+    DEPLOY_ACTIONS_READ,
     OPTIONS,
+    Option,
 )
 
-__all__ = ["Build", "JobOptions", "NotebookEntry", "Options", "load_options"]
+__all__ = ["Build", "Deployment", "Event", "JobOptions", "NotebookEntry", "Options", "load_options"]
 
 ReadFile = Callable[[str], str | None]
 LookFurther = Callable[["Options"], Sequence[Problem]]
@@ -76,6 +79,7 @@ class JobOptions:
     max_attempts: int
     parameters_file: str | None = None
     allow_secret_parameters: bool = False
+    schedule_parameters: Mapping[str, Any] = field(default_factory=dict)  # with templates, as given
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,36 @@ class NotebookEntry:
     pattern: str
     origin: str
     options: JobOptions
+
+
+@dataclass(frozen=True)
+class Event:
+    """The message that asked for a scheduled run, as it came; its id and its time (RFC 3339) where they are known."""
+
+    message: str
+    id: str | None
+    time: str | None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where and how `deploy` puts notebooks live. What is None follows from the project, once that is known."""
+
+    function: str
+    topic: str
+    region: str
+    schedule: str | None  # None: no schedule
+    builder_image: str | None
+    function_account: str | None
+    function_build_account: str | None
+    trigger_account: str | None
+    build_account: str | None
+    builds_per_hour: int
+
+    def image_in(self, project: str) -> str:
+        """The builder's image, with its tag or digest."""
+        own = f"{self.region}-docker.pkg.dev/{project.replace(':', '/')}/notebook-builder/notebook-builder"
+        return self.builder_image or f"{own}:{BUILDER_TAG}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +142,14 @@ class Options:
     endpoints: Mapping[str, str]
     warnings: tuple[str, ...]
     by_path: Mapping[str, JobOptions] = field(default_factory=dict)
+    config: str | None = (
+        None  # the file that was asked for, as a path in the workspace; None: the default one, if there is one
+    )
+    event: Event | None = None  # None: no scheduled run
+    time_zone: str = UTC
+    alert_topic: str | None = None
+    deployment: Deployment | None = None  # for `deploy` alone
+    action: str = ""  # what `deploy` is to do instead of putting something live
 
     def options_for(self, path: str, entry: NotebookEntry) -> JobOptions:
         """The options of one notebook that the entry's pattern found: its own entry's in the file, else the pattern's."""
@@ -171,7 +213,40 @@ def _make_options(
         endpoints=environment.endpoints,
         warnings=environment.warnings + warnings,
         by_path=by_path,
+        config=values.get("config"),
+        event=_event(values),
+        time_zone=values["time_zone"],
+        alert_topic=values["alert_topic"],
+        deployment=_deployment(environment.build, values) if line.command == "deploy" else None,
+        action=line.action,
     )
+
+
+def _event(values: Mapping[str, Any]) -> Event | None:
+    """An event is one by its message; an id or a time alone says nothing of what is asked for."""
+    message = values.get("event")
+    return None if message is None else Event(message, values.get("event_id"), values.get("event_time"))
+
+
+def _deployment(build: Build, values: Mapping[str, Any]) -> Deployment:
+    function = values.get("function", "")
+    return Deployment(
+        function=function,
+        topic=values.get("topic") or function,
+        region=values.get("region") or _region_of(build),
+        schedule=values.get("schedule"),
+        builder_image=values.get("builder_image"),
+        function_account=values.get("function_service_account"),
+        function_build_account=values.get("function_build_service_account"),
+        trigger_account=values.get("trigger_service_account"),
+        build_account=values.get("build_service_account"),
+        builds_per_hour=values["builds_per_hour"],
+    )
+
+
+def _region_of(build: Build) -> str:
+    """The region that the build runs in; a global build is in none."""
+    return build.location if build.location and _is_region(build.location) else DEFAULT_REGION
 
 
 class _Loading:
@@ -226,9 +301,12 @@ class _Loading:
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
-    def _may_lack(self, name: str) -> bool:
-        """What `run` requires, and `plan` can show as a blank."""
-        return name == "vm_service_account" and self._line.command == "plan"
+    def _needs(self, option: Option) -> bool:
+        """What is required of this command; `plan` can show the VM's account as a blank."""
+        if self._line.action:
+            return option.name in DEPLOY_ACTIONS_READ
+        shown_blank = option.name == "vm_service_account" and self._line.command == "plan"
+        return option.required and self._line.command in option.commands and not shown_blank
 
     def _stand_ins(self, settings: Mapping[str, Setting]) -> dict[str, Setting]:
         """Values for what was not given, or not rightly; options that hold one are looked into or printed, but never run."""
@@ -268,9 +346,7 @@ class _Loading:
     def _computed(self) -> dict[str, Setting]:
         """Defaults that the build gives."""
         build = self._environment.build
-        zone = Setting(build.location or "", "LOCATION", Rank.DEFAULT)
-        region = zone.value if _is_region(zone.value) else DEFAULT_REGION
-        computed = {"zones": replace(zone, value=(region,))}
+        computed = {"zones": Setting((_region_of(build),), "LOCATION", Rank.DEFAULT)}
         if build.build_id:
             setting = Setting(build.build_id, "BUILD_ID", Rank.DEFAULT)
             computed |= self._parse({"run_id": setting})
@@ -297,13 +373,14 @@ class _Loading:
             return
         every = tuple(jobs)
         for option in OPTIONS:
-            if option.required and option.name not in self._failed and not self._may_lack(option.name):
+            if self._needs(option) and option.name not in self._failed:
                 places = every if option.scope == "job" and every else (run,)
                 if not all(option.name in settings for settings in places):
                     self._problems.append(Problem(option.env, "", f"is required, such as {option.example}"))
         file_is_wrong = bool(self._file.problems)
         if (
             not every
+            and not self._line.action
             and "notebooks" not in self._failed
             and "config" not in self._failed
             and not file_is_wrong

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from builder import __version__
+from builder.model import UTC
 from builder.options import google_names as names
-from builder.options import packages, secret_names, values
+from builder.options import packages, schedule, secret_names, values
 
 NOT_YET = "not in this version"
+# Images are tagged by what their users can rely on, as docs/setup.md pushes them.
+BUILDER_TAG = __version__.rpartition(".")[0]
 PROVISIONING = ("standard", "spot", "spot-then-standard")
 DEFAULT_CONFIG = "notebooks.yaml"
 DEFAULT_REGION = "us-central1"
@@ -24,19 +28,25 @@ COMMANDS = {
     "plan": "prints what run would do; calls nothing",
     "check": "asks Google whether run can: APIs, permissions, accounts, image, machines, quota, bucket, network",
     "reap": "deletes VMs of this tool whose own deadline has passed; touches nothing else",
+    "deploy": "puts notebooks live that a recorded run found green: topic, function, schedule, and what they run",
     "options": "prints every option",
 }
-LATER_COMMANDS = {
-    "deploy": "deploys notebooks that a recorded run found green",
-}
 # The commands that read the options of a run.
-PLANNING = ("run", "plan", "check")
+PLANNING = ("run", "plan", "check", "deploy")
+# What `deploy` does instead of putting something live, by its flag.
+DEPLOY_ACTIONS = {
+    "status": "prints what is live and how it stands; changes nothing",
+    "rollback": "puts live what was live before",
+    "undeploy": "removes schedule, function, topic and what is live; results and archives stay",
+}
+# All that those read.
+DEPLOY_ACTIONS_READ = ("gcs_location", "function")
 FORMATS = {
     "plan": ("text", "json"),
     "check": ("text", "json"),
     "options": ("text", "markdown", "json-schema"),
 }
-GROUPS = ("What runs", "The virtual machine", "Limits and retries", "Results", "Deployment")
+GROUPS = ("What runs", "The virtual machine", "Limits and retries", "Results", "Scheduled runs", "Deployment")
 
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
@@ -86,7 +96,7 @@ class Option:
     @property
     def commands(self) -> tuple[str, ...]:
         """The commands that read it."""
-        return PLANNING if self.group != "Deployment" else ("deploy",)
+        return ("deploy",) if self.group == _DEPLOY else PLANNING
 
 
 def _number(lowest: int, highest: int) -> Schema:
@@ -97,13 +107,26 @@ def _later(name: str, group: str, text: str, example: str) -> Option:
     return Option(name, group, text, example, available=False)
 
 
+def _account(what: str, text: str, *, default: str = "") -> Option:
+    address = f"{default or what.replace('_', '-')}@PROJECT.iam.gserviceaccount.com"
+    return Option(
+        f"{what}_service_account",
+        _DEPLOY,
+        f"The service account that {text}.",
+        address.replace("PROJECT", "my-project"),
+        names.service_account,
+        default_shown=f"`{address}`",
+        scope="run",
+    )
+
+
 def _provisioning(value: object) -> str:
     if value not in PROVISIONING:  # no set: YAML may give a list
         raise values.Unfit(f"expected {', '.join(PROVISIONING[:-1])} or {PROVISIONING[-1]}")
     return str(value)
 
 
-_RUNS, _MACHINE, _LIMITS, _RESULTS, _DEPLOY = GROUPS
+_RUNS, _MACHINE, _LIMITS, _RESULTS, _SCHEDULED, _DEPLOY = GROUPS
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -428,26 +451,132 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "output",
         _RESULTS,
-        "Where the jobs' folders go below the location; `<run>` stands for the run's id. A scheduled build sets `versions/DATE`.",
-        "versions/2026-07-01",
+        "Where the jobs' folders go below the location; `<run>` stands for the run's id, `<date>` for today's date, which is the "
+        "event's where there is one. A scheduled build sets `versions/<date>`.",
+        "versions/<date>",
         names.output,
         default="results/<run>",
         default_shown="`results/<run>`",
         scope="run",
     ),
-    _later("region", _DEPLOY, "The region of function, schedule and builds.", "us-central1"),
-    _later("topic", _DEPLOY, "The Pub/Sub topic.", "demo-notebook"),
-    _later("function", _DEPLOY, "The Cloud Function's name.", "demo-notebook"),
-    _later("schedule", _DEPLOY, "When the notebook runs, as cron writes it.", "0 6 * * 1"),
-    _later("time_zone", _DEPLOY, "The schedule's time zone.", "Europe/Paris"),
-    _later("schedule_parameters", _DEPLOY, "Parameters of scheduled runs.", '{"day": "{{date}}"}'),
-    _later("builder_image", _DEPLOY, "The image that scheduled builds run.", "notebook-builder@sha256:…"),
-    _later("function_service_account", _DEPLOY, "The account the function runs as.", "function@…"),
-    _later(
-        "function_build_service_account", _DEPLOY, "The account that builds the function.", "function-build@…"
+    Option(
+        "schedule_parameters",
+        _SCHEDULED,
+        "Parameters of scheduled runs, put over `NB_PARAMETERS`. Their texts may hold dates: `{today}`, `{today-7d}`, "
+        "`{today-1m:%Y-%m}`; see docs/deploy.md.",
+        '{"start_date": "{today-30d}", "end_date": "{today}"}',
+        schedule.schedule_parameters,
+        {"type": ["object", "string"]},
+        {},
+        "none",
     ),
-    _later("trigger_service_account", _DEPLOY, "The account that delivers the events.", "trigger@…"),
-    _later("build_service_account", _DEPLOY, "The account scheduled builds run as.", "builder@…"),
+    Option(
+        "time_zone",
+        _SCHEDULED,
+        "The time zone of the schedule, and of the day that is `today`.",
+        "Europe/Paris",
+        schedule.time_zone,
+        default=UTC,
+        default_shown=f"`{UTC}`",
+        scope="run",
+    ),
+    Option(
+        "event",
+        _SCHEDULED,
+        "The message that asked for this run: `{}`, another day as `today`, or `parameters` over the schedule's. It makes a "
+        "run a scheduled one; by hand, it tries one out.",
+        '{"today": "2018-04-01"}',
+        schedule.event,
+        default_shown="none: no scheduled run",
+        scope="run",
+        in_file=False,
+    ),
+    Option(
+        "event_id",
+        _SCHEDULED,
+        "The event's id: of all runs with the same one, one runs notebooks, and the others end green as its duplicates.",
+        "1234567890",
+        schedule.event_id,
+        scope="run",
+        in_file=False,
+    ),
+    Option(
+        "event_time",
+        _SCHEDULED,
+        "When the event happened; its day in `NB_TIME_ZONE` is `today`.",
+        "2026-07-01T06:00:00Z",
+        schedule.event_time,
+        default_shown="now",
+        scope="run",
+        in_file=False,
+    ),
+    Option(
+        "alert_topic",
+        _SCHEDULED,
+        "A Pub/Sub topic that is told of every scheduled run that ends red.",
+        "projects/my-project/topics/red-notebooks",
+        values.or_none(schedule.topic),
+        scope="run",
+    ),
+    Option(
+        "function",
+        _DEPLOY,
+        "The Cloud Function's name; schedule and topic are called the same.",
+        "demo-notebook",
+        names.function,
+        scope="run",
+        required=True,
+    ),
+    Option(
+        "schedule",
+        _DEPLOY,
+        "When the notebooks run, as cron writes it, in `NB_TIME_ZONE`; `none` for runs by message alone.",
+        "0 6 * * 1",
+        values.or_none(schedule.cron),
+        scope="run",
+    ),
+    Option(
+        "region",
+        _DEPLOY,
+        "The region of function, schedule and builds.",
+        "europe-west1",
+        names.region,
+        default_shown=f"the build's region, else `{DEFAULT_REGION}`",
+        scope="run",
+    ),
+    Option(
+        "topic",
+        _DEPLOY,
+        "The Pub/Sub topic, a name in this project.",
+        "demo-notebook",
+        names.topic,
+        default_shown="the function's name",
+        scope="run",
+    ),
+    Option(
+        "builder_image",
+        _DEPLOY,
+        "The image that scheduled builds run; its tag is resolved to a digest.",
+        "us-central1-docker.pkg.dev/my-project/notebook-builder/notebook-builder:0.1",
+        names.container_image,
+        default_shown=f"`REGION-docker.pkg.dev/PROJECT/notebook-builder/notebook-builder:{BUILDER_TAG}`",
+        scope="run",
+    ),
+    _account("function", "the function runs as: it reads what is live and submits builds"),
+    _account("function_build", "builds the function"),
+    _account("trigger", "delivers the messages to the function"),
+    _account("build", "scheduled builds run as", default="builder"),
+    Option(
+        "builds_per_hour",
+        _DEPLOY,
+        "How many builds the function submits in an hour at most: whoever may publish to the topic can start VMs. Messages "
+        "beyond it are dropped, with an error in the function's log.",
+        "12",
+        values.whole_number(1, 1000, "a count"),
+        _number(1, 1000),
+        12,
+        scope="run",
+    ),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}

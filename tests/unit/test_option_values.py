@@ -120,7 +120,7 @@ def test_accepted(parse: Parser, given: object, wanted: object) -> None:
         (names.output, "/results/x"),
         (names.output, "results/../x"),
         (names.output, "elsewhere/x"),
-        (names.output, "versions/<date>"),
+        (names.output, "versions/<day>"),
         (names.output, "results/x<run>"),
         (values.seconds(1, 100), "0"),
         (values.seconds(1, 100), "101"),

@@ -13,7 +13,7 @@ import pytest
 from builder.errors import BadInput, Problem
 from builder.model import Accelerator, GcsLocation
 from builder.options import JobOptions, Options, load_options
-from builder.options.table import COMMANDS, LATER_COMMANDS, OPTIONS, PLANNING
+from builder.options.table import COMMANDS, OPTIONS, PLANNING
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
@@ -297,11 +297,6 @@ def test_another_way_of_provisioning_is_a_mistake() -> None:
     assert one_problem(env={"NB_PROVISIONING": "SPOT"}) == Problem("NB_PROVISIONING", "SPOT", expected)
 
 
-@pytest.mark.parametrize("command", LATER_COMMANDS)
-def test_commands_of_later_versions_are_refused(command: str) -> None:
-    assert one_problem(command, "--anything") == Problem("command", command, "not in this version")
-
-
 def test_wrong_command_line() -> None:
     assert one_problem("rnu").expected.endswith("did you mean run?")
     assert one_problem("--machinetype", "x").expected == "no such flag; did you mean --machine-type?"
@@ -331,7 +326,7 @@ def test_help_lists_the_flags_and_leaves_with_0(command: str, capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert f"notebook-builder {command}" in printed
     assert ("--machine-type" in printed) == (command in PLANNING)
-    assert "--schedule" not in printed
+    assert "--changed-only" not in printed
 
 
 def test_options_command_needs_nothing_and_minds_nothing() -> None:
