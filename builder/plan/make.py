@@ -53,6 +53,14 @@ class ChosenNotebook:
 
 
 @dataclass(frozen=True)
+class ProvenBytes:
+    """What a deployed job was tested with, as hashes: it runs with the same or not at all."""
+
+    kit_sha256: str
+    workspace_sha256: str
+
+
+@dataclass(frozen=True)
 class JobPlan:
     """One notebook with one set of parameters on one VM. `zones` holds zone and region names, in order."""
 
@@ -72,6 +80,8 @@ class JobPlan:
     preparation: Preparation = field(default_factory=Preparation)
     env: Mapping[str, str] = field(default_factory=dict)
     index_url: str | None = None
+    frozen: tuple[str, ...] = ()  # name==version of each package that a deployed job's proof installed
+    proven: ProvenBytes | None = None
 
     @property
     def name(self) -> str:
