@@ -73,6 +73,7 @@ class Outcome:
     objects: tuple[Listed, ...] = ()
     names: tuple[str, ...] = ()
     facts: JsonObject | None = None
+    packages: tuple[str, ...] = ()
 
 
 class JobRun:
@@ -117,6 +118,8 @@ class JobRun:
             output=output,
             name=self._job.name,
             has_notebook=f"{self._job.name}.ipynb" in outcome.names,
+            image=self._s.image(self._job).path if verdict.green else "",
+            packages=outcome.packages,
         )
 
     def _stage(self) -> Future[Mapping[str, int]]:
@@ -209,6 +212,7 @@ class JobRun:
             objects=tuple(listing[item.name] for item in proven),
             names=tuple(item.name for item in proven),
             facts=json.loads(raw),
+            packages=evidence.packages.overlay if evidence.packages else (),
         )
 
     def _executed(self, evidence: Evidence, listing: Mapping[str, Listed]) -> bytes | None:

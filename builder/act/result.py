@@ -35,6 +35,9 @@ class JobResult:
     output: str
     name: str
     has_notebook: bool
+    inputs: str = ""  # hash of all that says how it ran; "" where it never got that far
+    image: str = ""  # the exact image of its VM
+    packages: tuple[str, ...] = ()  # what was installed beside the image's own
 
     def summary(self) -> JsonObject:
         """The job's entry in summary.json."""
@@ -49,6 +52,7 @@ class JobResult:
             "attempts": self.attempts,
             "seconds": round(self.seconds, 3),
             "output": self.output,
+            "inputs": self.inputs,
         }
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,13 +20,15 @@ from builder.act.job_run import JobRun, Services, call_error
 from builder.act.lease import Lease
 from builder.act.ledger import Ledger
 from builder.act.placement import Placement
+from builder.act.proofs import Origin, keep_proofs
 from builder.act.publish import Publisher
 from builder.act.result import JobResult, exit_code, summary
 from builder.act.staging import Parcel, Staging, prepare
 from builder.act.sweep import sweep
 from builder.act.waiting import Cancellation
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode
-from builder.model import Verdict
+from builder.model import Listed, Verdict
+from builder.plan.inputs import inputs_sha256
 from builder.plan.make import ImageChoice, JobPlan, Plan
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
 
@@ -38,7 +41,10 @@ _MOST_SUFFIXES = 100
 
 
 class Run:
-    """One run of a plan. The doors come from the caller, so that nothing here knows Google."""
+    """One run of a plan. The doors come from the caller, so that nothing here knows Google.
+
+    `origin`: whose proofs the green jobs are, for `deploy`; None leaves none.
+    """
 
     def __init__(
         self,
@@ -50,6 +56,7 @@ class Run:
         clock: Clock,
         cancellation: Cancellation,
         console: report.Console,
+        origin: Origin | None = None,
     ) -> None:
         self._plan = plan
         self._store = store
@@ -58,6 +65,7 @@ class Run:
         self._clock = clock
         self._cancellation = cancellation
         self._console = console
+        self._origin = origin
         self.project = machines.project
         self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note)
         self._placement = Placement(machines, self.fleet, clock, console.say)
@@ -87,14 +95,38 @@ class Run:
             with Lease(self._store, self._plan.location, run) as lease:
                 staging = Staging(self._store, self._plan.location, runner_kit)
                 results = self._run_jobs(run, parcels, staging, lease)
+        workspaces = {
+            job.job: parcel.workspace_sha256 for job, parcel in zip(self._plan.jobs, parcels, strict=True)
+        }
+        results = [
+            replace(result, inputs=inputs_sha256(job, workspaces[job.job], runner_kit.sha256))
+            for result, job in zip(results, self._plan.jobs, strict=True)
+        ]
         left = self.fleet.open()
         code = exit_code(results, left)
-        address = self._write_summary(run, results, code)
-        if not address and code is ExitCode.GREEN:
+        written = self._write_summary(run, results, code)
+        if written is None and code is ExitCode.GREEN:
             # Whoever reads the results looks there first: without it a run is no proof of anything.
             code = ExitCode.ENVIRONMENT_FAILED
+        if written is not None and self._origin is not None:
+            keep_proofs(
+                self._store,
+                self._plan.location,
+                results,
+                run=run,
+                origin=self._origin,
+                kit=runner_kit.sha256,
+                workspaces=workspaces,
+                summary=written,
+                tell=self._console.line,
+            )
         report.closing(
-            self._console, results, code=code, report=address, left=left, project=self._machines.project
+            self._console,
+            results,
+            code=code,
+            report=f"gs://{self._store.bucket}/{written.name}" if written else "",
+            left=left,
+            project=self._machines.project,
         )
         return code
 
@@ -205,17 +237,16 @@ class Run:
         except Exception:  # this run's verdict does not depend on what other runs left
             _logger.exception("sweep")
 
-    def _write_summary(self, run: str, results: Sequence[JobResult], code: ExitCode) -> str:
+    def _write_summary(self, run: str, results: Sequence[JobResult], code: ExitCode) -> Listed | None:
         document = (
             json.dumps(summary(run, results, code), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         )
         name = self._plan.location.object("results", run, "summary.json")
         try:
-            self._store.replace(name, document.encode(), content_type="application/json")
+            return self._store.replace(name, document.encode(), content_type="application/json")
         except CallFailed as failure:
             self._console.line(f"warning: the summary could not be written: {failure}")
-            return ""
-        return f"gs://{self._store.bucket}/{name}"
+            return None
 
 
 def _unjudged(job: JobPlan, code: ExitCode, reason: str, message: str) -> JobResult:

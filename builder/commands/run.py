@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from builder import report
 from builder.act.fleet import Vm
+from builder.act.proofs import Origin
 from builder.act.waiting import run_aside
 from builder.commands import Context
 from builder.commands.plan import plan_of
@@ -89,7 +90,13 @@ class _Session:
             clock=context.clock,
             cancellation=context.cancellation,
             console=context.console,
+            origin=self._origin(),
         )
+
+    def _origin(self) -> Origin | None:
+        """Whose proofs this run's are. A scheduled run has none: what is live was proven before."""
+        build = self._options.build
+        return None if self._options.event else Origin(build.build_id, build.commit_sha)
 
     def _leave(self, interrupted: Interrupted) -> NoReturn:
         left: list[Vm] = []

@@ -1,0 +1,1 @@
+"""`deploy`: from proofs to what is live."""

@@ -1,0 +1,105 @@
+"""What `deploy` believes: for every job of its own plan, the recorded green run of exactly these inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from builder.act.proofs import Proof, decode, proof_object
+from builder.errors import InputRefused
+from builder.model import GcsLocation, JsonObject
+from builder.plan.make import JobPlan
+from builder.ports import ObjectStore
+
+_SHOWN = 20  # jobs that a refusal names
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is to go live, and the hash of its inputs."""
+
+    job: JobPlan
+    inputs: str
+
+
+def proven(store: ObjectStore, location: GcsLocation, claims: Sequence[Claim]) -> Mapping[str, Proof]:
+    """The proof of each job, by the job's name.
+
+    Raises InputRefused (exit code 2) that names every job without one, and why; CallFailed.
+    """
+    summaries = _Summaries(store)
+    proofs: dict[str, Proof] = {}
+    doubts: list[str] = []
+    for claim in claims:
+        found = _proof(store, location, claim, summaries)
+        if isinstance(found, Proof):
+            proofs[claim.job.job] = found
+        else:
+            doubts.append(f"{_named(claim.job)}: {found}")
+    if doubts:
+        raise _refusal(doubts)
+    return proofs
+
+
+def _named(job: JobPlan) -> str:
+    path = job.notebook.path
+    return path if job.job == job.name else f"{path} ({job.job})"
+
+
+def _proof(store: ObjectStore, location: GcsLocation, claim: Claim, summaries: _Summaries) -> Proof | str:
+    """The job's proof, or why there is none."""
+    name = proof_object(location, claim.inputs)
+    raw = store.read(name)
+    if raw is None:
+        return "no run was green for exactly this notebook, its files, parameters, packages and machine"
+    proof = decode(raw)
+    if proof is None or proof.inputs != claim.inputs:
+        return f"gs://{store.bucket}/{name} is no proof that this version can read"
+    summary = summaries.read(proof)
+    if summary is None:
+        return f"the summary of its green run {proof.run} is gone or was written over"
+    if not _says_green(summary, proof):
+        return f"the summary of run {proof.run} does not say that it was green"
+    return proof
+
+
+def _says_green(summary: JsonObject, proof: Proof) -> bool:
+    jobs = summary.get("jobs")
+    return summary.get("run") == proof.run and any(
+        isinstance(job, dict)
+        and (job.get("job"), job.get("inputs"), job.get("verdict")) == (proof.job, proof.inputs, "green")
+        for job in (jobs if isinstance(jobs, list) else [])
+    )
+
+
+class _Summaries:
+    """Summaries at the generations that were recorded, each read once: one run proves many jobs."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._read: dict[tuple[str, int], JsonObject | None] = {}
+
+    def read(self, proof: Proof) -> JsonObject | None:
+        """The summary that a proof points to; None where that generation is not there, or no summary."""
+        key = (proof.summary, proof.summary_generation)
+        if key not in self._read:
+            self._read[key] = _document(self._store.read(proof.summary, generation=proof.summary_generation))
+        return self._read[key]
+
+
+def _document(raw: bytes | None) -> JsonObject | None:
+    try:
+        found = json.loads(raw or b"")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _refusal(doubts: Sequence[str]) -> InputRefused:
+    more = [f"and {len(doubts) - _SHOWN} more"] if len(doubts) > _SHOWN else []
+    return InputRefused(
+        "\n".join(["Not deployed: what is live is untouched.", *doubts[:_SHOWN], *more]),
+        reason="not_proven",
+        advice="Deploy in the build whose `run` was green, with the same options and the same image, or run it first.",
+    )
