@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from localcloud import demo, execution, temporary
 from localcloud.cloud import Cloud, shell_exports
+from localcloud.iam import DEFAULT_ACCOUNT
 from localcloud.state_folder import StateInUse
 from localcloud.submit import options as submit_options
 
@@ -105,7 +106,7 @@ def _exec(options: argparse.Namespace, command: list[str] | None, parser: _Parse
         _state(options.state) as state,
         _started(parser, state, buckets=options.bucket, faults=faults) as cloud,
     ):
-        code = execution.run(command, cloud.environment())
+        code = execution.run(command, cloud.environment(DEFAULT_ACCOUNT))
         (state / "inventory.json").write_text(json.dumps(cloud.inventory(), indent=2) + "\n")
     return code
 
@@ -113,7 +114,7 @@ def _exec(options: argparse.Namespace, command: list[str] | None, parser: _Parse
 def _serve(options: argparse.Namespace, parser: _Parser) -> int:
     execution.hold_signals()
     with _state(options.state) as state, _started(parser, state, port=options.port) as cloud:
-        sys.stdout.write(shell_exports(cloud.environment()))
+        sys.stdout.write(shell_exports(cloud.environment(DEFAULT_ACCOUNT)))
         sys.stdout.flush()
         signal.sigwait(execution.FORWARDED)
     return 0

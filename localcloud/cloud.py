@@ -23,7 +23,7 @@ from localcloud.control import Control
 from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
-from localcloud.iam import GRANTS, PROJECT, Grant, Iam, email
+from localcloud.iam import DEFAULT_ACCOUNT, GRANTS, PROJECT, Grant, Iam, email
 from localcloud.iamapi import IamService
 from localcloud.machine import Machine, MachineEvents, MachineSpec
 from localcloud.metadata import Identity, MetadataServer
@@ -140,7 +140,7 @@ class Cloud:
             stack.callback(self.clock.close)
             self._identities = stack.enter_context(contextlib.ExitStack())
             self._start_services(stack)
-            self._metadata_address("builder")
+            self._metadata_address(DEFAULT_ACCOUNT)
             self._stack = stack.pop_all()
 
     def close(self) -> None:

@@ -16,14 +16,10 @@ from localcloud.cloudbuild.runner import Runner
 from localcloud.cloudbuild.state import Builds
 from localcloud.cloudbuild.views import build_name, log_url, timestamp
 from localcloud.errors import forbidden, invalid, not_found
-from localcloud.iam import PROJECT, email
-from localcloud.iam.policy import PROJECT_NUMBER
+from localcloud.iam import DEFAULT_ACCOUNT, PROJECT, PROJECT_NUMBER, email
 from localcloud.service import Call
 
 RUNNER_HEADER = "x-localcloud-runner"
-
-DEFAULT_ACCOUNT = email("builder")
-"""Who builds run as that name no account; on Google, Compute Engine's default account."""
 
 _LOGS_BUCKET = f"gs://{PROJECT_NUMBER}.cloudbuild-logs.googleusercontent.com"
 
@@ -99,7 +95,7 @@ def _account(submitted: Json, values: Mapping[str, str]) -> str:
     """Return the address of the account that the build names, which may have substitutions in it, or the default one."""
     fields = ("serviceAccount", "substitutions", "options")
     named = substitutions.apply({key: submitted[key] for key in fields if key in submitted}, values)
-    return text(named, "serviceAccount").rpartition("/")[2] or DEFAULT_ACCOUNT
+    return text(named, "serviceAccount").rpartition("/")[2] or email(DEFAULT_ACCOUNT)
 
 
 def _check_account(call: Call, account: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from localcloud.cloudbuild.creation import DEFAULT_ACCOUNT, Creation
+from localcloud.cloudbuild.creation import Creation
 from localcloud.cloudbuild.engine import Engine
 from localcloud.cloudbuild.filters import page
 from localcloud.cloudbuild.problem import Json
@@ -15,8 +15,7 @@ from localcloud.cloudbuild.runner import Runner
 from localcloud.cloudbuild.state import Builds, Record
 from localcloud.cloudbuild.views import GLOBAL, location_of, operation, operation_build
 from localcloud.errors import ApiError, forbidden, invalid, not_found
-from localcloud.iam import PROJECT
-from localcloud.iam.policy import PROJECT_NUMBER
+from localcloud.iam import DEFAULT_ACCOUNT, PROJECT, PROJECT_NUMBER, email
 from localcloud.service import Call, Handler
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
@@ -136,7 +135,7 @@ def _over(record: Record) -> ApiError:
 def _default_account(call: Call) -> Json:
     parts = call.params["name"].split("/")
     _check_place(call, parts[1], parts[3], "get")
-    account = f"projects/{PROJECT}/serviceAccounts/{DEFAULT_ACCOUNT}"
+    account = f"projects/{PROJECT}/serviceAccounts/{email(DEFAULT_ACCOUNT)}"
     return {
         "name": f"projects/{PROJECT}/locations/{parts[3]}/defaultServiceAccount",
         "serviceAccountEmail": account,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.errors import ApiError, forbidden, unauthenticated
 from localcloud.iam.policies import Policies
-from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, ROLES, Grant, email
+from localcloud.iam.policy import ACCOUNTS, EVERYONE, GRANTS, Grant, email
+from localcloud.iam.roles import ROLES
 from localcloud.service import CLOUD_PLATFORM, OWNER, Caller
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ _SCOPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "secretmanager": ((), ()),
     "pubsub": (("pubsub",), ()),
     "cloudscheduler": (("cloud-scheduler",), ()),
+    "artifactregistry": ((), ("cloud-platform.read-only",)),
+    "cloudfunctions": ((), ()),
+    "run": (("run",), ("run.readonly",)),
 }
 # Each service's words for a 403, where they are not the usual ones.
 _DENIALS: Mapping[str, str] = {
@@ -51,6 +55,10 @@ _DENIALS: Mapping[str, str] = {
     "pubsub": "User not authorized to perform this action.",
     "cloudscheduler": 'The principal (user or service account) lacks IAM permission "{permission}" for the resource '
     '"{resource}" (or the resource may not exist).',
+    "artifactregistry": "Permission '{permission}' denied on resource '//artifactregistry.googleapis.com/{resource}' "
+    "(or it may not exist).",
+    "cloudfunctions": "Permission '{permission}' denied on resource '{resource}' (or resource may not exist).",
+    "run": "Permission '{permission}' denied on resource '{resource}' (or resource may not exist).",
 }
 _READING = re.compile(r"\.(get|list)[A-Za-z]*$")
 
@@ -67,7 +75,7 @@ class Iam:
 
     Resources are named "projects/P", "projects/P/zones/Z/instances/I", "projects/_/buckets/B",
     "projects/_/buckets/B/objects/O", "projects/P/secrets/S/versions/V", "projects/P/topics/T",
-    "projects/P/locations/L/jobs/J" and "projects/P/serviceAccounts/EMAIL", P being the project's id or number. Listing objects is asked of the bucket.
+    "projects/P/locations/L/jobs/J" (functions, services and repositories likewise) and "projects/P/serviceAccounts/EMAIL", P being the project's id or number. Listing objects is asked of the bucket.
     """
 
     def __init__(self, grants: Sequence[Grant] = GRANTS) -> None:

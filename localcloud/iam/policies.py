@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from localcloud.errors import aborted, invalid, unimplemented
-from localcloud.iam.policy import ACCOUNTS, EVERYONE, PROJECT, PROJECT_NUMBER, ROLES, email
+from localcloud.iam.policy import ACCOUNTS, EVERYONE, PROJECT, PROJECT_NUMBER, email
+from localcloud.iam.roles import ROLES
 
 Json = dict[str, Any]
 

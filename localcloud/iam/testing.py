@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.errors import invalid, unimplemented
-from localcloud.iam.policy import ROLES
+from localcloud.iam.roles import ROLES
 from localcloud.service import Call
 
 Json = dict[str, Any]

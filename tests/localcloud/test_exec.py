@@ -167,7 +167,7 @@ def test_a_command_that_is_not_there_is_127() -> None:
     assert "cannot run no-such-program" in done.stderr
 
 
-def test_googles_clients_find_the_builders_account_whatever_the_user_has_set(tmp_path: Path) -> None:
+def test_googles_clients_find_the_deployers_account_whatever_the_user_has_set(tmp_path: Path) -> None:
     own = tmp_path / "key.json"
     own.write_text("{}")
     done = run(
@@ -179,7 +179,7 @@ def test_googles_clients_find_the_builders_account_whatever_the_user_has_set(tmp
         ALL_PROXY="http://127.0.0.1:1",
         NO_GCE_CHECK="true",
     )
-    assert done.stdout == "local-project builder@local-project.iam.gserviceaccount.com\n", done.stderr
+    assert done.stdout == "local-project deployer@local-project.iam.gserviceaccount.com\n", done.stderr
 
 
 def test_the_command_runs_in_the_current_folder_with_our_python_first(tmp_path: Path) -> None:
@@ -329,4 +329,4 @@ def test_it_needs_no_network_but_loopback(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert "builder@" in done.stdout, done.stderr
+    assert "deployer@" in done.stdout, done.stderr

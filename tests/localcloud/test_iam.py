@@ -8,6 +8,8 @@ from localcloud.service import OWNER, Caller
 
 ZONE = "projects/local-project/zones/us-central1-a"
 OBJECTS = "projects/_/buckets/b/objects"
+REGION = "projects/local-project/locations/us-central1"
+ACCOUNTS = "projects/local-project/serviceAccounts"
 DENIED = "Permission 'storage.objects.create' denied on resource (or it may not exist)."
 
 
@@ -62,12 +64,77 @@ def test_any_other_authorization_is_a_401(iam: Iam, header: str) -> None:
         ("vm", "storage.objects.create", f"{OBJECTS}/ci/mystaging/x", False),
         ("vm", "storage.objects.list", "projects/_/buckets/b", False),
         ("vm", "storage.objects.get", f"{OBJECTS}/ci/results/r/x", False),
+        ("deployer", "pubsub.topics.create", "projects/local-project/topics/t", True),
+        ("deployer", "pubsub.topics.publish", "projects/local-project/topics/t", False),
+        ("deployer", "cloudscheduler.jobs.update", f"{REGION}/jobs/j", True),
+        ("deployer", "cloudfunctions.functions.sourceCodeSet", REGION, True),
+        ("deployer", "cloudfunctions.functions.update", f"{REGION}/functions/f", True),
+        ("deployer", "cloudfunctions.functions.invoke", f"{REGION}/functions/f", False),
+        ("deployer", "cloudfunctions.operations.get", f"{REGION}/operations/o", True),
+        ("deployer", "run.services.setIamPolicy", f"{REGION}/services/f", True),
+        ("deployer", "run.services.update", f"{REGION}/services/f", False),
+        ("deployer", "cloudbuild.builds.list", "projects/local-project", True),
+        ("deployer", "cloudbuild.builds.create", "projects/local-project", False),
+        ("deployer", "artifactregistry.tags.get", f"{REGION}/repositories/r/packages/p/tags/t", True),
+        ("deployer", "artifactregistry.tags.get", "projects/other/locations/us/repositories/r", False),
+        ("deployer", "artifactregistry.tags.update", f"{REGION}/repositories/r", False),
+        ("builder", "artifactregistry.repositories.downloadArtifacts", f"{REGION}/repositories/r", True),
+        ("builder", "cloudfunctions.functions.create", f"{REGION}/functions/f", False),
+        ("builder", "cloudscheduler.jobs.get", f"{REGION}/jobs/j", False),
+        ("function", "cloudbuild.builds.create", "projects/local-project", True),
+        ("function", "storage.objects.get", f"{OBJECTS}/ci/live/f/live.json", True),
+        ("function", "storage.objects.get", f"{OBJECTS}/live/f/live.json", True),
+        ("function", "storage.objects.get", f"{OBJECTS}/ci/results/live", False),
+        ("function", "storage.objects.get", f"{OBJECTS}/ci/alive/f/live.json", False),
+        ("function", "storage.objects.create", f"{OBJECTS}/ci/live/f/live.json", False),
+        ("function", "storage.objects.list", "projects/_/buckets/b", False),
+        ("function-build", "artifactregistry.repositories.uploadArtifacts", f"{REGION}/repositories/r", True),
+        ("function-build", "storage.objects.get", f"{OBJECTS}/x", True),
+        ("function-build", "logging.logEntries.create", "projects/local-project", True),
+        ("function-build", "cloudfunctions.functions.update", f"{REGION}/functions/f", False),
+        ("trigger", "run.routes.invoke", f"{REGION}/services/f", False),
+        ("trigger", "storage.objects.get", f"{OBJECTS}/ci/live/f/live.json", False),
     ],
 )  # fmt: skip
 def test_accounts_may_do_what_their_roles_say(
     iam: Iam, account: str, permission: str, resource: str, *, allowed: bool
 ) -> None:
     assert iam.allowed(Caller(email(account)), permission, resource) is allowed
+
+
+@pytest.mark.parametrize(
+    ("account", "others"),
+    [
+        ("builder", ["vm"]),
+        ("deployer", ["vm", "function", "function-build", "trigger"]),
+        ("function", ["builder"]),
+        ("vm", []),
+        ("function-build", []),
+        ("trigger", []),
+    ],
+)
+def test_whom_each_account_may_act_as(iam: Iam, account: str, others: list[str]) -> None:
+    caller = Caller(email(account))
+    found = [
+        at for at in iam.accounts() if iam.allowed(caller, "iam.serviceAccounts.actAs", f"{ACCOUNTS}/{at}")
+    ]
+    assert sorted(found) == sorted(map(email, others))
+
+
+def test_the_deployer_has_all_that_the_builder_has() -> None:
+    held = {
+        name: {(each.role, each.on) for each in GRANTS if each.account == name}
+        for name in ("builder", "deployer")
+    }
+    assert held["builder"] < held["deployer"]
+
+
+def test_a_binding_on_a_service_lets_the_trigger_invoke_it_and_no_other(iam: Iam) -> None:
+    member = f"serviceAccount:{email('trigger')}"
+    iam.bind(f"{REGION}/services/f", {"bindings": [{"role": "roles/run.invoker", "members": [member]}]})
+    trigger = Caller(email("trigger"))
+    assert iam.allowed(trigger, "run.routes.invoke", f"{REGION}/services/f")
+    assert not iam.allowed(trigger, "run.routes.invoke", f"{REGION}/services/g")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +149,27 @@ def test_accounts_may_do_what_their_roles_say(
             "storage.objects.create",
             f"{OBJECTS}/x",
             f"{email('vm')} does not have storage.objects.create access to the Google Cloud Storage object. {DENIED}",
+        ),
+        (
+            "artifactregistry.tags.get",
+            f"{REGION}/repositories/r",
+            (
+                "Permission 'artifactregistry.tags.get' denied on resource "
+                f"'//artifactregistry.googleapis.com/{REGION}/repositories/r' (or it may not exist)."
+            ),
+        ),
+        (
+            "cloudfunctions.functions.create",
+            f"{REGION}/functions/f",
+            (
+                "Permission 'cloudfunctions.functions.create' denied on resource "
+                f"'{REGION}/functions/f' (or resource may not exist)."
+            ),
+        ),
+        (
+            "run.services.get",
+            f"{REGION}/services/f",
+            f"Permission 'run.services.get' denied on resource '{REGION}/services/f' (or resource may not exist).",
         ),
     ],
 )
@@ -99,6 +187,26 @@ def test_a_token_of_narrow_scopes_reads_only(iam: Iam) -> None:
     for permission in ("storage.objects.create", "compute.instances.get"):
         with pytest.raises(ApiError, match="insufficient authentication scopes"):
             iam.require(caller, permission, f"{OBJECTS}/x")
+
+
+@pytest.mark.parametrize(
+    ("scope", "permission", "enough"),
+    [
+        ("cloud-platform.read-only", "artifactregistry.tags.get", True),
+        ("cloud-platform.read-only", "artifactregistry.tags.update", False),
+        ("cloud-platform.read-only", "cloudfunctions.functions.get", False),
+        ("run.readonly", "run.services.getIamPolicy", True),
+        ("run.readonly", "run.services.setIamPolicy", False),
+        ("run", "run.services.setIamPolicy", True),
+    ],
+)
+def test_scopes_of_the_services_that_deploy_calls(
+    iam: Iam, scope: str, permission: str, *, enough: bool
+) -> None:
+    caller = Caller(email("deployer"), (f"https://www.googleapis.com/auth/{scope}",))
+    with pytest.raises(ApiError) as caught:
+        iam.require(caller, permission, "projects/other")
+    assert ("insufficient authentication scopes" not in caught.value.message) is enough
 
 
 def test_a_token_without_scopes_is_good_for_nothing(iam: Iam) -> None:

@@ -45,7 +45,7 @@ def test_fields_of_a_build(world: World) -> None:
     assert build["projectId"] == PROJECT
     assert build["tags"] == ["a"]
     assert (build["timeout"], build["queueTtl"]) == ("3600s", "3600s")
-    assert build["serviceAccount"] == f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+    assert build["serviceAccount"] == f"projects/{PROJECT}/serviceAccounts/{email('deployer')}"
     assert build["logUrl"].endswith(f"/builds;region={REGION}/{build['id']}?project={NUMBER}")
     assert build["logsBucket"].startswith("gs://")
     assert build["createTime"] <= build["startTime"] <= build["finishTime"]
@@ -96,7 +96,7 @@ def test_the_default_account(world: World) -> None:
     name = f"projects/{PROJECT}/locations/{REGION}/defaultServiceAccount"
     answer = world.client().get_default_service_account(name=name)
     assert answer.name == name
-    assert answer.service_account_email == f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+    assert answer.service_account_email == f"projects/{PROJECT}/serviceAccounts/{email('deployer')}"
 
 
 def test_the_client_sends_enums_as_numbers(world: World) -> None:
@@ -196,19 +196,30 @@ CALLS: dict[str, Ask] = {
 }
 
 
-@pytest.mark.parametrize("permission", CALLS)
-@pytest.mark.parametrize("account", ["builder", "deployer", "vm", "function-build", "trigger"])
+@pytest.mark.parametrize(
+    ("account", "permission"),
+    [(account, permission) for account in ("builder", "vm", "trigger") for permission in CALLS]
+    + [("deployer", "create"), ("deployer", "update")],
+)
 def test_accounts_without_rights(world: World, account: str, permission: str) -> None:
     with pytest.raises(Forbidden, match=f"Permission 'cloudbuild.builds.{permission}' denied"):
         CALLS[permission](world.client(account))
 
 
 def test_the_function_may_submit_builds_that_run_as_the_builder(world: World) -> None:
-    build_id = world.start(one("true"), account="function")
+    account = f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+    build = one("true", serviceAccount=account, options={"logging": "NONE"})
+    build_id = world.start(build, account="function")
     client = world.client("function")
     assert client.get_build(project_id=PROJECT, id=build_id).id == build_id
     assert [build.id for build in client.list_builds(project_id=PROJECT)] == [build_id]
     assert world.ended(build_id)["status"] == "SUCCESS"
+    assert world.client("deployer").get_build(project_id=PROJECT, id=build_id).id == build_id
+
+
+def test_the_function_may_not_submit_builds_that_could_deploy(world: World) -> None:
+    with pytest.raises(Forbidden, match=r"does not have permission to act as service account .*/deployer@"):
+        world.create(one("true"), account="function")
 
 
 def test_acting_as_another_account_needs_a_grant(world: World) -> None:

@@ -73,7 +73,7 @@ def test_substitutions_have_values(world: World) -> None:
         "tags": ["t-$_MINE"],
     }
     ended = world.run(build, location=REGION)
-    expected = f"{PROJECT} 123456789012 {REGION} {ended['id']} {email('builder')} own c0ffee|$HOME"
+    expected = f"{PROJECT} 123456789012 {REGION} {ended['id']} {email('deployer')} own c0ffee|$HOME"
     assert expected in world.lines(ended["id"])
     assert ended["tags"] == ["t-own"]
     assert ended["steps"][0]["args"][2] == f"echo '{expected}'"
@@ -109,7 +109,7 @@ def test_the_order_of_the_environment(world: World) -> None:
         "substitutions": {"_B": "x", "_C": "x", "_D": "x"},
         "availableSecrets": SECRET,
     }
-    assert printed(world, build) == [f"options options step step hush {email('builder')}"]
+    assert printed(world, build) == [f"options options step step hush {email('deployer')}"]
 
 
 def test_automapped_substitutions_are_variables(world: World) -> None:
@@ -168,7 +168,7 @@ def test_a_secret_is_read_as_the_builds_account(world: World) -> None:
         "options": {"secretEnv": ["TOKEN"]},
     }
     assert printed(world, build) == []
-    assert world.asked_by == [email("builder")]
+    assert world.asked_by == [email("deployer")]
 
 
 def test_a_missing_secret_fails_the_build_before_any_step(world: World) -> None:
