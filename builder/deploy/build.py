@@ -1,0 +1,59 @@
+"""The Cloud Build that a schedule submits: all of it but the event. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.deploy.live import ArchiveRef
+from builder.model import GcsLocation, JsonObject
+
+FROZEN_CONFIG = ".notebook-builder/notebooks.json"
+# Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to tell the result.
+ALLOWANCE = 600
+LONGEST_BUILD = 24 * 3600  # seconds; Cloud Build's own limit
+_OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
+
+
+def scheduled_build(
+    *,
+    function: str,
+    project: str,
+    location: GcsLocation,
+    archive: ArchiveRef,
+    image: str,
+    account: str,
+    endpoints: Mapping[str, str],
+    worst_case_seconds: int,
+) -> JsonObject:
+    """The build as Cloud Build's REST API takes it. `image` is named by digest, `endpoints` are the builder's own overrides."""
+    env = [
+        f"NB_CONFIG={FROZEN_CONFIG}",
+        f"NB_GCS_LOCATION={location.url().rstrip('/')}",
+        "NB_OUTPUT=versions/<date>",
+        f"PROJECT_ID={project}",
+        *overrides(endpoints),
+    ]
+    return {
+        "source": {
+            "storageSource": {
+                "bucket": location.bucket,
+                "object": archive.object,
+                "generation": archive.generation,
+            }
+        },
+        "steps": [{"id": "notebooks", "name": image, "args": ["run"], "env": env}],
+        "timeout": f"{min(worst_case_seconds + ALLOWANCE, LONGEST_BUILD)}s",
+        "serviceAccount": f"projects/{project}/serviceAccounts/{account}",
+        "tags": ["notebook-builder", live_tag(function)],
+        "options": {"logging": "CLOUD_LOGGING_ONLY", "automapSubstitutions": True},
+    }
+
+
+def live_tag(function: str) -> str:
+    """The tag of every build that this function submits, by which it counts them."""
+    return f"nb-live-{function}"
+
+
+def overrides(endpoints: Mapping[str, str]) -> list[str]:
+    """The endpoints as variables of a process, sorted: whoever the builder starts finds Google where the builder does."""
+    return [f"{_OVERRIDE}{service.upper()}={url}" for service, url in sorted(endpoints.items())]

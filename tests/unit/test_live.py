@@ -1,0 +1,144 @@
+"""live.json: what is in it comes back, what makes it another one, and which promotion wins."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from builder.deploy.build import LONGEST_BUILD, scheduled_build
+from builder.deploy.decide import Late, Promote, Same, decide
+from builder.deploy.live import (
+    MOST_EARLIER,
+    ArchiveRef,
+    BuilderRef,
+    Live,
+    LiveDocument,
+    LiveJob,
+    LiveNotebook,
+    Place,
+    Schedule,
+    Source,
+    decode,
+    first,
+)
+from builder.errors import ProjectSetup
+from builder.model import GcsLocation
+
+EARLY, LATER = "2026-07-01T06:00:00.123456789Z", "2026-07-01T06:00:00.223456789Z"
+
+
+def live(sha: str = "a" * 64, created: str = EARLY, build: str | None = "b-1", run: str = "r-1") -> Live:
+    job = LiveJob("demo", "i" * 64, "projects/p/global/images/i", ("pandas==2.3.0",), run)
+    archive = ArchiveRef(f"ci/live/f/{sha}.tar.gz", "17", sha, 100)
+    return Live(
+        archive=archive,
+        place=Place("p", "us-central1"),
+        builder=BuilderRef("0.1.0", "r/notebook-builder@sha256:" + "d" * 64, "k" * 64),
+        notebooks=(LiveNotebook("demo.ipynb", {"day": "string"}, (job,)),),
+        schedule=Schedule("0 6 * * 1", "Europe/Paris", {"demo.ipynb": {"day": "{today-7d}"}}),
+        builds_per_hour=12,
+        source=Source(build, created, "c" * 40),
+        build={"steps": [{"name": "x", "args": ["run"]}]},
+    )
+
+
+def test_a_document_comes_back_as_it_was() -> None:
+    document = first(live()).promoted(live("b" * 64, LATER))
+    assert decode(document.encode(), "gs://b/live.json") == document
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{}", b'{"schema": 2}', first(live()).encode().replace(b'"size"', b'"length"')]
+)
+def test_another_document_is_said_to_be_unreadable(raw: bytes) -> None:
+    with pytest.raises(ProjectSetup, match=r"gs://b/live\.json cannot be read"):
+        decode(raw, "gs://b/live.json")
+
+
+def test_what_proved_it_and_who_promoted_it_make_no_difference() -> None:
+    standing = first(live())
+    assert decide(standing, live(created=LATER, build="b-2", run="r-9")) == Same()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        live("b" * 64),
+        replace(live(), builds_per_hour=13),
+        replace(live(), schedule=Schedule(None, "Etc/UTC", {})),
+        replace(live(), builder=BuilderRef("0.2.0", "x", "k")),
+        replace(live(), place=Place("p", "europe-west1")),
+        replace(live(), build={"steps": []}),
+    ],
+)
+def test_every_other_difference_is_one(other: Live) -> None:
+    standing = first(live())
+    assert decide(standing, other) == Promote(standing.promoted(other))
+
+
+def test_a_newer_build_wins_and_an_older_one_that_comes_late_changes_nothing() -> None:
+    standing = first(live("b" * 64, LATER, "b-2"))
+    assert decide(standing, live(created=EARLY)) == Late(standing.newest)
+    assert isinstance(decide(standing, live("c" * 64, LATER, "b-3")), Promote)
+
+
+def test_a_rollback_leaves_the_newest_so_that_older_builds_stay_late() -> None:
+    document = first(live()).promoted(live("b" * 64, LATER, "b-2")).rolled_back()
+    assert document.live == live()
+    assert document.earlier == ()
+    assert isinstance(decide(document, live("c" * 64, EARLY)), Late)
+
+
+def test_only_so_many_earlier_ones_are_kept() -> None:
+    document = first(live("0" * 64))
+    for number in range(1, MOST_EARLIER + 5):
+        document = document.promoted(live(f"{number:064}", LATER))
+    assert len(document.earlier) == MOST_EARLIER
+    assert document.earlier[0].archive.sha256 == f"{MOST_EARLIER + 3:064}"
+
+
+def test_nothing_stands_there_yet() -> None:
+    assert decide(None, live()) == Promote(LiveDocument(live(), first(live()).newest))
+
+
+def test_the_build_names_everything_exactly() -> None:
+    build = scheduled_build(
+        function="demo-notebook",
+        project="p",
+        location=GcsLocation("b", "ci"),
+        archive=live().archive,
+        image="r/notebook-builder@sha256:" + "d" * 64,
+        account="builder@p.iam.gserviceaccount.com",
+        endpoints={"storage": "http://127.0.0.1:1", "compute": "http://127.0.0.1:1"},
+        worst_case_seconds=3000,
+    )
+    assert build["source"]["storageSource"] == {
+        "bucket": "b",
+        "object": live().archive.object,
+        "generation": "17",
+    }
+    assert build["timeout"] == "3600s"
+    assert build["steps"][0]["env"][:3] == [
+        "NB_CONFIG=.notebook-builder/notebooks.json",
+        "NB_GCS_LOCATION=gs://b/ci",
+        "NB_OUTPUT=versions/<date>",
+    ]
+    assert "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://127.0.0.1:1" in build["steps"][0]["env"]
+    assert "$" not in json.dumps(build)
+
+
+def test_no_build_is_longer_than_cloud_build_lets_it_be() -> None:
+    build = scheduled_build(
+        function="f",
+        project="p",
+        location=GcsLocation("b", ""),
+        archive=live().archive,
+        image="i",
+        account="a",
+        endpoints={},
+        worst_case_seconds=10**6,
+    )
+    assert build["timeout"] == f"{LONGEST_BUILD}s"
+    assert "NB_GCS_LOCATION=gs://b" in build["steps"][0]["env"]
