@@ -36,15 +36,17 @@ def proven(store: ObjectStore, location: GcsLocation, claims: Sequence[Claim]) -
         if isinstance(found, Proof):
             proofs[claim.job.job] = found
         else:
-            doubts.append(f"{_named(claim.job)}: {found}")
+            doubts.append(f"{_named(claim.job, claims)}: {found}")
     if doubts:
         raise _refusal(doubts)
     return proofs
 
 
-def _named(job: JobPlan) -> str:
+def _named(job: JobPlan, claims: Sequence[Claim]) -> str:
+    """The notebook, and which of its jobs where it has several."""
     path = job.notebook.path
-    return path if job.job == job.name else f"{path} ({job.job})"
+    alone = sum(claim.job.notebook.path == path for claim in claims) == 1
+    return path if alone else f"{path} ({job.job})"
 
 
 def _proof(store: ObjectStore, location: GcsLocation, claim: Claim, summaries: _Summaries) -> Proof | str:

@@ -22,6 +22,7 @@ from werkzeug import Response
 from builder import report
 from builder.act.fleet import Fleet, Vm
 from builder.act.placement import Order, Placement
+from builder.act.proofs import Origin
 from builder.act.run import Run
 from builder.act.waiting import Cancellation
 from builder.errors import ExitCode
@@ -47,6 +48,7 @@ Json = dict[str, Any]
 
 BUCKET = "nb-contract"
 ZONE = "us-central1-a"
+ORIGIN = Origin("build-1", "c0ffee")
 QUICK = Pace(insert=0.01, delete=0.01, stop=0.01, shutdown=0.01)
 IMAGE = Image(
     path="projects/debian-cloud/global/images/family/debian-12",
@@ -188,7 +190,7 @@ class World:
         metadata: Json = {"run": "run-1", "job_id": job.job, "attempt": 1, "nonce": nonce}
         return Order(job, attempt, IMAGE, "true", metadata, now=time.time())
 
-    def run(self, plan: Plan, run_id: str | None = None) -> ExitCode:
+    def run(self, plan: Plan, run_id: str | None = None, *, origin: Origin | None = ORIGIN) -> ExitCode:
         """Carry a plan out; what is printed goes to `log`. Sweeps, as a run does."""
         run = Run(
             plan,
@@ -198,6 +200,7 @@ class World:
             clock=self.time,
             cancellation=self.cancellation,
             console=report.Console(self.log),
+            origin=origin,
         )
         self.runs.append(run)
         return run.execute(run_id or f"run-{uuid.uuid4().hex[:8]}")
