@@ -96,6 +96,8 @@ def _requirements(job: JobPlan) -> JsonObject | None:
         "index_url": job.index_url,
         "require_hashes": wanted.require_hashes,
         "lines": wanted.describe(),
+        # None where no run went before that could have proven anything.
+        "frozen": list(job.frozen) if job.frozen or job.proven else None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,57 @@ def test_without_requirements_the_images_packages_are_recorded(world: World, ima
     assert outcome.text(0) == "test\n"
     assert outcome.evidence["packages"]["overlay"] == []
     assert "marker==1.5+image" in outcome.evidence["packages"]["image"]
+
+
+# --- what a proven run installed is installed again
+
+
+@pytest.mark.slow
+def test_a_newer_version_meanwhile_changes_nothing(world: World, index: PackageIndex) -> None:
+    index.add("alpha", "1.0", ["beta"])
+    index.add("alpha", "2.0")
+    index.add("beta", "1.0")
+    index.add("beta", "1.1")
+    cell = "import alpha, beta\nprint(alpha.__version__, beta.__version__)"
+    proven = ["alpha==1.0", "beta==1.0"]
+    outcome = run(world, images.prefix("bare"), "alpha>=1\n", index.url, cell, frozen=proven)
+    assert outcome.reason is None, outcome.log
+    assert outcome.text(0) == "1.0 1.0\n"
+    assert outcome.evidence["packages"]["overlay"] == proven
+
+
+@pytest.mark.slow
+def test_a_proven_version_that_is_gone_is_told(world: World, index: PackageIndex) -> None:
+    index.add("alpha", "2.0")
+    outcome = run(world, images.prefix("bare"), "alpha>=1\n", index.url, frozen=["alpha==1.0"])
+    assert outcome.reason == "requirements_unresolvable"
+    assert outcome.evidence["papermill"] is None
+    assert outcome.evidence["fault"]["message"] == (
+        "books/requirements.txt line 1 (alpha>=1) does not give the packages that this notebook was proven with, alpha==1.0 "
+        "among them: there is no version of alpha==1.0 and you require alpha==1.0, we can conclude that your requirements are "
+        "unsatisfiable; run the notebook anew and deploy it, and scheduled runs install what is there now"
+    )
+
+
+@pytest.mark.slow
+def test_other_packages_than_were_proven_are_told(world: World, index: PackageIndex) -> None:
+    """The same version, made anew with another need: no constraint holds what no run had."""
+    index.add("alpha", "1.0", ["beta"])
+    index.add("beta", "1.0")
+    outcome = run(world, images.prefix("bare"), "alpha\n", index.url, frozen=["alpha==1.0", "gamma==3.0"])
+    assert outcome.reason == "requirements_unresolvable"
+    message = outcome.evidence["fault"]["message"]
+    assert "proven with: beta==1.0 came beside them and gamma==3.0 did not come; run" in message
+
+
+def test_only_packages_of_the_users_own_lock_are_not_held(tmp_path: Path) -> None:
+    free, hashed = wanted("alpha\n"), wanted("alpha==1.0 --hash=sha256:00\n")
+    proven = ("alpha==1.0", "beta==2.0")
+    assert requirements._proven(replace(hashed, frozen=proven), tmp_path) == []
+    assert requirements._proven(replace(free, frozen=()), tmp_path) == []
+    assert requirements._proven(free, tmp_path) == []
+    option, file = requirements._proven(replace(free, frozen=proven), tmp_path)
+    assert (option, Path(file).read_text()) == ("--constraint", "alpha==1.0\nbeta==2.0\n")
 
 
 # --- what uv says, and whose fault that is

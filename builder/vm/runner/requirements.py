@@ -36,6 +36,8 @@ NOT_THERE = re.compile(r"HTTP status client error \(4(?!08|29)")
 DISK_FULL = "No space left on device"
 UNSOLVABLE = "No solution found"
 NOWHERE = "was not found in the"
+_AS_PROVEN = "the packages that this notebook was proven with"
+_ANEW = "run the notebook anew and deploy it, and scheduled runs install what is there now"
 
 
 def install(
@@ -60,7 +62,7 @@ def install(
     options, secret = index_options(wanted.index_url, token)
     command = [str(unpack_uv(home)), "pip", "install", "--quiet", "--no-config", "--no-cache"]
     command += ["--no-progress", "--color", "never", "--no-python-downloads", "--python", sys.executable]
-    command += ["--target", str(overlay), "--constraint", str(constraints), *options]
+    command += ["--target", str(overlay), "--constraint", str(constraints), *_proven(wanted, home), *options]
     command += ["--require-hashes"] if wanted.require_hashes else []
     file = tree / wanted.path
     log.note(f"requirements: {wanted.path}, beside {len(image)} packages of the image")
@@ -80,7 +82,30 @@ def install(
         raise explain("\n".join(finished.lines), wanted, image)
     for folder in stand_ins:
         shutil.rmtree(folder)
-    return installed(overlay)
+    added = installed(overlay)
+    _check_proven(added, wanted)
+    return added
+
+
+def _proven(wanted: Requirements, home: Path) -> list[str]:
+    """What holds uv to the versions that were proven. Not where every line has its hash: there the file itself does."""
+    if not wanted.frozen or wanted.require_hashes:
+        return []
+    constraints = home / "proven.txt"
+    constraints.write_text("".join(f"{package}\n" for package in wanted.frozen), encoding="utf-8")
+    return ["--constraint", str(constraints)]
+
+
+def _check_proven(added: tuple[str, ...], wanted: Requirements) -> None:
+    """Raise `Fault` where other packages were installed than were proven: a release may have got new needs since."""
+    if wanted.frozen is None or set(added) == set(wanted.frozen):
+        return
+    more = ", ".join(sorted(set(added) - set(wanted.frozen)))
+    fewer = ", ".join(sorted(set(wanted.frozen) - set(added)))
+    found = " and ".join(
+        [f"{more} came beside them"] * bool(more) + [f"{fewer} did not come"] * bool(fewer),
+    )
+    raise Fault("requirements_unresolvable", f"{wanted.path} does not give {_AS_PROVEN}: {found}; {_ANEW}")
 
 
 def unpack_uv(home: Path) -> Path:
@@ -139,12 +164,20 @@ def _unresolvable(said: str, wanted: Requirements, image: tuple[Package, ...]) -
     where = ", ".join(map(str, blamed[:SHOWN_LINES])) or wanted.path
     # Where something is nowhere to be found, no package of the image stands in the way.
     kept_back = [] if NOWHERE in said else image
-    against = [package for package in kept_back if re.search(rf"{re.escape(str(package))}(?![\w.+-])", said)]
+    against = [package for package in kept_back if _is_said(str(package), said)]
     why = _causes(said)[0].removeprefix("Because ")
+    gone = [package for package in wanted.frozen or () if _is_said(package, said)]
+    if gone:
+        named = ", ".join(gone[:SHOWN_LINES])
+        return f"{where} does not give {_AS_PROVEN}, {named} among them: {why.rstrip('. ')}; {_ANEW}"
     if not against:
         return f"{where} cannot be installed: {why}"
     kept = ", ".join(f"{package.name} {package.version}" for package in against[:SHOWN_LINES])
     return f"{where} cannot be installed beside the image's own {kept}, which stays: {why}"
+
+
+def _is_said(package: str, said: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(package)}(?![\w.+-])", said) is not None
 
 
 def _is_named(line: Line, said: str) -> bool:

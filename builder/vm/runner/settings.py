@@ -158,17 +158,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Requirements:
-    """The requirements file, a path in the workspace, the index (None: uv's own), the limit in seconds, and its lines."""
+    """The requirements file, a path in the workspace, the index (None: uv's own), the limit in seconds, and its lines.
+
+    `frozen` is what a proven run installed, each as name==version: the same is to be installed again. None: no run went before.
+    """
 
     path: str
     timeout: float
     index_url: str | None
     require_hashes: bool
     lines: tuple[Line, ...]
+    frozen: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Requirements:
         """Read it from its JSON."""
+        frozen = value.get("frozen")
         return cls(
             path=str(value["path"]),
             timeout=float(value["timeout"]),
@@ -178,6 +183,7 @@ class Requirements:
                 Line(str(line["name"]), str(line["file"]), int(line["line"]), str(line["text"]))
                 for line in value["lines"]
             ),
+            frozen=None if frozen is None else tuple(str(package) for package in frozen),
         )
 
 
