@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from builder import report
 from builder.commands import Context
 from builder.errors import BadInput, ExitCode, Problem
 from builder.options import Options
 from builder.plan.choose import choose
-from builder.plan.make import Plan, describe, make_plan
+from builder.plan.event import asked_of
+from builder.plan.make import ChosenNotebook, Plan, describe, make_plan
 from builder.plan.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and the notebooks that it was made of."""
+
+    plan: Plan
+    chosen: Sequence[ChosenNotebook]
 
 
 def plan_of(options: Options, context: Context) -> Plan:
     """The plan for these options in this folder. Raises BadInput with every mistake."""
-    chosen = choose(options, Workspace(context.folder))
+    return planned(options, context).plan
+
+
+def planned(options: Options, context: Context) -> Planned:
+    """The plan with its notebooks. Raises BadInput with every mistake."""
+    asked = asked_of(options, _now())
+    chosen = choose(options, Workspace(context.folder), asked)
     for item in chosen:
         for warning in item.warnings:
             report.warning(warning)
-    return make_plan(options, chosen)
+    return Planned(make_plan(options, chosen, asked), chosen)
 
 
 def mistakes(options: Options, context: Context) -> Sequence[Problem]:
     """What is wrong with the notebooks, for a run that cannot be because its options are wrong already."""
     try:
-        choose(options, Workspace(context.folder))
+        choose(options, Workspace(context.folder), asked_of(options, _now()))
     except BadInput as error:
         return error.problems
     return ()
+
+
+def _now() -> datetime:
+    """The only place where a plan meets the clock: which day it is follows from it, where no event says so."""
+    return datetime.now(UTC)
 
 
 def execute(options: Options, context: Context) -> int:

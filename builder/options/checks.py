@@ -148,16 +148,19 @@ def _lifetime(settings: Settings) -> Iterator[Problem]:
 
 
 def _secrets(settings: Settings) -> Iterator[Problem]:
-    given, allowed = settings.get("parameters"), settings.get("allow_secret_parameters")
-    if given is None or not isinstance(given.value, Mapping) or (allowed and allowed.value is True):
+    allowed = settings.get("allow_secret_parameters")
+    if allowed and allowed.value is True:
         return
-    for name in secrets_in(given.value):
-        yield Problem(
-            given.variable,
-            name,
-            "looks like a secret, and parameters can be read in the bucket, the notebook and the log: give it by NB_SECRETS; "
-            "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true",
-        )
+    for given in (settings.get("parameters"), settings.get("schedule_parameters")):
+        if given is None or not isinstance(given.value, Mapping):
+            continue
+        for name in secrets_in(given.value):
+            yield Problem(
+                given.variable,
+                name,
+                "looks like a secret, and parameters can be read in the bucket, the notebook and the log: give it by NB_SECRETS; "
+                "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true",
+            )
 
 
 def _merged_parameters(settings: Settings) -> Iterator[Problem]:

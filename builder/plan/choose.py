@@ -3,61 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from builder.errors import BadInput, Problem
 from builder.options import NotebookEntry, Options
-from builder.options.parameters import fan_out, names_and_values
+from builder.options.message import Kinds
+from builder.options.parameters import fan_out
+from builder.plan.event import Asked, given_parameters, message_problems, parameter_problems, scheduled_kinds
 from builder.plan.make import ChosenNotebook
-from builder.plan.notebooks import check_parameters, read_notebook
+from builder.plan.notebooks import read_notebook
 from builder.plan.preparation import prepare
 from builder.plan.workspace import Workspace
 
 MOST_JOBS = 1000
 
 
-def choose(options: Options, workspace: Workspace) -> Sequence[ChosenNotebook]:
+@dataclass(frozen=True)
+class _Looked:
+    """One notebook, looked into: chosen, or what is wrong with it. `kinds` is None where it could not even be read."""
+
+    chosen: ChosenNotebook | None
+    problems: Sequence[Problem]
+    kinds: Kinds | None
+
+
+def choose(options: Options, workspace: Workspace, asked: Asked) -> Sequence[ChosenNotebook]:
     """The notebooks to run, with their files. Raises BadInput with all mistakes in all of them."""
     selection = workspace.select(options.notebooks)
-    problems: list[Problem] = list(selection.problems)
-    chosen: list[ChosenNotebook] = []
-    for path, entry in selection.notebooks:
-        one = _choose_one(options, workspace, path, entry)
-        if isinstance(one, ChosenNotebook):
-            chosen.append(one)
-        else:
-            problems.extend(one)
-    problems += _too_many_jobs(chosen)
+    looked = [_look(options, workspace, asked, path, entry) for path, entry in selection.notebooks]
+    chosen = [one.chosen for one in looked if one.chosen is not None]
+    problems = [*selection.problems, *(problem for one in looked for problem in one.problems)]
+    known = [one.kinds for one in looked if one.kinds is not None]
+    if len(known) == len(looked) and not selection.problems:
+        # Where a notebook is missing, nobody can say that none declares a name.
+        problems += message_problems(asked, known)
+    problems += _too_many_jobs(chosen, asked)
     if problems:
-        raise BadInput(problems)
+        raise BadInput(tuple(dict.fromkeys(problems)))
     return chosen
 
 
-def _too_many_jobs(chosen: Sequence[ChosenNotebook]) -> list[Problem]:
-    count = sum(len(fan_out(item.options.parameters)) for item in chosen)
+def _too_many_jobs(chosen: Sequence[ChosenNotebook], asked: Asked) -> list[Problem]:
+    given = [given_parameters(item.options, item.notebook, asked) for item in chosen]
+    count = sum(len(fan_out(parameters)) for parameters in given)
     if count <= MOST_JOBS:
         return []
     what = f"{len(chosen)} notebooks and their matrices make {count} jobs; at most {MOST_JOBS} in a run"
     return [Problem("NB_NOTEBOOKS", "", what)]
 
 
-def _choose_one(
-    options: Options, workspace: Workspace, path: str, entry: NotebookEntry
-) -> ChosenNotebook | list[Problem]:
+def _look(options: Options, workspace: Workspace, asked: Asked, path: str, entry: NotebookEntry) -> _Looked:
     wanted = options.options_for(workspace.local_path(path), entry)
     notebook = read_notebook(path, workspace.read(path), kernel=wanted.kernel)
     preparation = prepare(wanted, workspace)
     files = workspace.files_for(path, wanted.include, preparation.files)
     problems = [*files.problems, *preparation.problems]
     if isinstance(notebook, list):
-        return [*notebook, *problems]
+        return _Looked(None, [*notebook, *problems], None)
     source = f"NB_PARAMETERS or {wanted.parameters_file}" if wanted.parameters_file else "NB_PARAMETERS"
-    problems += check_parameters(notebook, names_and_values(wanted.parameters), variable=source)
-    if problems:
-        return problems
-    return ChosenNotebook(
+    problems += parameter_problems(wanted, notebook, asked, source=source)
+    kinds = scheduled_kinds(wanted, notebook) if asked.message else {}
+    chosen = ChosenNotebook(
         notebook=notebook,
         options=wanted,
         files=files.files,
         preparation=preparation,
         warnings=files.warnings,
     )
+    return _Looked(None if problems else chosen, problems, kinds)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
 from builder.model import Expectation, GcsLocation, JsonObject, Notebook, is_zone
 from builder.options import JobOptions, Options
 from builder.options.parameters import fan_out
+from builder.plan.event import Asked, given_parameters
 from builder.plan.preparation import Preparation
 from builder.plan.slugs import job_slugs
 from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, models_to_try, vm_labels
@@ -96,13 +98,18 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a run will do. `output` is where the jobs' folders go, below the location."""
+    """All that a run will do. `output` is where the jobs' folders go, below the location; it may hold `<run>`.
+
+    `today` is the day that the run is for; `scheduled` says that an event asked for it.
+    """
 
     location: GcsLocation
     jobs: tuple[JobPlan, ...]
     concurrency: int
     fail_fast: bool
     output: str
+    today: date
+    scheduled: bool
 
     @property
     def worst_case_seconds(self) -> int:
@@ -117,9 +124,13 @@ class Plan:
         return self.location.object(self.output.replace("<run>", run), job) + "/"
 
 
-def make_plan(options: Options, chosen: Sequence[ChosenNotebook]) -> Plan:
+def make_plan(options: Options, chosen: Sequence[ChosenNotebook], asked: Asked) -> Plan:
     """The plan for these notebooks. They were read and found valid before."""
-    tasks = [(item, point) for item in chosen for point in fan_out(item.options.parameters)]
+    tasks = [
+        (item, point)
+        for item in chosen
+        for point in fan_out(given_parameters(item.options, item.notebook, asked))
+    ]
     slugs = job_slugs([item.notebook.path for item, _ in tasks], [point.chosen for _, point in tasks])
     jobs = tuple(
         _plan_job(slug, item, point.parameters) for slug, (item, point) in zip(slugs, tasks, strict=True)
@@ -129,7 +140,9 @@ def make_plan(options: Options, chosen: Sequence[ChosenNotebook]) -> Plan:
         jobs=jobs,
         concurrency=options.concurrency,
         fail_fast=options.fail_fast,
-        output=options.output,
+        output=options.output.replace("<date>", asked.today.isoformat()),
+        today=asked.today,
+        scheduled=asked.message is not None,
     )
 
 
@@ -177,6 +190,8 @@ def describe(plan: Plan, *, project: str, run: str) -> JsonObject:
         "run": run,
         "project": project,
         "location": plan.location.url(),
+        "today": plan.today.isoformat(),
+        "scheduled": plan.scheduled,
         "concurrency": plan.concurrency,
         "fail_fast": plan.fail_fast,
         "worst_case_seconds": plan.worst_case_seconds,

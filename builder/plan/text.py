@@ -27,6 +27,8 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
     jobs = description["jobs"]
     yield f"run {description['run']} in project {description['project']}, {description['location']}"
     yield f"{counted([job['notebook'] for job in jobs])}, at most {description['concurrency']} at a time"
+    if description["scheduled"]:
+        yield f"scheduled, for {description['today']}"
     for job in jobs:
         yield ""
         yield f"{job['job']}: {job['notebook']}"

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from google.oauth2.credentials import Credentials
@@ -22,6 +23,7 @@ from builder.gcp.project import GoogleProject
 from builder.gcp.storage import GoogleObjectStore
 from builder.options import load_options
 from builder.plan.choose import choose
+from builder.plan.event import Asked
 from builder.plan.make import make_plan
 from builder.plan.workspace import Workspace
 from localcloud.cloud import FIRST_BUCKET, Cloud
@@ -76,7 +78,8 @@ def preflight(
         **(options or {}),
     }
     loaded = load_options(["check"], env, lambda _name: None)
-    plan = make_plan(loaded, choose(loaded, Workspace(folder)))
+    asked = Asked(date(2026, 7, 1))
+    plan = make_plan(loaded, choose(loaded, Workspace(folder), asked), asked)
     token = cloud.iam.token(BUILDER)[0]
     access = Access(Credentials(token=token, account=BUILDER), PROJECT, dict.fromkeys(SERVICES, cloud.url))
     clock = RealClock(Cancellation())

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from builder.gcp.compute import GoogleMachines
 from builder.gcp.storage import GoogleObjectStore
 from builder.options import load_options
 from builder.plan.choose import choose
+from builder.plan.event import asked_of
 from builder.plan.make import Plan, make_plan
 from builder.plan.vm_spec import Attempt
 from builder.plan.workspace import Workspace
@@ -49,6 +51,7 @@ Json = dict[str, Any]
 BUCKET = "nb-contract"
 ZONE = "us-central1-a"
 ORIGIN = Origin("build-1", "c0ffee")
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # when a plan is made
 QUICK = Pace(insert=0.01, delete=0.01, stop=0.01, shutdown=0.01)
 IMAGE = Image(
     path="projects/debian-cloud/global/images/family/debian-12",
@@ -182,7 +185,8 @@ class World:
             **options,
         }
         chosen = load_options(["run"], env, lambda _name: None)
-        return make_plan(chosen, choose(chosen, Workspace(folder)))
+        asked = asked_of(chosen, NOW)
+        return make_plan(chosen, choose(chosen, Workspace(folder), asked), asked)
 
     def order(self, plan: Plan, nonce: str = "0123456789abcdef") -> Order:
         job = plan.jobs[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from builder.check.row import Row, State, exit_code, fail, ok, unknown
 from builder.errors import ExitCode
 from builder.options import load_options
 from builder.plan.choose import choose
+from builder.plan.event import Asked
 from builder.plan.make import Plan, make_plan
 from builder.plan.workspace import Workspace
 from builder.ports import (
@@ -51,7 +53,8 @@ def make(folder: Path, given: Mapping[str, str] | None = None, *, notebooks: int
         **options,
     }
     loaded = load_options(["check"], env, lambda _name: None)
-    return make_plan(loaded, choose(loaded, Workspace(folder)))
+    asked = Asked(date(2026, 7, 1))
+    return make_plan(loaded, choose(loaded, Workspace(folder), asked), asked)
 
 
 def quotas(**limits: float) -> Quotas:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from builder.options.parameters import MOST_POINTS, fan_out
 from builder.options.values import Unfit, parameters
 from builder.plan import choose as choose_module
 from builder.plan.choose import choose
+from builder.plan.event import Asked
 from builder.plan.make import describe, make_plan
 from builder.plan.slugs import job_slugs
 from builder.plan.text import plan_lines
@@ -236,7 +238,8 @@ def jobs(folder: Path, **env: str) -> list[dict[str, Any]]:
     options = load_options(
         [], ENV | {"NB_" + name.upper(): value for name, value in env.items()}, lambda _: None
     )
-    made = make_plan(options, choose(options, Workspace(folder)))
+    asked = Asked(date(2026, 7, 1))
+    made = make_plan(options, choose(options, Workspace(folder), asked), asked)
     description = describe(made, project="p", run="r")
     text = "\n".join(plan_lines(description))
     for one in description["jobs"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from builder.act.staging import prepare as parcel_of
 from builder.errors import BadInput, Problem
 from builder.options import Options, load_options
 from builder.plan.choose import choose
+from builder.plan.event import Asked
 from builder.plan.make import JobPlan, describe, make_plan
 from builder.plan.requirements_file import Requirements, read_requirements
 from builder.plan.text import plan_lines
@@ -21,6 +23,7 @@ from builder.vm.runner.settings import Job
 from tests.unit.git_repo import git, repository, write
 from tests.unit.good_attempt import code, notebook_json
 
+ASKED = Asked(date(2026, 7, 1))
 ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
 LEAST = {
     "NB_NOTEBOOKS": "books/a.ipynb",
@@ -193,7 +196,7 @@ def test_a_given_index_is_the_only_one(line: str) -> None:
 
 def planned(folder: Path, file: str = "", **env: str) -> JobPlan:
     options = load(env, file)
-    (job,) = make_plan(options, choose(options, Workspace(folder))).jobs
+    (job,) = make_plan(options, choose(options, Workspace(folder), ASKED), ASKED).jobs
     return job
 
 
@@ -265,7 +268,7 @@ def test_the_steps_limits_count_against_the_longest_life() -> None:
 
 def test_the_plan_shows_them(repo: Path) -> None:
     options = load({"NB_ENV": "STAGE=test", **STEPS})
-    plan = make_plan(options, choose(options, Workspace(repo)))
+    plan = make_plan(options, choose(options, Workspace(repo), ASKED), ASKED)
     text = "\n".join(plan_lines(describe(plan, project="p", run="r")))
     assert "environment  STAGE\n" in text
     assert "set-up       tools/setup.sh, at most 10 min\n" in text
@@ -292,7 +295,7 @@ def test_paths_count_from_the_workspace_and_none_takes_back(repo: Path) -> None:
     options = load({"NB_NOTEBOOKS": "a.ipynb", "NB_SETUP": "prepare.sh"})
     (repo / "books/prepare.sh").write_text("echo\n")
     git(repo, "add", "--all")
-    (job,) = make_plan(options, choose(options, Workspace(repo / "books"))).jobs
+    (job,) = make_plan(options, choose(options, Workspace(repo / "books"), ASKED), ASKED).jobs
     assert job.preparation.setup == "books/prepare.sh"
     assert load({"NB_SETUP": "none"}, "setup: x.sh").notebooks[0].options.setup is None
     assert problem({"NB_SETUP": "*.sh"}).expected == "expected the path of one file, not a glob"
