@@ -38,6 +38,8 @@ RUN --mount=type=secret,id=pip-config --mount=type=secret,id=ca-bundle \
 FROM build AS program
 COPY entrypoint.py LICENSE ./
 COPY builder builder
+# The source of the Cloud Function that `deploy` makes: these two files, and builder/ beside them.
+COPY function function
 RUN python -m compileall -q --invalidation-mode unchecked-hash -s /image -p / builder \
     && mkdir /image/workspace \
     && chmod -R u=rwX,go=rX /image && find /image -exec touch -h -d 2000-01-01T00:00:00Z {} +

@@ -1,0 +1,97 @@
+"""The function's way to Google: plain REST, since a client library would be most of the cold start."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+import google.auth
+import requests
+from google.auth.compute_engine import _metadata
+from google.auth.credentials import Credentials
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession, Request
+
+from builder.function.outcome import Failed
+from builder.model import JsonObject
+from builder.options.environment import read_environment
+
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+_TIMEOUT = 20.0  # seconds for one call; an event takes four as a rule, and has 120
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An API's answer: its status, what time it is by the API's own clock, and its bytes."""
+
+    status: int
+    now: datetime
+    content: bytes
+
+
+class Google:
+    """Calls as the function's account, over one session."""
+
+    def __init__(self, session: AuthorizedSession, endpoints: Mapping[str, str]) -> None:
+        self._session = session
+        self._endpoints = endpoints
+
+    def call(
+        self,
+        service: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: JsonObject | None = None,
+    ) -> Answer:
+        """GET, or POST where there is a body; the answer, whatever its status. Raises Failed where none came."""
+        url = self._endpoints.get(service, f"https://{service}.googleapis.com") + path
+        verb = "GET" if body is None else "POST"
+        try:
+            got = self._session.request(verb, url, params=params, json=body, timeout=_TIMEOUT)
+            return Answer(got.status_code, parsedate_to_datetime(got.headers["Date"]), got.content)
+        except (requests.RequestException, GoogleAuthError) as error:
+            raise _passing(f"{service} gave no answer ({type(error).__name__}).") from error
+        except (KeyError, ValueError) as error:
+            raise _passing(f"{service} gave an answer without a date.") from error
+
+
+@contextmanager
+def connected() -> Iterator[Google]:
+    """Google, where this environment says that it is, for one event. Raises Failed where there are no credentials just now.
+
+    A session for each event: a connection from before an idle instance was frozen may be dead.
+    """
+    endpoints, credentials = _surroundings()
+    with AuthorizedSession(credentials) as session:
+        yield Google(session, endpoints)
+
+
+def own_account() -> str:
+    """The address of the account that the function runs as; "" where the metadata server does not tell."""
+    try:
+        # Not the credentials' own field: it is "default" until their first refresh.
+        return str(_metadata.get(Request(), "instance/service-accounts/default/email"))
+    except GoogleAuthError:
+        return ""
+
+
+@functools.cache
+def _surroundings() -> tuple[Mapping[str, str], Credentials]:
+    environment = read_environment(os.environ, with_options=False)
+    if environment.problems:  # rather than to send a token to the wrong place
+        raise Failed("ERROR", f"{'; '.join(map(str, environment.problems))}. Deploy again.")
+    try:
+        credentials, _ = google.auth.default(scopes=_SCOPES)
+    except GoogleAuthError as error:
+        raise _passing(f"There are no credentials ({type(error).__name__}).") from error
+    return environment.endpoints, credentials
+
+
+def _passing(what: str) -> Failed:
+    return Failed("WARNING", f"{what} The event will be delivered again.")

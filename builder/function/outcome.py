@@ -1,0 +1,96 @@
+"""How an event can end other than in a build, and what a refused call means and what to do about it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_LONGEST = 500  # characters of an API's own words
+_FORBIDDEN = 403
+_TRANSIENT = frozenset({401, 408, 429})
+_FIRST_SERVER_FAULT = 500
+
+
+class Dropped(Exception):
+    """The event ends here: no later delivery would do better. `severity` is Cloud Logging's."""
+
+    def __init__(self, severity: str, message: str) -> None:
+        super().__init__(message)
+        self.severity = severity
+        self.message = message
+
+
+class Failed(Dropped):
+    """Raised out of the function, so that Pub/Sub delivers the event again. The message holds nothing of the event's."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a call needs: a permission on a resource, and the command that grants it to an account."""
+
+    permission: str
+    resource: str
+    grant: Callable[[str], str]
+
+
+def reading(bucket: str, address: str) -> Need:
+    """To read live.json. Who may not list objects is told 403 of one that is not there."""
+    return Need(
+        "storage.objects.get",
+        f"{address} (or there is no such object, and nothing is deployed)",
+        lambda account: (
+            f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
+            f"--member=serviceAccount:{account} --role=roles/storage.objectViewer"
+        ),
+    )
+
+
+def building(verb: str, project: str) -> Need:
+    """To list or create builds."""
+    return Need(
+        f"cloudbuild.builds.{verb}",
+        f"project {project}",
+        lambda account: (
+            f"gcloud projects add-iam-policy-binding {project} "
+            f"--member=serviceAccount:{account} --role=roles/cloudbuild.builds.editor"
+        ),
+    )
+
+
+def acting(name: str) -> Need:
+    """To submit builds that run as another account, named projects/P/serviceAccounts/ADDRESS."""
+    address = name.rpartition("/")[2]
+    return Need(
+        "iam.serviceAccounts.actAs",
+        f"service account {address}",
+        lambda account: (
+            f"gcloud iam service-accounts add-iam-policy-binding {address} "
+            f"--member=serviceAccount:{account} --role=roles/iam.serviceAccountUser"
+        ),
+    )
+
+
+def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Failed:
+    """What an answer other than 200 means: WARNING where it passes by itself, ERROR where somebody has to act."""
+    told = f"{need.permission} was answered {status}: {_words(content)}"
+    if status == _FORBIDDEN:
+        account = own_account()
+        return Failed(
+            "ERROR",
+            f"{account or 'The account of the function'} lacks {need.permission} on {need.resource}. "
+            f"Grant it: {need.grant(account or 'ACCOUNT')} ({told})",
+        )
+    passing = status in _TRANSIENT or status >= _FIRST_SERVER_FAULT
+    return Failed("WARNING" if passing else "ERROR", f"{told} The event will be delivered again.")
+
+
+def _words(content: bytes) -> str:
+    """An API's own words, left out where they repeat what the event asked for, which may be private."""
+    try:
+        words = str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        words = content.decode(errors="replace")
+    if "NB_EVENT" in words:
+        return "its words repeat the event's message and are left out."
+    return " ".join(words.split())[:_LONGEST]

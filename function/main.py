@@ -1,0 +1,12 @@
+"""The Cloud Function: hands each event of its topic to builder.function, which its source archive carries."""
+
+import functions_framework
+from cloudevents.http import CloudEvent
+
+from builder.function.submit import answer
+
+
+@functions_framework.cloud_event
+def submit(event: CloudEvent) -> None:
+    """Submit a build for the event; whatever this raises, Pub/Sub delivers the event again."""
+    answer(event["id"], event["time"], event.data)
