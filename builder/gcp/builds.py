@@ -1,0 +1,50 @@
+"""Cloud Build over REST: the Builds of `deploy`, which asks about the build that it is part of, and what time it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from builder.deploy.ports import BuildState
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
+from builder.gcp.rest import Rest
+from builder.model import JsonObject
+from builder.ports import Clock
+
+
+class GoogleBuilds:
+    """See deploy.ports.Builds."""
+
+    def __init__(
+        self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
+    ) -> None:
+        self._project = access.project
+        self._rest = Rest(access, clock, timeout=timeout, budget=budget)
+
+    def get(self, build: str, region: str) -> BuildState | None:
+        """See deploy.ports.Builds."""
+        answer = self._rest.find("cloudbuild.builds.get", "GET", f"{self._url(region)}/{build}")
+        if answer is None:
+            return None
+        return BuildState(
+            id=str(answer.get("id", build)), created=str(answer["createTime"]), commit=_commit(answer)
+        )
+
+    def now(self, region: str) -> str:
+        """See deploy.ports.Builds. Read from the Date header, which every answer of Google's carries."""
+        seconds = self._rest.now("cloudbuild.builds.list", f"{self._url(region)}?pageSize=1")
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _url(self, region: str) -> str:
+        return self._rest.url("cloudbuild", f"v1/projects/{self._project}/locations/{region}/builds")
+
+
+def _commit(build: JsonObject) -> str | None:
+    """The commit that a trigger named, else the one that Cloud Build took the source from."""
+    source = build.get("sourceProvenance", {})
+    return (
+        build.get("substitutions", {}).get("COMMIT_SHA")
+        or source.get("resolvedRepoSource", {}).get("commitSha")
+        or source.get("resolvedConnectedRepository", {}).get("revision")
+        or source.get("resolvedGitSource", {}).get("revision")
+        or None
+    )
