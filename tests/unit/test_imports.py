@@ -25,7 +25,7 @@ ALLOWED = {
     "builder.gcp": {"builder.act", "builder.deploy", "builder.plan", "builder.model", "builder.ports"},
     "builder.commands": {
         "builder.options", "builder.plan", "builder.act", "builder.check", "builder.deploy", "builder.gcp",
-        "builder.report", "builder.ports",
+        "builder.report", "builder.ports", "builder.model", "builder.kit",
     },
     "builder.cli": {"builder.options", "builder.act", "builder.report", "builder.commands"},
     "builder.ports": {"builder.model"},
