@@ -9,14 +9,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import EnvironmentFailed
+from builder import kit
+from builder.errors import BadInput, BuilderError, EnvironmentFailed, Problem
 from builder.kit import Kit
 from builder.model import GcsLocation, JsonObject, Listed
-from builder.plan.make import JobPlan
+from builder.plan.deployed import MANIFEST, NOT_TESTED
+from builder.plan.make import JobPlan, Plan
 from builder.plan.workspace import pack
 from builder.ports import ObjectStore
 
 HEARTBEAT_SECONDS = 2
+
+
+def load_kit() -> Kit:
+    """The kit that this builder carries. Raises BuilderError where there is none."""
+    try:
+        return kit.load()
+    except kit.KitError as error:
+        advice = "In a checkout `make venv` builds it; the image carries it."
+        raise BuilderError(str(error), reason="kit_missing", advice=advice) from error
+
+
+def check_kit(plan: Plan) -> Plan:
+    """The same plan; raises BadInput where its jobs were proven with another kit than this builder's."""
+    wanted = {job.proven.kit_sha256 for job in plan.jobs if job.proven is not None}
+    if wanted and wanted != {(own := load_kit().sha256)}:
+        named = ", ".join(f"{sha256[:12]}…" for sha256 in sorted(wanted))
+        expected = (
+            f"the archive was tested with the kit {named}, and this builder's is {own[:12]}…; {NOT_TESTED}: "
+            "run the builder's image that live.json names, or deploy anew"
+        )
+        raise BadInput([Problem(MANIFEST, "", expected)])
+    return plan
 
 
 @dataclass(frozen=True)
@@ -41,9 +65,15 @@ class Parcel:
 
 
 def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> Parcel:
-    """Pack a job's files into `folder` and describe them; no call is made."""
+    """Pack a job's files into `folder` and describe them; no call is made.
+
+    Raises BadInput where they are others than the job was proven with.
+    """
     prefix = location.object("staging", run, job.job) + "/"
     packed = pack(job.files, folder / f"{job.job}.tar.gz")
+    if job.proven is not None and job.proven.workspace_sha256 != packed.sha256:
+        expected = f"its files are packed as {packed.sha256[:12]}…, and {MANIFEST} has {job.proven.workspace_sha256[:12]}…"
+        raise BadInput([Problem(job.notebook.path, "", f"{expected}; {NOT_TESTED}")])
     parameters = json.dumps(dict(job.parameters), ensure_ascii=False).encode()
     description: JsonObject = {
         "schema": 1,

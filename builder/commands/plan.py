@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from builder import report
+from builder.act.staging import check_kit
 from builder.commands import Context
 from builder.errors import BadInput, ExitCode, Problem
 from builder.options import Options
 from builder.plan.choose import choose
+from builder.plan.deployed import as_proven, open_workspace
 from builder.plan.event import asked_of
 from builder.plan.make import ChosenNotebook, Plan, describe, make_plan
-from builder.plan.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,18 @@ def plan_of(options: Options, context: Context) -> Plan:
 def planned(options: Options, context: Context) -> Planned:
     """The plan with its notebooks. Raises BadInput with every mistake."""
     asked = asked_of(options, _now())
-    chosen = choose(options, Workspace(context.folder), asked)
+    workspace = open_workspace(options, context.folder)
+    chosen = choose(options, workspace, asked)
     for item in chosen:
         for warning in item.warnings:
             report.warning(warning)
-    return Planned(make_plan(options, chosen, asked), chosen)
+    return Planned(check_kit(as_proven(make_plan(options, chosen, asked), workspace)), chosen)
 
 
 def mistakes(options: Options, context: Context) -> Sequence[Problem]:
     """What is wrong with the notebooks, for a run that cannot be because its options are wrong already."""
     try:
-        choose(options, Workspace(context.folder), asked_of(options, _now()))
+        choose(options, open_workspace(options, context.folder), asked_of(options, _now()))
     except BadInput as error:
         return error.problems
     return ()

@@ -27,6 +27,14 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
+class MadeFile:
+    """A file that is on no disk: its path in the archive, and its bytes."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Archive:
     """A packed archive on disk: where, the SHA-256 of its bytes in hex, and their number."""
 
@@ -35,10 +43,10 @@ class Archive:
     size: int
 
 
-def pack(files: Iterable[StagedFile], target: Path) -> Archive:
+def pack(files: Iterable[StagedFile | MadeFile], target: Path) -> Archive:
     """Write the files to `target`, sorted, without times, owners or any permission but the x-bit.
 
-    Holds one buffer in memory, whatever the files' size.
+    Of what is on disk, holds one buffer in memory, whatever the files' size.
 
     Raises:
         BadInput: a file cannot be read, or shrank while it was.
@@ -56,9 +64,15 @@ def pack(files: Iterable[StagedFile], target: Path) -> Archive:
     return Archive(target, hashed.digest.hexdigest(), hashed.size)
 
 
-def _add(archive: tarfile.TarFile, file: StagedFile) -> None:
+def _add(archive: tarfile.TarFile, file: StagedFile | MadeFile) -> None:
     entry = tarfile.TarInfo(file.path)
-    entry.mode = 0o755 if file.executable else 0o644
+    entry.mode = 0o644
+    if isinstance(file, MadeFile):
+        entry.size = len(file.content)
+        archive.addfile(entry, io.BytesIO(file.content))
+        return
+    if file.executable:
+        entry.mode = 0o755
     try:
         with file.source.open("rb") as content:
             entry.size = content.seek(0, io.SEEK_END)

@@ -1,0 +1,188 @@
+"""A tested archive, unpacked: a workspace that is exactly what was tested, or none at all.
+
+    <tested files at their repo paths>
+    .notebook-builder/notebooks.json   every option as it was resolved, in the format of notebooks.yaml
+    .notebook-builder/manifest.json    which files belong to which notebook, their hashes, and what each job was proven with
+
+NB_CONFIG tells: a run whose settings are the archive's own is a run of the archive.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from builder.errors import BadInput, Problem
+from builder.model import JsonObject
+from builder.options import Options
+from builder.plan.make import JobPlan, Plan, ProvenBytes
+from builder.plan.staged_files import Collected
+from builder.plan.tracked import Tracked
+from builder.plan.workspace import StagedFile, Workspace
+
+FOLDER = ".notebook-builder"
+CONFIG = f"{FOLDER}/notebooks.json"
+MANIFEST = f"{FOLDER}/manifest.json"
+NOT_TESTED = "this is not what was tested"
+_SCHEMA = 1
+_EXECUTABLE = 0o111
+
+
+@dataclass(frozen=True)
+class ManifestJob:
+    """What a job was proven with: its notebook's path, its packed workspace's hash, and the packages that were installed."""
+
+    notebook: str
+    workspace_sha256: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an archive holds. `files` has the SHA-256 of every tested file by path, `notebooks` the paths staged with each."""
+
+    kit_sha256: str
+    files: Mapping[str, str]
+    notebooks: Mapping[str, tuple[str, ...]]
+    jobs: Mapping[str, ManifestJob]
+
+    def encode(self) -> bytes:
+        """The manifest as the archive holds it."""
+        document: JsonObject = {
+            "schema": _SCHEMA,
+            "kit": self.kit_sha256,
+            "files": dict(self.files),
+            "notebooks": {path: {"files": list(files)} for path, files in self.notebooks.items()},
+            "jobs": {
+                name: {
+                    "notebook": job.notebook,
+                    "workspace_sha256": job.workspace_sha256,
+                    "packages": list(job.packages),
+                }
+                for name, job in self.jobs.items()
+            },
+        }
+        return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+    def job_of(self, job: JobPlan) -> ManifestJob | None:
+        """What the job was proven with; of one that the schedule or a message made, what its notebook's first one was."""
+        known = self.jobs.get(job.job)
+        if known is not None and known.notebook == job.notebook.path:
+            return known
+        same = (self.jobs[name] for name in sorted(self.jobs))
+        return next((one for one in same if one.notebook == job.notebook.path), None)
+
+
+def decode_manifest(raw: bytes) -> Manifest:
+    """The manifest in these bytes; raises ValueError where they are none."""
+    try:
+        found: Any = json.loads(raw)
+        if found["schema"] != _SCHEMA:
+            raise ValueError
+        return Manifest(
+            kit_sha256=str(found["kit"]),
+            files={str(path): str(sha256) for path, sha256 in found["files"].items()},
+            notebooks={path: tuple(map(str, one["files"])) for path, one in found["notebooks"].items()},
+            jobs={
+                name: ManifestJob(str(job["notebook"]), str(job["workspace_sha256"]), tuple(job["packages"]))
+                for name, job in found["jobs"].items()
+            },
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+
+
+class DeployedWorkspace(Workspace):
+    """The files of an unpacked archive: neither git nor the folder is asked what there is, but the manifest alone.
+
+    Raises BadInput where a file is missing or is another than the tested one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.manifest = self._read_manifest()
+        problems = [
+            problem for path in sorted(self.manifest.files) for problem in self._other_than_tested(path)
+        ]
+        if problems:
+            raise BadInput(problems)
+
+    @functools.cached_property
+    def _tracked(self) -> Tracked | None:
+        return None
+
+    @functools.cached_property
+    def _notebooks(self) -> list[str]:
+        return sorted(self.manifest.notebooks)
+
+    def files_for(
+        self, path: str, include: Sequence[str] | None = None, also: Sequence[str] = ()
+    ) -> Collected:
+        """The files that were tested with the notebook, whatever else lies beside them."""
+        tested = self.manifest.notebooks.get(path)
+        if tested is None:
+            return Collected((), (), (Problem(path, "", f"is no notebook of the archive; {NOT_TESTED}"),))
+        problems = [
+            Problem(name, "", f"was not staged with {path}; {NOT_TESTED}")
+            for name in also
+            if name not in tested
+        ]
+        if include is not None:
+            expected = f"the archive says which files are staged, and other ones are not tested: leave {path}'s NB_INCLUDE out"
+            problems.append(Problem("NB_INCLUDE", ",".join(include), expected))
+        return Collected(tuple(self._staged(name) for name in sorted(tested)), (), tuple(problems))
+
+    def _staged(self, path: str) -> StagedFile:
+        source = self.top / path
+        status = source.stat()
+        return StagedFile(path, source, status.st_size, bool(status.st_mode & _EXECUTABLE))
+
+    def _read_manifest(self) -> Manifest:
+        try:
+            return decode_manifest((self.top / MANIFEST).read_bytes())
+        except OSError as error:
+            expected = f"these settings go with {MANIFEST}, which cannot be read: {error.strerror}"
+            raise BadInput([Problem("NB_CONFIG", CONFIG, expected)]) from error
+        except ValueError as error:
+            expected = f"is no manifest that this version reads; {NOT_TESTED}"
+            raise BadInput([Problem(MANIFEST, "", expected)]) from error
+
+    def _other_than_tested(self, path: str) -> list[Problem]:
+        try:
+            found = sha256_of(self.top / path)
+        except OSError as error:
+            return [Problem(path, "", f"cannot be read ({error.strerror}); {NOT_TESTED}")]
+        changed = found != self.manifest.files[path]
+        return [Problem(path, "", f"has changed since; {NOT_TESTED}")] if changed else []
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_workspace(options: Options, folder: Path) -> Workspace:
+    """The workspace in this folder: an archive's where the options are its own."""
+    return DeployedWorkspace(folder) if options.config == CONFIG else Workspace(folder)
+
+
+def as_proven(plan: Plan, workspace: Workspace) -> Plan:
+    """The plan, held to what its jobs were proven with where the workspace is an archive's."""
+    if not isinstance(workspace, DeployedWorkspace):
+        return plan
+    return replace(plan, jobs=tuple(_proven(job, workspace.manifest) for job in plan.jobs))
+
+
+def _proven(job: JobPlan, manifest: Manifest) -> JobPlan:
+    known = manifest.job_of(job)
+    if known is None:
+        expected = f"names no job of {job.notebook.path}; {NOT_TESTED}"
+        raise BadInput([Problem(MANIFEST, "", expected)])
+    proven = ProvenBytes(manifest.kit_sha256, known.workspace_sha256)
+    return replace(job, frozen=known.packages, proven=proven)
