@@ -127,8 +127,13 @@ def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
 
     @contextlib.contextmanager
     def own_cloud() -> Iterator[str]:
-        docker = {"docker_network": options.docker_network or "host", "docker_socket": options.docker_socket}
-        with _state(options.state) as state, _started(parser, state, **docker) as cloud:
+        how = {
+            # Of the builds that the steps start, too, and of the digests that they ask for.
+            "runner": options.runner or "process",
+            "docker_network": options.docker_network or "host",
+            "docker_socket": options.docker_socket,
+        }
+        with _state(options.state) as state, _started(parser, state, **how) as cloud:
             yield cloud.url
 
     return command.main(options, own_cloud)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from localcloud.artifactregistry import ArtifactRegistryService
 from localcloud.bigquery.service import BigQueryService
 from localcloud.clock import Clock
 from localcloud.cloudbuild import BuildService
@@ -209,7 +210,8 @@ class Cloud:
             on_error=self.findings.error,
         )
         scheduler = SchedulerService(self.state, self.clock, pubsub.publish)
-        lookups: list[Service] = [ResourceManagerService(), IamService(self.iam)]
+        registry = ArtifactRegistryService(self._runners[self._runner].images)
+        lookups: list[Service] = [ResourceManagerService(), IamService(self.iam), registry]
         self._services = [storage, compute, bigquery, secrets, builds, pubsub, scheduler, *lookups]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)

@@ -127,9 +127,8 @@ class Document:
         for method in self._candidates(verb, path.count("/")):
             found = method.pattern.fullmatch(path)
             if found is not None:
-                params = {
-                    name.replace("__", "."): unquote(value) for name, value in found.groupdict().items()
-                }
+                named = {name.replace("__", "."): value for name, value in found.groupdict().items()}
+                params = {name: _plain(value, method.parameters[name]) for name, value in named.items()}
                 return Match(method, params)
         return None
 
@@ -210,6 +209,13 @@ def _path_pattern(template: str, parameters: Mapping[str, Json]) -> re.Pattern[s
         return f"(?P<{name.replace('.', '__')}>{spans.removeprefix('^').removesuffix('$')})"
 
     return re.compile("".join(part(piece) for piece in re.split(r"(\{[^}]+\})", template)))
+
+
+def _plain(value: str, spec: Json) -> str:
+    """Undo the quoting of a path parameter; in one that spans segments, an escaped slash stays one, as on Google."""
+    if "/" not in spec.get("pattern", ""):
+        return unquote(value)
+    return "%2F".join(unquote(piece) for piece in re.split("%2F", value, flags=re.IGNORECASE))
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

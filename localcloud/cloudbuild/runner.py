@@ -73,10 +73,27 @@ class Room(Protocol):
         """End what still runs and remove everything. May be called again."""
 
 
+class Images(Protocol):
+    """What a runner knows of images; names are as steps have them. Each method raises RunnerError when it cannot be asked."""
+
+    def digest(self, image: str) -> str | None:
+        """Return the digest ("sha256:…") by which the runner finds the same image again; None when there is no such image."""
+
+    def repositories(self, below: str) -> list[str]:
+        """Return the names, without tags, of images whose names begin so ("us-docker.pkg.dev/project/repository/")."""
+
+    def tags(self, repository: str) -> list[str]:
+        """Return the tags of an image by its name without one; none when there is no such image."""
+
+
 class Runner(Protocol):
     """Runs the steps of builds."""
 
     name: str  # "process", "docker"
+
+    @property
+    def images(self) -> Images:
+        """What it can run."""
 
     def open(self, build_id: str, folder: Path) -> Room:
         """Make a room for a build, in an empty directory of the build's own; RunnerError when that cannot be."""

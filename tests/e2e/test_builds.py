@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_FILE = f"""
 steps:
-  - name: example.pkg.dev/anybody/any/notebook-builder@sha256:{"0" * 64}
+  - name: example.pkg.dev/anybody/any/notebook-builder:1
     env:
       - NB_GCS_LOCATION=gs://{BUCKET}/builds
       - NB_VM_SERVICE_ACCOUNT={VM_ACCOUNT}

@@ -51,6 +51,14 @@ def test_a_parameter_may_span_segments() -> None:
     assert match.params == {"resource": "projects/p/locations/l/functions/f"}
 
 
+def test_an_escaped_slash_in_a_parameter_that_spans_segments_stays_one() -> None:
+    repository = "projects/p/locations/l/repositories/r"
+    match = load("artifactregistry.v1").match("GET", f"/v1/{repository}/packages/a%2fb%2Fc%3Ad/tags/t")
+    assert match is not None
+    assert match.method.id.endswith("packages.tags.get")
+    assert match.params == {"name": f"{repository}/packages/a%2Fb%2Fc:d/tags/t"}
+
+
 @pytest.mark.parametrize(
     "path", ["/compute/v1/projects/p/zoness", "/compute/v2/projects/p", "/", "/compute/v1/"]
 )

@@ -13,11 +13,13 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from localcloud.cloudbuild import workspace
 from localcloud.cloudbuild.docker import guard
 from localcloud.cloudbuild.docker.cli import LABEL, Docker, environment_options
+from localcloud.cloudbuild.docker.images import DockerImages
 from localcloud.cloudbuild.docker.step import DockerStep
 from localcloud.cloudbuild.names import parse_image
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError, StepOrder
@@ -43,6 +45,7 @@ class DockerRunner:
     def __init__(self, *, docker: str | None = None, network: str = "host", socket: bool = False) -> None:
         self._docker = Docker(docker or os.environ.get("DOCKER") or "docker")
         self._surroundings = ["--network", network, *(_socket_mount() if socket else ())]
+        self.images = DockerImages(self._docker)
 
     def open(self, build_id: str, folder: Path) -> DockerRoom:
         """Make a build's volumes; RunnerError when there is no engine."""
@@ -60,6 +63,7 @@ class DockerRoom:
 
     def __init__(self, docker: Docker, surroundings: Sequence[str], build_id: str, folder: Path) -> None:
         self._docker = docker
+        self._images = DockerImages(docker)
         self._surroundings = surroundings
         self._id = build_id
         self._folder = folder
@@ -95,7 +99,9 @@ class DockerRoom:
 
     def start(self, order: StepOrder) -> DockerStep:
         """Start a step, after pulling its image where that is missing; RunnerError when either fails."""
-        pulled = self._pull(order)
+        found = self._found(order.image)
+        pulled = None if found else self._pull(order)
+        order = replace(order, image=found or order.image)
         with self._lock:  # what is made here must not escape close()
             self._check_open()
             container = self._create_step(order)
@@ -108,7 +114,8 @@ class DockerRoom:
     def describe(self, image: str) -> str:
         """Answer the log's line about an image; one that is not there is pulled when a step starts."""
         try:
-            digests = self._docker.call("image", "inspect", "--format", "{{len .RepoDigests}}", "--", image)
+            found = self._images.find(image) or image
+            digests = self._docker.call("image", "inspect", "--format", "{{len .RepoDigests}}", "--", found)
         except RunnerError:
             return f"Pulling image: {image}"
         return f"Already have image{' (with digest)' if int(digests) else ''}: {image}"
@@ -160,12 +167,14 @@ class DockerRoom:
             self._guard.communicate(b"over")
         workspace.remove(self._folder)
 
-    def _pull(self, order: StepOrder) -> Path | None:
-        """Pull a step's image where it is missing; answer the file with what was said meanwhile."""
-        if parse_image(order.image) is None:
-            raise RunnerError(f"invalid reference format: {order.image!r} is not the name of an image")
-        if self.describe(order.image).startswith("Already"):
-            return None
+    def _found(self, image: str) -> str | None:
+        """Answer by what the engine has an image, None when it must be pulled."""
+        if parse_image(image) is None:
+            raise RunnerError(f"invalid reference format: {image!r} is not the name of an image")
+        return self._images.find(image)
+
+    def _pull(self, order: StepOrder) -> Path:
+        """Pull a step's image; answer the file with what was said meanwhile."""
         log = self._folder / f"pull-{order.index}.log"
         with log.open("wb") as file:
             with self._lock:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from localcloud.cloudbuild import workspace
-from localcloud.cloudbuild.process import images, launcher
+from localcloud.cloudbuild.process import launcher
+from localcloud.cloudbuild.process.images import ProcessImages
 from localcloud.cloudbuild.process.layout import layout, needed
 from localcloud.cloudbuild.runner import RunnerError, StepOrder
 from localcloud.machine.supervisor import OwnedProcess
@@ -33,10 +34,11 @@ class ProcessRunner:
 
     def __init__(self, *, plain: bool = False) -> None:
         self._plain = "switched off" if plain else None
+        self.images = ProcessImages()
 
     def open(self, build_id: str, folder: Path) -> ProcessRoom:  # noqa: ARG002  the folder is the build's already
         """Make a room in an empty directory."""
-        return ProcessRoom(folder.resolve(), self._plain)
+        return ProcessRoom(folder.resolve(), self._plain, self.images)
 
 
 class ProcessStep:
@@ -72,8 +74,9 @@ class ProcessStep:
 class ProcessRoom:
     """One build's directories on the host; see `Room`."""
 
-    def __init__(self, folder: Path, plain: str | None) -> None:
+    def __init__(self, folder: Path, plain: str | None, images: ProcessImages | None = None) -> None:
         self._folder = folder
+        self._images = images or ProcessImages()
         self._plain = plain
         self._lock = threading.Lock()
         self._steps: list[ProcessStep] = []
@@ -88,7 +91,7 @@ class ProcessRoom:
 
     def start(self, order: StepOrder) -> ProcessStep:
         """Start a step; RunnerError for an image that no program of this machine stands for."""
-        argv = images.command(order.image, order.entrypoint, order.args)
+        argv = self._images.command(order.image, order.entrypoint, order.args)
         if order.script is not None:
             argv = [launcher.SCRIPT]
         with self._lock:
@@ -101,7 +104,7 @@ class ProcessRoom:
 
     def describe(self, image: str) -> str:
         """Answer the log's line about an image; one that is not known would be pulled, which `start` refuses."""
-        found = images.is_known(image)
+        found = self._images.is_known(image)
         return f"Already have image (with digest): {image}" if found else f"Pulling image: {image}"
 
     def step_output(self, index: int) -> bytes:

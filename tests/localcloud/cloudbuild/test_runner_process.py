@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloudbuild.process import runner
+from localcloud.cloudbuild.process.checkout import digest_of
+from localcloud.cloudbuild.process.images import CHECKOUT
 from localcloud.cloudbuild.process.layout import needed
 from localcloud.cloudbuild.process.runner import ProcessRoom
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
@@ -169,7 +171,8 @@ def test_own_image_is_this_checkout_under_any_name(room: ProcessRoom) -> None:
     names = [
         "notebook-builder",
         "eu-docker.pkg.dev/p/r/notebook-builder:1",
-        f"x/notebook-builder@sha256:{'0' * 64}",
+        f"x/notebook-builder@{digest_of(CHECKOUT)}",
+        f"x/notebook-builder:1@{digest_of(CHECKOUT)}",
     ]
     for index, image in enumerate(names):
         code, output = finish(room, order(index, image=image, args=("options",)))
