@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from builder.model import JsonObject
+from builder.ports import Clock, Project
 
 
 @dataclass(frozen=True)
@@ -198,3 +199,17 @@ class Builds(Protocol):
 
     def now(self, region: str) -> str:
         """The time, RFC 3339, as Cloud Build's own answers tell it."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """All that deploying goes through; `project` tells who we are, for refusals."""
+
+    topics: Topics
+    functions: Functions
+    services: Services
+    schedules: Schedules
+    registry: Registry
+    builds: Builds
+    project: Project
+    clock: Clock

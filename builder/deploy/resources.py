@@ -170,9 +170,13 @@ def _job(names: Names, cron: str, time_zone: str) -> JobConfig:
         time_zone=time_zone,
         topic=names.topic_path,
         data=PAYLOAD,
-        description=f"{MARK} runs what is live of {names.function}, by its function of the same name.",
+        description=_description(names),
         attributes={},
     )
+
+
+def _description(names: Names) -> str:
+    return f"{MARK} runs what is live of {names.function}, by the function of that name."
 
 
 def is_ours(labels: Mapping[str, str]) -> bool:
@@ -181,9 +185,16 @@ def is_ours(labels: Mapping[str, str]) -> bool:
 
 
 def is_our_job(job: JobState, names: Names) -> bool:
-    """Whether a job is of this tool: by its description, and by our topic unless it calls something else than Pub/Sub."""
+    """Whether a job is of this tool: by its description, which is of this function, or it publishes to our topic."""
+    if job.config.description == _description(names):
+        return True
     marked = job.config.description.startswith(MARK)
     return marked and (job.target != "pubsub" or _last(job.config.topic) == names.topic)
+
+
+def is_fed(function: FunctionState, names: Names) -> bool:
+    """Whether the function hears our topic."""
+    return _last(function.config.topic) == names.topic
 
 
 def function_differences(actual: FunctionState, desired: FunctionSpec) -> tuple[str, ...]:

@@ -1,0 +1,158 @@
+"""The function made as it is to be, whatever an earlier deployment left: looked at first, waited for, and looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from builder.act.waiting import poll
+from builder.deploy.ports import FunctionOperation, FunctionState
+from builder.deploy.refusals import contested, deployment_failed, deployment_passing, foreign
+from builder.deploy.resources import (
+    EVERY_PATH,
+    FunctionSpec,
+    function_differences,
+    is_fed,
+    is_ours,
+    updated_config,
+)
+from builder.deploy.work import Change, Work
+from builder.ports import CallFailed
+
+_DEADLINE = 1200.0  # seconds for one deployment; Google's own take two minutes, their builds at the most ten
+_LOOK = 5.0
+_ROUNDS = 5  # looks, each followed by a try, before somebody else is to blame
+_BUSY = frozenset({"DEPLOYING", "DELETING", "DETACHING", "6"})  # 6: what the library calls DETACHING
+_CONFLICT = 409
+_NOT_FOUND, _ALREADY_EXISTS = 5, 6
+# DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE
+_PASSING = frozenset({4, 8, 10, 13, 14})
+_SOURCE = "build_config.source"
+
+
+def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
+    """Create or change the function until it is so, and return it. Raises BuilderError, CallFailed and WaitTimeout."""
+    asked: Change | None = None  # what an earlier round asked for, its end not seen
+    ended: FunctionOperation | None = None
+    for _ in range(_ROUNDS):
+        found = settled(work)
+        if found is not None and not is_fed(found, work.names):
+            work.say(f"function {work.names.function} hears another topic: it is made anew")
+            remove_function(work)
+            found = None
+        if found is not None and not function_differences(found, spec):
+            if asked:
+                work.changed(asked)
+            return found
+        asked = _change(work, found, spec)
+        started = _started(work, partial(_ask, work, found, spec))
+        ended = _finished(work, started) if started else None
+        if ended and not ended.code:
+            work.changed(asked)
+            return settled(work) or _gone(work)
+        if ended and ended.code not in _PASSING | {_ALREADY_EXISTS}:
+            raise _failed(work, ended, before=found)
+        work.doors.clock.sleep(_LOOK)
+    raise (
+        deployment_passing(work.names.function, ended, _ROUNDS)
+        if ended
+        else contested(f"The function {work.names.function}")
+    )
+
+
+def remove_function(work: Work) -> None:
+    """Delete the function, which must be ours, and see it gone. Raises as `put_function` does."""
+    path, name = work.names.function_path, work.names.function
+    asked = False
+    for _ in range(_ROUNDS):
+        if settled(work) is None:
+            if asked:
+                work.changed(Change("function", name, "deleted"))
+            return
+        asked = True
+        started = _started(work, partial(work.doors.functions.delete, path))
+        ended = _finished(work, started) if started else None
+        if ended and ended.code not in _PASSING | {0, _NOT_FOUND}:
+            raise _failed(work, ended, before=None)
+        if ended and ended.code:
+            work.doors.clock.sleep(_LOOK)
+    raise contested(f"The function {name}")
+
+
+def settled(work: Work) -> FunctionState | None:
+    """The function once no deployment of it is under way; None if there is none. Raises ProjectSetup if it is not ours."""
+    path = work.names.function_path
+    told: list[str] = []
+
+    def look() -> tuple[FunctionState | None] | None:
+        found = work.doors.functions.get(path)
+        if found is None or found.state not in _BUSY:
+            return (found,)
+        if found.state not in told:
+            told.append(found.state)
+            work.say(f"function {work.names.function} is {found.state}: waiting for that to end")
+        return None
+
+    what = f"The deployment of {path} that is under way"
+    (found,) = poll(look, what=what, interval=_LOOK, deadline=_DEADLINE, clock=work.doors.clock)
+    if found is not None and not is_ours(found.config.labels):
+        raise foreign("function", path, "NB_FUNCTION")
+    return found
+
+
+def _change(work: Work, found: FunctionState | None, spec: FunctionSpec) -> Change:
+    if found is None:
+        return Change("function", work.names.function, "created")
+    return Change("function", work.names.function, "updated", function_differences(found, spec))
+
+
+def _ask(work: Work, found: FunctionState | None, spec: FunctionSpec) -> FunctionOperation:
+    functions, names = work.doors.functions, work.names
+    work.say(f"function {names.function}: deploying; that takes some two minutes")
+    mask = EVERY_PATH if found is None else function_differences(found, spec)
+    source = functions.upload(names.location, spec.zip) if _SOURCE in mask else None
+    if found is not None:
+        return functions.update(names.function_path, updated_config(found, spec), source, mask=mask)
+    if source is None:
+        raise AssertionError
+    return functions.create(names.function_path, spec.config, source)
+
+
+def _started(work: Work, ask: Callable[[], FunctionOperation | None]) -> FunctionOperation | None:
+    """The operation that was asked for; None where Google has another one of the same function under way, or no function."""
+    try:
+        return ask()
+    except CallFailed as failure:
+        if failure.http_status != _CONFLICT:
+            raise
+        work.say(f"function {work.names.function} is busy: {failure.message}")
+        return None
+
+
+def _finished(work: Work, started: FunctionOperation) -> FunctionOperation:
+    """The operation at its end. The build's log is told once, as soon as it is known."""
+    latest, told = started, ""
+
+    def look() -> FunctionOperation | None:
+        nonlocal latest, told
+        if not latest.done:
+            latest = work.doors.functions.operation(started.name)
+        if latest.log_url and not told:
+            told = latest.log_url
+            work.say(f"function {work.names.function}: build log {told}")
+        return latest if latest.done else None
+
+    what = f"The deployment {started.name}"
+    return poll(look, what=what, interval=_LOOK, deadline=_DEADLINE, clock=work.doors.clock)
+
+
+def _failed(work: Work, ended: FunctionOperation, *, before: FunctionState | None) -> Exception:
+    now = work.doors.functions.get(work.names.function_path)
+    live = before is not None and before.state == "ACTIVE"
+    return deployment_failed(
+        work.names.function, ended, now.problems if now else (), live=live, caller=work.caller()
+    )
+
+
+def _gone(work: Work) -> FunctionState:
+    raise contested(f"The function {work.names.function}")

@@ -1,0 +1,86 @@
+"""The builder's image by its digest: what a tag means is asked once, so that a schedule runs what was there when it went live."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from builder.deploy.ports import Registry
+from builder.errors import BadInput, InputRefused, Problem
+
+_OPTION = "NB_BUILDER_IMAGE"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_HOST = re.compile(r"(?P<location>[a-z][a-z0-9-]*)-docker\.pkg\.dev")
+# Container Registry's old hosts, which Artifact Registry serves now: the location of the repository called as the host.
+_OLD_HOSTS = {"gcr.io": "us", "us.gcr.io": "us", "eu.gcr.io": "europe", "asia.gcr.io": "asia"}
+_DOMAIN_DOT = re.compile(r"[a-z0-9-]+\.[a-z0-9.-]+")  # of a domain-scoped project, example.com/project
+_EXPECTED = "expected LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE with a :TAG or an @sha256: digest"
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """An image in Artifact Registry: the name before tag and digest, both "" where there is none, and the package's path."""
+
+    name: str
+    tag: str
+    digest: str
+    package: str  # projects/P/locations/L/repositories/R/packages/NAME; "" for another registry
+
+
+def parse(text: str) -> ImageReference | None:
+    """The parts of a reference; None where it is none. Another registry's reference has no package."""
+    named, at, digest = text.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        return None
+    name, colon, tag = named, "", ""
+    if ":" in named.rpartition("/")[2]:
+        name, colon, tag = named.rpartition(":")
+    host, *path = name.split("/")
+    if not path or not all(_NAME.fullmatch(part) for part in path) or (colon and not _TAG.fullmatch(tag)):
+        return None
+    return ImageReference(name, tag, digest, _package(host, path))
+
+
+def by_digest(text: str, registry: Registry) -> str:
+    """The image as NAME@sha256:…; asks the registry only where the reference names no digest. No tag means `latest`.
+
+    Raises BadInput for what cannot be resolved, InputRefused for a tag that is not there, and CallFailed.
+    """
+    found = parse(text)
+    if found is not None and found.digest:
+        return f"{found.name}@{found.digest}"
+    if found is None or not found.package:
+        raise BadInput([Problem(_OPTION, text, _EXPECTED)])
+    tag = found.tag or "latest"
+    digest = registry.digest(found.package, tag)
+    if digest is None:
+        raise InputRefused(
+            f"{_OPTION}: there is no image {found.name}:{tag} in Artifact Registry.",
+            reason="no_image",
+            advice=f"Push it, or set {_OPTION} to one that is there.",
+        )
+    if not _DIGEST.fullmatch(digest):
+        raise InputRefused(
+            f"{_OPTION}: Artifact Registry told {digest!r} as the digest of {found.name}:{tag}.",
+            reason="no_digest",
+            advice=f"Set {_OPTION} to the image with its @sha256: digest.",
+        )
+    return f"{found.name}@{digest}"
+
+
+def _package(host: str, path: list[str]) -> str:
+    # A project of a domain is example.com/project in a reference, and example.com:project elsewhere.
+    if _DOMAIN_DOT.fullmatch(path[0]) and len(path) > 1:
+        path = [f"{path[0]}:{path[1]}", *path[2:]]
+    if host in _OLD_HOSTS and len(path) > 1:
+        return _path(path[0], _OLD_HOSTS[host], host, path[1:])
+    match = _HOST.fullmatch(host)
+    if match is None or len(path) < len(("project", "repository", "image")):
+        return ""
+    return _path(path[0], match["location"], path[1], path[2:])
+
+
+def _path(project: str, location: str, repository: str, image: list[str]) -> str:
+    return f"projects/{project}/locations/{location}/repositories/{repository}/packages/{'/'.join(image)}"

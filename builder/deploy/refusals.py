@@ -1,0 +1,129 @@
+"""What ends a deployment early, told so that it can be mended: whose name, which permission, what was done already. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from builder.deploy.ports import FunctionOperation
+from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup
+from builder.ports import CallFailed
+
+_DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
+_FORBIDDEN = frozenset({401, 403})
+_PERMISSION = re.compile(
+    r"\b(?:(?:artifactregistry|cloudbuild|cloudfunctions|cloudscheduler|pubsub|run)\.(?!googleapis)[A-Za-z]+"
+    r"|iam\.serviceAccounts)\.[A-Za-z]+"
+)
+_ACCOUNT = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
+# Calls are named as the permission that they need, but for this one.
+_NEEDS = {"cloudfunctions.functions.generateUploadUrl": "cloudfunctions.functions.sourceCodeSet"}
+_ACT_AS = "iam.serviceAccounts.actAs"
+_CODE_PERMISSION_DENIED = 7
+_UNDEPLOYED = "Remove it or rename it, or choose another name with {option}."
+
+
+def foreign(kind: str, path: str, option: str) -> ProjectSetup:
+    """A resource of our name that is not ours; `option` is what names it."""
+    return ProjectSetup(
+        f"The {kind} {path} was not made by this tool, and is left as it is.",
+        reason="foreign_resource",
+        advice=_UNDEPLOYED.format(option=option),
+    )
+
+
+def call_refused(failure: CallFailed, caller: str) -> BuilderError:
+    """What a call that failed for good means: the project's set-up (4), or that Google cannot be reached (6)."""
+    service = failure.call.partition(".")[0]
+    if failure.code in _DISABLED:
+        return ProjectSetup(
+            f"{failure.call} on {failure.resource} was refused: the API {service}.googleapis.com is not enabled.",
+            reason="api_disabled",
+            advice=f"gcloud services enable {service}.googleapis.com",
+        )
+    if failure.http_status in _FORBIDDEN and not failure.transient:
+        return _denied(failure, caller)
+    if failure.transient:
+        return EnvironmentFailed(
+            f"{failure.call} on {failure.resource} failed after retries: {failure.message}",
+            reason="api_unavailable",
+            advice="Run again: it goes on where this ended. If it persists, look at Google Cloud's status page.",
+        )
+    return ProjectSetup(
+        f"{failure.call} on {failure.resource} was refused: {failure.message}",
+        reason="not_found" if failure.http_status == 404 else "refused",  # noqa: PLR2004
+        advice="Correct the option that names it, or the project's set-up, and run again.",
+    )
+
+
+def _denied(failure: CallFailed, caller: str) -> ProjectSetup:
+    match = _PERMISSION.search(failure.message)
+    permission = match[0] if match else _NEEDS.get(failure.call, failure.call)
+    who = caller or "the account that deploys"
+    return ProjectSetup(
+        f"{failure.call} on {failure.resource} was refused: {who} lacks {permission}: {failure.message}",
+        reason="permission_denied",
+        advice=_grant(who, permission, failure.message),
+    )
+
+
+def _grant(who: str, permission: str, message: str) -> str:
+    if permission == _ACT_AS:
+        others = [account for account in _ACCOUNT.findall(message) if account != who]
+        target = others[0] if others else "the service account that the message names"
+        return f"Grant {who} roles/iam.serviceAccountUser on {target}."
+    return f"Grant {who} a role with {permission}; docs/accounts.md names those that deploying needs."
+
+
+def deployment_failed(
+    name: str, ended: FunctionOperation, problems: Sequence[str], *, live: bool, caller: str
+) -> ProjectSetup:
+    """A deployment of the function that Google ended with an error; `live`: a version before it serves on."""
+    notes = [note for note in problems if note not in ended.message]
+    told = " ".join([ended.message or f"code {ended.code}", *notes])
+    log = f" Its build's log: {ended.log_url}" if ended.log_url else ""
+    before = "The version before is still live." if live else "No version of it is live."
+    match = _PERMISSION.search(ended.message)
+    if ended.code == _CODE_PERMISSION_DENIED and match:
+        advice = _grant(caller or "the account that deploys", match[0], ended.message)
+    else:
+        advice = "Read the build's log and mend what it names; the next deploy repairs the function."
+    return ProjectSetup(
+        f"The function {name} could not be deployed: {told}{log} {before}",
+        reason="function_failed",
+        advice=advice,
+    )
+
+
+def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:
+    """A deployment that Google ended with a fault of its own, each time."""
+    return EnvironmentFailed(
+        f"The function {name} could not be deployed in {tries} tries: {ended.message or f'code {ended.code}'}",
+        reason="api_unavailable",
+        advice="Run again: it goes on where this ended. If it persists, look at Google Cloud's status page.",
+    )
+
+
+def contested(what: str) -> EnvironmentFailed:
+    """Somebody else changes the same resource, each time before we can."""
+    return EnvironmentFailed(
+        f"{what} is being changed by others, or is not there yet, at every try.",
+        reason="contested",
+        advice="See that no other deployment of the same function is under way, and run again.",
+    )
+
+
+def waited_in_vain(what: str, seconds: float) -> EnvironmentFailed:
+    """Google did not end what it was doing."""
+    return EnvironmentFailed(
+        f"{what} was not over after {seconds:.0f} s.",
+        reason="deployment_timeout",
+        advice="Run again: it goes on where this ended.",
+    )
+
+
+def with_progress(error: BuilderError, done: Sequence[str], left: Sequence[str]) -> BuilderError:
+    """The same error, saying what was done before it and what was not."""
+    before = f"Done before: {', '.join(done)}." if done else "Nothing was changed."
+    after = f" Not done: {', '.join(left)}." if left else ""
+    return type(error)(f"{error.message} {before}{after}", reason=error.reason, advice=error.advice)
