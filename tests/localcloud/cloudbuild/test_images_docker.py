@@ -1,0 +1,111 @@
+"""Images of a Docker engine by name, by a registry's digest and by the engine's own id, in steps and in Artifact Registry."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from localcloud.cloud import Cloud
+from localcloud.cloudbuild.docker.runner import DockerRoom, DockerRunner
+from localcloud.cloudbuild.runner import RunnerError
+from localcloud.iam import PROJECT
+from tests.localcloud.cloudbuild import test_runner_docker as engine
+from tests.localcloud.cloudbuild.registry import registry
+from tests.localcloud.cloudbuild.steps import Run, runs
+
+docker, image = engine.docker, engine.image
+pytestmark = engine.pytestmark
+
+REPOSITORY = f"us-central1-docker.pkg.dev/{PROJECT}/r{uuid.uuid4().hex}"
+NAME = f"{REPOSITORY}/team/notebook-builder"
+API = f"projects/{PROJECT}/locations/us-central1/repositories/{REPOSITORY.rpartition('/')[2]}"
+
+
+@pytest.fixture
+def identity(image: str) -> Iterator[str]:
+    """The engine's id of an image that was never pushed, named as in a registry."""
+    docker("tag", image, f"{NAME}:1")
+    docker("tag", image, f"{NAME}:2")
+    yield json.loads(docker("image", "inspect", image))[0]["Id"]
+    docker("rmi", f"{NAME}:1", f"{NAME}:2")
+
+
+@pytest.fixture
+def room(image: str, tmp_path: Path) -> Iterator[DockerRoom]:
+    (tmp_path / "build").mkdir()
+    opened = DockerRunner().open(str(uuid.uuid4()), tmp_path / "build")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(room: DockerRoom) -> Run:
+    return runs(room)
+
+
+def test_an_image_that_was_never_pushed_is_found_by_its_id(room: DockerRoom, run: Run, identity: str) -> None:
+    images = DockerRunner().images
+    assert images.digest(f"{NAME}:1") == identity
+    assert images.digest(f"{NAME}@{identity}") == identity
+    assert run("echo here", image=f"{NAME}@{identity}") == (0, "here\n")
+    assert run("echo here", image=f"{NAME}:1@{identity}") == (0, "here\n")
+    assert room.describe(f"{NAME}@{identity}") == f"Already have image: {NAME}@{identity}"
+
+
+def test_an_image_of_a_registry_is_found_by_the_digest_that_it_has_there(run: Run, image: str) -> None:
+    images = DockerRunner().images
+    with registry() as served:
+        name = f"{served.host}/repo/shell"
+        docker("tag", image, f"{name}:1")
+        docker("push", f"{name}:1")
+        digest = images.digest(f"{name}:1")
+        assert digest in served.stored
+        assert digest != images.digest(image)
+        for each in (name, "elsewhere/shell"):
+            assert run("echo here", image=f"{each}@{digest}") == (0, "here\n")
+        docker("rmi", f"{name}:1")
+
+
+def test_another_digest_is_an_image_that_must_be_pulled(run: Run) -> None:
+    gone = f"127.0.0.1:1/r/notebook-builder@sha256:{'0' * 64}"
+    assert DockerRunner().images.digest(gone) is None
+    assert DockerRunner().images.digest("a//b") is None
+    with pytest.raises(RunnerError, match=f"image {gone} cannot be pulled"):
+        run("true", image=gone)
+
+
+def test_artifact_registry_shows_what_the_engine_has(tmp_path: Path, identity: str) -> None:
+    with Cloud(tmp_path / "cloud", runner="docker") as cloud:
+
+        def get(path: str) -> Any:
+            return requests.get(f"{cloud.url}/v1/{API}/{path}", timeout=20).json()
+
+        package = f"{API}/packages/team%2Fnotebook-builder"
+        version = f"{package}/versions/{identity}"
+        tags = [{"name": f"{package}/tags/{tag}", "version": version} for tag in ("1", "2")]
+        assert get("packages/team%2Fnotebook-builder/tags/2") == tags[1]
+        assert get("packages/team%2Fnotebook-builder/tags") == {"tags": tags}
+        assert get("packages/team%2Fnotebook-builder/tags/3")["error"]["code"] == 404
+        described = {
+            "name": f"{API}/dockerImages/team%2Fnotebook-builder@{identity}",
+            "uri": f"{NAME}@{identity}",
+            "tags": ["1", "2"],
+        }
+        assert get("dockerImages") == {"dockerImages": [described]}
+        assert cloud.inventory().get("schema_violations", []) == []
+
+
+def test_without_an_engine_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER", "false")
+    with Cloud(tmp_path / "cloud", runner="docker") as cloud:
+        answer = requests.get(f"{cloud.url}/v1/{API}/packages/p/tags/1", timeout=20)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"].startswith(
+        "localcloud cannot look at its images: docker images "
+    )
