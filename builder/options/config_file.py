@@ -48,7 +48,8 @@ class _Reader:
         """The known keys of a mapping; a key without a value (null) is as if it were not there."""
         found: dict[str, Setting] = {}
         for key, value in data.items():
-            variable = f"{self._name} line {data.lines[key]}: {within}{printable(key)}"
+            place = f"{self._name} line {data.lines[key]}" if data.lines[key] else self._name
+            variable = f"{place}: {within}{printable(key)}"
             if key not in known:
                 self._problems.append(Problem(variable, "", _unknown(key, known)))
             elif value is not None:

@@ -16,11 +16,12 @@ import yaml
 from builder.options.values import DEEPEST, Unfit, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LONGEST_TEXT = (
     64 * 1024
 )  # characters; the parser is pure Python, and the worst text of this length takes it half a second
+LONGEST_JSON = 4 * 2**20  # characters; a machine writes so much, with the parameters of many notebooks
 MOST_VALUES = 20_000
 LONGEST_NUMBER = 1000  # digits
 _TOO_LONG = f"at most {LONGEST_NUMBER} digits; put it in quotes if it is text"
@@ -60,8 +61,13 @@ def read_data(text: str) -> object:
 
 
 def read_yaml(text: str) -> object:
-    """The data of one YAML document, mappings as `Lined`; raises YamlMistake."""
+    """The data of one YAML document, mappings as `Lined`; raises YamlMistake.
+
+    What is too long for that may still be JSON, whose reader is quick; then no key's line is known.
+    """
     if len(text) > LONGEST_TEXT:
+        if text.startswith("{") and len(text) <= LONGEST_JSON:
+            return _read_long_json(text)
         raise YamlMistake(f"at most {LONGEST_TEXT} characters of YAML")
     try:
         return _Reader(yaml.parse(text, Loader=yaml.BaseLoader)).document()
@@ -158,11 +164,23 @@ class _NoJson(ValueError):
     """The text is not JSON; it may be YAML."""
 
 
-def _read_json(text: str) -> object:
+def _read_long_json(text: str) -> object:
+    try:
+        return _read_json(text, _lined)
+    except RecursionError:
+        raise YamlMistake(f"at most {DEEPEST} levels of nesting") from None
+    except _NoJson:
+        raise YamlMistake(f"at most {LONGEST_TEXT} characters of YAML, and this is no JSON") from None
+    except Unfit as unfit:
+        ((value, expected),) = unfit.faults
+        raise YamlMistake(expected, None, value) from None
+
+
+def _read_json(text: str, mapping: Callable[[Any], dict[str, Any]] | None = None) -> object:
     try:
         return json.loads(
             text,
-            object_pairs_hook=_unique,
+            object_pairs_hook=mapping or _unique,
             parse_constant=_finite,
             parse_float=_finite,
             parse_int=_whole,
@@ -179,6 +197,14 @@ def _unique(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
         if key in result:
             raise Unfit("this key is given twice", printable(key))
         result[key] = value
+    return result
+
+
+def _lined(pairs: Iterable[tuple[str, object]]) -> Lined:
+    """The same with no line (0) for any key."""
+    result = Lined()
+    result.update(_unique(pairs))
+    result.lines = dict.fromkeys(result, 0)
     return result
 
 
