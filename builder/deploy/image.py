@@ -38,7 +38,7 @@ def parse(text: str) -> ImageReference | None:
     if ":" in named.rpartition("/")[2]:
         name, colon, tag = named.rpartition(":")
     host, *path = name.split("/")
-    if not path or not all(_NAME.fullmatch(part) for part in path) or (colon and not _TAG.fullmatch(tag)):
+    if not all(_NAME.fullmatch(part) for part in path or [host]) or (colon and not _TAG.fullmatch(tag)):
         return None
     return ImageReference(name, tag, digest, _package(host, path))
 
@@ -72,7 +72,7 @@ def by_digest(text: str, registry: Registry) -> str:
 
 def _package(host: str, path: list[str]) -> str:
     # A project of a domain is example.com/project in a reference, and example.com:project elsewhere.
-    if _DOMAIN_DOT.fullmatch(path[0]) and len(path) > 1:
+    if path and _DOMAIN_DOT.fullmatch(path[0]) and len(path) > 1:
         path = [f"{path[0]}:{path[1]}", *path[2:]]
     if host in _OLD_HOSTS and len(path) > 1:
         return _path(path[0], _OLD_HOSTS[host], host, path[1:])

@@ -1,0 +1,85 @@
+"""References to images: what a tag is asked of, and what is not asked at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.deploy.image import by_digest, parse
+from builder.errors import BadInput, InputRefused
+
+DIGEST = "sha256:" + "0f" * 32
+NAME = "europe-west1-docker.pkg.dev/my-project/tools/notebook-builder"
+
+
+class Tags:
+    """A registry that knows one tag, and remembers what it was asked."""
+
+    def __init__(self, answer: str | None = DIGEST) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str]] = []
+
+    def digest(self, package: str, tag: str) -> str | None:
+        self.asked.append((package, tag))
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("text", "package", "tag"),
+    [
+        (NAME, "projects/my-project/locations/europe-west1/repositories/tools/packages/notebook-builder", ""),
+        (
+            f"{NAME}:1.2",
+            "projects/my-project/locations/europe-west1/repositories/tools/packages/notebook-builder",
+            "1.2",
+        ),
+        ("us-docker.pkg.dev/p/r/a/b:t", "projects/p/locations/us/repositories/r/packages/a/b", "t"),
+        (
+            "us-docker.pkg.dev/example.com/p/r/a:t",
+            "projects/example.com:p/locations/us/repositories/r/packages/a",
+            "t",
+        ),
+        ("eu.gcr.io/p/a/b:t", "projects/p/locations/europe/repositories/eu.gcr.io/packages/a/b", "t"),
+        ("docker.io/library/python:3", "", "3"),
+        ("localhost:5000/p/r/notebook-builder", "", ""),
+        ("python", "", ""),
+        ("a tag", None, ""),
+        ("us-docker.pkg.dev/p/r", "", ""),
+        ("us-docker.pkg.dev/p/R/a", None, ""),
+        ("us-docker.pkg.dev/p/r/a:", None, ""),
+        ("us-docker.pkg.dev/p/r/a@sha256:12", None, ""),
+        ("us-docker.pkg.dev/p/r/a@", None, ""),
+        ("", None, ""),
+    ],
+)
+def test_references(text: str, package: str | None, tag: str) -> None:
+    found = parse(text)
+    assert (found and found.package) == package
+    if found is not None:
+        assert found.tag == tag
+
+
+@pytest.mark.parametrize(
+    "name", [NAME, "docker.io/library/python", "python", "localhost:5000/p/notebook-builder"]
+)
+@pytest.mark.parametrize("tag", ["", ":1.2"])
+def test_a_reference_with_a_digest_asks_nothing(name: str, tag: str) -> None:
+    tags = Tags()
+    assert by_digest(f"{name}{tag}@{DIGEST}", tags) == f"{name}@{DIGEST}"
+    assert tags.asked == []
+
+
+def test_a_tag_is_asked_once_and_latest_is_the_tag_of_none() -> None:
+    tags = Tags()
+    assert by_digest(f"{NAME}:1.2", tags) == f"{NAME}@{DIGEST}"
+    assert by_digest(NAME, tags) == f"{NAME}@{DIGEST}"
+    assert [tag for _, tag in tags.asked] == ["1.2", "latest"]
+
+
+def test_what_cannot_be_resolved_is_told() -> None:
+    with pytest.raises(InputRefused, match=r"no image .*:1\.2"):
+        by_digest(f"{NAME}:1.2", Tags(None))
+    with pytest.raises(InputRefused, match="digest"):
+        by_digest(f"{NAME}:1.2", Tags("12"))
+    for text in ("docker.io/library/python:3", "no image", "python"):
+        with pytest.raises(BadInput, match="NB_BUILDER_IMAGE"):
+            by_digest(text, Tags())

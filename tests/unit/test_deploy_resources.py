@@ -1,0 +1,211 @@
+"""What deploy wants, and what it takes for a difference: never what Google adds by itself."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
+from builder.deploy.resources import (
+    EVERY_JOB_PATH,
+    EVERY_PATH,
+    Names,
+    Resources,
+    Status,
+    differences,
+    function_differences,
+    is_bound,
+    is_our_job,
+    job_differences,
+    resources,
+    updated_config,
+    with_member,
+)
+
+NAMES = Names("my-project", "europe-west1", "nightly", "news")
+CODE = "ab" * 32
+
+
+def wanted(**changed: Any) -> Resources:
+    given: dict[str, Any] = {
+        "function_account": "function@my-project.iam.gserviceaccount.com",
+        "build_account": "function-build@my-project.iam.gserviceaccount.com",
+        "trigger_account": "trigger@my-project.iam.gserviceaccount.com",
+        "live_url": "gs://bucket/ci/live/nightly/live.json",
+        "endpoints": {},
+        "source": b"zip",
+        "code": CODE,
+        "cron": "0 6 * * 1",
+        "time_zone": "Europe/Vienna",
+    }
+    return resources(NAMES, **{**given, **changed})
+
+
+def active(config: FunctionConfig | None = None, **changed: Any) -> FunctionState:
+    state = FunctionState(
+        NAMES.function_path, config or wanted().function.config, "ACTIVE", NAMES.service_path
+    )
+    return replace(state, **changed)
+
+
+def job(**changed: Any) -> JobState:
+    config = wanted().job
+    assert config is not None
+    own = {key: changed.pop(key) for key in list(changed) if key in {"target", "state"}}
+    return JobState(
+        NAMES.job_path,
+        replace(config, **changed),
+        target=own.get("target", "pubsub"),
+        state=own.get("state", "ENABLED"),
+    )
+
+
+def test_the_function_is_told_where_live_json_is_and_which_endpoints_the_builder_has() -> None:
+    endpoints = {"storage": "http://s", "cloudbuild": "http://b", "compute": "http://c"}
+    config = wanted(endpoints=endpoints).function.config
+    assert config.environment == {
+        "NB_LIVE": "gs://bucket/ci/live/nightly/live.json",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": "http://b",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://s",
+    }
+    assert config.labels == {"nb-tool": "notebook-builder", "nb-code": CODE[:63]}
+
+
+def test_what_google_adds_is_no_difference() -> None:
+    config = wanted().function.config
+    found = replace(
+        config,
+        labels={**config.labels, "deployment-tool": "console-cloud"},
+        environment={**config.environment, "LOG_EXECUTION_ID": "true"},
+        topic="projects/123456789/topics/news",
+        memory="268435456",
+    )
+    assert function_differences(active(found), wanted().function) == ()
+
+
+# A value of each field that is another one; a new field must be decided upon here.
+OTHER = {
+    "runtime": ("python314", ("build_config.runtime",)),
+    "entry_point": ("main", ("build_config.entry_point",)),
+    "build_account": ("other@x", ("build_config.service_account",)),
+    "account": ("other@x", ("service_config.service_account_email",)),
+    "memory": ("512M", ("service_config.available_memory",)),
+    "timeout": (60, ("service_config.timeout_seconds",)),
+    "instances": (2, ("service_config.max_instance_count",)),
+    "concurrency": (80, ("service_config.max_instance_request_concurrency",)),
+    "ingress": ("ALLOW_ALL", ("service_config.ingress_settings",)),
+    "environment": ({"NB_LIVE": "gs://other"}, ("service_config.environment_variables",)),
+    "topic": ("projects/my-project/topics/other", ("event_trigger",)),
+    "trigger_account": ("other@x", ("event_trigger",)),
+    "retry": ("RETRY_POLICY_DO_NOT_RETRY", ("event_trigger",)),
+    "labels": (
+        {"nb-tool": "notebook-builder", "nb-code": "cd" * 31},
+        ("build_config.source", "labels"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(FunctionConfig)])
+def test_every_field_of_the_function_is_compared(name: str) -> None:
+    value, mask = OTHER[name]
+    found = replace(wanted().function.config, **{name: value})  # type: ignore[arg-type]
+    assert function_differences(active(found), wanted().function) == mask
+
+
+def test_a_variable_of_ours_that_is_there_too_many_is_a_difference() -> None:
+    config = wanted().function.config
+    found = replace(config, environment={**config.environment, "NB_OLD": "1"})
+    assert function_differences(active(found), wanted().function) == ("service_config.environment_variables",)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "UNKNOWN", "STATE_UNSPECIFIED", "7"])
+def test_a_function_that_is_not_well_is_given_everything_anew(state: str) -> None:
+    assert function_differences(active(state=state), wanted().function) == EVERY_PATH
+    assert function_differences(active(problems=("no quota",)), wanted().function) == EVERY_PATH
+
+
+def test_an_update_keeps_the_labels_of_others() -> None:
+    found = active(replace(wanted().function.config, labels={"nb-tool": "notebook-builder", "team": "data"}))
+    assert updated_config(found, wanted().function).labels == {
+        "nb-tool": "notebook-builder",
+        "team": "data",
+        "nb-code": CODE[:63],
+    }
+
+
+OTHER_JOB = {
+    "cron": ("0 7 * * 1", ("schedule",)),
+    "time_zone": ("Etc/UTC", ("time_zone",)),
+    "topic": ("projects/my-project/topics/other", ("pubsub_target.topic_name",)),
+    "data": (b"{ }", ("pubsub_target.data",)),
+    "attributes": ({"a": "b"}, ("pubsub_target.attributes",)),
+    "description": ("Notebook Builder: by hand", ("description",)),
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(JobConfig)])
+def test_every_field_of_the_job_is_compared(name: str) -> None:
+    value, mask = OTHER_JOB[name]
+    desired = wanted().job
+    assert desired is not None
+    assert job_differences(job(**{name: value}), desired) == mask
+    assert job_differences(job(), desired) == ()
+    assert job_differences(job(state="PAUSED"), desired) == ()
+    assert job_differences(job(state="UPDATE_FAILED"), desired) == EVERY_JOB_PATH
+
+
+@pytest.mark.parametrize(
+    ("changed", "ours"),
+    [
+        ({}, True),
+        ({"topic": "projects/1/topics/news"}, True),
+        ({"description": "Notebook Builder: by an older version"}, True),
+        ({"description": "runs the report"}, False),
+        ({"topic": "projects/my-project/topics/old"}, True),  # after NB_TOPIC was changed
+        ({"description": "Notebook Builder: a copy", "topic": "projects/my-project/topics/old"}, False),
+        ({"target": "http", "topic": ""}, True),
+        ({"target": "http", "topic": "", "description": ""}, False),
+    ],
+)
+def test_whose_a_job_is(changed: dict[str, Any], *, ours: bool) -> None:
+    assert is_our_job(job(**changed), NAMES) is ours
+
+
+def test_a_binding_under_a_condition_does_not_count_and_stays() -> None:
+    member = wanted().invoker
+    conditional = {
+        "role": "roles/run.invoker",
+        "members": [member],
+        "condition": {"title": "t", "expression": "e"},
+    }
+    policy = Policy(({"role": "roles/run.viewer", "members": ["user:a@b.c"]}, conditional), "etag")
+    assert not is_bound(policy, member)
+    changed = with_member(policy, member)
+    assert is_bound(changed, member)
+    assert changed.bindings[:2] == policy.bindings
+    assert changed.etag == "etag"
+
+
+def test_a_member_joins_those_that_are_there() -> None:
+    policy = Policy(({"role": "roles/run.invoker", "members": ["user:a@b.c"]},), "etag")
+    changed = with_member(policy, wanted().invoker)
+    assert changed.bindings == ({"role": "roles/run.invoker", "members": ["user:a@b.c", wanted().invoker]},)
+    assert policy.bindings[0]["members"] == ["user:a@b.c"]
+
+
+def test_differences_tell_each_resource_in_a_line() -> None:
+    assert [line.split()[0] for line in differences(Status(None, None, None, None), wanted())] == [
+        "topic",
+        "function",
+        wanted().invoker,
+        "schedule",
+    ]
+    policy = with_member(Policy((), ""), wanted().invoker)
+    whole = Status(TopicState({}), active(), policy, job())
+    assert differences(whole, wanted()) == ()
+    assert differences(whole, wanted(cron=None)) == ("schedule nightly is there, and none is wanted",)
+    assert differences(replace(whole, job=job(target="http", topic="")), wanted()) == (
+        "schedule nightly calls http instead of Pub/Sub",
+    )
