@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from builder import __version__
+from builder.act.event_lock import Holder
 from builder.act.fleet import Ending, Vm
 from builder.act.result import JobResult
 from builder.check.findings import Findings
@@ -125,6 +126,8 @@ def opening(console: Console, plan: Plan, *, run: str, project: str) -> None:
     count = len(plan.jobs)
     together = min(count, plan.concurrency)
     console.line(f"notebook-builder {__version__}: run {run} in project {project}, {plan.location.url()}")
+    if plan.scheduled:
+        console.line(f"scheduled, for {plan.today}")
     console.line(
         f"{counted([job.notebook.path for job in plan.jobs])}{f', {together} at a time' if count > 1 else ''}; "
         f"at most {_whole(plan.worst_case_seconds)}, which the build's own timeout must exceed"
@@ -216,19 +219,57 @@ def failed(console: Console, error: BuilderError, *, left: Sequence[Vm] = (), pr
         count = len(error.problems)
         what = f"{count} mistake{'s' if count != 1 else ''} found before any call"
     _verdict(console, "RED", what, error.exit_code)
+    _tell_error(console, error)
+    left_behind(console, left, project=project)
+
+
+def _tell_error(console: Console, error: BuilderError) -> None:
     for line in error.message.splitlines():
         console.line(f"  {printable(line)}")
     if error.advice:
         console.line(f"  do: {printable(error.advice)}")
-    left_behind(console, left, project=project)
 
 
-def cancelled(console: Console, code: int, *, left: Sequence[Vm], sent: Sequence[Vm], project: str) -> None:
-    """The last lines after a signal."""
-    _verdict(console, "RED", "cancelled by a signal", code)
+def duplicate(console: Console, holder: Holder, *, event: str) -> None:
+    """The last lines of a run whose event is another run's; `event` is the address of the object that says so."""
+    _verdict(
+        console,
+        "GREEN",
+        f"duplicate of {printable(holder.run)} ({printable(holder.verdict) or 'still running'})",
+        0,
+    )
+    console.line(f"  nothing was run: that run has the event, as {event} says")
+    left_behind(console, [], project="")
+
+
+def cancelled(
+    console: Console,
+    code: int,
+    *,
+    left: Sequence[Vm],
+    sent: Sequence[Vm],
+    project: str,
+    error: BuilderError | None = None,
+) -> None:
+    """The last lines after a signal, or where an error ended the run while its jobs were at work."""
+    _verdict(console, "RED", error.reason.replace("_", " ") if error else "cancelled by a signal", code)
+    if error:
+        _tell_error(console, error)
     for vm in sent:
         console.line(f"  VM {vm.name} in {vm.zone}: deletion accepted; at the latest it ends {_at_most(vm)}")
     left_behind(console, left, project=project)
+
+
+def deployed(console: Console, message: str) -> None:
+    """The last lines of a `deploy`."""
+    console.line(_BAR)
+    console.line(f"verdict: GREEN, {printable(message)} (exit code 0)")
+
+
+def not_deployed(console: Console, code: int) -> None:
+    """The last lines of a `deploy` after a signal."""
+    _verdict(console, "RED", "cancelled by a signal", code)
+    console.line("  do: Run `deploy` again: it goes on from whatever is there by now.")
 
 
 def as_json_text(value: JsonObject) -> str:

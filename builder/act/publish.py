@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -28,17 +28,19 @@ class Publication:
 
 
 class Publisher:
-    """Writes jobs' folders in one bucket."""
+    """Writes jobs' folders in one bucket. `permit` is asked before each, and raises where nothing may be published any more."""
 
-    def __init__(self, store: ObjectStore, pool: Executor) -> None:
+    def __init__(self, store: ObjectStore, pool: Executor, permit: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._pool = pool
+        self._permit = permit
 
     def publish(self, target: str, fallback: str, publication: Publication) -> str:
         """Fill the folder `target` (a name prefix with its slash) and return the prefix that was filled.
 
         A red result never replaces a green one under another run's folder: it goes to `fallback` then.
         """
+        self._permit()
         if not publication.verdict.green and target != fallback and self._is_green(target):
             target = fallback
         # Without its result.json a folder claims nothing, so a crash from here on leaves no old verdict on new files.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from builder import kit, report, vm
+from builder.act.event_lock import LOST, EventLock, Holder
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import JobRun, Services, call_error
 from builder.act.lease import Lease
@@ -24,7 +25,7 @@ from builder.act.proofs import Origin, keep_proofs
 from builder.act.publish import Publisher
 from builder.act.result import JobResult, exit_code, summary
 from builder.act.staging import Parcel, Staging, prepare
-from builder.act.sweep import sweep
+from builder.act.sweep import sweep, take_down_run
 from builder.act.waiting import Cancellation
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode
 from builder.model import Listed, Verdict
@@ -43,7 +44,8 @@ _MOST_SUFFIXES = 100
 class Run:
     """One run of a plan. The doors come from the caller, so that nothing here knows Google.
 
-    `origin`: whose proofs the green jobs are, for `deploy`; None leaves none.
+    `origin`: whose proofs the green jobs are, for `deploy`; None leaves none. `event`: the id of the event that asked for
+    the run; of all runs of one event, one does anything.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Run:
         cancellation: Cancellation,
         console: report.Console,
         origin: Origin | None = None,
+        event: str | None = None,
     ) -> None:
         self._plan = plan
         self._store = store
@@ -67,7 +70,8 @@ class Run:
         self._console = console
         self._origin = origin
         self.project = machines.project
-        self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note)
+        self.event = self._lock(event) if event else None
+        self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note, self._permit)
         self._placement = Placement(machines, self.fleet, clock, console.say)
         self._images: dict[ImageChoice, Image] = {}
         self._images_lock = threading.Lock()
@@ -82,8 +86,52 @@ class Run:
                 reason="kit_missing",
                 advice="In a checkout `make venv` builds it; the image carries it.",
             ) from error
+        if self.event is None:
+            return self._execute(runner_kit, wanted_run_id)
+        with self.event as event:
+            holder = self._take(event, wanted_run_id)
+            if holder is None:
+                return self._execute(runner_kit, wanted_run_id)
+        report.duplicate(self._console, holder, event=f"gs://{self._store.bucket}/{event.object}")
+        return ExitCode.GREEN
+
+    def _lock(self, event: str) -> EventLock:
+        return EventLock(
+            self._store,
+            self._plan.location,
+            event,
+            clock=self._clock,
+            stop=lambda: self._cancellation.cancel(LOST),
+            tell=self._console.line,
+        )
+
+    def _permit(self) -> None:
+        """Whether there may be VMs and results of ours: raises where the event is another run's by now."""
+        if self.event is not None:
+            self.event.confirm()
+
+    def _take(self, event: EventLock, wanted: str | None) -> Holder | None:
+        """The event for this run, and an end to what a dead run of it left; or whose it is."""
+        try:
+            holder = event.take(wanted or "without a name yet")
+            if holder is None and event.former:
+                fleet = Fleet(self._machines, self._clock, self._cancellation)
+                vms = take_down_run(self._machines, fleet, event.former, self._console.line)
+                if any(vm.ending is not Ending.GONE for vm in vms):
+                    raise EnvironmentFailed(
+                        f"A VM of run {event.former} could not be deleted; there are never two for an event.",
+                        reason="cleanup_failed",
+                        advice="Delete it, then ask for the run again.",
+                    )
+        except CallFailed as failure:
+            raise call_error(failure) from failure
+        return holder
+
+    def _execute(self, runner_kit: kit.Kit, wanted_run_id: str | None) -> ExitCode:
         try:
             run = self._claim(wanted_run_id)
+            if self.event is not None:
+                self.event.hold(run)
         except CallFailed as failure:
             raise call_error(failure) from failure
         report.opening(self._console, self._plan, run=run, project=self._machines.project)
@@ -120,6 +168,8 @@ class Run:
                 summary=written,
                 tell=self._console.line,
             )
+        if self.event is not None:
+            self.event.finish(summary(run, results, code)["verdict"])
         report.closing(
             self._console,
             results,
@@ -159,7 +209,7 @@ class Run:
             fleet=self.fleet,
             placement=self._placement,
             staging=staging,
-            publisher=Publisher(self._store, io),
+            publisher=Publisher(self._store, io, self._permit),
             clock=self._clock,
             pool=io,
             voice=self._console,

@@ -108,16 +108,33 @@ def sweep(
     return removed
 
 
-def _remove(late: Overdue, fleet: Fleet, tell: Callable[[str], None]) -> Vm:
-    instance = late.instance
-    vm = Vm(
+def take_down_run(machines: Machines, fleet: Fleet, run: str, tell: Callable[[str], None]) -> Sequence[Vm]:
+    """Delete every VM of a run whose builder is dead, with how they ended. Raises CallFailed."""
+    attempts = [(instance, _attempt_of(instance)) for instance in machines.ours()]
+    vms = [_handle(instance, attempt) for instance, attempt in attempts if attempt and attempt.run == run]
+    for vm in vms:
+        gone = fleet.take_down(vm) is Ending.GONE
+        tell(
+            f"VM {vm.name} in {vm.zone} of run {run} {'deleted' if gone else f'could not be deleted: {vm.trouble}'}"
+        )
+    return vms
+
+
+def _handle(instance: Instance, attempt: Attempt) -> Vm:
+    """An instance that stands, as the fleet knows its own."""
+    return Vm(
         name=instance.name,
         zone=instance.zone,
-        attempt=late.attempt,
+        attempt=attempt,
         max_run_seconds=instance.max_run_seconds or 0,
         requested=True,
         settled=True,
     )
+
+
+def _remove(late: Overdue, fleet: Fleet, tell: Callable[[str], None]) -> Vm:
+    instance = late.instance
+    vm = _handle(instance, late.attempt)
     if fleet.take_down(vm, budget=BUDGET) is Ending.GONE:
         tell(
             f"removed leftover VM {vm.name} ({instance.status}) in {vm.zone} of run {late.attempt.run}, "

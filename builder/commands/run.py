@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from builder import report
+from builder.act.event_lock import LOST
 from builder.act.fleet import Vm
 from builder.act.proofs import Origin
 from builder.act.waiting import run_aside
@@ -91,6 +92,7 @@ class _Session:
             cancellation=context.cancellation,
             console=context.console,
             origin=self._origin(),
+            event=self._options.event.id if self._options.event else None,
         )
 
     def _origin(self) -> Origin | None:
@@ -109,7 +111,10 @@ class _Session:
             left = list(fleet.open())
             sent = [vm for vm in requested if vm not in left]
         self._ended.wait(_GRACE)
-        report.cancelled(self._context.console, interrupted.exit_code, left=left, sent=sent, project=project)
+        event = self._run.event if self._run else None
+        lost = event.lost if event and interrupted.signum == LOST else None
+        code = lost.exit_code if lost else interrupted.exit_code
+        report.cancelled(self._context.console, code, left=left, sent=sent, project=project, error=lost)
         sys.stdout.flush()
         # Threads may sit in calls that last longer than the few seconds that a cancelled build is given.
-        os._exit(interrupted.exit_code)
+        os._exit(code)
