@@ -77,7 +77,7 @@ def _tested_files(chosen: Sequence[ChosenNotebook]) -> Mapping[str, StagedFile]:
     files = {file.path: file for item in chosen for file in item.files}
     taken = [path for path in files if path.partition("/")[0] == FOLDER]
     if taken:
-        expected = f"{FOLDER}/ is where the archive of tested files has its own; take it out of the repo, or out of NB_INCLUDE"
+        expected = f"would be staged, and an archive of tested files has its own files in {FOLDER}/: rename that folder"
         raise BadInput([Problem(path, "", expected) for path in taken])
     return files
 

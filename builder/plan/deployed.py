@@ -29,6 +29,7 @@ FOLDER = ".notebook-builder"
 CONFIG = f"{FOLDER}/notebooks.json"
 MANIFEST = f"{FOLDER}/manifest.json"
 NOT_TESTED = "this is not what was tested"
+TAKEN = f"is tracked by git, and an archive of tested files has its own files in {FOLDER}/: take it out of the repo"
 _SCHEMA = 1
 _EXECUTABLE = 0o111
 
@@ -168,8 +169,16 @@ def sha256_of(path: Path) -> str:
 
 
 def open_workspace(options: Options, folder: Path) -> Workspace:
-    """The workspace in this folder: an archive's where the options are its own."""
-    return DeployedWorkspace(folder) if options.config == CONFIG else Workspace(folder)
+    """The workspace in this folder: an archive's where the options are its own.
+
+    Raises BadInput where `deploy` is to make an archive of a repo that has files where an archive has its own.
+    """
+    if options.config == CONFIG:
+        return DeployedWorkspace(folder)
+    workspace = Workspace(folder)
+    if options.command == "deploy" and workspace.tracks(FOLDER):
+        raise BadInput([Problem(FOLDER, "", TAKEN)])
+    return workspace
 
 
 def as_proven(plan: Plan, workspace: Workspace) -> Plan:

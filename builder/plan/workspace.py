@@ -80,6 +80,11 @@ class Workspace:
         """A path that counts from the current folder, as counted from the repository's root."""
         return Path(os.path.relpath(self.root / path, self.top)).as_posix()
 
+    def tracks(self, folder: str) -> bool:
+        """Whether git tracks anything in this folder at the repository's root."""
+        tracked = self._tracked
+        return tracked is not None and any(path.startswith(f"{folder}/") for path in tracked.files)
+
     def text(self, path: str) -> str:
         """The text of a repo-relative file. Raises OSError, or ValueError where it is no UTF-8."""
         return (self.top / path).read_text(encoding="utf-8")

@@ -285,12 +285,17 @@ def test_another_kit_is_refused(unpacked: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_folders_name_is_taken(repo: Path, tmp_path: Path) -> None:
     (repo / ".notebook-builder").mkdir()
     (repo / ".notebook-builder/mine.txt").write_text("x")
-    git(repo, "add", "--force", "--all")
     with pytest.raises(
-        BadInput, match=r"^\.notebook-builder/mine\.txt: \.notebook-builder/ is where"
+        BadInput, match=r"^\.notebook-builder/mine\.txt: would be staged, and an archive"
     ) as caught:
-        packed(repo, tmp_path / "archive")
+        packed(repo, tmp_path / "archive", NB_INCLUDE="**")
     assert len(caught.value.problems) == 1
+    options = replace(load(repo), command="deploy")
+    assert open_workspace(options, repo / "sub")
+    git(repo, "add", "--force", "--all")
+    with pytest.raises(BadInput, match=r"^\.notebook-builder: is tracked by git, and an archive"):
+        open_workspace(options, repo / "sub")
+    assert open_workspace(load(repo), repo)
 
 
 def test_jobs_of_one_notebook_have_one_image(repo: Path, tmp_path: Path) -> None:
