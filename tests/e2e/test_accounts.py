@@ -54,3 +54,15 @@ def test_a_run_needs_no_look_at_the_bucket_itself(tmp_path: Path, repo: Repo) ->
     with Cloud(tmp_path / "cloud", buckets=[BUCKET], grants=left) as cloud:
         done = Builder(cloud, repo.folder).run(NB_NOTEBOOKS="demo.ipynb", NB_ZONES="us-central1-a")
     assert done.code == 0, done.output
+
+
+def test_the_deployer_s_own_roles_are_enough_for_a_run(tmp_path: Path, repo: Repo) -> None:
+    """Builds that deploy have one account for all their steps."""
+    left = [grant for grant in GRANTS if grant.account != "builder"]
+    repo.write({"demo.ipynb": notebook("print('hello')")})
+    with Cloud(tmp_path / "cloud", buckets=[BUCKET], grants=left) as cloud:
+        options = {**cloud.environment("deployer"), "NB_NOTEBOOKS": "demo.ipynb", "NB_ZONES": "us-central1-a"}
+        builder = Builder(cloud, repo.folder)
+        done = builder.run(**options)
+        assert done.code == 0, done.output
+        assert builder.left() == []
