@@ -1,13 +1,85 @@
-"""`deploy`: puts notebooks live that a recorded run found green."""
+"""`deploy`: the composition root: what is to go live first, without a call; then Google's doors, then one of four actions."""
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from builder import kit, report
+from builder.act.job_run import call_error
+from builder.act.waiting import run_aside
 from builder.commands import Context
-from builder.errors import BadInput, Problem
+from builder.commands.plan import planned
+from builder.deploy.beliefs import Claim
+from builder.deploy.function_source import function_source
+from builder.deploy.promotion import Outcome, Request, Target, promote, roll_back, undeploy
+from builder.deploy.status import status_lines
+from builder.errors import BuilderError, ExitCode, Interrupted
 from builder.options import Options
-from builder.options.table import NOT_YET
+from builder.plan.inputs import inputs_sha256
+from builder.plan.workspace import pack
+from builder.ports import CallFailed
 
 
-def execute(options: Options, _context: Context) -> int:
-    """Refuse: the rest of it is still to come."""
-    raise BadInput([Problem("command", options.command, NOT_YET)])
+def execute(options: Options, context: Context) -> int:
+    """Do what was asked for; the exit code says how it went."""
+    with tempfile.TemporaryDirectory(prefix="notebook-builder-") as folder:
+        request = None if options.action else _request(options, context, Path(folder))
+        try:
+            outcome = run_aside(lambda: _act(request, options, context), context.cancellation)
+        except Interrupted as interrupted:
+            report.not_deployed(context.console, interrupted.exit_code)
+            sys.stdout.flush()
+            os._exit(interrupted.exit_code)
+    if outcome is not None:
+        report.deployed(context.console, outcome.message)
+    return ExitCode.GREEN
+
+
+def _request(options: Options, context: Context, folder: Path) -> Request:
+    ready = planned(options, context)
+    runner_kit = kit.load()
+    packed = {job.job: pack(job.files, folder / f"{job.job}.tar.gz").sha256 for job in ready.plan.jobs}
+    claims = [Claim(job, inputs_sha256(job, packed[job.job], runner_kit.sha256)) for job in ready.plan.jobs]
+    return Request(ready.plan, ready.chosen, claims, packed, runner_kit.sha256, folder)
+
+
+def _act(request: Request | None, options: Options, context: Context) -> Outcome | None:
+    try:
+        target = _target(options, context)
+        if request is not None:
+            return promote(request, target)
+        if options.action == "status":
+            for line in status_lines(target):
+                context.console.line(line)
+            return None
+        return roll_back(target) if options.action == "rollback" else undeploy(target)
+    except CallFailed as failure:
+        error: BuilderError = call_error(failure)
+        raise error from failure
+
+
+def _target(options: Options, context: Context) -> Target:
+    # Google's libraries only from here on: bad input is told without them.
+    from builder.gcp.clients import open_access
+    from builder.gcp.deploying import open_doors
+    from builder.gcp.storage import GoogleObjectStore
+
+    if options.deployment is None:
+        raise AssertionError
+    access = open_access(options.project, options.endpoints)
+    deployment = options.deployment
+    context.console.line(
+        f"notebook-builder: deploy {deployment.function} in project {access.project}, {deployment.region}"
+    )
+    return Target(
+        options=options,
+        deployment=deployment,
+        project=access.project,
+        store=GoogleObjectStore(access, options.location.bucket, context.clock),
+        doors=open_doors(access, context.clock),
+        source=function_source(),
+        say=context.console.line,
+    )

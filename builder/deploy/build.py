@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from builder.deploy.live import ArchiveRef
 from builder.model import GcsLocation, JsonObject
+from builder.plan.deployed import CONFIG
 
-FROZEN_CONFIG = ".notebook-builder/notebooks.json"
 # Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to tell the result.
 ALLOWANCE = 600
 LONGEST_BUILD = 24 * 3600  # seconds; Cloud Build's own limit
@@ -27,7 +27,7 @@ def scheduled_build(
 ) -> JsonObject:
     """The build as Cloud Build's REST API takes it. `image` is named by digest, `endpoints` are the builder's own overrides."""
     env = [
-        f"NB_CONFIG={FROZEN_CONFIG}",
+        f"NB_CONFIG={CONFIG}",
         f"NB_GCS_LOCATION={location.url().rstrip('/')}",
         "NB_OUTPUT=versions/<date>",
         f"PROJECT_ID={project}",
