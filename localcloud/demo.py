@@ -1,6 +1,8 @@
-"""`python -m localcloud demo`: the story of a notebook in CI, told on this machine: a green commit, a broken one, the results.
+"""`python -m localcloud demo`: the story of a notebook in CI and CD, told on this machine.
 
-Everything is done as a user would do it: a git repo with its cloudbuild.yaml, and a build of each commit; only the cloud is local.
+A green commit goes live, a broken one does not, its fix does; then the schedule runs what is live, and so does a message for another day.
+Everything is done as a user would do it: a git repo with its cloudbuild.yaml, a build of each commit, Google's own clients; only the
+cloud is local.
 """
 
 from __future__ import annotations
@@ -10,70 +12,185 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from localcloud.cloud import Cloud
+from localcloud.iam import PROJECT
 
 _ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = _ROOT / "examples" / "bike-share"
 _BUCKET = "local-project-notebooks"
+_REGION = "us-central1"
+_NAME = "bike-share"  # of function, topic and schedule, as the example's notebooks.yaml has it
 _TYPO = ("trip.subscriber_type", "trip.subscriber_typ")
+_OTHER_DAY = "2018-04-01"
+_SECONDS = 120.0  # in which a scheduled build must have begun, and have ended
 
 
 def main(folder: Path | None = None) -> int:
-    """Tell the story; 0 if the first commit's build was green and the broken one's red, as they should be."""
+    """Tell the story; 0 if every part of it ended as it should."""
     folder = folder or _ROOT / "build" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
-    repo, state = folder / "repo", folder / "cloud"
-    shutil.copytree(_EXAMPLE, repo)
+    shutil.copytree(_EXAMPLE, folder / "repo")
     started = time.monotonic()
     _say("A repo with a notebook and a cloudbuild.yaml, and a Google Cloud on this machine")
-    _git(repo, "init", "--quiet", "--initial-branch=main")
-    with Cloud(state) as cloud:
+    _git(folder / "repo", "init", "--quiet", "--initial-branch=main")
+    with Cloud(folder / "cloud") as cloud:
         _tell(f"localcloud answers at {cloud.url}; no Google account is involved.")
-        environment = {**os.environ, **cloud.environment()}
-        _say("Commit 1: the notebook works")
-        _git(repo, "add", ".")
-        _git(repo, "commit", "--quiet", "--message=Bike share dashboard")
-        green = _submit(repo, environment)
+        story = _Story(cloud, folder / "repo", {**os.environ, **cloud.environment("deployer")})
+        story.tell()
+        story.expect("VMs left", len(cloud.inventory()["compute.instances"]), 0)
+    _say("What is in the bucket")
+    _show_bucket(folder / "cloud" / "storage" / _BUCKET / "bike-share")
+    _tell(f"\n{time.monotonic() - started:.0f} s in all.")
+    for surprise in story.surprises:
+        print(f"The story went wrong: {surprise}", file=sys.stderr)
+    return 1 if story.surprises else 0
+
+
+@dataclass
+class _Story:
+    """The story's course; what went otherwise than it should is in `surprises`."""
+
+    cloud: Cloud
+    repo: Path
+    environment: Mapping[str, str]
+    surprises: list[str] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """All of it, in order."""
+        _say("Commit 1: the notebook works, and goes live")
+        _git(self.repo, "add", ".")
+        self._commit("Bike share dashboard")
+        self.expect("exit code of the first build", self._submit(), 0)
+        first = self._live()
         _say("Commit 2: somebody breaks it")
-        _break(repo / "demo.ipynb")
-        _git(repo, "commit", "--quiet", "--all", "--message=Rename a column")
-        red = _submit(repo, environment)
-        inventory = cloud.inventory()
-    _say("Where the results are")
-    _show_results(state)
-    left = len(inventory["compute.instances"])
-    _tell(f"VMs left: {left}. {time.monotonic() - started:.0f} s in all.")
-    return _judge(green, red, left)
+        self._replace(*_TYPO)
+        self._commit("Rename a column")
+        self.expect("exit code of the broken build", self._submit(), 1)
+        self.expect("what is live after it", self._live(), first)
+        _tell("what is live is untouched")
+        _say("Commit 3: the fix goes live")
+        self._replace(_TYPO[1], _TYPO[0])
+        self._replace("# Bike share in San Francisco", "# Bike share in San Francisco, day by day")
+        self._commit("Ask for the right column; a new title")
+        self.expect("exit code of the fix's build", self._submit(), 0)
+        second = self._live()
+        self.expect("another archive is live", second != first, wanted=True)
+        _say("Monday morning comes early: the schedule's job is run now")
+        _tell(f"$ gcloud scheduler jobs run {_NAME} --location={_REGION}\n")
+        self._scheduled(self._run_job, time.strftime("%Y-%m-%d", time.gmtime(self.cloud.clock.now())))
+        _say("A message by hand asks for another day")
+        message = f'{{"today": "{_OTHER_DAY}"}}'
+        _tell(f"$ gcloud pubsub topics publish {_NAME} --message='{message}'\n")
+        self._scheduled(lambda: self._publish(message), _OTHER_DAY)
+        _say("The same commit again: nothing is deployed twice")
+        self.expect("exit code of the second build", self._submit(), 0)
+        self.expect("what is live after it", self._live(), second)
+
+    def expect(self, what: str, found: object, wanted: object) -> None:
+        """Note what is not as it should be."""
+        if found != wanted:
+            self.surprises.append(f"{what}: {found}, where {wanted} was due")
+
+    def _submit(self) -> int:
+        """Build the commit as a trigger would, with the log on the terminal; 0 if the build succeeded."""
+        arguments = ["submit", "--commit", "--branch", "main", "--region", _REGION]
+        _tell(f"$ python -m localcloud {' '.join(arguments)} {_shown(self.repo)}\n")
+        command = [sys.executable, "-m", "localcloud", *arguments, str(self.repo)]
+        code = subprocess.run(command, env=dict(self.environment), check=False).returncode
+        _tell(f"\nexit code {code}: the build is {'red' if code else 'green'}")
+        return code
+
+    def _scheduled(self, ask: Callable[[], object], day: str) -> None:
+        """Ask for a run, show the build that comes of it, and look for what it should have made."""
+        known = {build["id"] for build in self._scheduled_builds()}
+        ask()
+        new = _within(lambda: next((b for b in self._scheduled_builds() if b["id"] not in known), None))
+        if new is None:
+            self.surprises.append(f"no build came of the event for {day}")
+            return
+        self._show_log(new["id"])
+        ended = _within(
+            lambda: next(
+                (b for b in self._scheduled_builds() if b["id"] == new["id"] and "finishTime" in b), None
+            )
+        )
+        self.expect(f"the build for {day}", ended and ended["status"], "SUCCESS")
+        page = self._bucket / "versions" / day / "demo" / "demo.html"
+        self.expect(f"versions/{day}/demo/demo.html is there", page.is_file(), wanted=True)
+        _tell(f"\nversions/{day}/demo/demo.html is there")
+
+    def _scheduled_builds(self) -> Iterator[dict[str, Any]]:
+        return (b for b in self.cloud.inventory()["builds"] if f"nb-live-{_NAME}" in b.get("tags", ()))
+
+    def _show_log(self, build: str) -> None:
+        from localcloud.submit.api import LocalCloud
+        from localcloud.submit.follow import follow
+
+        follow(LocalCloud(self.cloud.url, _REGION, None), build, _Patience())
+
+    def _run_job(self) -> None:
+        from google.cloud.scheduler_v1 import CloudSchedulerClient
+
+        self._client(CloudSchedulerClient).run_job(
+            name=f"projects/{PROJECT}/locations/{_REGION}/jobs/{_NAME}"
+        )
+
+    def _publish(self, message: str) -> None:
+        from google.pubsub_v1 import PublisherClient
+
+        topic = f"projects/{PROJECT}/topics/{_NAME}"
+        self._client(PublisherClient).publish(topic=topic, messages=[{"data": message.encode()}])
+
+    def _client(self, kind: Callable[..., Any]) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+
+        return kind(
+            credentials=AnonymousCredentials(),
+            transport="rest",
+            client_options={"api_endpoint": self.cloud.url},
+        )
+
+    @property
+    def _bucket(self) -> Path:
+        return self.cloud.state / "storage" / _BUCKET / "bike-share"
+
+    def _live(self) -> bytes:
+        """live.json, or nothing."""
+        file = self._bucket / "live" / _NAME / "live.json"
+        return file.read_bytes() if file.is_file() else b""
+
+    def _replace(self, old: str, new: str) -> None:
+        notebook = self.repo / "demo.ipynb"
+        text = notebook.read_text(encoding="utf-8")
+        self.expect(f"{old!r} stands in the notebook", old in text, wanted=True)
+        notebook.write_text(text.replace(old, new), encoding="utf-8")
+        _tell(f"the notebook says {new!r} instead of {old!r}")
+
+    def _commit(self, message: str) -> None:
+        _git(self.repo, "commit", "--quiet", "--all", f"--message={message}")
 
 
-def _judge(green: int, red: int, left: int) -> int:
-    if (green, red, left) == (0, 1, 0):
-        return 0
-    print(
-        f"The story went wrong: exit codes {green} and {red} where 0 and 1 were due, {left} VMs left.",
-        file=sys.stderr,
-    )
-    return 1
+class _Patience:
+    """Waits for the end, whatever comes: Ctrl-C ends the demo as it ends any program."""
+
+    def wait(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
 
 
-def _submit(repo: Path, environment: Mapping[str, str]) -> int:
-    """Build the commit as a trigger would, with the log on the terminal; 0 if the build succeeded."""
-    arguments = ["submit", "--commit", "--branch", "main", "--region", "us-central1"]
-    _tell(f"$ python -m localcloud {' '.join(arguments)} {_shown(repo)}\n")
-    command = [sys.executable, "-m", "localcloud", *arguments, str(repo)]
-    code = subprocess.run(command, env=dict(environment), check=False).returncode
-    _tell(f"\nexit code {code}: the build is {'red' if code else 'green'}")
-    return code
-
-
-def _break(notebook: Path) -> None:
-    right, wrong = _TYPO
-    text = notebook.read_text(encoding="utf-8")
-    notebook.write_text(text.replace(right, wrong), encoding="utf-8")
-    _tell(f"the query now asks for {wrong}")
+def _within(look: Callable[[], Any]) -> Any:
+    """What `look` finds as soon as it finds something; None if that takes too long."""
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    return None
 
 
 def _git(repo: Path, *arguments: str) -> None:
@@ -83,15 +200,14 @@ def _git(repo: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=repo, env=isolated, check=True)
 
 
-def _show_results(state: Path) -> None:
-    results = state / "storage" / _BUCKET / "bike-share" / "results"
-    runs = sorted(results.iterdir(), key=lambda run: (run / "summary.json").stat().st_mtime)
-    for run in runs:
-        for path in sorted(item for item in run.rglob("*") if item.is_file()):
-            _tell(f"{path.relative_to(results)!s:76} {path.stat().st_size:>9,} bytes")
-    page = runs[0] / "demo" / "demo-clean.html"
-    _tell(f"Below {_shown(results)}; the dashboard without code, for a browser:")
-    _tell(f"  {_shown(page)}")
+def _show_bucket(bucket: Path) -> None:
+    """The bucket's tree but for what travelled to VMs and back, and how to look at the dashboard."""
+    for path in sorted(item for item in bucket.rglob("*") if item.is_file()):
+        name = path.relative_to(bucket)
+        if name.parts[0] not in {"staging", "kits"}:
+            _tell(f"{name!s:84} {path.stat().st_size:>9,} bytes")
+    _tell(f"\nBelow {_shown(bucket)}. The dashboard of {_OTHER_DAY}, without code, for a browser:")
+    _tell(f"  xdg-open {_shown(bucket / 'versions' / _OTHER_DAY / 'demo' / 'demo-clean.html')}")
 
 
 def _shown(path: Path) -> str:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Protocol
 
 from localcloud.submit.api import LocalCloud, RefusedError
-from localcloud.submit.signals import Stop
 
 _PAUSE_SECONDS = 0.1
 # How long the end of a cancelled build is waited for.
 _CANCEL_SECONDS = 20.0
+
+
+class Stop(Protocol):
+    """Whether the build is to be followed no longer."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at the most; say whether to stop."""
 
 
 def follow(cloud: LocalCloud, build_id: str, stop: Stop) -> None:
