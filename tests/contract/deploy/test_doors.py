@@ -1,0 +1,203 @@
+"""Each call that deploying makes, under each passing fault, without end, and with a server that hangs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from builder.deploy.ports import JobConfig
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
+from builder.options.day import moment
+from builder.ports import CallFailed
+from localcloud.iam import PROJECT
+from tests.contract.deploy.place import NAMES, Place
+
+_SCALE = 300.0
+_TIMEOUT = CALL_TIMEOUT / _SCALE
+TOPIC = NAMES.topic_path
+JOB = NAMES.job_path
+PACKAGE = f"projects/{PROJECT}/locations/us/repositories/tools/packages/ci/notebook-builder"
+ABSENT = PACKAGE.replace("notebook-builder", "other")
+
+
+@dataclass(frozen=True)
+class CallUnderTest:
+    """One call: its method id, how it is made, what must be so afterwards, and what must be there before."""
+
+    method: str
+    make: Callable[[Place], Any]
+    check: Callable[[Place, Any], object]
+    before: Callable[[Place], object] = lambda _place: None
+    creates: bool = False  # tried again after a lost reply, it meets its own work as a 409
+
+
+def config(place: Place, **changed: Any) -> JobConfig:
+    job = place.desired(**changed).job
+    assert job is not None
+    return job
+
+
+def make_topic(place: Place) -> None:
+    place.doors().topics.create(TOPIC, {"nb-tool": "notebook-builder"})
+
+
+def make_job(place: Place) -> None:
+    make_topic(place)
+    place.doors().schedules.create(JOB, config(place))
+
+
+def job_of(place: Place) -> Any:
+    return place.doors().schedules.get(JOB)
+
+
+CALLS = [
+    CallUnderTest(
+        "pubsub.projects.topics.get",
+        lambda p: p.doors().topics.get(TOPIC),
+        lambda _p, topic: topic.labels == {"nb-tool": "notebook-builder"},
+        make_topic,
+    ),
+    CallUnderTest(
+        "pubsub.projects.topics.create",
+        make_topic,
+        lambda p, _: p.doors().topics.get(TOPIC).labels == {"nb-tool": "notebook-builder"},  # type: ignore[union-attr]
+        creates=True,
+    ),
+    CallUnderTest(
+        "pubsub.projects.topics.delete",
+        lambda p: p.doors().topics.delete(TOPIC),
+        lambda p, deleted: deleted and p.doors().topics.get(TOPIC) is None,
+        make_topic,
+    ),
+    CallUnderTest(
+        "pubsub.projects.topics.publish",
+        lambda p: p.doors("builder").topics.publish(TOPIC, b"{}", {"a": "b"}),
+        lambda _p, id_: id_.isdigit(),
+        make_topic,
+    ),
+    CallUnderTest(
+        "cloudscheduler.projects.locations.jobs.get",
+        lambda p: p.doors().schedules.get(JOB),
+        lambda p, job: (job.config, job.target, job.state) == (config(p), "pubsub", "ENABLED"),
+        make_job,
+    ),
+    CallUnderTest(
+        "cloudscheduler.projects.locations.jobs.create",
+        lambda p: p.doors().schedules.create(JOB, config(p)),
+        lambda p, _: job_of(p).config == config(p),
+        make_topic,
+        creates=True,
+    ),
+    CallUnderTest(
+        "cloudscheduler.projects.locations.jobs.patch",
+        lambda p: p.doors().schedules.update(JOB, config(p, cron="5 5 * * *"), mask=["schedule"]),
+        lambda p, _: job_of(p).config == config(p, cron="5 5 * * *"),
+        make_job,
+    ),
+    CallUnderTest(
+        "cloudscheduler.projects.locations.jobs.delete",
+        lambda p: p.doors().schedules.delete(JOB),
+        lambda p, deleted: deleted and job_of(p) is None,
+        make_job,
+    ),
+    CallUnderTest(
+        "artifactregistry.projects.locations.repositories.packages.tags.get",
+        lambda p: p.doors().registry.digest(PACKAGE, "latest"),
+        lambda _p, digest: re.fullmatch(r"sha256:[0-9a-f]{64}", digest),
+    ),
+    CallUnderTest(
+        "cloudbuild.projects.locations.builds.get",
+        lambda p: p.doors().builds.get("0-none", "us-central1"),
+        lambda _p, build: build is None,
+    ),
+    CallUnderTest(
+        "cloudbuild.projects.locations.builds.list",
+        lambda p: p.doors().builds.now("us-central1"),
+        lambda p, now: abs(moment(now).timestamp() - p.cloud.clock.now()) < 5,
+    ),
+]
+FAULTS: dict[str, dict[str, Any]] = {
+    **{str(status): {"action": "error", "status": status} for status in (408, 429, 500, 502, 503, 504)},
+    "reset": {"action": "drop_before"},
+    "reply lost": {"action": "drop_after"},
+    "error after": {"action": "error_after", "status": 503},
+}
+_AFTER = {"reply lost", "error after"}
+_NOW = "cloudbuild.projects.locations.builds.list"
+
+
+def label(call: CallUnderTest) -> str:
+    return ".".join(call.method.split(".")[-2:])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("call", CALLS, ids=label)
+def test_up_to_three_passing_faults_are_not_noticed(place: Place, call: CallUnderTest, fault: str) -> None:
+    call.before(place)
+    times = (
+        1 if call.method == _NOW and "status" in FAULTS[fault] else 3
+    )  # the Date is read from an error, too
+    place.fault(call.method, times=times, **FAULTS[fault])
+    if call.creates and fault in _AFTER:
+        with pytest.raises(CallFailed) as caught:
+            call.make(place)
+        assert (caught.value.http_status, caught.value.repeated) == (409, True)
+        assert call.check(place, None)
+    else:
+        assert call.check(place, call.make(place))
+
+
+_REFUSABLE = [call for call in CALLS if call.method != _NOW]
+
+
+@pytest.mark.parametrize("call", _REFUSABLE, ids=label)
+def test_a_fault_without_end_ends_with_the_budget(place: Place, call: CallUnderTest) -> None:
+    call.before(place)
+    place.fault(call.method, "error", times=10_000, status=503)
+    started = place.time.monotonic()
+    with pytest.raises(CallFailed) as caught:
+        call.make(place)
+    assert caught.value.transient
+    assert CALL_BUDGET - 25 < place.time.monotonic() - started < CALL_BUDGET + 10
+
+
+@pytest.mark.parametrize("call", _REFUSABLE, ids=label)
+def test_a_lasting_refusal_is_not_repeated(place: Place, call: CallUnderTest) -> None:
+    call.before(place)
+    place.fault(call.method, "error", times=2, status=403, reason="forbidden", message="no")
+    with pytest.raises(CallFailed, match="no") as caught:
+        call.make(place)
+    assert (caught.value.http_status, caught.value.transient) == (403, False)
+    assert place.consumed() == [1]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=label)
+def test_a_server_that_hangs_holds_no_call_beyond_its_budget(place: Place, call: CallUnderTest) -> None:
+    """Time runs three hundred times faster here, so that 30 s are 0.1 s."""
+    call.before(place)
+    place.fault(call.method, "stall", times=10_000, seconds=60)
+    place.time = place.moved(_SCALE)
+    place.timeout = _TIMEOUT
+    started = time.monotonic()
+    with pytest.raises(CallFailed):
+        call.make(place)
+    assert time.monotonic() - started < CALL_BUDGET / _SCALE + _TIMEOUT + 1.0
+
+
+def test_what_is_not_there_is_none(place: Place) -> None:
+    doors = place.doors()
+    assert doors.topics.get(TOPIC) is None
+    assert doors.topics.delete(TOPIC) is False
+    assert doors.schedules.get(JOB) is None
+    assert doors.schedules.delete(JOB) is False
+    assert doors.registry.digest(ABSENT, "latest") is None
+    assert doors.builds.get("no-such-build", "us-central1") is None
+
+
+def test_who_the_caller_is(place: Place) -> None:
+    assert place.doors().project.caller() == f"deployer@{PROJECT}.iam.gserviceaccount.com"
