@@ -202,8 +202,10 @@ def test_from_a_folder_below_paths_become_the_repositorys(repo: Path, tmp_path: 
 def test_other_files_beside_do_not_count(unpacked: Path) -> None:
     for name in ("sub/new.csv", "new.ipynb", "sub/outputs/more.txt"):
         (unpacked / name).write_text("new")
-    git(unpacked, "init", "-q")
+    git(unpacked.parent, "init", "-q")  # a repository around it, too
+    git(unpacked.parent, "add", "--force", "unpacked/sub/new.csv")
     plan = deployed(unpacked)
+    assert [job.notebook.path for job in plan.jobs] == ["b.ipynb", "sub/a.ipynb", "sub/a.ipynb"]
     assert not {file.path for job in plan.jobs for file in job.files} & {"sub/new.csv", "new.ipynb"}
 
 
@@ -212,6 +214,12 @@ def test_a_job_that_a_message_made_has_its_notebooks_proof(unpacked: Path) -> No
     assert [job.job for job in plan.jobs] == ["sub-a-days-1", "sub-a-days-2"]
     assert {job.frozen for job in plan.jobs} == {("alpha==1.2",)}
     assert all(job.proven for job in plan.jobs)
+
+
+def test_a_job_of_the_same_name_but_of_another_notebook_proves_nothing(unpacked: Path) -> None:
+    edit(unpacked, lambda found: found["jobs"]["b"].update(notebook="sub/a.ipynb"))
+    (problem,) = refused(unpacked)
+    assert problem.expected == "names no job of b.ipynb; this is not what was tested"
 
 
 CHANGES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
