@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.deploy.build import FROZEN_CONFIG
 from builder.deploy.freeze import entry_of, frozen, notebooks_json
 from builder.errors import BadInput
 from builder.model import Accelerator, Expectation
@@ -230,7 +229,3 @@ def test_a_document_of_any_length_is_read() -> None:
             load_options([], {"NB_CONFIG": CONFIG, "NB_GCS_LOCATION": "gs://nb-test/ci"}, {CONFIG: wrong}.get)
         assert words in str(caught.value), str(caught.value)
         assert "line 0" not in str(caught.value)
-
-
-def test_the_build_names_the_same_file() -> None:
-    assert FROZEN_CONFIG == CONFIG
