@@ -81,7 +81,9 @@ class EventLock:
         self._renewals = 0
         self._renewed = 0.0
         self._finished = False
+        self._stale = False  # the object does not say yet how the run is called
         self._writing = threading.Lock()
+        self._confirming = threading.Lock()  # of many jobs one asks, for all of them
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="event", daemon=True)
 
@@ -109,18 +111,18 @@ class EventLock:
         return None
 
     def hold(self, run: str) -> None:
-        """Say how the run is really called, before it has any VM. Raises CallFailed, and Interrupted where the event is lost."""
-        self._run = run
-        self._renew()
-        self._check()
+        """How the run is really called; the object says so before the run has any VM, since `confirm` comes first."""
+        with self._writing:
+            self._run, self._stale = run, True
 
     def confirm(self) -> None:
         """Make sure that the event is ours, before anything that only its owner may do.
 
         A run that was suspended for long learns here that it was thought dead. Raises CallFailed, and Interrupted where the event is lost.
         """
-        if self._clock.monotonic() - self._renewed > _FRESH_SECONDS:
-            self._renew()
+        with self._confirming:
+            if self._stale or self._clock.monotonic() - self._renewed > _FRESH_SECONDS:
+                self._renew()
         self._check()
 
     def finish(self, verdict: str) -> None:
@@ -172,7 +174,7 @@ class EventLock:
         return self._own(written.generation, began)
 
     def _own(self, generation: int, began: float) -> bool:
-        self._generation, self._renewed = generation, began
+        self._generation, self._renewed, self._stale = generation, began, False
         return True
 
     def _sign_of_life(self, generation: int) -> _Standing | None:

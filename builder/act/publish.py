@@ -28,7 +28,7 @@ class Publication:
 
 
 class Publisher:
-    """Writes jobs' folders in one bucket. `permit` is asked before each, and raises where nothing may be published any more."""
+    """Writes jobs' folders in one bucket. `permit` is asked before each, and raises where nothing may be published."""
 
     def __init__(self, store: ObjectStore, pool: Executor, permit: Callable[[], None] = lambda: None) -> None:
         self._store = store

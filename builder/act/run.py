@@ -106,7 +106,13 @@ class Run:
         )
 
     def _permit(self) -> None:
-        """Whether there may be VMs and results of ours: raises where the event is another run's by now."""
+        """Whether there may be a VM of ours: raises BuilderError where nobody can tell, Interrupted where the event is lost."""
+        try:
+            self._confirm()
+        except CallFailed as failure:
+            raise call_error(failure) from failure
+
+    def _confirm(self) -> None:
         if self.event is not None:
             self.event.confirm()
 
@@ -209,7 +215,7 @@ class Run:
             fleet=self.fleet,
             placement=self._placement,
             staging=staging,
-            publisher=Publisher(self._store, io, self._permit),
+            publisher=Publisher(self._store, io, self._confirm),
             clock=self._clock,
             pool=io,
             voice=self._console,
