@@ -80,8 +80,8 @@ def deployment_failed(
 ) -> ProjectSetup:
     """A deployment of the function that Google ended with an error; `live`: a version before it serves on."""
     notes = [note for note in problems if note not in ended.message]
-    told = " ".join([ended.message or f"code {ended.code}", *notes])
-    log = f" Its build's log: {ended.log_url}" if ended.log_url else ""
+    told = _sentence("; ".join([ended.message or f"code {ended.code}", *notes]))
+    log = f" Its build's log is {ended.log_url}." if ended.log_url else ""
     before = "The version before is still live." if live else "No version of it is live."
     match = _PERMISSION.search(ended.message)
     if ended.code == _CODE_PERMISSION_DENIED and match:
@@ -124,6 +124,12 @@ def waited_in_vain(what: str, seconds: float) -> EnvironmentFailed:
 
 def with_progress(error: BuilderError, done: Sequence[str], left: Sequence[str]) -> BuilderError:
     """The same error, saying what was done before it and what was not."""
-    before = f"Done before: {', '.join(done)}." if done else "Nothing was changed."
+    before = f"Done before: {', '.join(done) or 'nothing'}."
     after = f" Not done: {', '.join(left)}." if left else ""
-    return type(error)(f"{error.message} {before}{after}", reason=error.reason, advice=error.advice)
+    return type(error)(
+        f"{_sentence(error.message)} {before}{after}", reason=error.reason, advice=error.advice
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text.rstrip().removesuffix('.')}."
