@@ -31,7 +31,15 @@ def test_the_digest_changes_with_a_file(checkout: Path, changed: str) -> None:
     assert digest_of(checkout) != before
 
 
-def test_the_digest_changes_with_a_name_and_where_a_file_ends(checkout: Path) -> None:
+def test_a_name_and_what_is_in_it_are_told_apart(checkout: Path) -> None:
+    (checkout / "builder/a").write_text("bc")
+    before = digest_of(checkout)
+    (checkout / "builder/a").unlink()
+    (checkout / "builder/ab").write_text("c")
+    assert digest_of(checkout) != before
+
+
+def test_the_digest_changes_with_a_name_and_with_what_is_missing(checkout: Path) -> None:
     found = {digest_of(checkout)}
     (checkout / "builder/cli.py").rename(checkout / "builder/cli2.py")
     found.add(digest_of(checkout))
