@@ -64,6 +64,7 @@ class Cloud:
     )  # of operations, in order; else they go well
     states: list[str] = field(default_factory=list)  # told before the function's own
     slept: float = 0.0
+    deaf: bool = False  # the function's subscription is of a topic that was deleted
 
     @property
     def doors(self) -> Doors:
@@ -172,6 +173,8 @@ class _Functions:
             return ending
 
         def effect() -> None:
+            if name == "function created":
+                self.cloud.deaf = False
             self.cloud.function = FunctionState(NAMES.function_path, config, "ACTIVE", NAMES.service_path)
 
         self.cloud.write(name, effect)
@@ -219,6 +222,8 @@ class _Schedules:
 
     def update(self, path: str, config: JobConfig, *, mask: Sequence[str]) -> None:
         state = self.cloud.job.state if self.cloud.job else ""
+        if self.cloud.job and self.cloud.job.target != "pubsub":
+            raise refused("cloudscheduler.jobs.update", 400)
         self._put("schedule updated", path, config, "PAUSED" if state == "PAUSED" else "ENABLED")
 
     def _put(self, name: str, path: str, config: JobConfig, state: str) -> None:
@@ -274,7 +279,7 @@ def broken() -> list[Any]:
     return [
         pytest.param(Cloud, id="nothing"),
         pytest.param(standing, id="all"),
-        pytest.param(lambda: _with(topic=None), id="topic deleted under the function"),
+        pytest.param(lambda: _with(topic=None, deaf=True), id="topic deleted under the function"),
         pytest.param(lambda: _with(function=None), id="function deleted"),
         pytest.param(lambda: _with(policy_=Policy((), "7")), id="binding removed"),
         pytest.param(lambda: _with(job=None), id="schedule deleted"),
@@ -312,6 +317,7 @@ def test_what_was_left_is_repaired(made: Callable[[], Cloud]) -> None:
     changes, _ = run(cloud)
     assert len(changes) == len(cloud.writes)
     assert differences(look(NAMES, cloud.doors), wanted()) == ()
+    assert not cloud.deaf
     assert run(cloud)[0] == []
 
 
@@ -340,6 +346,7 @@ def test_killed_at_any_write_and_run_again_it_ends_in_the_same_state(
             return  # no write of this number any more
         finally:
             assert differences(look(NAMES, cloud.doors), wanted()) == ()
+            assert not cloud.deaf
         number += 1
 
 
