@@ -36,12 +36,14 @@ class Need:
 
 def reading(bucket: str, address: str) -> Need:
     """To read live.json. Who may not list objects is told 403 of one that is not there."""
+    folder = address.removeprefix(f"gs://{bucket}/").rpartition("/")[0]
     return Need(
         "storage.objects.get",
         f"{address} (or there is no such object, and nothing is deployed)",
         lambda account: (
             f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
-            f"--member=serviceAccount:{account} --role=roles/storage.objectViewer"
+            f"--member=serviceAccount:{account} --role=roles/storage.objectViewer "
+            f"--condition=\"title=live,expression=resource.name.startsWith('projects/_/buckets/{bucket}/objects/{folder}/')\""
         ),
     )
 
