@@ -209,6 +209,13 @@ class ObjectStore(Protocol):
         """Remove an object; False if it was not there."""
 
 
+class Messages(Protocol):
+    """The part of Pub/Sub that a run uses."""
+
+    def publish(self, topic: str, data: bytes) -> str:
+        """Publish one message to `projects/P/topics/T` and return its id. A reply that was lost may make it two."""
+
+
 class Machines(Protocol):
     """The part of Compute Engine that the builder uses, in one project."""
 

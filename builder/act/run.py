@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from builder import kit, report, vm
+from builder.act.alert import Alert
 from builder.act.event_lock import LOST, EventLock, Holder
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import JobRun, Services, call_error
@@ -45,7 +46,7 @@ class Run:
     """One run of a plan. The doors come from the caller, so that nothing here knows Google.
 
     `origin`: whose proofs the green jobs are, for `deploy`; None leaves none. `event`: the id of the event that asked for
-    the run; of all runs of one event, one does anything.
+    the run; of all runs of one event, one does anything. `alert` is told of a red end.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Run:
         console: report.Console,
         origin: Origin | None = None,
         event: str | None = None,
+        alert: Alert | None = None,
     ) -> None:
         self._plan = plan
         self._store = store
@@ -69,6 +71,7 @@ class Run:
         self._cancellation = cancellation
         self._console = console
         self._origin = origin
+        self._alert = alert
         self.project = machines.project
         self.event = self._lock(event) if event else None
         self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note, self._permit)
@@ -176,11 +179,14 @@ class Run:
             )
         if self.event is not None:
             self.event.finish(summary(run, results, code)["verdict"])
+        address = f"gs://{self._store.bucket}/{written.name}" if written else ""
+        if self._alert is not None:
+            self._alert.ended(run, results, code, address)
         report.closing(
             self._console,
             results,
             code=code,
-            report=f"gs://{self._store.bucket}/{written.name}" if written else "",
+            report=address,
             left=left,
             project=self._machines.project,
         )

@@ -7,21 +7,25 @@ import logging
 import os
 import sys
 import threading
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from builder import report
+from builder.act.alert import BUDGET, Alert
 from builder.act.event_lock import LOST
 from builder.act.fleet import Vm
 from builder.act.proofs import Origin
 from builder.act.waiting import run_aside
 from builder.commands import Context
 from builder.commands.plan import plan_of
-from builder.errors import BuilderError, Interrupted
+from builder.errors import BadInput, BuilderError, Interrupted
 from builder.options import Options
 from builder.plan.make import Plan
 
 if TYPE_CHECKING:
     from builder.act.run import Run
+    from builder.gcp.clients import Access
 
 _logger = logging.getLogger(__name__)
 _GRACE = 1.0  # seconds for threads to remove their temporary files after a signal
@@ -29,7 +33,42 @@ _GRACE = 1.0  # seconds for threads to remove their temporary files after a sign
 
 def execute(options: Options, context: Context) -> int:
     """Run every chosen notebook; the exit code says how it went."""
-    return _Session(options, context, plan_of(options, context)).execute()
+    try:
+        plan = plan_of(options, context)
+    except BadInput as error:
+        run_aside(partial(_tell_of_mistakes, options, context, error), context.cancellation)
+        raise
+    return _Session(options, context, plan).execute()
+
+
+def _tell_of_mistakes(options: Options, context: Context, error: BadInput) -> None:
+    """A scheduled run with bad input has ended red, too; somebody may have to hear of it."""
+    if options.event is None or options.alert_topic is None:
+        return
+    from builder.gcp.clients import open_access
+
+    try:
+        alert = _alert(options, context, open_access(options.project, options.endpoints), today=None)
+    except BuilderError as refused:
+        report.warning(f"nobody could be told of this red run: {refused.message}")
+        return
+    if alert is not None:
+        alert.failed(options.run_id or "", error)
+
+
+def _alert(options: Options, context: Context, access: Access, *, today: date | None) -> Alert | None:
+    """Who is told when a scheduled run ends red. None: nobody."""
+    if options.event is None or options.alert_topic is None:
+        return None
+    from builder.gcp.topics import GoogleTopics
+
+    return Alert(
+        GoogleTopics(access, context.clock, budget=BUDGET),
+        options.alert_topic,
+        event=options.event.id,
+        today=today,
+        tell=report.warning,
+    )
 
 
 class _Session:
@@ -40,6 +79,7 @@ class _Session:
         self._context = context
         self._plan = plan
         self._run: Run | None = None
+        self._alert: Alert | None = None
         self._ended = threading.Event()
 
     def execute(self) -> int:
@@ -55,6 +95,16 @@ class _Session:
 
     def _work(self) -> int:
         try:
+            return self._carry_out()
+        except BuilderError as error:
+            if self._alert is not None:
+                self._alert.failed(self._options.run_id or "", error)
+            raise
+        finally:
+            self._ended.set()
+
+    def _carry_out(self) -> int:
+        try:
             self._run = self._compose()
             return self._run.execute(self._options.run_id)
         except (BuilderError, Interrupted):
@@ -66,8 +116,6 @@ class _Session:
                 reason="bug",
                 advice="Please report it with the log of this build.",
             ) from error
-        finally:
-            self._ended.set()
 
     def _compose(self) -> Run:
         # Google's libraries only from here on: bad input is told without them. The slowest is imported beside the rest.
@@ -80,6 +128,7 @@ class _Session:
 
         context = self._context
         access = open_access(self._options.project, self._options.endpoints)
+        self._alert = _alert(self._options, context, access, today=self._plan.today)
         store = GoogleObjectStore(access, self._plan.location.bucket, context.clock)
         from builder.gcp.compute import GoogleMachines
 
@@ -93,6 +142,7 @@ class _Session:
             console=context.console,
             origin=self._origin(),
             event=self._options.event.id if self._options.event else None,
+            alert=self._alert,
         )
 
     def _origin(self) -> Origin | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from google.oauth2.credentials import Credentials
 
 from builder.act.waiting import Cancellation, RealClock
 from builder.gcp.clients import Access
 from builder.gcp.storage import GoogleObjectStore
 from localcloud.cloud import Cloud
-from localcloud.iam import PROJECT, email
+from localcloud.iam import GRANTS, PROJECT, Grant, email
 from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -129,3 +134,64 @@ def test_mistakes_of_a_message_are_told_by_plan(builder: Builder, repo: Repo) ->
     assert "scheduled, for 2018-04-01" in good.output
     assert '{"start": "2018-03-01", "end": "2018-04-01"}' in good.output
     assert "/versions/2018-04-01/rides/" in good.output
+
+
+@pytest.fixture
+def telling(tmp_path: Path, repo: Repo) -> Iterator[Builder]:
+    """The builder on a cloud whose topic it may publish to, with a subscription."""
+    grant = Grant("builder", "roles/pubsub.publisher", f"projects/{PROJECT}/topics/*")
+    with Cloud(tmp_path / "telling", buckets=[BUCKET], grants=[*GRANTS, grant]) as cloud:
+        put(cloud, "topics/red", {})
+        put(cloud, "subscriptions/reader", {"topic": TOPIC})
+        yield Builder(cloud, repo.folder)
+
+
+TOPIC = f"projects/{PROJECT}/topics/red"
+
+
+def put(cloud: Cloud, name: str, body: dict[str, str]) -> None:
+    requests.put(f"{cloud.url}/v1/projects/{PROJECT}/{name}", json=body, timeout=10).raise_for_status()
+
+
+def pulled(cloud: Cloud) -> list[dict[str, Any]]:
+    """Every message that waits in the subscription."""
+    url = f"{cloud.url}/v1/projects/{PROJECT}/subscriptions/reader:pull"
+    answer = requests.post(url, json={"maxMessages": 10, "returnImmediately": True}, timeout=10)
+    answer.raise_for_status()
+    messages = answer.json().get("receivedMessages", [])
+    return [json.loads(base64.b64decode(item["message"]["data"])) for item in messages]
+
+
+def test_a_topic_is_told_of_red_runs(telling: Builder, repo: Repo) -> None:
+    repo.write({"rides.ipynb": notebook(DATED, "1 / 0")})
+    options = {
+        "NB_NOTEBOOKS": "rides.ipynb",
+        "NB_OUTPUT": "versions/<date>",
+        "NB_ALERT_TOPIC": TOPIC,
+        "NB_EVENT": '{"today": "2018-04-01"}',
+        "NB_EVENT_ID": "e1",
+    }
+    done = telling.run(**options)
+    assert done.code == 1, done.output
+    (told,) = pulled(telling.cloud)
+    assert told == {
+        "schema": 1,
+        "run": done.run,
+        "event": "e1",
+        "today": "2018-04-01",
+        "verdict": "red",
+        "exit_code": 1,
+        "jobs": [{"job": "rides", "reason": "cell_failed", "message": done.job("rides")["message"]}],
+        "report": f"gs://{BUCKET}/{done.prefix}/results/{done.run}/summary.json",
+    }
+    # What cannot even begin is red, too; what somebody started by hand is nobody's alarm.
+    unfit = {**options, "NB_EVENT": '{"parameters": {"town": 1}}'}
+    assert telling.run(**unfit).code == 2
+    (mistaken,) = [message for message in pulled(telling.cloud) if message["exit_code"] == 2]
+    assert "town: no notebook declares it" in mistaken["message"]
+    missing = telling.run(**unfit | {"NB_ALERT_TOPIC": f"{TOPIC}-gone"})
+    assert missing.code == 2
+    assert "warning: nobody could be told of this red run" in missing.output
+    by_hand = {name: value for name, value in options.items() if not name.startswith("NB_EVENT")}
+    assert telling.run(**by_hand, NB_PARAMETERS='{"town": 1}').code == 2
+    assert [message for message in pulled(telling.cloud) if message["event"] is None] == []
