@@ -8,6 +8,7 @@ READY  := $(VENV)/.ready
 KIT    := build/kit/kit.tar.gz
 BQ     := $(VENV)/bigquery/.ready
 LINT   := $(VENV)/lint/.ready
+FUNCTION := build/functions/.ready
 T      ?= tests
 
 .DEFAULT_GOAL := help
@@ -15,7 +16,7 @@ T      ?= tests
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(READY) $(KIT) $(BQ)  ## install everything into .venv, byte-compiled, and build the runner kit
+venv: $(READY) $(KIT) $(BQ) $(FUNCTION)  ## install everything into .venv, byte-compiled, and build the runner kit
 
 $(READY): requirements/dev.txt
 	@$(PYTHON) -c 'import sys, platform as p; ok = sys.version_info >= (3, 11) and p.system() == "Linux" and p.machine() == "x86_64"; ok or sys.exit("notebook-builder needs Python 3.11 or newer on Linux x86-64; PYTHON=%s is %s on %s %s" % (sys.executable, p.python_version(), p.system(), p.machine()))'
@@ -34,6 +35,11 @@ $(BQ): $(READY) requirements/bigquery.txt
 	$(PYTHON) -m venv --clear --without-pip $(VENV)/bigquery
 	$(PY) -m pip --python $(VENV)/bigquery/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/bigquery.txt
 	$(PY) -m compileall -q -j 0 $(VENV)/bigquery/lib || true
+	@touch $@
+
+$(FUNCTION): $(READY) $(wildcard function/requirements.txt) localcloud/functions/environments.py
+	@mkdir -p $(@D)
+	$(PY) -m localcloud.functions.environments function/requirements.txt
 	@touch $@
 
 $(LINT): $(READY) requirements/lint.txt

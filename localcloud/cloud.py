@@ -24,12 +24,14 @@ from localcloud.control import Control
 from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
+from localcloud.functions.service import FunctionsService
 from localcloud.iam import DEFAULT_ACCOUNT, GRANTS, PROJECT, Grant, Iam, email
 from localcloud.iamapi import IamService
 from localcloud.machine import Machine, MachineEvents, MachineSpec
 from localcloud.metadata import Identity, MetadataServer
 from localcloud.pubsub import PubSubService
 from localcloud.resourcemanager import ResourceManagerService
+from localcloud.run import RunService
 from localcloud.scheduler import SchedulerService
 from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
@@ -180,15 +182,17 @@ class Cloud:
 
     def _leading_here(self, account: str) -> dict[str, str]:
         """Return what leads Google's clients here and nowhere else, as an account: all that a step of a build gets."""
-        metadata = self._metadata_address(account)
         return {
             **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": self.url for name in _ENDPOINTS},
-            "GCE_METADATA_HOST": metadata,
-            "GCE_METADATA_IP": metadata,
-            "GCE_METADATA_ROOT": metadata,
+            **self._identity(account),
             "BIGQUERY_EMULATOR_HOST": self.url,
             **dict.fromkeys(_BLANKS, ""),
         }
+
+    def _identity(self, account: str) -> dict[str, str]:
+        """Return what leads Google's clients to the metadata server of an account, given by short name or address."""
+        metadata = self._metadata_address(account.partition("@")[0])
+        return dict.fromkeys(("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"), metadata)
 
     def _start_services(self, stack: contextlib.ExitStack) -> None:
         storage = StorageService(self.state, self.clock, self.iam, self.faults)
@@ -211,18 +215,31 @@ class Cloud:
         )
         scheduler = SchedulerService(self.state, self.clock, pubsub.publish)
         registry = ArtifactRegistryService(self._runners[self._runner].images)
-        lookups: list[Service] = [ResourceManagerService(), IamService(self.iam), registry]
+        run = RunService(self.state, self.clock, self.iam, url=lambda: self.url, identity=self._identity)
+        functions = FunctionsService(
+            self.state,
+            self.clock,
+            run,
+            pubsub,
+            Objects(lambda: self.url, self.iam),
+            url=lambda: self.url,
+            on_error=self.findings.error,
+        )
+        lookups: list[Service] = [ResourceManagerService(), IamService(self.iam), registry, functions, run]
         self._services = [storage, compute, bigquery, secrets, builds, pubsub, scheduler, *lookups]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)
         services: list[Service] = [compute, secrets, builds, pubsub, scheduler, *lookups]
-        server = self._listen(services, [storage, bigquery], builds)
+        server = self._listen(services, [storage, bigquery, functions.uploads, run.front], builds)
         stack.callback(server.close)
         stack.callback(pubsub.close)  # lest a pull that waits keep the port open
         stack.callback(builds.close)  # while its steps and its logs still reach the port
+        stack.callback(run.close)
+        stack.callback(functions.close)
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)
+        functions.resume()
 
     def _push_header(self, account: str, _audience: str) -> str:
         """Return what a push proves its account with: an access token, since localcloud has no identity tokens."""

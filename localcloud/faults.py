@@ -52,9 +52,21 @@ _ACTIONS: Mapping[str, _Form] = {
     "delay": _Form(None, {"seconds": _NUMBER}, {}),
     "stall": _Form(None, {"seconds": _NUMBER}, {}),
     "operation_error": _Form(
-        ("compute.instances.insert", "compute.instances.delete"),
+        (
+            "compute.instances.insert",
+            "compute.instances.delete",
+            "cloudfunctions.projects.locations.functions.create",
+            "cloudfunctions.projects.locations.functions.patch",
+            "cloudfunctions.projects.locations.functions.delete",
+        ),
         {"code": str},
-        {"message": str, "http_status": int, "http_message": str, "visible_instance": bool},
+        {
+            "message": str,
+            "http_status": int,
+            "http_message": str,
+            "visible_instance": bool,
+            "stage": str,
+        },
     ),
     "idle": _Form(("vm.boot",), {}, {}),
     "exit": _Form(("vm.boot",), {"code": int}, {}),

@@ -73,6 +73,10 @@ class PubSubService:
         self._iam.require(caller, "pubsub.topics.publish", topic)
         return self._topics.publish(topic, messages)
 
+    def topic_exists(self, name: str) -> bool:
+        """Tell whether there is a topic "projects/P/topics/T"; no permission is asked."""
+        return self._kept.find(name) is not None
+
     def ensure_subscription(self, name: str, body: Json) -> Json:
         """Make or change a subscription for another service, as Eventarc does for a trigger; return it.
 

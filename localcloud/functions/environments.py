@@ -1,0 +1,134 @@
+"""Python environments of functions: the packages of a requirements.txt and functions-framework, installed once and kept.
+
+They lie in the checkout's `build/functions/<key>`, and the key changes with the requirements, the interpreter and this code.
+functions-framework must never be installed beside localcloud: a path file of it puts `google` into every interpreter.
+`python -m localcloud.functions.environments REQUIREMENTS…` makes them ahead of time, so that a deployment needs no network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from localcloud.functions.source import BuildFailed
+from localcloud.machine.supervisor import OwnedProcess
+
+FOLDER = Path(__file__).resolve().parents[2] / "build" / "functions"
+
+_FRAMEWORK = re.compile(r"(?im)^\s*functions[-_.]framework\b")
+_OTHER_FILES = re.compile(r"(?m)^\s*(-r|--requirement|-c|--constraint|-e|--editable|\.{0,2}/)")
+_LAST_CHARACTERS = 1500
+
+
+class Environments:
+    """Makes environments, one at a time. `close` ends what is being installed."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._running: OwnedProcess | None = None
+        self._closed = False
+
+    def python(self, requirements: str) -> Path:
+        """Return the interpreter with these packages, which are installed now if they are not yet; raises `BuildFailed`."""
+        if _OTHER_FILES.search(requirements):
+            raise BuildFailed(
+                "localcloud installs the packages that requirements.txt names itself, no other files"
+            )
+        done = self._folder / _key(requirements)
+        if not (done / ".ready").exists():
+            with self._alone(done):
+                if not (done / ".ready").exists():
+                    self._make(done, requirements)
+        return done / "bin" / "python"
+
+    def close(self) -> None:
+        """End an installation that is under way, which fails."""
+        with self._lock:
+            self._closed = True
+            running = self._running
+        if running is not None:
+            running.kill()
+
+    def _make(self, target: Path, requirements: str) -> None:
+        """Make an environment in its final place, since an environment cannot be moved; `.ready` marks it as complete."""
+        begin = time.monotonic()
+        sys.stderr.write(f"localcloud: installing the packages of a function into {target.name} (once)\n")
+        shutil.rmtree(target, ignore_errors=True)
+        self._run([sys.executable, "-m", "venv", "--without-pip", str(target)])
+        (target / "requirements.txt").write_text(requirements)
+        if requirements.strip():
+            self._install(target, "--requirement", str(target / "requirements.txt"))
+        if not _FRAMEWORK.search(requirements):
+            self._install(target, "functions-framework")
+        python = str(target / "bin" / "python")
+        self._run([python, "-I", "-m", "compileall", "-q", "-j", "0", str(target / "lib")], checked=False)
+        self._run([python, "-I", "-c", "import functions_framework"])
+        (target / ".ready").touch()
+        sys.stderr.write(f"localcloud: the packages are there after {time.monotonic() - begin:.1f} s\n")
+
+    def _install(self, target: Path, *what: str) -> None:
+        python = str(target / "bin" / "python")
+        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]
+        self._run([sys.executable, "-m", "pip", "--python", python, "install", *options, *what])
+
+    def _run(self, command: list[str], *, checked: bool = True) -> None:
+        with self._lock:
+            if self._closed:
+                raise BuildFailed("localcloud is ending")
+            process = self._running = OwnedProcess.start(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        with process:
+            output = b"" if process.stdout is None else process.stdout.read()
+            code = process.wait()
+        if code and checked:
+            text = output.decode(errors="replace").strip()[-_LAST_CHARACTERS:]
+            raise BuildFailed(f"failed to install the packages of requirements.txt:\n{text}")
+
+    @contextlib.contextmanager
+    def _alone(self, target: Path) -> Iterator[None]:
+        """Let one process make an environment; others wait and find it."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = target.with_suffix(".lock").open("w")
+        except OSError as error:
+            raise BuildFailed(
+                f"packages of functions are kept in {self._folder}, which cannot be written: {error.strerror}"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _key(requirements: str) -> str:
+    """Short hash of the interpreter, of where the environment lies, of this code, and of the requirements."""
+    digest = hashlib.sha256(f"{sys.version} {sys.base_prefix} {FOLDER}".encode())
+    for part in (Path(__file__).read_bytes(), requirements.encode()):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:16]
+
+
+def main(files: list[str]) -> int:
+    """Make the environment of each requirements file that is there, and print its interpreter."""
+    try:
+        for file in map(Path, files):
+            if file.is_file():
+                sys.stdout.write(f"{Environments().python(file.read_text(encoding='utf-8'))}\n")
+    except BuildFailed as error:
+        sys.stderr.write(f"localcloud: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

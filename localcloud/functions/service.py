@@ -1,0 +1,125 @@
+"""The Cloud Functions service: puts its records, its deployments and its handlers together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from localcloud.clock import Clock
+from localcloud.cloudbuild.objects import Objects
+from localcloud.functions.deployment import Deployment, Work
+from localcloud.functions.environments import Environments
+from localcloud.functions.layout import Layout
+from localcloud.functions.methods import Methods
+from localcloud.functions.operations import Operations
+from localcloud.functions.records import Records
+from localcloud.functions.sources import Sources
+from localcloud.functions.triggers import Subscriber
+from localcloud.functions.uploads import Uploads
+from localcloud.run import RunService
+from localcloud.service import Handler
+
+Json = dict[str, Any]
+
+# What is under way at the end has been told to stop; an instance that does not start may still hold it.
+_END_SECONDS = 10.0
+
+
+class Topics(Subscriber, Protocol):
+    """What is needed of Pub/Sub."""
+
+    def topic_exists(self, name: str) -> bool:
+        """Tell whether there is a topic "projects/P/topics/T"."""
+        ...
+
+
+class FunctionsService:
+    """Cloud Functions of one project. Functions and their sources stay in `state_dir`; `resume` serves them again.
+
+    `objects` reads archives from buckets, `url` says where localcloud answers, `on_error` is told of bugs of our own.
+    """
+
+    api = "cloudfunctions.v2"
+
+    def __init__(
+        self,
+        state_dir: Path,
+        clock: Clock,
+        run: RunService,
+        pubsub: Topics,
+        objects: Objects,
+        *,
+        url: Callable[[], str],
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        layout = Layout(state_dir / "functions")
+        self._layout = layout
+        self._on_error = on_error
+        self._threads: list[threading.Thread] = []
+        self._environments = Environments()
+        self.uploads = Uploads(layout.uploads, url, clock.now)
+        self._deployment = Deployment(
+            layout=layout,
+            records=Records(layout.records),
+            operations=Operations(clock),
+            sources=Sources(layout, self.uploads, objects),
+            environments=self._environments,
+            run=run,
+            pubsub=pubsub,
+            clock=clock,
+        )
+        self._methods = Methods(
+            self._deployment, self.uploads, topic_exists=pubsub.topic_exists, begin=self._begin
+        )
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return a handler for each method id of this service."""
+        return self._methods.handlers()
+
+    def resume(self) -> None:
+        """Serve the functions of the state directory again, at the address that localcloud has now."""
+        for name in self._deployment.records.names():
+            self._deployment.restore(name)
+
+    def inventory(self) -> Mapping[str, list[Json]]:
+        """Return the functions, each with its trigger and where its log is."""
+        return {"functions": [self._listed(name) for name in self._deployment.records.names()]}
+
+    def close(self) -> None:
+        """End what is under way."""
+        self._environments.close()
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
+
+    def _listed(self, name: str) -> Json:
+        record = self._deployment.records.find(name)
+        if record is None:  # deleted this moment
+            return {"name": name.rpartition("/")[2], "location": name.split("/")[3], "state": "DELETING"}
+        function = self._deployment.view(record)
+        return {
+            "name": name.rpartition("/")[2],
+            "location": name.split("/")[3],
+            "state": function["state"],
+            "url": function.get("url"),
+            "labels": function.get("labels", {}),
+            "revision": function["serviceConfig"].get("revision"),
+            "topic": None if record.trigger is None else record.trigger["topic"].rpartition("/")[2],
+            "subscription": None
+            if record.trigger is None
+            else record.trigger["subscription"].rpartition("/")[2],
+            "log": str(self._layout.log(name)),
+        }
+
+    def _begin(self, action: Callable[[Work], None], work: Work) -> None:
+        def carry_out() -> None:
+            try:
+                action(work)
+            except Exception as error:  # noqa: BLE001  a bug of ours must not leave the operation open
+                self._on_error(f"an operation on {work.name}", error)
+                self._deployment.abandon(work, error)
+
+        thread = threading.Thread(target=carry_out, name="localcloud-functions", daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+        thread.start()
