@@ -189,6 +189,9 @@ def test_a_topic_is_told_of_red_runs(telling: Builder, repo: Repo) -> None:
     assert telling.run(**unfit).code == 2
     (mistaken,) = [message for message in pulled(telling.cloud) if message["exit_code"] == 2]
     assert "town: no notebook declares it" in mistaken["message"]
+    assert telling.run(**options, NB_GCS_LOCATION="gs://nb-gone/ci").code == 4
+    (refused,) = [message for message in pulled(telling.cloud) if message["exit_code"] == 4]
+    assert (refused["reason"], refused["today"], refused["jobs"]) == ("not_found", "2018-04-01", [])
     missing = telling.run(**unfit | {"NB_ALERT_TOPIC": f"{TOPIC}-gone"})
     assert missing.code == 2
     assert "warning: nobody could be told of this red run" in missing.output
