@@ -44,7 +44,7 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
             if asked:
                 work.changed(asked)
             return found
-        asked = _change(work, found, spec)
+        asked = asked if asked and asked.action == "created" else _change(work, found, spec)
         started = _started(work, partial(_ask, work, found, spec))
         ended = _finished(work, started) if started else None
         if ended and not ended.code:

@@ -13,7 +13,7 @@ _DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
 _FORBIDDEN = frozenset({401, 403})
 _PERMISSION = re.compile(
     r"\b(?:(?:artifactregistry|cloudbuild|cloudfunctions|cloudscheduler|pubsub|run)\.(?!googleapis)[A-Za-z]+"
-    r"|iam\.serviceAccounts)\.[A-Za-z]+"
+    r"|iam\.service[Aa]ccounts)\.[A-Za-z]+"  # Google writes both
 )
 _ACCOUNT = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
 # Calls are named as the permission that they need, but for this one.
@@ -57,14 +57,18 @@ def call_refused(failure: CallFailed, caller: str) -> BuilderError:
 
 
 def _denied(failure: CallFailed, caller: str) -> ProjectSetup:
-    match = _PERMISSION.search(failure.message)
-    permission = match[0] if match else _NEEDS.get(failure.call, failure.call)
+    permission = _permission_in(failure.message) or _NEEDS.get(failure.call, failure.call)
     who = caller or "the account that deploys"
     return ProjectSetup(
         f"{failure.call} on {failure.resource} was refused: {who} lacks {permission}: {failure.message}",
         reason="permission_denied",
         advice=_grant(who, permission, failure.message),
     )
+
+
+def _permission_in(message: str) -> str:
+    match = _PERMISSION.search(message)
+    return match[0].replace("serviceaccounts", "serviceAccounts") if match else ""
 
 
 def _grant(who: str, permission: str, message: str) -> str:
@@ -83,9 +87,9 @@ def deployment_failed(
     told = _sentence("; ".join([ended.message or f"code {ended.code}", *notes]))
     log = f" Its build's log is {ended.log_url}." if ended.log_url else ""
     before = "The version before is still live." if live else "No version of it is live."
-    match = _PERMISSION.search(ended.message)
-    if ended.code == _CODE_PERMISSION_DENIED and match:
-        advice = _grant(caller or "the account that deploys", match[0], ended.message)
+    permission = _permission_in(ended.message)
+    if ended.code == _CODE_PERMISSION_DENIED and permission:
+        advice = _grant(caller or "the account that deploys", permission, ended.message)
     else:
         advice = "Read the build's log and mend what it names; the next deploy repairs the function."
     return ProjectSetup(

@@ -58,11 +58,12 @@ class PatientClock(MovedClock):
 
 
 def source(main: str = MAIN, version: int = 1) -> bytes:
-    """The zip of a function; another version is other bytes."""
+    """The zip of a function; another version is other bytes, the same one the same."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("main.py", f"VERSION = {version}\n" + main)
-        archive.write(ROOT / "function" / "requirements.txt", "requirements.txt")
+        archive.writestr(zipfile.ZipInfo("main.py"), f"VERSION = {version}\n" + main)
+        requirements = (ROOT / "function" / "requirements.txt").read_text()
+        archive.writestr(zipfile.ZipInfo("requirements.txt"), requirements)
     return packed.getvalue()
 
 
@@ -73,6 +74,7 @@ class Place:
     cloud: Cloud
     said: list[str] = field(default_factory=list)
     timeout: float = CALL_TIMEOUT
+    operation: str = ""
 
     def __post_init__(self) -> None:
         self.time: MovedClock = PatientClock(self.cloud.clock, Cancellation())

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
+from builder.act.waiting import Cancellation
+from builder.deploy.converge import converge
 from builder.deploy.ports import JobConfig
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
 from builder.options.day import moment
 from builder.ports import CallFailed
 from localcloud.iam import PROJECT
-from tests.contract.deploy.place import NAMES, Place
+from tests.contract.deploy.place import NAMES, PatientClock, Place
 
 _SCALE = 300.0
 _TIMEOUT = CALL_TIMEOUT / _SCALE
+FUNCTIONS = "cloudfunctions.projects.locations.functions"
 TOPIC = NAMES.topic_path
 JOB = NAMES.job_path
 PACKAGE = f"projects/{PROJECT}/locations/us/repositories/tools/packages/ci/notebook-builder"
@@ -49,6 +52,24 @@ def make_topic(place: Place) -> None:
 def make_job(place: Place) -> None:
     make_topic(place)
     place.doors().schedules.create(JOB, config(place))
+
+
+def create_function(place: Place) -> Any:
+    doors, wanted = place.doors(), place.desired().function
+    source = doors.functions.upload(NAMES.location, wanted.zip)
+    operation = doors.functions.create(NAMES.function_path, wanted.config, source)
+    place.operation = operation.name
+    return operation
+
+
+def start_function(place: Place) -> None:
+    make_topic(place)
+    create_function(place)
+
+
+def make_function(place: Place) -> None:
+    place.time = PatientClock(place.cloud.clock, Cancellation())
+    converge(place.desired(cron=None), place.doors(), place.said.append)
 
 
 def job_of(place: Place) -> Any:
@@ -120,6 +141,46 @@ CALLS = [
         lambda p: p.doors().builds.now("us-central1"),
         lambda p, now: abs(moment(now).timestamp() - p.cloud.clock.now()) < 5,
     ),
+    CallUnderTest(
+        f"{FUNCTIONS}.get",
+        lambda p: p.doors().functions.get(NAMES.function_path),
+        lambda _p, function: function is None,
+    ),
+    CallUnderTest(
+        f"{FUNCTIONS}.generateUploadUrl",
+        lambda p: p.doors().functions.upload(NAMES.location, b"zip"),
+        lambda _p, uploaded: uploaded.bucket and uploaded.object,
+    ),
+    CallUnderTest(
+        f"{FUNCTIONS}.create",
+        create_function,
+        lambda _p, operation: operation.name.startswith(f"{NAMES.location}/operations/"),
+        make_topic,
+    ),
+    CallUnderTest(
+        f"{FUNCTIONS}.patch",
+        lambda p: p.doors().functions.update(
+            NAMES.function_path, p.desired().function.config, None, mask=["labels"]
+        ),
+        lambda _p, operation: operation.name.startswith(f"{NAMES.location}/operations/"),
+        make_function,
+    ),
+    CallUnderTest(
+        f"{FUNCTIONS}.delete",
+        lambda p: p.doors().functions.delete(NAMES.function_path),
+        lambda _p, operation: operation is None,
+    ),
+    CallUnderTest(
+        "cloudfunctions.projects.locations.operations.get",
+        lambda p: p.doors().functions.operation(p.operation),
+        lambda p, operation: (operation.name, operation.code) == (p.operation, 0),
+        start_function,
+    ),
+    CallUnderTest(
+        "run.projects.locations.services.getIamPolicy",
+        lambda p: p.doors().services.policy(NAMES.service_path),
+        lambda _p, policy: policy is None,
+    ),
 ]
 FAULTS: dict[str, dict[str, Any]] = {
     **{str(status): {"action": "error", "status": status} for status in (408, 429, 500, 502, 503, 504)},
@@ -129,6 +190,12 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 _AFTER = {"reply lost", "error after"}
 _NOW = "cloudbuild.projects.locations.builds.list"
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(place: Place) -> None:
+    """Nothing here waits for a process."""
+    place.time = place.moved(1.0)
 
 
 def label(call: CallUnderTest) -> str:
