@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from localcloud.cloud import FIRST_BUCKET
 from localcloud.iam import GRANTS, Grant, email
-from tests.function.world import ADDRESS, LIVE, World, new_id, served, without
+from tests.function.world import ADDRESS, FUNCTION, LIVE, World, new_id, served, without
 
 CREATE = "cloudbuild.projects.locations.builds.create"
 LIST = "cloudbuild.projects.locations.builds.list"
 READ = "storage.objects.get"
-FUNCTION = email("function")
 SECRET = "canary-4d20"
-
-
-def fault(world: World, method: str, action: str, **args: Any) -> None:
-    world.cloud.faults.add({"method": method, "action": action, "args": args})
 
 
 @pytest.mark.parametrize("method", [READ, LIST, CREATE])
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_passing_fault_is_delivered_again(world: World, method: str, status: int) -> None:
-    fault(world, method, "error", status=status)
+    world.fault(method, "error", status=status)
     event_id = new_id()
     told = world.deliver(event_id=event_id)
     assert told.status == 500
@@ -38,7 +32,7 @@ def test_a_passing_fault_is_delivered_again(world: World, method: str, status: i
 
 @pytest.mark.parametrize("method", [READ, LIST, CREATE])
 def test_a_lost_request_is_delivered_again(world: World, method: str) -> None:
-    fault(world, method, "drop_before")
+    world.fault(method, "drop_before")
     event_id = new_id()
     told = world.deliver(event_id=event_id)
     assert told.status == 500
@@ -50,7 +44,7 @@ def test_a_lost_request_is_delivered_again(world: World, method: str) -> None:
 
 @pytest.mark.parametrize("action", ["drop_after", "error_after"])
 def test_after_a_lost_reply_the_build_is_found_by_its_tag(world: World, action: str) -> None:
-    fault(world, CREATE, action, **({"status": 503} if action == "error_after" else {}))
+    world.fault(CREATE, action, **({"status": 503} if action == "error_after" else {}))
     event_id = new_id()
     assert world.deliver(event_id=event_id).status == 500
     (build,) = world.builds()
@@ -145,7 +139,7 @@ def test_without_a_role_the_grant_is_named(tmp_path: Path, role: str, permission
 
 
 def test_creating_builds_needs_more_than_listing_them(world: World) -> None:
-    fault(world, CREATE, "error", status=403, message="The caller does not have permission")
+    world.fault(CREATE, "error", status=403, message="The caller does not have permission")
     assert f"{FUNCTION} lacks cloudbuild.builds.create on project" in world.deliver().line["message"]
 
 

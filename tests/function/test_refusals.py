@@ -97,6 +97,6 @@ def test_data_that_is_no_base64_is_refused(world: World, data: object) -> None:
 
 
 def test_a_refused_message_costs_no_call(world: World) -> None:
-    world.cloud.faults.add({"method": "storage.objects.get", "action": "error", "args": {"status": 503}})
+    world.fault("storage.objects.get", "error", status=503)
     assert world.deliver("{").acknowledged
     assert world.deliver("{}").status == 500  # the fault was still there

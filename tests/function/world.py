@@ -34,6 +34,7 @@ from tests.function.environment import python
 Json = dict[str, Any]
 
 REGION = "us-central1"
+FUNCTION = email("function")
 LIVE = "ci/live/notebooks/live.json"
 ADDRESS = f"gs://{FIRST_BUCKET}/{LIVE}"
 # Tells the step's variables so that no byte of them is lost in a log.
@@ -168,6 +169,11 @@ class World:
         )
         self.write(first(live).encode())
         return live
+
+    def fault(self, method: str, action: str, **args: Any) -> None:
+        """Plan a fault on the function's next call of a method; builds under way make calls of their own."""
+        match = {"caller": FUNCTION}
+        self.cloud.faults.add({"method": method, "action": action, "args": args, "match": match})
 
     def write(self, content: bytes) -> None:
         """Write live.json as it is, unless it is: an object takes one write in a second, of real time."""
