@@ -8,7 +8,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -125,13 +125,7 @@ class Run:
             holder = event.take(wanted or "without a name yet")
             if holder is None and event.former:
                 fleet = Fleet(self._machines, self._clock, self._cancellation)
-                vms = take_down_run(self._machines, fleet, event.former, self._console.line)
-                if any(vm.ending is not Ending.GONE for vm in vms):
-                    raise EnvironmentFailed(
-                        f"A VM of run {event.former} could not be deleted; there are never two for an event.",
-                        reason="cleanup_failed",
-                        advice="Delete it, then ask for the run again.",
-                    )
+                take_down_run(self._machines, fleet, event.former, self._console.line)
         except CallFailed as failure:
             raise call_error(failure) from failure
         return holder
@@ -155,6 +149,12 @@ class Run:
         workspaces = {
             job.job: parcel.workspace_sha256 for job, parcel in zip(self._plan.jobs, parcels, strict=True)
         }
+        return self._conclude(run, results, runner_kit, workspaces)
+
+    def _conclude(
+        self, run: str, results: Sequence[JobResult], runner_kit: kit.Kit, workspaces: Mapping[str, str]
+    ) -> ExitCode:
+        """The run's end once its jobs are judged: summary, proofs, the event, whoever is to be told, and the last lines."""
         results = [
             replace(result, inputs=inputs_sha256(job, workspaces[job.job], runner_kit.sha256))
             for result, job in zip(results, self._plan.jobs, strict=True)

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from builder.act.fleet import Ending, Fleet, Vm
 from builder.act.ledger import tell_of_the_lost
+from builder.errors import EnvironmentFailed
 from builder.model import GcsLocation
 from builder.plan.vm_spec import (
     DEADLINE_LABEL,
@@ -108,16 +109,18 @@ def sweep(
     return removed
 
 
-def take_down_run(machines: Machines, fleet: Fleet, run: str, tell: Callable[[str], None]) -> Sequence[Vm]:
-    """Delete every VM of a run whose builder is dead, with how they ended. Raises CallFailed."""
+def take_down_run(machines: Machines, fleet: Fleet, run: str, tell: Callable[[str], None]) -> None:
+    """Delete every VM of a run whose builder is dead. Raises CallFailed, and EnvironmentFailed where one may still run."""
     attempts = [(instance, _attempt_of(instance)) for instance in machines.ours()]
     vms = [_handle(instance, attempt) for instance, attempt in attempts if attempt and attempt.run == run]
     for vm in vms:
-        gone = fleet.take_down(vm) is Ending.GONE
-        tell(
-            f"VM {vm.name} in {vm.zone} of run {run} {'deleted' if gone else f'could not be deleted: {vm.trouble}'}"
-        )
-    return vms
+        if fleet.take_down(vm) is not Ending.GONE:
+            raise EnvironmentFailed(
+                f"VM {vm.name} in {vm.zone} of run {run} could not be deleted: {vm.trouble}",
+                reason="cleanup_failed",
+                advice=f"No other VM was asked for, since there are never two for an event. {vm.delete_command(machines.project)}",
+            )
+        tell(f"VM {vm.name} in {vm.zone} of run {run} deleted")
 
 
 def _handle(instance: Instance, attempt: Attempt) -> Vm:

@@ -417,7 +417,7 @@ def test_where_the_dead_runs_vm_cannot_be_deleted_there_is_no_second_one(
     world.fault(
         "compute.instances.delete", "error", times=10_000, status=403, reason="forbidden", message="no"
     )
-    with pytest.raises(EnvironmentFailed, match="never two for an event"):
+    with pytest.raises(EnvironmentFailed, match="of run run-1 could not be deleted"):
         Process(world, plan, desk.event).execute()
     assert len(world.inserted()) == 1
     assert desk.standing()["verdict"] == "red"
