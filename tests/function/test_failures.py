@@ -121,7 +121,9 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
             f"storage.objects.get on {ADDRESS}",
             (
                 f"gcloud storage buckets add-iam-policy-binding gs://{FIRST_BUCKET} "
-                f"--member=serviceAccount:{FUNCTION} --role=roles/storage.objectViewer"
+                f"--member=serviceAccount:{FUNCTION} --role=roles/storage.objectViewer "
+                f'--condition="title=live,expression=resource.name.startsWith('
+                f"'projects/_/buckets/{FIRST_BUCKET}/objects/ci/live/notebooks/')\""
             ),
         ),
     ],
