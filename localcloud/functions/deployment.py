@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import string
 from dataclasses import dataclass, replace
@@ -91,7 +92,8 @@ class Deployment(_Tools):
         """Remove a function with its service, its policy and its subscription."""
         record = self._record(work.name)
         try:
-            self._meet(work, "SERVICE")
+            for stage in DELETE_STAGES:
+                self._meet(work, stage)
         except StepFailed as failure:
             self._fail(work, record, failure)
             return
@@ -122,9 +124,13 @@ class Deployment(_Tools):
             self.layout.tidy(name, self._archive(serving), revision.name)
             self.run.restore(revision)
             if record.trigger is not None and revision.trigger is not None:
-                subscribe(
-                    self.pubsub, record.trigger, revision.trigger.account, self.run.uri(service_name(name))
-                )
+                with contextlib.suppress(ApiError):  # the topic is gone, and so is what it would send
+                    subscribe(
+                        self.pubsub,
+                        record.trigger,
+                        revision.trigger.account,
+                        self.run.uri(service_name(name)),
+                    )
         elif record.shown.function["state"] != "FAILED":
             problem = {"severity": "ERROR", "type": "Interrupted", "message": "localcloud ended meanwhile."}
             record = replace(record, shown=record.shown.with_state("FAILED", problem))
@@ -226,8 +232,11 @@ class Deployment(_Tools):
         self.operations.fail(work.operation, failure.code, failure.message)
 
     def _meet(self, work: Work, stage: Stage) -> None:
-        """Fail at a stage, if a fault plan says so."""
-        if work.fault is not None and work.fault.args.get("stage", "SERVICE") == stage:
+        """Fail at a stage, if a fault plan says so: at the one it names, at SERVICE if it names none of this operation's."""
+        if work.fault is None:
+            return
+        named = work.fault.args.get("stage")
+        if (named if named in work.operation.stages else "SERVICE") == stage:
             code = work.fault.args["code"]
             message = work.fault.args.get("message", f"Fault injected: {code} at the stage {stage}.")
             raise StepFailed(stage, CODES.get(code, CODES["INTERNAL"]), "FaultInjected", message)

@@ -96,6 +96,9 @@ class Front:
             with instances.place() as instance:
                 return self._forward(instance.port, revision.timeout, forwarded)
         except Busy:
+            newer = self._find(revision.service)
+            if newer is not None and newer is not instances:  # deployed this moment
+                return self._run(newer, forwarded)
             self._note(revision, "The request was aborted because there was no available instance.")
             return _text(Busy.status, "Rate exceeded.")
         except StartFailed:

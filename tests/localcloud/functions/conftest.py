@@ -9,7 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import requests
@@ -32,7 +32,7 @@ TOPIC = f"{PROJECT}/topics/news"
 REQUIREMENTS = (Path(__file__).parents[3] / "function" / "requirements.txt").read_text()
 
 MAIN = """
-import json, os, sys, time
+import json, os, signal, sys, time
 import functions_framework
 
 @functions_framework.cloud_event
@@ -51,6 +51,9 @@ def wait(event):
 
 @functions_framework.http
 def answer(request):
+    if request.path == "/end":
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
     return {"path": request.path, "query": request.query_string.decode(), "body": request.get_data(as_text=True)}
 """
 _POLLING: Any = DEFAULT_POLLING.with_delay(initial=0.02, maximum=0.1)
@@ -220,8 +223,14 @@ def await_true(done: Callable[[], bool], words: Callable[[], str] = str) -> None
         time.sleep(0.01)
 
 
+class Start(Protocol):
+    """Starts a local cloud; `meanwhile` is called when the one before has ended."""
+
+    def __call__(self, meanwhile: Callable[[], object] = bool) -> World: ...
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], World]]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Start a local cloud on the test's state directory, or start it again; its own bugs fail the test."""
     running: list[World] = []
 
@@ -233,8 +242,9 @@ def start(tmp_path: Path) -> Iterator[Callable[[], World]]:
             assert inventory["internal_errors"] == []
         running.clear()
 
-    def begin() -> World:
+    def begin(meanwhile: Callable[[], object] = bool) -> World:
         end()
+        meanwhile()
         cloud = Cloud(tmp_path / "state")
         cloud.start()
         running.append(World(cloud))
@@ -245,7 +255,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], World]]:
 
 
 @pytest.fixture
-def world(start: Callable[[], World]) -> World:
+def world(start: Start) -> World:
     """Run a local cloud with the topic."""
     world = start()
     world.topic()

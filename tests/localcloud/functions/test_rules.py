@@ -1,0 +1,122 @@
+"""What a function may look like: refused before there is an operation, in words that name the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+from google.api_core import exceptions
+
+from localcloud.iam import email
+from tests.localcloud.functions.conftest import REGION, TOPIC, World, archive, result
+
+SOURCE = {"storage_source": {"bucket": "b", "object_": "o"}}
+
+
+def begin(world: World, **fields: Any) -> Any:
+    return world.begin(**{"build_config__source": SOURCE, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"build_config__runtime": None}, "build_config.runtime is required"),
+        ({"build_config__runtime": "nodejs22"}, "buildConfig.runtime"),
+        ({"build_config__entry_point": "a-b"}, "buildConfig.entryPoint"),
+        ({"build_config__service_account": email("builder")}, "buildConfig.serviceAccount"),
+        ({"build_config__source": {}}, "storage_source needs a bucket and an object"),
+        ({"service_config__available_memory": "64M"}, "serviceConfig.availableMemory"),
+        ({"service_config__available_memory": "64Gi"}, "serviceConfig.availableMemory"),
+        ({"service_config__available_memory": "lots"}, "serviceConfig.availableMemory"),
+        ({"service_config__available_cpu": "9"}, "serviceConfig.availableCpu"),
+        ({"service_config__timeout_seconds": 541}, "serviceConfig.timeoutSeconds"),
+        ({"service_config__timeout_seconds": 3601, "event_trigger": None}, "serviceConfig.timeoutSeconds"),
+        ({"service_config__timeout_seconds": -1}, "serviceConfig.timeoutSeconds"),
+        ({"service_config__max_instance_count": 1001}, "serviceConfig.maxInstanceCount"),
+        ({"service_config__min_instance_count": 2}, "serviceConfig.minInstanceCount"),
+        ({"service_config__max_instance_request_concurrency": 1001}, "maxInstanceRequestConcurrency"),
+        ({"service_config__environment_variables": {"K_SERVICE": "x"}}, "K_SERVICE is reserved"),
+        ({"service_config__environment_variables": {"A=B": "x"}}, "environmentVariables"),
+        ({"event_trigger__event_type": None}, "event_trigger.event_type is required"),
+        ({"event_trigger__pubsub_topic": "news"}, "eventTrigger.pubsubTopic"),
+        ({"event_trigger__pubsub_topic": f"{TOPIC}-none"}, "there is no topic"),
+        ({"event_trigger__service_account_email": "nobody@example.com"}, "eventTrigger.serviceAccountEmail"),
+        ({"labels": {"Team": "news"}}, "labels"),
+        ({"description": "x" * 2049}, "description"),
+        ({"name": f"{REGION}/functions/other"}, "function.name"),
+    ],
+)
+def test_refused(world: World, fields: Any, words: str) -> None:
+    with pytest.raises(exceptions.BadRequest) as told:
+        begin(world, **fields)
+    assert words in str(told.value)
+    assert world.cloud.inventory()["functions"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kms_key_name": "k"}, "kmsKeyName"),
+        ({"environment": 1}, "environment: GEN_1"),
+        ({"build_config__worker_pool": "p"}, "buildConfig.workerPool"),
+        ({"build_config__environment_variables": {"A": "b"}}, "buildConfig.environmentVariables"),
+        ({"build_config__source": {"git_uri": "x"}}, "buildConfig.source.gitUri"),
+        ({"service_config__vpc_connector": "c"}, "serviceConfig.vpcConnector"),
+        ({"service_config__secret_environment_variables": [{"key": "A"}]}, "secretEnvironmentVariables"),
+        ({"event_trigger__pubsub_topic": None}, "eventTrigger.pubsubTopic"),
+        ({"event_trigger__trigger_region": "us-east1"}, "eventTrigger.triggerRegion"),
+        ({"event_trigger__event_type": "google.cloud.storage.object.v1.finalized"}, "eventType"),
+        ({"event_trigger__channel": "c"}, "eventTrigger.channel"),
+    ],
+)
+def test_what_localcloud_does_not_have_is_a_501_that_names_the_field(
+    world: World, fields: Any, words: str
+) -> None:
+    with pytest.raises(exceptions.MethodNotImplemented) as told:
+        begin(world, **fields)
+    assert words in str(told.value)
+
+
+@pytest.mark.parametrize("function_id", ["", "abc", "Nightly", "9lives", "ends-", "a" * 64])
+def test_ids(world: World, function_id: str) -> None:
+    answer = world.call("POST", f"/v2/{REGION}/functions?functionId={function_id}", {})
+    assert answer.status_code == 400
+    assert "Invalid function id" in answer.json()["error"]["message"]
+
+
+def test_a_location_that_is_none(world: World) -> None:
+    path = f"/v2/{REGION.replace('us-central1', 'mars-west1')}/functions"
+    answer = world.call("GET", path)
+    assert answer.status_code == 403
+    assert "locations/mars-west1" in answer.json()["error"]["message"]
+    assert world.call("GET", f"/v2/{REGION}/functions?filter=x").status_code == 501
+
+
+def test_concurrency_needs_a_whole_processor(world: World) -> None:
+    operation = world.begin(service_config__max_instance_request_concurrency=2)
+    with pytest.raises(exceptions.InvalidArgument, match="cpu < 1 is not supported with concurrency > 1"):
+        result(operation)
+
+
+def test_upload_urls(world: World) -> None:
+    offer = world.client("deployer").generate_upload_url(request={"parent": REGION})
+    assert offer.storage_source.bucket.startswith("gcf-v2-uploads-")
+    zipped = {"content-type": "application/zip"}
+
+    def put(url: str, headers: Any, verb: str = "PUT") -> int:
+        return requests.request(
+            verb, url, data=archive({"main.py": ""}), headers=headers, timeout=10
+        ).status_code
+
+    token = world.cloud.iam.token(email("deployer"))[0]
+    assert put(offer.upload_url, {"content-type": "text/plain"}) == 403
+    assert put(offer.upload_url, zipped | {"Authorization": f"Bearer {token}"}) == 400
+    assert put(offer.upload_url[:-1], zipped) == 403
+    assert put(offer.upload_url.replace(".zip", "x.zip"), zipped) == 404
+    assert put(offer.upload_url, zipped, "POST") == 405
+    assert put(offer.upload_url, zipped) == 200
+    world.cloud.faults.add({"method": "cloudfunctions.upload", "action": "error", "args": {"status": 503}})
+    assert put(offer.upload_url, zipped) == 503
+    world.cloud.clock.advance(3600)
+    assert put(offer.upload_url, zipped) == 400
