@@ -196,7 +196,7 @@ def _name(value: Any) -> str:
 
 
 def _operation(operation: Any) -> FunctionOperation:
-    """From a google.longrunning.Operation. The build's log is told by the operation's stages."""
+    """From a google.longrunning.Operation. The build's log is told by the operation's stages, else the build by its name."""
     metadata = functions_v2.OperationMetadata()
     if operation.metadata.Is(functions_v2.OperationMetadata.pb().DESCRIPTOR):
         operation.metadata.Unpack(functions_v2.OperationMetadata.pb(metadata))
@@ -206,5 +206,13 @@ def _operation(operation: Any) -> FunctionOperation:
         done=operation.done,
         code=operation.error.code,
         message=operation.error.message,
-        log_url=logs[0] if logs else "",
+        log_url=next(filter(None, logs), _console(metadata.build_name)),
     )
+
+
+def _console(build: str) -> str:
+    """Where the console shows `projects/P/locations/L/builds/B`; "" for no build."""
+    if not build:
+        return ""
+    _, project, _, location, _, name = build.split("/")
+    return f"https://console.cloud.google.com/cloud-build/builds;region={location}/{name}?project={project}"

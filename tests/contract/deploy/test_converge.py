@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,34 @@ def test_everything_is_made_and_then_only_looked_at(place: Place) -> None:
     assert status.function is not None
     assert status.function.state == "ACTIVE"
     assert status.function.service == NAMES.service_path
+
+
+def heard(place: Place, times: int) -> str:
+    """The function's log, once it has heard so many messages."""
+    log = place.cloud.state / "functions" / "nightly" / "log.txt"
+    deadline = time.monotonic() + 20
+    while log.read_text().count("heard ") < times:
+        assert time.monotonic() < deadline, log.read_text()
+        place.cloud.clock.advance(1)  # for deliveries that are repeated
+        time.sleep(0.05)
+    return log.read_text()
+
+
+def fire(place: Place) -> None:
+    owner(place, scheduler_v1.CloudSchedulerClient).run_job(name=NAMES.job_path)
+
+
+def test_what_the_schedule_publishes_is_heard_also_after_repairs(place: Place) -> None:
+    run(place)
+    fire(place)
+    heard(place, 1)
+    place.doors().topics.delete(NAMES.topic_path)
+    run(place)
+    fire(place)
+    heard(place, 2)
+    run(place, place.desired(source(version=2)))
+    fire(place)
+    assert heard(place, 3).splitlines()[-1].endswith(" 2")
 
 
 CREATING = [
@@ -297,6 +327,23 @@ def test_a_topic_that_was_deleted_under_the_function_takes_that_along(place: Pla
     place.doors().topics.delete(NAMES.topic_path)
     assert run(place) == ["function nightly deleted", *EVERYTHING[:3]]
     assert_stands(place)
+
+
+def test_another_topic_takes_function_and_schedule_along(place: Place) -> None:
+    run(place)
+    names = replace(NAMES, topic="other")
+    desired = place.desired(names=names)
+    assert run(place, desired) == [
+        "topic other created",
+        "function nightly deleted",
+        "function nightly created",
+        EVERYTHING[2],
+        "schedule nightly updated",
+    ]
+    assert differences(look(names, place.doors()), desired) == ()
+    assert run(place, desired) == []
+    fire(place)
+    heard(place, 1)
 
 
 def test_who_may_not_deploy_is_told_what_is_missing(place: Place) -> None:
