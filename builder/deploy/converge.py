@@ -16,6 +16,7 @@ from builder.deploy.resources import (
     Resources,
     Status,
     is_bound,
+    is_fed,
     is_our_job,
     is_ours,
     job_differences,
@@ -113,7 +114,7 @@ def _service(function: FunctionState | None, names: Names) -> str:
 def _put_topic(work: Work, status: Status) -> None:
     """Make the topic. A function that is there heard one that is gone, and its subscription went with that."""
     names = work.names
-    if status.function is not None:
+    if status.function is not None and is_fed(status.function, names):
         # First, so that whoever goes on after a crash sees the topic missing still, or the function.
         work.say(f"topic {names.topic} was deleted under function {names.function}: both are made anew")
         remove_function(work)
