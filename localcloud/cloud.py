@@ -234,8 +234,8 @@ class Cloud:
         stack.callback(server.close)
         stack.callback(pubsub.close)  # lest a pull that waits keep the port open
         stack.callback(builds.close)  # while its steps and its logs still reach the port
-        stack.callback(run.close)
         stack.callback(functions.close)
+        stack.callback(run.close)  # first: a deployment may wait for an instance
         server.start()
         self.url = server.url
         self._ports.remember("http", server.port)

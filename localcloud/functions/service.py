@@ -23,7 +23,7 @@ from localcloud.service import Handler
 
 Json = dict[str, Any]
 
-# What is under way at the end has been told to stop; an instance that does not start may still hold it.
+# What is under way at the end has been told to stop, by us and by Cloud Run.
 _END_SECONDS = 10.0
 
 

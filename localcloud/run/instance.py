@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +32,11 @@ class Instance:
         self._process = process
 
     @classmethod
-    def start(cls, revision: Revision, identity: Mapping[str, str]) -> Instance:
-        """Start one, with the variables that lead to its account's metadata server; raises `StartFailed`."""
+    def start(cls, revision: Revision, identity: Mapping[str, str], ending: threading.Event) -> Instance:
+        """Start one, with the variables that lead to its account's metadata server; raises `StartFailed`.
+
+        `ending` ends the wait until it listens, too.
+        """
         python, port = revision.python(), _free_port()
         before = revision.log.stat().st_size if revision.log.exists() else 0
         revision.home.mkdir(exist_ok=True)
@@ -47,7 +51,7 @@ class Instance:
             )
         instance = cls(process, port)
         try:
-            instance._await_listening()
+            instance._await_listening(ending)
         except TimeoutError:
             instance.close()
             raise StartFailed(_last_words(revision.log, before)) from None
@@ -66,9 +70,9 @@ class Instance:
         """End it; returns when it is gone."""
         self._process.kill()
 
-    def _await_listening(self) -> None:
+    def _await_listening(self, ending: threading.Event) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while self.alive and time.monotonic() < deadline:
+        while self.alive and time.monotonic() < deadline and not ending.is_set():
             try:
                 socket.create_connection((HOST, self.port), timeout=1).close()
             except OSError:

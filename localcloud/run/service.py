@@ -48,6 +48,7 @@ class RunService:
         self._histories = Kept(state_dir / "run" / "services.json")
         self._grants = Grants(iam, Kept(state_dir / "run" / "policies.json"), self._exists)
         self._lock = threading.Lock()
+        self._ending = threading.Event()
         self._serving: dict[str, Instances] = {}
         self._retired: list[Instances] = []
         self.front = Front(iam, self._serving.get, clock.now)
@@ -106,7 +107,8 @@ class RunService:
         }
 
     def close(self) -> None:
-        """End all instances."""
+        """End all instances, also those that are about to start."""
+        self._ending.set()
         with self._lock:
             every = [*self._serving.values(), *self._retired]
         for instances in every:
@@ -125,7 +127,7 @@ class RunService:
 
     def _instances(self, revision: Revision) -> Instances:
         def start(wanted: Revision) -> Instance:
-            return Instance.start(wanted, self._identity(wanted.account))
+            return Instance.start(wanted, self._identity(wanted.account), self._ending)
 
         return Instances(revision, self._clock, start)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import requests
 from google.cloud.functions_v2 import types
 
 from localcloud.iam import email
-from tests.localcloud.functions.conftest import SERVICE, Start, World, await_true, result
+from tests.localcloud.functions.conftest import REQUIREMENTS, SERVICE, Start, World, await_true, result
 
 ALLOW_ALL = types.ServiceConfig.IngressSettings.ALLOW_ALL
 BUSY = "no available instance"
@@ -162,6 +163,19 @@ def test_a_restart_on_another_port_moves_the_subscription(start: Start, world: W
         assert again.get().url == f"{again.cloud.url}/_run/us-central1/nightly"
         again.publish()
         again.await_events(1)
+
+
+def test_the_end_does_not_wait_for_an_instance_that_does_not_start(start: Start, world: World) -> None:
+    hanging = "import time\nprint('hanging')\ntime.sleep(1000)"
+    files = {"main.py": hanging, "requirements.txt": REQUIREMENTS}
+    world.begin(build_config__source={"storage_source": world.upload(files)})
+    await_true(lambda: "hanging" in world.log(), world.log)
+    begin = time.monotonic()
+
+    again = start()
+
+    assert time.monotonic() - begin < 5
+    assert again.get().state.name == "FAILED"
 
 
 def test_what_was_under_way_at_the_end_has_failed_after_a_restart(
