@@ -1,0 +1,254 @@
+"""`deploy` as a whole, through Google's clients: what is written, when nothing is, who wins, and what a crash leaves."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from builder.deploy.promotion import Request, promote, roll_back, undeploy
+from builder.deploy.status import status_lines
+from builder.errors import ExitCode, InputRefused, ProjectSetup
+from localcloud.storage import pace
+from tests.contract.deploy.place import Place, opened, source
+from tests.contract.deploy.shop import IMAGE, KIT, Killed, Shop, dying
+
+SAMPLED = 0.3  # of the writes are also ones before which the process dies
+# By method id: what a converged deployment may call.
+READING = (".get", ".list", ".getIamPolicy", "storage.objects.get", "tags.get")
+
+
+@pytest.fixture
+def shop(place: Place, tmp_path: Path) -> Shop:
+    return Shop(place, tmp_path / "shop")
+
+
+def written(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """The methods called in between that are no reads."""
+    called = [name for name, count in after.items() if count > before.get(name, 0)]
+    return [name for name in called if not name.endswith(READING)]
+
+
+def test_a_first_deployment_puts_everything_there(shop: Shop) -> None:
+    assert shop.deploy().changed
+    live = shop.live()
+    assert live is not None
+    one = live["live"]
+    assert one["builder"]["kit"] == KIT
+    assert "@sha256:" in one["builder"]["image"]
+    assert one["builder"]["image"] == one["build"]["steps"][0]["name"]
+    (job,) = one["notebooks"][0]["jobs"]
+    assert (job["image"], job["packages"], job["run"]) == (IMAGE, ["pandas==2.3.0"], "run-1")
+    assert one["notebooks"][0]["parameters"] == {"day": "string"}
+    assert one["schedule"]["parameters"] == {"demo.ipynb": {"day": "{today-1d}"}}
+    state = shop.state()
+    assert state["functions"] == [("nightly", "ACTIVE")]
+    assert state["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
+    assert state["topics"] == ["news"]
+    assert state["policy"] == ["serviceAccount:trigger@local-project.iam.gserviceaccount.com"]
+    assert len(state["objects"]) == 2
+
+
+def test_a_second_deployment_only_reads_and_says_so(shop: Shop) -> None:
+    shop.deploy()
+    request = shop.request()
+    before, state = dict(shop.place.calls()), shop.state()
+    outcome = promote(request, shop.target())
+    after = dict(shop.place.calls())
+    assert (outcome.changed, outcome.message) == (
+        False,
+        "nothing changed: nightly runs exactly this already.",
+    )
+    assert written(before, after) == []
+    assert shop.state() == state
+
+
+def test_another_run_that_proved_the_same_changes_nothing(shop: Shop) -> None:
+    shop.deploy()
+    generation = shop.target().standing()[1]
+    request = shop.request()
+    shop.prove(request, "run-2")
+    assert not promote(request, shop.target()).changed
+    assert shop.target().standing()[1] == generation
+
+
+def test_what_was_not_proven_does_not_go_live_and_what_is_live_stays(shop: Shop) -> None:
+    shop.deploy()
+    state = shop.state()
+    shop.write("day = '2018-04-02'")
+    with pytest.raises(InputRefused, match=r"demo\.ipynb: no run was green") as caught:
+        promote(shop.request(), shop.target())
+    assert caught.value.exit_code == ExitCode.BAD_INPUT
+    assert shop.state() == state
+
+
+def test_other_bytes_are_a_promotion_and_can_be_rolled_back(shop: Shop) -> None:
+    shop.deploy()
+    first = shop.state()["live"]
+    shop.write("day = '2018-04-02'")
+    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
+    assert shop.deploy().changed
+    assert shop.state()["live"]["archive"]["sha256"] != first["archive"]["sha256"]
+    assert shop.state()["jobs"] == [("nightly", "0 7 * * 1", "ENABLED")]
+    assert roll_back(shop.target()).changed
+    assert {**shop.state()["live"], "earlier": 0} == first
+    assert shop.state()["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
+    with pytest.raises(InputRefused, match="nothing was live before this"):
+        roll_back(shop.target())
+
+
+def test_an_older_build_that_comes_late_changes_nothing(shop: Shop) -> None:
+    doors = shop.place.doors()
+    older = shop.build()
+    shop.place.cloud.clock.advance(60)
+    newer = shop.build()
+    assert doors.builds.get(older, "us-central1") is not None
+    shop.options |= {"BUILD_ID": newer, "LOCATION": "us-central1"}
+    shop.deploy()
+    state = shop.state()
+    shop.write("day = '2018-04-02'")
+    shop.options["BUILD_ID"] = older
+    outcome = shop.deploy()
+    assert not outcome.changed
+    assert f"build {newer}" in outcome.message
+    assert "is newer than this build" in outcome.message
+    assert shop.state() == state
+
+
+def test_two_at_once_leave_the_newer_one(shop: Shop) -> None:
+    """Another promotion is written between our look and our write: everything is decided anew."""
+    shop.deploy()
+    shop.write("day = '2018-04-02'")
+    request = shop.request()
+    shop.prove(request)
+    other = shop.target().standing()[0]
+    assert other is not None
+    shop.place.fault("storage.objects.insert", "error", match={"object": "*live.json"}, status=412)
+    assert promote(request, shop.target()).changed
+    live = shop.live()
+    assert live is not None
+    assert live["live"]["archive"]["sha256"] != other.live.archive.sha256
+
+
+def test_another_region_takes_all_of_it_along(shop: Shop) -> None:
+    shop.deploy()
+    shop.options["NB_REGION"] = "europe-west1"
+    assert shop.deploy().changed
+    found = shop.place.cloud.inventory()
+    assert [one["location"] for one in found["functions"]] == ["europe-west1"]
+    assert [one["location"] for one in found["scheduler.jobs"]] == ["europe-west1"]
+
+
+def test_undeploying_leaves_archives_and_results(shop: Shop) -> None:
+    shop.deploy()
+    assert undeploy(shop.target()).changed
+    state = shop.state()
+    assert (state["live"], state["functions"], state["jobs"], state["topics"]) == (None, [], [], [])
+    assert len(state["objects"]) == 1
+    assert not undeploy(shop.target()).changed
+
+
+def test_status_tells_what_is_live_and_what_differs(shop: Shop) -> None:
+    shop.request()
+    assert list(status_lines(shop.target())) == [
+        "gs://local-project-notebooks/ci/live/nightly/live.json is not there: nothing is live"
+    ]
+    shop.deploy()
+    before = dict(shop.place.calls())
+    told = "\n".join(status_lines(shop.target()))
+    assert written(before, dict(shop.place.calls())) == []
+    assert "demo: green in run run-1" in told
+    assert "function: ACTIVE" in told
+    assert "as they were deployed" in told
+    shop.place.doors().schedules.delete("projects/local-project/locations/us-central1/jobs/nightly")
+    assert "differs: schedule nightly is missing" in "\n".join(status_lines(shop.target()))
+
+
+def test_a_function_that_does_not_build_leaves_what_is_live(shop: Shop) -> None:
+    shop.deploy()
+    state = shop.state()
+    shop.write("day = '2018-04-02'")
+    shop.zip = source("this is no Python(\n", version=2)
+    with pytest.raises(ProjectSetup, match="could not be deployed"):
+        shop.deploy()
+    assert shop.state()["live"] == state["live"]
+    shop.zip = source(version=3)
+    assert shop.deploy().changed
+    assert shop.state()["functions"] == [("nightly", "ACTIVE")]
+
+
+FEWEST_WRITES = 7  # archive, topic, upload URL, source, function, policy, schedule, live.json
+
+
+def killed_and_run_again(
+    shop: Shop, request: Request, monkeypatch: pytest.MonkeyPatch, at: int, side: str
+) -> bool:
+    """Deploy, die at a write, deploy again; False where there is no such write any more."""
+    try:
+        with dying(monkeypatch, at, side):
+            promote(request, shop.target())
+    except Killed:
+        promote(request, shop.target())
+        return True
+    return False
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first deployment and a change of everything: after each write's effect, exhaustively; before it is sent, a sample."""
+    monkeypatch.setattr(
+        pace, "_BURST", 10_000.0
+    )  # live.json is written anew all the time, and the clock is moved
+    seed = random.randrange(10**6)
+    draw = random.Random(seed)
+    with opened(tmp_path / "cloud") as place:
+        shop = Shop(place, tmp_path / "shop")
+        first = shop.request()
+        shop.prove(first)
+        promote(first, shop.target())
+        at_first = shop.state()
+        change(shop)
+        second = shop.request()
+        shop.prove(second, "run-2")
+        promote(second, shop.target())
+        at_last = shop.state()
+        points = 0
+        for at in itertools.count(1):
+            for side in ("after", "before") if draw.random() < SAMPLED else ("after",):
+                reset(shop)
+                more = killed_and_run_again(shop, shop.request(), monkeypatch, at, side)
+                assert shop.state() == at_first, (
+                    f"seed {seed}: killed {side} write {at} of the first deployment"
+                )
+                change(shop)
+                later = killed_and_run_again(shop, shop.request(), monkeypatch, at, side)
+                assert shop.state() == at_last, (
+                    f"seed {seed}: killed {side} write {at} of the second deployment"
+                )
+                points += more + later
+            if not (more or later):
+                break
+    print(f"seed {seed}: killed at {points} points, {at - 1} writes in the longest deployment")
+    assert at > FEWEST_WRITES
+
+
+def change(shop: Shop) -> None:
+    """Other bytes, another schedule, another version of the builder."""
+    shop.write("day = '2018-04-02'")
+    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
+    shop.zip = source(version=2)
+
+
+def reset(shop: Shop) -> None:
+    """As before the first deployment."""
+    undeploy(shop.target())
+    for one in shop.store().list("ci/live/"):
+        shop.store().delete(one.name)
+    shop.write("day = '2018-04-01'")
+    shop.options["NB_SCHEDULE"] = "0 6 * * 1"
+    shop.zip = source()
