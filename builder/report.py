@@ -263,7 +263,7 @@ def cancelled(
 def deployed(console: Console, message: str) -> None:
     """The last lines of a `deploy`."""
     console.line(_BAR)
-    console.line(f"verdict: GREEN, {printable(message)} (exit code 0)")
+    _verdict(console, "GREEN", printable(message.removesuffix(".")), ExitCode.GREEN)
 
 
 def not_deployed(console: Console, code: int) -> None:

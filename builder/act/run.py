@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from builder import kit, report, vm
+from builder import report, vm
 from builder.act.alert import Alert
 from builder.act.event_lock import LOST, EventLock, Holder
 from builder.act.fleet import Ending, Fleet
@@ -25,10 +25,10 @@ from builder.act.placement import Placement
 from builder.act.proofs import Origin, keep_proofs
 from builder.act.publish import Publisher
 from builder.act.result import JobResult, exit_code, summary
-from builder.act.staging import Parcel, Staging, prepare
+from builder.act.staging import Parcel, Staging, load_kit, prepare
 from builder.act.sweep import sweep, take_down_run
 from builder.act.waiting import Cancellation
-from builder.errors import BuilderError, EnvironmentFailed, ExitCode
+from builder.errors import EnvironmentFailed, ExitCode
 from builder.model import Listed, Verdict
 from builder.plan.inputs import inputs_sha256
 from builder.plan.make import ImageChoice, JobPlan, Plan
@@ -81,14 +81,7 @@ class Run:
 
     def execute(self, wanted_run_id: str | None) -> ExitCode:
         """Do it all. Raises Interrupted on a signal and BuilderError where the run as a whole cannot begin."""
-        try:
-            runner_kit = kit.load()
-        except kit.KitError as error:
-            raise BuilderError(
-                str(error),
-                reason="kit_missing",
-                advice="In a checkout `make venv` builds it; the image carries it.",
-            ) from error
+        runner_kit = load_kit()
         if self.event is None:
             return self._execute(runner_kit, wanted_run_id)
         with self.event as event:

@@ -7,16 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from builder import kit, report
-from builder.act.job_run import call_error
+from builder import __version__, report
+from builder.act.staging import load_kit
 from builder.act.waiting import run_aside
 from builder.commands import Context
 from builder.commands.plan import planned
 from builder.deploy.beliefs import Claim
 from builder.deploy.function_source import function_source
 from builder.deploy.promotion import Outcome, Request, Target, promote, roll_back, undeploy
+from builder.deploy.refusals import call_refused
 from builder.deploy.status import status_lines
-from builder.errors import BuilderError, ExitCode, Interrupted
+from builder.errors import ExitCode, Interrupted
 from builder.options import Options
 from builder.plan.inputs import inputs_sha256
 from builder.plan.workspace import pack
@@ -40,7 +41,7 @@ def execute(options: Options, context: Context) -> int:
 
 def _request(options: Options, context: Context, folder: Path) -> Request:
     ready = planned(options, context)
-    runner_kit = kit.load()
+    runner_kit = load_kit()
     packed = {job.job: pack(job.files, folder / f"{job.job}.tar.gz").sha256 for job in ready.plan.jobs}
     claims = [Claim(job, inputs_sha256(job, packed[job.job], runner_kit.sha256)) for job in ready.plan.jobs]
     return Request(ready.plan, ready.chosen, claims, packed, runner_kit.sha256, folder)
@@ -57,8 +58,7 @@ def _act(request: Request | None, options: Options, context: Context) -> Outcome
             return None
         return roll_back(target) if options.action == "rollback" else undeploy(target)
     except CallFailed as failure:
-        error: BuilderError = call_error(failure)
-        raise error from failure
+        raise call_refused(failure, "") from failure
 
 
 def _target(options: Options, context: Context) -> Target:
@@ -72,7 +72,7 @@ def _target(options: Options, context: Context) -> Target:
     access = open_access(options.project, options.endpoints)
     deployment = options.deployment
     context.console.line(
-        f"notebook-builder: deploy {deployment.function} in project {access.project}, {deployment.region}"
+        f"notebook-builder {__version__}: deploy {deployment.function} in project {access.project}, {deployment.region}"
     )
     return Target(
         options=options,

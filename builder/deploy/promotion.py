@@ -250,8 +250,9 @@ def _write(target: Target, wanted: Live, standing: LiveDocument | None, generati
                 message=f"nothing changed: {target.deployment.function} runs exactly this already.",
             )
         if write(target, decision.document, generation):
-            commit = f" of commit {wanted.source.commit}" if wanted.source.commit else ""
-            return Outcome(changed=True, message=f"{target.deployment.function} is live{commit}.")
+            return Outcome(
+                changed=True, message=f"{target.deployment.function} runs {described(wanted)} from now on."
+            )
         standing, generation = target.standing()
     raise EnvironmentFailed(
         f"{target.live_url} was written by others {_MOST_TRIES} times while this build tried to.",
@@ -306,6 +307,6 @@ def undeploy(target: Target) -> Outcome:
 
 def described(live: Live) -> str:
     """A promotion in a few words."""
-    commit = f"commit {live.source.commit}" if live.source.commit else "a commit that is not known"
-    build = f"build {live.source.build}" if live.source.build else "a deployment by hand"
-    return f"{commit}, {build} of {live.source.created}"
+    source = live.source
+    commit = f"commit {source.commit}" if source.commit else f"archive {live.archive.sha256[:12]}"
+    return f"{commit} ({f'build {source.build}' if source.build else 'by hand'}, {source.created})"

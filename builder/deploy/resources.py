@@ -19,6 +19,7 @@ MARK = "Notebook Builder:"  # how the description of a job of ours begins
 INVOKER = "roles/run.invoker"
 RUNTIME = "python313"
 PAYLOAD = b"{}"
+RETRIES = 3  # of publishing, not of what comes of it: Pub/Sub delivers again by itself
 # The services of Google that the function itself calls.
 _CALLED = frozenset({"storage", "cloudbuild"})
 _LONGEST_LABEL = 63
@@ -48,6 +49,7 @@ _JOB_PATHS = {
     "data": "pubsub_target.data",
     "attributes": "pubsub_target.attributes",
     "description": "description",
+    "retries": "retry_config.retry_count",
 }
 EVERY_JOB_PATH = tuple(_JOB_PATHS.values())
 _OUR_VARIABLES = ("NB_", "CLOUDSDK_")
@@ -172,6 +174,7 @@ def _job(names: Names, cron: str, time_zone: str) -> JobConfig:
         data=PAYLOAD,
         description=_description(names),
         attributes={},
+        retries=RETRIES,
     )
 
 

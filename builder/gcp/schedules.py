@@ -90,6 +90,7 @@ def _job(path: str, config: JobConfig) -> scheduler_v1.Job:
         pubsub_target=target,
         schedule=config.cron,
         time_zone=config.time_zone,
+        retry_config=scheduler_v1.RetryConfig(retry_count=config.retries),
     )
 
 
@@ -102,6 +103,7 @@ def _state(job: scheduler_v1.Job) -> JobState:
         data=bytes(target.data),
         description=job.description,
         attributes=dict(target.attributes),
+        retries=job.retry_config.retry_count,
     )
     state = job.state.name if isinstance(job.state, scheduler_v1.Job.State) else str(job.state)
     return JobState(path=job.name, config=config, target=_target(job), state=state)

@@ -275,6 +275,7 @@ class _Loading:
         chosen = tuple(self._chosen())
         jobs = {entry.pattern: self._job(entry.pattern) for entry in (*chosen, *self._file.entries)}
         self._require(run, jobs.values())
+        self._refuse_event()
         if self._problems:
             further = () if "notebooks" in self._failed else look_further(self._made(run, chosen, jobs))
             raise BadInput(tuple(dict.fromkeys([*self._problems, *further])))
@@ -366,6 +367,14 @@ class _Loading:
         self._problems += check_job(settings)
         self._warnings += warn_job(settings)
         return settings
+
+    def _refuse_event(self) -> None:
+        """One event's message is nothing to deploy: what is live is for every event."""
+        event = self._above.get("event")
+        if self._line.command == "deploy" and event is not None:
+            self._problems.append(
+                Problem(event.variable, show(event.value), "belongs to run and plan; deploy takes no event")
+            )
 
     def _require(self, run: Mapping[str, Setting], jobs: Iterable[Mapping[str, Setting]]) -> None:
         """Adds a problem for what must be given and is not; says nothing about what was given and is wrong."""

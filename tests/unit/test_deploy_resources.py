@@ -142,6 +142,7 @@ OTHER_JOB = {
     "data": (b"{ }", ("pubsub_target.data",)),
     "attributes": ({"a": "b"}, ("pubsub_target.attributes",)),
     "description": ("Notebook Builder: by hand", ("description",)),
+    "retries": (0, ("retry_config.retry_count",)),
 }
 
 
