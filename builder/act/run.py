@@ -29,6 +29,7 @@ from builder.act.staging import Parcel, Staging, load_kit, prepare
 from builder.act.sweep import sweep, take_down_run
 from builder.act.waiting import Cancellation
 from builder.errors import EnvironmentFailed, ExitCode
+from builder.kit import Kit
 from builder.model import Listed, Verdict
 from builder.plan.inputs import inputs_sha256
 from builder.plan.make import ImageChoice, JobPlan, Plan
@@ -123,7 +124,7 @@ class Run:
             raise call_error(failure) from failure
         return holder
 
-    def _execute(self, runner_kit: kit.Kit, wanted_run_id: str | None) -> ExitCode:
+    def _execute(self, runner_kit: Kit, wanted_run_id: str | None) -> ExitCode:
         try:
             run = self._claim(wanted_run_id)
             if self.event is not None:
@@ -145,7 +146,7 @@ class Run:
         return self._conclude(run, results, runner_kit, workspaces)
 
     def _conclude(
-        self, run: str, results: Sequence[JobResult], runner_kit: kit.Kit, workspaces: Mapping[str, str]
+        self, run: str, results: Sequence[JobResult], runner_kit: Kit, workspaces: Mapping[str, str]
     ) -> ExitCode:
         """The run's end once its jobs are judged: summary, proofs, the event, whoever is to be told, and the last lines."""
         results = [
