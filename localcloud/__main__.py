@@ -85,6 +85,7 @@ def _parser() -> _Parser:
     serve.add_argument(
         "--state", type=Path, metavar="DIR", help="where its state lives and stays (default: nowhere)"
     )
+    submit_options.add_runner(serve)
     submit_options.add_arguments(verbs.add_parser("submit", help="run a folder's cloudbuild.yaml"))
     verbs.add_parser("demo", help="show a green run, a broken one, and their results")
     return parser
@@ -113,7 +114,8 @@ def _exec(options: argparse.Namespace, command: list[str] | None, parser: _Parse
 
 def _serve(options: argparse.Namespace, parser: _Parser) -> int:
     execution.hold_signals()
-    with _state(options.state) as state, _started(parser, state, port=options.port) as cloud:
+    how = {"port": options.port, **submit_options.runner(options)}
+    with _state(options.state) as state, _started(parser, state, **how) as cloud:
         sys.stdout.write(shell_exports(cloud.environment(DEFAULT_ACCOUNT)))
         sys.stdout.flush()
         signal.sigwait(execution.FORWARDED)
@@ -127,13 +129,10 @@ def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
 
     @contextlib.contextmanager
     def own_cloud() -> Iterator[str]:
-        how = {
-            # Of the builds that the steps start, too, and of the digests that they ask for.
-            "runner": options.runner or "process",
-            "docker_network": options.docker_network or "host",
-            "docker_socket": options.docker_socket,
-        }
-        with _state(options.state) as state, _started(parser, state, **how) as cloud:
+        with (
+            _state(options.state) as state,
+            _started(parser, state, **submit_options.runner(parsed)) as cloud,
+        ):
             yield cloud.url
 
     return command.main(options, own_cloud)

@@ -6,6 +6,7 @@ import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _HERE = ""
 """What `--commit` and `--branch` say without a value: HEAD, and the branch that is checked out."""
@@ -98,10 +99,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the account to build as: projects/PROJECT/serviceAccounts/EMAIL",
     )
     add("--state", type=Path, metavar="DIR", help="run a cloud of its own, whose state lives and stays here")
+    add_runner(parser)
+    add("--tag", help=argparse.SUPPRESS)
+    add("--pack", help=argparse.SUPPRESS)
+
+
+def add_runner(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags that say what runs steps: of a build, or of all builds of a cloud that is started."""
+    add = parser.add_argument
     add(
         "--runner",
         choices=["process", "docker"],
-        help="what runs the steps (default: the cloud's own default)",
+        help="what runs the steps of builds (default: the cloud's own default, which is processes)",
     )
     add("--docker-network", metavar="NAME", help="the network of containers, for a cloud of its own")
     add(
@@ -110,8 +119,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give containers the engine's socket, as Google does, for steps that build images; for a cloud of its own. "
         "Whoever has the socket has this machine: only for builds that you trust",
     )
-    add("--tag", help=argparse.SUPPRESS)
-    add("--pack", help=argparse.SUPPRESS)
+
+
+def runner(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What those flags say to a cloud that is started: of builds that its builds and functions submit, and of digests, too."""
+    return {
+        "runner": parsed.runner or "process",
+        "docker_network": parsed.docker_network or "host",
+        "docker_socket": parsed.docker_socket,
+    }
 
 
 def substitutions(text: str) -> dict[str, str]:

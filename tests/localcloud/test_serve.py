@@ -80,6 +80,17 @@ def test_it_is_ready_within_three_seconds(serve: Callable[..., Serve]) -> None:
 
 
 @pytest.mark.slow
+def test_its_builds_run_in_containers_where_that_is_asked_for(
+    serve: Callable[..., Serve], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER", "false")  # an engine that never answers: the cloud has to say so
+    path = "v1/projects/local-project/locations/us-central1/repositories/r/packages/p/tags/1"
+    in_containers = requests.get(f"{serve('--runner', 'docker').url}/{path}", timeout=20)
+    assert in_containers.status_code == 503
+    assert "localcloud cannot look at its images" in in_containers.json()["error"]["message"]
+    assert requests.get(f"{serve().url}/{path}", timeout=20).status_code == 404
+
+
 def test_ports_are_the_same_after_a_restart(serve: Callable[..., Serve], tmp_path: Path) -> None:
     first = serve("--state", str(tmp_path))
     first.stop()
