@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloud import Cloud
+from tests.e2e.deploying import Deployer, Proven, prove
 from tests.e2e.world import BUCKET, Builder, Repo
 
 
@@ -52,3 +53,16 @@ def builder(shared_cloud: Cloud, repo: Repo) -> Iterator[Builder]:
 def own_builder(own_cloud: Cloud, repo: Repo) -> Builder:
     """The builder in the test's repo on a cloud of the test's own."""
     return Builder(own_cloud, repo.folder)
+
+
+@pytest.fixture(scope="session")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> Proven:
+    """A notebook that a run found green, and the cloud that knows it, at rest."""
+    return prove(tmp_path_factory.mktemp("proven"))
+
+
+@pytest.fixture
+def deployer(proven: Proven, tmp_path: Path) -> Iterator[Deployer]:
+    """The branch that deploys what was proven, on a cloud for one test alone, which may not be found mistaken."""
+    with proven.copied(tmp_path / "proven") as made:
+        yield made

@@ -120,10 +120,10 @@ class Builder:
         }
 
     def start(self, command: str = "run", **options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
-        """Start the builder and return its process and environment."""
+        """Start the builder and return its process and environment; flags may follow the command."""
         environment = self.environment(**options)
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "entrypoint.py"), command],
+            [sys.executable, str(ROOT / "entrypoint.py"), *command.split()],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,

@@ -1,0 +1,139 @@
+"""What tests of deploying begin with: one green run, made once, and for each test a copy of the cloud that knows it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.scheduler_v1 import CloudSchedulerClient
+from google.cloud.storage import Client
+from google.pubsub_v1 import PublisherClient
+
+from localcloud.cloud import Cloud
+from localcloud.iam import GRANTS, PROJECT, Grant
+from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook, until
+
+NAME = "nightly"  # of function, topic and schedule
+PREFIX = "ci"
+BOOK = notebook(("day = '2018-04-01'\ncity = 'Paris'", ["parameters"]), "assert city == 'Paris', city")
+OPTIONS = {
+    "NB_NOTEBOOKS": "demo.ipynb",
+    "NB_FUNCTION": NAME,
+    "NB_SCHEDULE": "0 6 * * 1",
+    "NB_SCHEDULE_PARAMETERS": '{"day": "{today-1d}"}',
+}
+# What there is of a deployment, and nothing else is.
+MADE = {"functions": [NAME], "scheduler.jobs": [NAME], "pubsub.topics": [NAME]}
+NOTHING: dict[str, list[str]] = {kind: [] for kind in MADE}
+
+
+@dataclass
+class Deployer(Builder):
+    """The builder in builds of the branch that deploys."""
+
+    prefix: str = PREFIX
+
+    def environment(self, **options: str) -> dict[str, str]:
+        return super().environment(**{**self.cloud.environment("deployer"), **OPTIONS, **options})
+
+    def deploy(self, flag: str = "", **options: str) -> Finished:
+        """Run `deploy` to its end."""
+        return self.run(f"deploy {flag}", **options)
+
+    @property
+    def location(self) -> Path:
+        """The location in the bucket, as files."""
+        return self.cloud.state / "storage" / BUCKET / self.prefix
+
+    def live(self) -> tuple[int, dict[str, Any]] | None:
+        """live.json's generation and content, if it is there."""
+        options = {"api_endpoint": self.cloud.url}
+        client = Client(project=PROJECT, credentials=AnonymousCredentials(), client_options=options)
+        with contextlib.closing(client):
+            found = client.bucket(BUCKET).get_blob(f"{self.prefix}/live/{NAME}/live.json")
+            return None if found is None else (found.generation, json.loads(found.download_as_bytes()))
+
+    def made(self) -> dict[str, list[str]]:
+        """The names of what a deployment makes."""
+        inventory = self.cloud.inventory()
+        return {kind: [one["name"] for one in inventory[kind]] for kind in MADE}
+
+    def calls(self) -> dict[str, int]:
+        """How often each method was called so far."""
+        return dict(self.cloud.inventory()["calls"])
+
+    def fault(
+        self, method: str, action: str, *, times: int = 1, match: dict[str, str] | None = None, **args: Any
+    ) -> None:
+        """Plan a fault."""
+        self.cloud.faults.add(
+            {"method": method, "action": action, "times": times, "match": match or {}, "args": args}
+        )
+
+    def run_job(self) -> None:
+        """Let the schedule's job run now, as its owner may."""
+        self._client(CloudSchedulerClient).run_job(
+            name=f"projects/{PROJECT}/locations/us-central1/jobs/{NAME}"
+        )
+
+    def publish(self, message: str) -> str:
+        """Publish a message to the topic, as its owner may; its id."""
+        answer = self._client(PublisherClient).publish(
+            topic=f"projects/{PROJECT}/topics/{NAME}", messages=[{"data": message.encode()}]
+        )
+        return str(answer.message_ids[0])
+
+    def builds(self) -> list[dict[str, Any]]:
+        """The scheduled builds, each as it is by now."""
+        return [
+            build for build in self.cloud.inventory()["builds"] if f"nb-live-{NAME}" in build.get("tags", ())
+        ]
+
+    def ended(self, count: int) -> list[dict[str, Any]]:
+        """Wait until so many scheduled builds have ended."""
+
+        def found() -> list[dict[str, Any]]:
+            over = [build for build in self.builds() if "finishTime" in build]
+            return over if len(over) >= count else []
+
+        return list(until(found, f"{count} scheduled builds", 90))
+
+    def _client(self, kind: Any) -> Any:
+        options = {"api_endpoint": self.cloud.url}
+        return kind(credentials=AnonymousCredentials(), transport="rest", client_options=options)
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A folder with a repo, and a cloud at rest whose bucket holds the proof of a green run of it."""
+
+    folder: Path
+
+    @contextlib.contextmanager
+    def copied(self, folder: Path, grants: Sequence[Grant] = GRANTS) -> Iterator[Deployer]:
+        """A copy of both, in use; where accounts may do what `grants` say."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        with Cloud(folder / "cloud", grants=grants) as cloud:
+            yield Deployer(cloud, folder / "repo")
+            inventory = cloud.inventory()
+        assert inventory["schema_violations"] == inventory["internal_errors"] == []
+        unmet = [fault for fault in inventory["faults"] if not fault["consumed"]]
+        assert unmet == [], "planned faults that no call met"
+
+
+def prove(folder: Path) -> Proven:
+    """Run a notebook, which is green."""
+    repo = Repo(folder / "repo")
+    repo.folder.mkdir()
+    repo.git("init", "--quiet", "--initial-branch=main")
+    repo.write({"demo.ipynb": BOOK})
+    with Cloud(folder / "cloud", buckets=[BUCKET]) as cloud:
+        done = Deployer(cloud, repo.folder).run()
+    assert done.code == 0, done.output
+    return Proven(folder)

@@ -1,0 +1,168 @@
+"""`deploy` as a process: what it says, how it ends, and that what is live changes only when it should."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from localcloud.iam import email
+from tests.e2e.deploying import BOOK, MADE, NAME, NOTHING, Deployer
+from tests.e2e.world import Builder, Repo, until
+
+pytestmark = pytest.mark.slow
+
+TAGS = "artifactregistry.projects.locations.repositories.packages.tags.get"
+FUNCTIONS = "cloudfunctions.projects.locations.functions"
+
+
+def test_what_no_run_proved_is_not_deployed(own_builder: Builder, repo: Repo) -> None:
+    repo.write({"demo.ipynb": BOOK})
+    deployer = Deployer(own_builder.cloud, repo.folder)
+    done = deployer.deploy()
+    assert done.code == 2, done.output
+    assert "verdict: RED, not proven (exit code 2: bad input)" in done.output
+    assert "demo.ipynb: no run was green for exactly this notebook" in done.output
+    assert deployer.made() == NOTHING
+    assert deployer.cloud.inventory()["storage.objects"] == []
+
+
+def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: Deployer) -> None:
+    first = deployer.deploy()
+    assert first.code == 0, first.output
+    assert deployer.made() == MADE
+    live = deployer.live()
+    assert live is not None
+
+    again = deployer.deploy()
+    assert again.code == 0, again.output
+    assert "nothing changed" in again.output.splitlines()[-1]
+    assert deployer.live() == live
+
+    status = deployer.deploy("--status")
+    assert status.code == 0, status.output
+    assert "demo: green in run " in status.output
+    assert "function: ACTIVE" in status.output
+    assert "differs" not in status.output
+
+    Repo(deployer.folder).write({"demo.ipynb": BOOK.replace("Paris", "Rome")})
+    changed = deployer.deploy()
+    assert changed.code == 2, changed.output
+    assert "demo.ipynb: no run was green" in changed.output
+    assert "what is live is untouched" in changed.output
+    assert deployer.live() == live
+    assert deployer.made() == MADE
+
+    Repo(deployer.folder).write({"demo.ipynb": BOOK})
+    later = deployer.deploy(NB_SCHEDULE="0 7 * * 1")
+    assert later.code == 0, later.output
+    assert schedule(deployer) == "0 7 * * 1"
+    back = deployer.deploy("--rollback")
+    assert back.code == 0, back.output
+    assert schedule(deployer) == "0 6 * * 1"
+    restored = deployer.live()
+    assert restored is not None
+    assert restored[1]["live"] == live[1]["live"]
+    no_further = deployer.deploy("--rollback")
+    assert no_further.code == 2, no_further.output
+    assert "nothing was live before this" in no_further.output
+
+    gone = deployer.deploy("--undeploy")
+    assert gone.code == 0, gone.output
+    assert (deployer.made(), deployer.live()) == (NOTHING, None)
+    assert len(list((deployer.location / "live" / NAME).glob("*.tar.gz"))) == 1
+    assert (deployer.location / "results").is_dir()
+    nothing = deployer.deploy("--undeploy")
+    assert nothing.code == 0, nothing.output
+    assert "nothing changed" in nothing.output
+    assert "nothing is live" in deployer.deploy("--status").output
+
+
+def schedule(deployer: Deployer) -> str:
+    """When the job runs, as Cloud Scheduler has it."""
+    (job,) = deployer.cloud.inventory()["scheduler.jobs"]
+    return str(job["schedule"])
+
+
+ALL_WRONG = {
+    "NB_FUNCTION": "Nightly!",
+    "NB_SCHEDULE": "0 6 * *",
+    "NB_SCHEDULE_PARAMETERS": '{"day": "{today-1x}"}',
+    "NB_TIME_ZONE": "Europe/Nowhere",
+    "NB_TOPIC": "a b",
+    "NB_BUILDER_IMAGE": "!!",
+    "NB_PARAMETERS": '{"town": "Rome"}',
+}
+MISTAKES = {
+    "no function": ("", {"NB_FUNCTION": ""}, ["NB_FUNCTION: is required"]),
+    "no function to remove": ("--undeploy", {"NB_FUNCTION": ""}, ["NB_FUNCTION: is required"]),
+    "everything": ("", ALL_WRONG, [*ALL_WRONG]),
+    "an event": ("", {"NB_EVENT": "{}"}, ["NB_EVENT is '{}': belongs to run and plan"]),
+    "an event that is none": ("", {"NB_EVENT": "now"}, ["NB_EVENT is 'now'"]),
+    "two actions": ("--status --undeploy", {}, ["--undeploy: not allowed with argument --status"]),
+}
+
+
+@pytest.mark.parametrize(("flags", "options", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_told_together_before_any_call(
+    own_builder: Builder, repo: Repo, flags: str, options: dict[str, str], told: list[str]
+) -> None:
+    repo.write({"demo.ipynb": BOOK})
+    deployer = Deployer(own_builder.cloud, repo.folder)
+    before = deployer.calls()
+    done = deployer.deploy(flags, **options)
+    assert done.code == 2, done.output
+    mistakes = [line for line in done.output.splitlines() if line.startswith("  ") and "do: " not in line]
+    assert len(mistakes) == len(told)
+    for words, line in zip(sorted(told), sorted(mistakes), strict=True):
+        assert line.startswith(f"  {words}")
+    assert deployer.calls() == before
+
+
+def test_an_image_that_is_not_there_is_bad_input(deployer: Deployer) -> None:
+    deployer.fault(TAGS, "error", status=404)
+    image = "us-central1-docker.pkg.dev/local-project/notebook-builder/notebook-builder"
+    done = deployer.deploy(NB_BUILDER_IMAGE=f"{image}:9.9")
+    assert done.code == 2, done.output
+    assert f"NB_BUILDER_IMAGE: there is no image {image}:9.9 in Artifact Registry" in done.output
+    assert (deployer.made(), deployer.live()) == (NOTHING, None)
+
+
+def test_the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
+    before = deployer.deploy(**deployer.cloud.environment("builder"))
+    assert before.code == 4, before.output
+    assert f"{email('builder')} lacks cloudfunctions.functions.get" in before.output
+    assert "docs/accounts.md" in before.output
+    assert (deployer.made(), deployer.live()) == (NOTHING, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "match"),
+    [
+        (TAGS, {}),
+        ("pubsub.projects.topics.create", {}),
+        (f"{FUNCTIONS}.create", {}),
+        ("cloudfunctions.projects.locations.operations.get", {}),
+        ("storage.objects.insert", {"object": "*live.json"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_signal_ends_it_and_the_next_one_completes_it(
+    deployer: Deployer, method: str, match: dict[str, str]
+) -> None:
+    deployer.fault(method, "stall", match=match, seconds=25)
+    process, _ = deployer.start("deploy")
+    until(lambda: any(one["consumed"] for one in deployer.cloud.inventory()["faults"]), f"a hanging {method}")
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 143, output
+    assert time.monotonic() - began < 8
+    assert "Run `deploy` again" in output
+    assert "Traceback" not in output
+    assert deployer.live() is None
+    done = deployer.deploy()
+    assert done.code == 0, done.output
+    assert deployer.made() == MADE
+    assert deployer.live() is not None
