@@ -122,10 +122,10 @@ def _timed_run(builder: Builder) -> tuple[float, float, float]:
     ended = time.time()
     staging = builder.cloud.state / "storage" / BUCKET / builder.prefix / "staging" / environment["NB_RUN_ID"]
     evidence = next(staging.glob("*/attempt-1/evidence.json")).stat().st_mtime
-    return ended - started, _insert_time(builder) - started, told - evidence
+    return ended - started, insert_time(builder) - started, told - evidence
 
 
-def _insert_time(builder: Builder) -> float:
+def insert_time(builder: Builder) -> float:
     """When the newest insert reached Compute Engine."""
     operations = compute_v1.ZoneOperationsClient(
         credentials=AnonymousCredentials(), client_options={"api_endpoint": builder.cloud.url}
@@ -188,6 +188,8 @@ def _start_kernel(command: list[str], environment: Mapping[str, str]) -> None:
 
 def main() -> None:
     """Measure everything."""
+    from tests.bench_schedule import schedule
+
     folder = Path(tempfile.mkdtemp(prefix="notebook-builder-bench-"))
     try:
         repo = Repo(folder / "repo")
@@ -199,6 +201,7 @@ def main() -> None:
             builder = Builder(cloud, repo.folder)
             bad_input(builder)
             notebooks(builder, repo)
+            schedule(Builder(cloud, repo.folder), repo)
         kit_to_kernel()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
