@@ -1,7 +1,7 @@
 """Removes VMs of this tool that outlived their own deadline, stopped ones too; touches nothing else.
 
 A VM is ours only if name, labels and metadata say so together, and it is over only by its own deadline, read against
-the time in Compute Engine's answer: "unknown to me" is never a reason (docs/facts.md 5).
+the time in Compute Engine's answer: "unknown to me" is never a reason (docs/facts.md 6).
 """
 
 from __future__ import annotations
