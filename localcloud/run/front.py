@@ -93,8 +93,7 @@ class Front:
     def _run(self, instances: Instances, forwarded: _Forwarded) -> Response:
         revision = instances.revision
         try:
-            with instances.place() as instance:
-                return self._forward(instance.port, revision.timeout, forwarded)
+            return self._placed(instances, forwarded)
         except Busy:
             newer = self._find(revision.service)
             if newer is not None and newer is not instances:  # deployed this moment
@@ -111,12 +110,24 @@ class Front:
             self._note(revision, _MALFORMED)
             return _text(503, "Service Unavailable")
 
+    def _placed(self, instances: Instances, forwarded: _Forwarded) -> Response:
+        """Have an instance answer; raises as `Instances.place` and urllib3 do."""
+        with instances.place() as instance:
+            try:
+                return self._forward(instance.port, instances.revision.timeout, forwarded)
+            except urllib3.exceptions.NewConnectionError:
+                instances.drop(
+                    instance
+                )  # it ended by itself a moment ago, and has seen nothing of the request
+        with instances.place() as instance:
+            return self._forward(instance.port, instances.revision.timeout, forwarded)
+
     def _forward(self, port: int, seconds: int, forwarded: _Forwarded) -> Response:
         answer = self._http.request(
             forwarded.method,
             f"http://{HOST}:{port}{forwarded.path}",
             body=forwarded.body,
-            headers=forwarded.headers,
+            headers={**forwarded.headers, "Connection": "close"},  # an instance may end between two requests
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=seconds),
             redirect=False,
             decode_content=False,

@@ -57,6 +57,13 @@ class Instances:
         finally:
             self._leave(room)
 
+    def drop(self, instance: Instance) -> None:
+        """Forget an instance that does not answer any more."""
+        with self._lock:
+            gone = [room for room in self._rooms if room.instance is instance]
+            self._rooms = [room for room in self._rooms if room not in gone]
+        _end(gone)
+
     def count(self) -> int:
         """Return how many instances there are."""
         with self._lock:
