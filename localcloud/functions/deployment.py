@@ -11,16 +11,16 @@ from typing import Any
 
 from localcloud.clock import Clock
 from localcloud.errors import ApiError
-from localcloud.faults import Fault
 from localcloud.functions import rules, source
 from localcloud.functions.environments import Environments
 from localcloud.functions.layout import Layout
-from localcloud.functions.operations import CODES, Operation, Operations, Stage
+from localcloud.functions.operations import CODES, Operations, Stage
 from localcloud.functions.records import Record, Records, Version
 from localcloud.functions.service_rules import too_little_cpu
 from localcloud.functions.source import BuildFailed
 from localcloud.functions.sources import Sources, kept_source
 from localcloud.functions.triggers import Subscriber, planned, subscribe, unsubscribe
+from localcloud.functions.work import StepFailed, Work
 from localcloud.run import Revision, RunService, StartFailed, Trigger
 from localcloud.timestamps import timestamp
 
@@ -37,27 +37,6 @@ _NOT_STARTED = (
     "misconfigured or if the timeout is too short. The health check timeout can be extended. Logs for this revision "
     "might contain more information.\n\nLogs: {log}\n{words}"
 )
-
-
-class StepFailed(Exception):
-    """A step of an operation fails: with a code of google.rpc, and a message. `kind` is the type of its state message."""
-
-    def __init__(self, stage: Stage, code: int, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.stage = stage
-        self.code = code
-        self.message = message
-        self.problem: Json = {"severity": "ERROR", "type": kind, "message": message}
-
-
-@dataclass(frozen=True)
-class Work:
-    """One operation to carry out, on the function as its record shows it; `who` asked for it."""
-
-    operation: Operation
-    name: str
-    who: str
-    fault: Fault | None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,11 @@ class Environments:
         if not (done / ".ready").exists():
             with self._alone(done):
                 if not (done / ".ready").exists():
-                    self._make(done, requirements)
+                    try:
+                        self._make(done, requirements)
+                    except BaseException:
+                        shutil.rmtree(done, ignore_errors=True)
+                        raise
         return done / "bin" / "python"
 
     def close(self) -> None:

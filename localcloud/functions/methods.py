@@ -9,12 +9,13 @@ from localcloud.clock import Clock
 from localcloud.errors import unimplemented
 from localcloud.functions import rules
 from localcloud.functions.access import authorize, check_act_as
-from localcloud.functions.deployment import DELETE_STAGES, DEPLOY_STAGES, Deployment, Work
+from localcloud.functions.deployment import DELETE_STAGES, DEPLOY_STAGES, Deployment
 from localcloud.functions.masks import changed
 from localcloud.functions.operations import CODES, Operation, Verb
 from localcloud.functions.records import Record, Version
 from localcloud.functions.refusals import bad_field, in_progress, missing
 from localcloud.functions.uploads import Uploads
+from localcloud.functions.work import Work
 from localcloud.iam import PROJECT, by_id
 from localcloud.paging import page
 from localcloud.service import Call, Handler

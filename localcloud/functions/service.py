@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from localcloud.clock import Clock
 from localcloud.cloudbuild.objects import Objects
-from localcloud.functions.deployment import Deployment, Work
+from localcloud.functions.deployment import Deployment
 from localcloud.functions.environments import Environments
 from localcloud.functions.layout import Layout
 from localcloud.functions.methods import Methods
@@ -18,6 +18,7 @@ from localcloud.functions.records import Records
 from localcloud.functions.sources import Sources
 from localcloud.functions.triggers import Subscriber
 from localcloud.functions.uploads import Uploads
+from localcloud.functions.work import Work
 from localcloud.run import RunService
 from localcloud.service import Handler
 

@@ -178,7 +178,11 @@ def test_an_entry_point_that_is_not_there_and_its_repair(world: World) -> None:
 def test_a_failed_update_leaves_the_old_revision_serving(world: World) -> None:
     made = world.create()
     world.bind()
-    source = {"storage_source": world.upload({"main.py": "raise SystemExit('broken')"})}
+    source = {
+        "storage_source": world.upload(
+            {"main.py": "raise SystemExit('broken')", "requirements.txt": REQUIREMENTS}
+        )
+    }
     with pytest.raises(exceptions.InvalidArgument, match="broken"):
         result(world.patch("build_config.source", build_config__source=source))
 

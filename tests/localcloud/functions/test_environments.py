@@ -53,6 +53,7 @@ def test_hashes_are_honoured(tmp_path: Path, wheels: Path) -> None:
     wrong = f"tiny==1.0 --hash=sha256:{'0' * 64}\n"
     with pytest.raises(BuildFailed, match="HASH"):
         Environments(tmp_path / "made").python(wrong)
+    assert not [path for path in (tmp_path / "made").iterdir() if path.is_dir()]
 
 
 def test_what_was_left_half_made_is_made_anew(tmp_path: Path, wheels: Path) -> None:
