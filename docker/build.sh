@@ -20,7 +20,7 @@ not_built() {
 
 revision() { # The commit, with "-dirty" where tracked files differ from it or files of the image are not tracked.
   commit=$(git rev-parse HEAD 2>/dev/null) || { echo unknown; return; }
-  changed=$(git status --porcelain -- builder docker entrypoint.py requirements LICENSE Dockerfile .dockerignore)
+  changed=$(git status --porcelain -- builder docker entrypoint.py function requirements LICENSE Dockerfile .dockerignore)
   echo "$commit${changed:+-dirty}"
 }
 

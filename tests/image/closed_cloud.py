@@ -11,14 +11,18 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from tests.image.engine import Engine
+from tests.image.steps import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-BUCKET = "local-project-notebooks"
+PROJECT = "local-project"
+REGION = "us-central1"
+BUCKET = f"{PROJECT}-notebooks"
 # What a build's step gets of the variables that `serve` prints: what leads Google's clients there, and the blanks.
 NOT_FOR_STEPS = ("LOCALCLOUD_URL", "PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "PATH")
 _ASK = """
@@ -26,6 +30,14 @@ import sys, urllib.request
 request = urllib.request.Request(sys.argv[1], data=sys.argv[2].encode() or None)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 sys.stdout.write(opener.open(request, timeout=60).read().decode())
+"""
+_RUN_JOB = """
+import sys
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.scheduler_v1 import CloudSchedulerClient
+where = {"api_endpoint": sys.argv[1]}
+client = CloudSchedulerClient(credentials=AnonymousCredentials(), transport="rest", client_options=where)
+client.run_job(name=sys.argv[2], timeout=60)
 """
 
 
@@ -50,7 +62,8 @@ class ClosedCloud:
     def start(self) -> None:
         """Start localcloud, and read the variables that it prints when it is ready."""
         with self._log.open("w") as log:
-            self._server = self.run_inside("serve", "--state", str(self.state), stderr=log)
+            where = ("--state", str(self.state), "--runner", "docker", "--docker-network", self.network)
+            self._server = self._run_inside("serve", *where, stderr=log)
         assert self._server.stdout is not None
         for line in self._server.stdout:
             name, _, value = line.removeprefix("export ").partition("=")
@@ -58,19 +71,6 @@ class ClosedCloud:
             if name == "all_proxy":  # the last one
                 return
         raise AssertionError(f"localcloud does not start: {self._log.read_text()}")
-
-    def run_inside(self, *arguments: str, stderr: IO[str] | int) -> subprocess.Popen[str]:
-        """Start a command of localcloud in the closed network."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("NB_", "CLOUDSDK"))}
-        own.pop("LOCALCLOUD_URL", None)
-        return subprocess.Popen(
-            [*self.inside, sys.executable, "-m", "localcloud", *arguments],
-            cwd=ROOT,
-            env=own,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
 
     def step_variables(self) -> dict[str, str]:
         """Return what localcloud's Cloud Build gives to a step of the account builder@."""
@@ -80,6 +80,17 @@ class ClosedCloud:
     def url(self) -> str:
         """Where the cloud answers, in its network."""
         return self._variables["LOCALCLOUD_URL"]
+
+    def submit(self, folder: Path) -> tuple[int, str]:
+        """Build a folder as its cloudbuild.yaml says, in containers; return the exit code and the log."""
+        submitted = self._run_inside("submit", "--region", REGION, str(folder), stderr=subprocess.STDOUT)
+        output, _ = submitted.communicate(timeout=SECONDS)
+        return submitted.returncode, output
+
+    def run_job(self, name: str) -> None:
+        """Run a Cloud Scheduler job now, as `gcloud scheduler jobs run` does."""
+        job = f"projects/{PROJECT}/locations/{REGION}/jobs/{name}"
+        self._python(_RUN_JOB, self.url, job)
 
     def inventory(self) -> dict[str, Any]:
         """What there is in the cloud."""
@@ -101,19 +112,33 @@ class ClosedCloud:
         ]
         return sorted(name for name in names if name.startswith(prefix))
 
+    def folder(self, prefix: str) -> Path:
+        """The bucket's objects below a prefix, as files."""
+        return self.state / "storage" / BUCKET / prefix
+
+    def day(self) -> str:
+        """The day that it is by the cloud's clock, in UTC."""
+        return datetime.fromtimestamp(self._ask("/_localcloud/health")["now"], UTC).date().isoformat()
+
+    def until_built(self, tag: str) -> tuple[dict[str, Any], str]:
+        """Wait for the end of the one build that has a tag; return it and its log."""
+
+        def ended() -> str | None:
+            found = [build for build in self.inventory()["builds"] if tag in build.get("tags", ())]
+            assert len(found) <= 1, found
+            return found[0]["id"] if found and "finishTime" in found[0] else None
+
+        folder = self.state / "builds" / until(ended, f"the end of the build with the tag {tag}", SECONDS)
+        return json.loads((folder / "build.json").read_text()), (folder / "log.txt").read_text()
+
     def until_heartbeat(self, run: str) -> None:
         """Wait for the first sign of life of a run's VM."""
-        deadline = time.monotonic() + 60
-        while not list((self.state / "storage" / BUCKET).glob(f"*/staging/{run}/*/*/heartbeat.json")):
-            assert time.monotonic() < deadline, "no heartbeat within a minute"
-            time.sleep(0.1)
+        pattern = f"*/staging/{run}/*/*/heartbeat.json"
+        until(lambda: list(self.folder("").glob(pattern)), "a heartbeat", 60)
 
     def until_no_vms(self) -> None:
         """Wait for the end of deletes that were accepted."""
-        deadline = time.monotonic() + 20
-        while left := self.vms():
-            assert time.monotonic() < deadline, f"still there: {left}"
-            time.sleep(0.1)
+        until(lambda: not self.vms(), "the end of all VMs", 20)
 
     def close(self) -> None:
         """End localcloud and the container."""
@@ -123,7 +148,38 @@ class ClosedCloud:
         self._engine.call("rm", "--force", self._pause)
 
     def _ask(self, route: str, body: Any = None) -> Any:
-        text = "" if body is None else json.dumps(body)
-        command = [*self.inside, sys.executable, "-I", "-S", "-c", _ASK]
-        url = self._variables["LOCALCLOUD_URL"] + route
-        return json.loads(subprocess.run([*command, url, text], capture_output=True, check=True).stdout)
+        return json.loads(self._python(_ASK, self.url + route, "" if body is None else json.dumps(body)))
+
+    def _python(self, code: str, *arguments: str) -> bytes:
+        """Run code of this checkout's Python in the closed network; return what it printed."""
+        command = [*self.inside, sys.executable, "-I", "-c", code, *arguments]
+        done = subprocess.run(command, env=_environment(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def _run_inside(self, *arguments: str, stderr: IO[str] | int) -> subprocess.Popen[str]:
+        """Start a command of localcloud in the closed network; once the cloud is there, it works on that."""
+        return subprocess.Popen(
+            [*self.inside, sys.executable, "-m", "localcloud", *arguments],
+            cwd=ROOT,
+            env={**_environment(), **({"LOCALCLOUD_URL": self.url} if self._variables else {})},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float) -> Any:
+    """Wait until the condition holds, and return what it returned."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.1)
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, without what would lead elsewhere."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("NB_", "CLOUDSDK"))}
+    own.pop("LOCALCLOUD_URL", None)
+    return {**own, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}

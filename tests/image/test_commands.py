@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
+from builder.deploy.function_source import function_source
 from tests.e2e.world import notebook
 from tests.image.engine import Engine
 from tests.image.steps import Steps
@@ -13,6 +16,13 @@ NEEDED = {
     "NB_GCS_LOCATION": "gs://a-bucket/ci",
     "NB_VM_SERVICE_ACCOUNT": "vm@a-project.iam.gserviceaccount.com",
 }
+# Prints the names of the files in the archive that `deploy` makes of the image's own code.
+_SOURCE_NAMES = """
+import io, sys, zipfile
+sys.path.insert(0, "/opt/notebook-builder")
+from builder.deploy.function_source import function_source
+print(*zipfile.ZipFile(io.BytesIO(function_source().zip)).namelist(), sep="\\n")
+"""
 
 
 def test_help_and_options(closed_steps: Steps) -> None:
@@ -32,6 +42,29 @@ def test_plan_names_what_would_run(closed_steps: Steps, tmp_path: Path) -> None:
     planned = closed_steps.run("plan", "--format", "json", NB_NOTEBOOKS="books/demo.ipynb", **NEEDED)
     assert planned.code == 0, planned.output
     assert [job["notebook"] for job in json.loads(planned.output)["jobs"]] == ["books/demo.ipynb"]
+
+
+def test_plan_knows_time_zones_that_the_base_has_not(closed_steps: Steps, tmp_path: Path) -> None:
+    (tmp_path / "demo.ipynb").write_text(notebook(("day = ''", ["parameters"])))
+    closed_steps.workspace(tmp_path)
+    given = {
+        "NB_NOTEBOOKS": "demo.ipynb",
+        "NB_EVENT": "{}",
+        "NB_EVENT_TIME": "2018-03-31T23:00:00Z",
+        "NB_TIME_ZONE": "Europe/Paris",
+        "NB_SCHEDULE_PARAMETERS": '{"day": "{today}"}',
+    }
+    options = ("--tmpfs", "/usr/share/zoneinfo")
+    planned = closed_steps.run("plan", "--format", "json", options=options, **given, **NEEDED)
+    assert planned.code == 0, planned.output
+    assert [job["parameters"] for job in json.loads(planned.output)["jobs"]] == [{"day": "2018-04-01"}]
+
+
+def test_function_source_in_the_image_is_that_of_the_checkout(closed_steps: Steps) -> None:
+    listed = closed_steps.run("-BEsc", _SOURCE_NAMES, options=("--entrypoint", "python"))
+    assert listed.code == 0, listed.output
+    here = zipfile.ZipFile(io.BytesIO(function_source().zip)).namelist()
+    assert listed.output.split() == here
 
 
 def test_bad_input_is_told_with_what_would_be_accepted(closed_steps: Steps, tmp_path: Path) -> None:
