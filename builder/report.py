@@ -262,7 +262,6 @@ def cancelled(
 
 def deployed(console: Console, message: str) -> None:
     """The last lines of a `deploy`."""
-    console.line(_BAR)
     _verdict(console, "GREEN", printable(message.removesuffix(".")), ExitCode.GREEN)
 
 

@@ -17,6 +17,7 @@ from builder.deploy.function_source import function_source
 from builder.deploy.promotion import Outcome, Request, Target, promote, roll_back, undeploy
 from builder.deploy.refusals import call_refused
 from builder.deploy.status import status_lines
+from builder.deploy.work import caller_of
 from builder.errors import ExitCode, Interrupted
 from builder.options import Options
 from builder.plan.inputs import inputs_sha256
@@ -48,8 +49,8 @@ def _request(options: Options, context: Context, folder: Path) -> Request:
 
 
 def _act(request: Request | None, options: Options, context: Context) -> Outcome | None:
+    target = _target(options, context)
     try:
-        target = _target(options, context)
         if request is not None:
             return promote(request, target)
         if options.action == "status":
@@ -58,7 +59,7 @@ def _act(request: Request | None, options: Options, context: Context) -> Outcome
             return None
         return roll_back(target) if options.action == "rollback" else undeploy(target)
     except CallFailed as failure:
-        raise call_refused(failure, "") from failure
+        raise call_refused(failure, caller_of(target.doors)) from failure
 
 
 def _target(options: Options, context: Context) -> Target:

@@ -60,10 +60,15 @@ class Work:
 
     def caller(self) -> str:
         """Who we are; "" where that cannot be told."""
-        try:
-            return self.doors.project.caller()
-        except CallFailed:
-            return ""
+        return caller_of(self.doors)
 
     def _told(self, error: BuilderError, left: tuple[str, ...]) -> BuilderError:
         return with_progress(error, [str(change) for change in self.changes], left)
+
+
+def caller_of(doors: Doors) -> str:
+    """Who we are to Google; "" where that cannot be told."""
+    try:
+        return doors.project.caller()
+    except CallFailed:
+        return ""
