@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,17 +24,16 @@ from localcloud.errors import ApiError
 from localcloud.faults import FaultPlan
 from localcloud.findings import Findings
 from localcloud.functions.service import FunctionsService
-from localcloud.iam import DEFAULT_ACCOUNT, GRANTS, PROJECT, Grant, Iam, email
+from localcloud.iam import DEFAULT_ACCOUNT, GRANTS, PROJECT, Grant, Iam
 from localcloud.iamapi import IamService
+from localcloud.identities import Identities
 from localcloud.machine import Machine, MachineEvents, MachineSpec
-from localcloud.metadata import Identity, MetadataServer
 from localcloud.pubsub import PubSubService
 from localcloud.resourcemanager import ResourceManagerService
 from localcloud.run import RunService
 from localcloud.scheduler import SchedulerService
 from localcloud.secretmanager import SecretManagerService
 from localcloud.server import Server
-from localcloud.service import CLOUD_PLATFORM
 from localcloud.state_folder import Ports, check_ours, locked
 from localcloud.storage import StorageService
 
@@ -126,10 +124,8 @@ class Cloud:
         runners: tuple[Runner, ...] = (ProcessRunner(), docker)
         self._runners = {each.name: each for each in runners}
         self._runner = runner
-        self._identifying = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._services: list[Inventoried] = []
-        self._metadata: dict[str, MetadataServer] = {}
         self.url = ""
 
     def start(self) -> None:
@@ -141,9 +137,10 @@ class Cloud:
             self._ports = Ports(self.state / "ports.json")
             self.clock = Clock(lambda error: self.findings.error("a timer", error))
             stack.callback(self.clock.close)
-            self._identities = stack.enter_context(contextlib.ExitStack())
+            self._identities = Identities(self.iam, self._ports)
+            stack.callback(self._identities.close)
             self._start_services(stack)
-            self._metadata_address(DEFAULT_ACCOUNT)
+            self._identities.variables(DEFAULT_ACCOUNT)
             self._stack = stack.pop_all()
 
     def close(self) -> None:
@@ -184,15 +181,10 @@ class Cloud:
         """Return what leads Google's clients here and nowhere else, as an account: all that a step of a build gets."""
         return {
             **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": self.url for name in _ENDPOINTS},
-            **self._identity(account),
+            **self._identities.variables(account),
             "BIGQUERY_EMULATOR_HOST": self.url,
             **dict.fromkeys(_BLANKS, ""),
         }
-
-    def _identity(self, account: str) -> dict[str, str]:
-        """Return what leads Google's clients to the metadata server of an account, given by short name or address."""
-        metadata = self._metadata_address(account.partition("@")[0])
-        return dict.fromkeys(("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT"), metadata)
 
     def _start_services(self, stack: contextlib.ExitStack) -> None:
         storage = StorageService(self.state, self.clock, self.iam, self.faults)
@@ -215,7 +207,9 @@ class Cloud:
         )
         scheduler = SchedulerService(self.state, self.clock, pubsub.publish)
         registry = ArtifactRegistryService(self._runners[self._runner].images)
-        run = RunService(self.state, self.clock, self.iam, url=lambda: self.url, identity=self._identity)
+        run = RunService(
+            self.state, self.clock, self.iam, url=lambda: self.url, identity=self._identities.variables
+        )
         functions = FunctionsService(
             self.state,
             self.clock,
@@ -253,7 +247,7 @@ class Cloud:
         tools = Tools(
             self.clock,
             Objects(lambda: self.url, self.iam),
-            lambda address: self._leading_here(address.partition("@")[0]),
+            self._leading_here,
             secrets.access_secret,
             self.findings.error,
         )
@@ -282,26 +276,6 @@ class Cloud:
             return server(self._ports.recall("http"))
         except OSError:
             return server(0)
-
-    def _metadata_address(self, account: str) -> str:
-        """Return where the metadata server of an account answers, which is started when first asked for."""
-        with self._identifying:
-            if account not in self._metadata:
-                self._identify(account)
-            return self._metadata[account].address
-
-    def _identify(self, account: str) -> None:
-        """Start the metadata server that gives a process the identity of an account."""
-        name = f"metadata-{account}"
-        identity = Identity(PROJECT, email(account), (CLOUD_PLATFORM,), None, {})
-        try:
-            server = MetadataServer(lambda: identity, self.iam, self._ports.recall(name))
-        except OSError:
-            server = MetadataServer(lambda: identity, self.iam)
-        server.start()
-        self._identities.callback(server.close)
-        self._metadata[account] = server
-        self._ports.remember(name, int(server.address.rpartition(":")[2]))
 
 
 def _make_bucket(storage: StorageService, name: str) -> None:
