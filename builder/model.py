@@ -12,6 +12,9 @@ JsonObject = dict[str, Any]
 
 UTC = "Etc/UTC"  # the time zone where none is chosen; Cloud Scheduler's own default
 
+# Of live.json, which deploy writes and the function reads.
+LIVE_SCHEMA = 1
+LIVE_TAG = "nb-live-"  # before the function's name: the tag of every build that it submits, by which it finds and counts them
 
 _REGION = re.compile(
     r"[a-z]+-[a-z]+[0-9]+"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from builder.deploy.live import ArchiveRef
-from builder.model import GcsLocation, JsonObject
+from builder.model import LIVE_TAG, GcsLocation, JsonObject
 from builder.plan.deployed import CONFIG
 
 # Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to tell the result.
@@ -44,14 +44,9 @@ def scheduled_build(
         "steps": [{"id": "notebooks", "name": image, "args": ["run"], "env": env}],
         "timeout": f"{min(worst_case_seconds + ALLOWANCE, LONGEST_BUILD)}s",
         "serviceAccount": f"projects/{project}/serviceAccounts/{account}",
-        "tags": ["notebook-builder", live_tag(function)],
+        "tags": ["notebook-builder", LIVE_TAG + function],
         "options": {"logging": "CLOUD_LOGGING_ONLY", "automapSubstitutions": True},
     }
-
-
-def live_tag(function: str) -> str:
-    """The tag of every build that this function submits, by which it counts them."""
-    return f"nb-live-{function}"
 
 
 def overrides(endpoints: Mapping[str, str]) -> list[str]:

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from builder.errors import ProjectSetup
-from builder.model import GcsLocation, JsonObject
+from builder.model import LIVE_SCHEMA, GcsLocation, JsonObject
 from builder.options.day import moment
 
-SCHEMA = 1
 MOST_EARLIER = 10
 
 
@@ -55,11 +54,12 @@ class LiveJob:
 
 @dataclass(frozen=True)
 class LiveNotebook:
-    """A notebook, its declared parameters by kind (see builder.options.message), and its jobs."""
+    """A notebook, its declared parameters by kind (see builder.options.message), its jobs, and NB_ALLOW_SECRET_PARAMETERS."""
 
     path: str
     parameters: Mapping[str, str]
     jobs: tuple[LiveJob, ...]
+    allow_secrets: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,9 @@ class LiveDocument:
 
     def encode(self) -> bytes:
         """The document as it is stored."""
-        return (json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n").encode()
+        return (
+            json.dumps({"schema": LIVE_SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+        ).encode()
 
     def promoted(self, live: Live) -> LiveDocument:
         """The document after this promotion."""
@@ -152,7 +154,7 @@ def decode(raw: bytes, address: str) -> LiveDocument:
     """The document in these bytes. Raises ProjectSetup where it is none that this version can read."""
     try:
         found = json.loads(raw)
-        if found["schema"] != SCHEMA:
+        if found["schema"] != LIVE_SCHEMA:
             raise _unreadable(address, f"its schema is {found['schema']!r}")
         moment(found["newest"]["created"])
         return LiveDocument(
@@ -178,6 +180,7 @@ def _live(found: Mapping[str, Any]) -> Live:
             item["path"],
             dict(item["parameters"]),
             tuple(LiveJob(**{**job, "packages": tuple(job["packages"])}) for job in item["jobs"]),
+            item["allow_secrets"] is True,
         )
         for item in found["notebooks"]
     )

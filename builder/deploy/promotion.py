@@ -235,7 +235,8 @@ def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof
         for job in request.plan.jobs
         if job.notebook.path == path and (proof := proofs[job.job])
     )
-    return LiveNotebook(path, scheduled_kinds(item.options, item.notebook), jobs)
+    kinds = scheduled_kinds(item.options, item.notebook)
+    return LiveNotebook(path, kinds, jobs, item.options.allow_secret_parameters)
 
 
 def _write(target: Target, wanted: Live, standing: LiveDocument | None, generation: int) -> Outcome:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from builder.model import JsonObject
+from builder.model import LIVE_SCHEMA, LIVE_TAG, JsonObject
 from builder.options.message import Kinds
-
-_SCHEMA = 1
-_TAG = "nb-live-"
 
 
 class LiveUnreadable(ValueError):
@@ -41,17 +38,17 @@ def read_live(raw: bytes) -> Live:
     """What is live, by the document's bytes. Raises LiveUnreadable."""
     try:
         document = json.loads(raw)
-        if document["schema"] == _SCHEMA:
+        if document["schema"] == LIVE_SCHEMA:
             return _live(document["live"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiveUnreadable(f"{type(error).__name__}: {error}") from error
-    raise LiveUnreadable(f"its schema is {document['schema']!r}, and {_SCHEMA} was expected")
+    raise LiveUnreadable(f"its schema is {document['schema']!r}, and {LIVE_SCHEMA} was expected")
 
 
 def _live(live: JsonObject) -> Live:
     build = live["build"]
     (step,) = build["steps"]
-    (tag,) = (tag for tag in build["tags"] if tag.startswith(_TAG))
+    (tag,) = (tag for tag in build["tags"] if tag.startswith(LIVE_TAG))
     return Live(
         project=live["place"]["project"],
         region=live["place"]["region"],
