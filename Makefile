@@ -71,7 +71,7 @@ image-base:  ## a stand-in for the image's base, for tests where no registry can
 
 image-test: venv  ## run the built image as steps of builds, against localcloud (root; after make image)
 	$(PY) -m localcloud.machine.images bare scientific
-	$(PY) -m pytest tests/image
+	$(PY) -m pytest --durations=8 tests/image
 
 image-submit: venv  ## submit this repo's own cloudbuild.yaml locally, with a registry on loopback (root; BASE as for make image)
 	@BASE='$(BASE)' $(PY) -m pytest tests/image/own_build.py
