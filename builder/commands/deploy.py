@@ -14,9 +14,11 @@ from builder.commands import Context
 from builder.commands.plan import planned
 from builder.deploy.beliefs import Claim
 from builder.deploy.function_source import function_source
-from builder.deploy.promotion import Outcome, Request, Target, promote, roll_back, undeploy
+from builder.deploy.promotion import Request, promote
 from builder.deploy.refusals import call_refused
 from builder.deploy.status import status_lines
+from builder.deploy.target import Outcome, Target
+from builder.deploy.withdrawal import roll_back, undeploy
 from builder.deploy.work import caller_of
 from builder.errors import ExitCode, Interrupted
 from builder.options import Options

@@ -9,24 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from builder.deploy.converge_function import put_function, remove_function
+from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic, owner_of
 from builder.deploy.ports import Doors, FunctionState, JobState
 from builder.deploy.refusals import contested, foreign
-from builder.deploy.resources import (
-    Names,
-    Resources,
-    Status,
-    is_bound,
-    is_fed,
-    is_our_job,
-    is_ours,
-    job_differences,
-    with_member,
-)
+from builder.deploy.resources import Resources, Status, is_bound, is_deaf, job_differences, with_member
 from builder.deploy.work import Change, Work
-from builder.plan.vm_spec import TOOL, TOOL_LABEL
 from builder.ports import CallFailed
 
-__all__ = ["Change", "Doors", "converge", "look", "remove"]
+__all__ = ["Change", "converge", "look", "put_schedule", "remove", "remove_topic"]
 
 _TRIES = 10
 _PAUSE = 2.0
@@ -47,8 +37,8 @@ def look(names: Names, doors: Doors) -> Status:
     )
 
 
-def converge(desired: Resources, doors: Doors, say: Say) -> tuple[Change, ...]:
-    """Make everything as desired; the changes that were made, none where nothing had to be written.
+def converge(desired: Resources, doors: Doors, say: Say, *, schedule: bool = True) -> tuple[Change, ...]:
+    """Make everything as desired, the schedule last or not at all; the changes that were made, none where nothing had to be.
 
     Raises ProjectSetup (4) for what is not ours, permissions, and a function that does not build; EnvironmentFailed (6) where
     Google fails for long. Both say what was done before and what was not.
@@ -58,12 +48,27 @@ def converge(desired: Resources, doors: Doors, say: Say) -> tuple[Change, ...]:
         status = look(desired.names, doors)
         _refuse_foreign(status, desired)
     with work.telling(_STEPS):
+        if is_deaf(status, desired.names):
+            # First, so that whoever goes on after a crash sees the topic missing still, or the function.
+            work.say(
+                f"function {desired.names.function} hears nothing: its topic was deleted; it is made anew"
+            )
+            remove_function(work)
         if status.topic is None:
-            _put_topic(work, status)
+            _put_topic(work)
     with work.telling(_STEPS[1:]):
         function = put_function(work, desired.function)
     with work.telling(_STEPS[2:]):
         _bind(work, _service(function, desired.names), desired.invoker)
+    if schedule:
+        with work.telling(_STEPS[3:]):
+            _put_schedule(work, desired)
+    return tuple(work.changes)
+
+
+def put_schedule(desired: Resources, doors: Doors, say: Say) -> tuple[Change, ...]:
+    """Make the schedule as desired, and nothing else. Raises as `converge` does."""
+    work = Work(desired.names, doors, say)
     with work.telling(_STEPS[3:]):
         _put_schedule(work, desired)
     return tuple(work.changes)
@@ -78,31 +83,45 @@ def remove(names: Names, doors: Doors, say: Say, *, keep_topic: bool = False) ->
         if status.job is not None and _is_ours(work, "schedule", ours=is_our_job(status.job, names)):
             _remove_schedule(work)
     with work.telling(left[1:]):
-        labels = status.function.config.labels if status.function else None
-        if labels is not None and _is_ours(work, "function", ours=is_ours(labels)):
+        function = status.function
+        if function is not None and _is_ours(work, "function", ours=is_our_function(function, names)):
             remove_function(work)
-    with work.telling(left[2:]):
-        topic = None if keep_topic else status.topic
-        if (
-            topic
-            and _is_ours(work, "topic", ours=is_ours(topic.labels))
-            and doors.topics.delete(names.topic_path)
-        ):
-            work.changed(Change("topic", names.topic, "deleted"))
+    if not keep_topic:
+        with work.telling(left[2:]):
+            _remove_topic(work)
     return tuple(work.changes)
+
+
+def remove_topic(names: Names, doors: Doors, say: Say) -> tuple[Change, ...]:
+    """Delete a topic that the function hears no longer, if it is ours and nobody else hears it."""
+    work = Work(names, doors, say)
+    with work.telling(("topic",)):
+        _remove_topic(work)
+    return tuple(work.changes)
+
+
+def _remove_topic(work: Work) -> None:
+    names = work.names
+    topic = work.doors.topics.get(names.topic_path)
+    if topic is None or not _is_ours(work, "topic", ours=is_our_topic(topic, names)):
+        return
+    if topic.heard:
+        work.say(f"topic {names.topic} is heard by others, and stays")
+    elif work.doors.topics.delete(names.topic_path):
+        work.changed(Change("topic", names.topic, "deleted"))
 
 
 def _is_ours(work: Work, kind: str, *, ours: bool) -> bool:
     if not ours:
         name = work.names.topic if kind == "topic" else work.names.function
-        work.say(f"{kind} {name} was not made by this tool, and stays")
+        work.say(f"{kind} {name} was not made by this deployment, and stays")
     return ours
 
 
 def _refuse_foreign(status: Status, desired: Resources) -> None:
     names = desired.names
-    if status.function is not None and not is_ours(status.function.config.labels):
-        raise foreign("function", names.function_path, "NB_FUNCTION")
+    if status.function is not None and not is_our_function(status.function, names):
+        raise foreign("function", names.function_path, "NB_FUNCTION", owner_of(status.function))
     if desired.job is not None and status.job is not None and not is_our_job(status.job, names):
         raise foreign("Cloud Scheduler job", names.job_path, "NB_FUNCTION")
 
@@ -111,15 +130,10 @@ def _service(function: FunctionState | None, names: Names) -> str:
     return (function.service if function else "") or names.service_path
 
 
-def _put_topic(work: Work, status: Status) -> None:
-    """Make the topic. A function that is there heard one that is gone, and its subscription went with that."""
+def _put_topic(work: Work) -> None:
     names = work.names
-    if status.function is not None and is_fed(status.function, names):
-        # First, so that whoever goes on after a crash sees the topic missing still, or the function.
-        work.say(f"topic {names.topic} was deleted under function {names.function}: both are made anew")
-        remove_function(work)
     try:
-        work.doors.topics.create(names.topic_path, {TOOL_LABEL: TOOL})
+        work.doors.topics.create(names.topic_path, names.labels)
     except CallFailed as failure:
         if failure.http_status != _CONFLICT:
             raise
@@ -167,7 +181,7 @@ def _schedule_is_put(work: Work, desired: Resources, found: JobState | None) -> 
     if found is not None and not is_our_job(found, work.names):
         if wanted is not None:
             raise foreign("Cloud Scheduler job", work.names.job_path, "NB_FUNCTION")
-        work.say(f"schedule {name} was not made by this tool, and stays")
+        work.say(f"schedule {name} was not made by this deployment, and stays")
         return True
     if wanted is None:
         if found is not None:

@@ -6,16 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from builder.act.waiting import poll
+from builder.deploy.names import is_our_function, owner_of
 from builder.deploy.ports import FunctionOperation, FunctionState
 from builder.deploy.refusals import contested, deployment_failed, deployment_passing, foreign
-from builder.deploy.resources import (
-    EVERY_PATH,
-    FunctionSpec,
-    function_differences,
-    is_fed,
-    is_ours,
-    updated_config,
-)
+from builder.deploy.resources import EVERY_PATH, FunctionSpec, function_differences, is_fed, updated_config
 from builder.deploy.work import Change, Work
 from builder.ports import CallFailed
 
@@ -49,7 +43,8 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
         ended = _finished(work, started) if started else None
         if ended and not ended.code:
             work.changed(asked)
-            return settled(work) or _gone(work)
+            if made := settled(work):
+                return made
         if ended and ended.code not in _PASSING | {_ALREADY_EXISTS}:
             raise _failed(work, ended, before=found)
         work.doors.clock.sleep(_LOOK)
@@ -95,8 +90,8 @@ def settled(work: Work) -> FunctionState | None:
 
     what = f"The deployment of {path} that is under way"
     (found,) = poll(look, what=what, interval=_LOOK, deadline=_DEADLINE, clock=work.doors.clock)
-    if found is not None and not is_ours(found.config.labels):
-        raise foreign("function", path, "NB_FUNCTION")
+    if found is not None and not is_our_function(found, work.names):
+        raise foreign("function", path, "NB_FUNCTION", owner_of(found))
     return found
 
 
@@ -152,7 +147,3 @@ def _failed(work: Work, ended: FunctionOperation, *, before: FunctionState | Non
     return deployment_failed(
         work.names.function, ended, now.problems if now else (), live=live, caller=work.caller()
     )
-
-
-def _gone(work: Work) -> FunctionState:
-    raise contested(f"The function {work.names.function}")

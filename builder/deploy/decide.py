@@ -27,6 +27,9 @@ class Promote:
     document: LiveDocument
 
 
+Decision = Late | Same | Promote
+
+
 def is_late(standing: LiveDocument | None, source: Source) -> Late | None:
     """Whether a newer build was first: builds are told apart by when they were created, not by when they end."""
     if standing is None or moment(source.created) >= moment(standing.newest.created):
@@ -34,7 +37,7 @@ def is_late(standing: LiveDocument | None, source: Source) -> Late | None:
     return Late(standing.newest)
 
 
-def decide(standing: LiveDocument | None, wanted: Live) -> Late | Same | Promote:
+def decide(standing: LiveDocument | None, wanted: Live) -> Decision:
     """What becomes of a promotion."""
     if standing is None:
         return Promote(first(wanted))

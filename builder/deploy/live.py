@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from builder.errors import ProjectSetup
@@ -26,10 +26,11 @@ class ArchiveRef:
 
 @dataclass(frozen=True)
 class Place:
-    """Where builds are submitted, and function and schedule live."""
+    """Where builds are submitted, function and schedule are, and the topic between them."""
 
     project: str
     region: str
+    topic: str
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,11 @@ def live_object(location: GcsLocation, function: str) -> str:
     return location.object("live", function, "live.json")
 
 
+def places_object(location: GcsLocation, function: str) -> str:
+    """The name of the object that says where the deployment has resources."""
+    return location.object("live", function, "places.json")
+
+
 def archive_object(location: GcsLocation, function: str, sha256: str) -> str:
     """The name of an archive."""
     return location.object("live", function, f"{sha256}.tar.gz")
@@ -173,8 +179,6 @@ def _unreadable(address: str, why: str) -> ProjectSetup:
 
 
 def _live(found: Mapping[str, Any]) -> Live:
-    if set(found) != {field.name for field in fields(Live)}:
-        raise ValueError("a promotion's fields are others than expected")
     notebooks = tuple(
         LiveNotebook(
             item["path"],

@@ -16,9 +16,10 @@ from builder.ports import Clock, Project
 
 @dataclass(frozen=True)
 class TopicState:
-    """A Pub/Sub topic that exists."""
+    """A Pub/Sub topic that exists; `heard`: it has subscriptions."""
 
     labels: Mapping[str, str]
+    heard: bool
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,17 @@ class JobConfig:
 
 @dataclass(frozen=True)
 class JobState:
-    """A job as Google tells it. `target` says whom it calls; the config's topic and data are empty unless that is Pub/Sub."""
+    """A job as Google tells it. `target` says whom it calls; the config's topic and data are empty unless that is Pub/Sub.
+
+    `attempted`: when it published last (RFC 3339), "" if never; `failure`: why that failed, "" if it did not.
+    """
 
     path: str
     config: JobConfig
     target: Literal["pubsub", "http", "app engine"]
     state: str
+    attempted: str = ""
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Topics(Protocol):
     """Pub/Sub's topics, by their paths `projects/P/topics/T`."""
 
     def get(self, topic: str) -> TopicState | None:
-        """The topic; None if there is none."""
+        """The topic, and whether anybody hears it; None if there is none."""
 
     def create(self, topic: str, labels: Mapping[str, str]) -> None:
         """Make it. CallFailed with status 409 if it is there: perhaps by an earlier try whose reply was lost."""

@@ -23,10 +23,11 @@ _CODE_PERMISSION_DENIED = 7
 _UNDEPLOYED = "Remove it or rename it, or choose another name with {option}."
 
 
-def foreign(kind: str, path: str, option: str) -> ProjectSetup:
-    """A resource of our name that is not ours; `option` is what names it."""
+def foreign(kind: str, path: str, option: str, owner: str = "") -> ProjectSetup:
+    """A resource of our name that is not ours; `option` is what names it, `owner` the live.json that it serves, if it does."""
+    whose = f"belongs to another deployment, {owner}" if owner else "was not made by this deployment"
     return ProjectSetup(
-        f"The {kind} {path} was not made by this tool, and is left as it is.",
+        f"The {kind} {path} {whose}, and is left as it is.",
         reason="foreign_resource",
         advice=_UNDEPLOYED.format(option=option),
     )

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from builder.deploy.build import overrides
+from builder.deploy.names import LIVE_VARIABLE, Names, is_our_job
 from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 from builder.model import JsonObject
 from builder.plan.vm_spec import TOOL, TOOL_LABEL
 
 CODE_LABEL = "nb-code"
-MARK = "Notebook Builder:"  # how the description of a job of ours begins
 INVOKER = "roles/run.invoker"
 RUNTIME = "python313"
 PAYLOAD = b"{}"
@@ -57,41 +57,6 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "
 
 
 @dataclass(frozen=True)
-class Names:
-    """What a deployment's resources are called; function and schedule have one name."""
-
-    project: str
-    region: str
-    function: str
-    topic: str
-
-    @property
-    def location(self) -> str:
-        """Where function and schedule are."""
-        return f"projects/{self.project}/locations/{self.region}"
-
-    @property
-    def topic_path(self) -> str:
-        """The topic."""
-        return f"projects/{self.project}/topics/{self.topic}"
-
-    @property
-    def function_path(self) -> str:
-        """The function."""
-        return f"{self.location}/functions/{self.function}"
-
-    @property
-    def service_path(self) -> str:
-        """The function's Cloud Run service."""
-        return f"{self.location}/services/{self.function}"
-
-    @property
-    def job_path(self) -> str:
-        """The schedule."""
-        return f"{self.location}/jobs/{self.function}"
-
-
-@dataclass(frozen=True)
 class FunctionSpec:
     """The function as it is to be: its config, the zip of its source, and the sha256 of that."""
 
@@ -130,7 +95,6 @@ def resources(
     function_account: str,
     build_account: str,
     trigger_account: str,
-    live_url: str,
     endpoints: Mapping[str, str],
     source: bytes,
     code: str,
@@ -139,8 +103,7 @@ def resources(
 ) -> Resources:
     """The resources for one function. Accounts are addresses; `build_account` builds the *function*.
 
-    `live_url` is live.json's gs:// address, `endpoints` the builder's own overrides, `source` the zip and `code` its sha256 in hex,
-    `cron` None for no schedule.
+    `endpoints` are the builder's own overrides, `source` is the zip and `code` its sha256 in hex, `cron` None for no schedule.
     """
     called = {service: url for service, url in endpoints.items() if service in _CALLED}
     config = FunctionConfig(
@@ -154,7 +117,7 @@ def resources(
         concurrency=1,
         ingress="ALLOW_INTERNAL_ONLY",
         environment={
-            "NB_LIVE": live_url,
+            LIVE_VARIABLE: names.live,
             **dict(variable.split("=", 1) for variable in overrides(called)),
         },
         topic=names.topic_path,
@@ -172,32 +135,22 @@ def _job(names: Names, cron: str, time_zone: str) -> JobConfig:
         time_zone=time_zone,
         topic=names.topic_path,
         data=PAYLOAD,
-        description=_description(names),
+        description=names.description,
         attributes={},
         retries=RETRIES,
     )
 
 
-def _description(names: Names) -> str:
-    return f"{MARK} runs what is live of {names.function}, by the function of that name."
-
-
-def is_ours(labels: Mapping[str, str]) -> bool:
-    """Whether a topic or function with these labels is of this tool."""
-    return labels.get(TOOL_LABEL) == TOOL
-
-
-def is_our_job(job: JobState, names: Names) -> bool:
-    """Whether a job is of this tool: by its description, which is of this function, or it publishes to our topic."""
-    if job.config.description == _description(names):
-        return True
-    marked = job.config.description.startswith(MARK)
-    return marked and (job.target != "pubsub" or _last(job.config.topic) == names.topic)
-
-
 def is_fed(function: FunctionState, names: Names) -> bool:
     """Whether the function hears our topic."""
     return _last(function.config.topic) == names.topic
+
+
+def is_deaf(actual: Status, names: Names) -> bool:
+    """Whether the function's subscription went with a topic that was deleted, also if the topic was made anew since."""
+    if actual.function is None or actual.function.state != "ACTIVE" or not is_fed(actual.function, names):
+        return False
+    return actual.topic is None or not actual.topic.heard
 
 
 def function_differences(actual: FunctionState, desired: FunctionSpec) -> tuple[str, ...]:
@@ -253,6 +206,8 @@ def _differences(actual: Status, desired: Resources) -> Iterator[str]:
         yield f"topic {names.topic} is missing"
     if actual.function is None:
         yield f"function {names.function} is missing"
+    elif is_deaf(actual, names):
+        yield f"function {names.function} hears nothing: topic {names.topic} has no subscription"
     elif paths := function_differences(actual.function, desired.function):
         yield f"function {names.function} differs: {', '.join(paths)}"
     if actual.policy is None or not is_bound(actual.policy, desired.invoker):

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from builder.deploy.converge import look
 from builder.deploy.live import Live, LiveDocument
-from builder.deploy.promotion import Target, described
+from builder.deploy.ports import JobState
+from builder.deploy.promotion import described
 from builder.deploy.resources import Status, differences
+from builder.deploy.target import Target
 
 
 def status_lines(target: Target) -> Iterator[str]:
@@ -15,14 +17,21 @@ def status_lines(target: Target) -> Iterator[str]:
     standing, _ = target.standing()
     if standing is None:
         yield f"{target.live_url} is not there: nothing is live"
-        return
-    yield from _document_lines(standing)
-    wanted = target.resources(standing.live)
-    actual = look(wanted.names, target.doors)
+    else:
+        yield from _document_lines(standing)
+        if target.store.stat(standing.live.archive.object) is None:
+            yield "differs: the archive is gone, and no build can run it"
+    here = standing.live.place if standing else target.place
+    actual = look(target.names(here), target.doors)
     yield from _resource_lines(actual)
-    found = differences(actual, wanted)
-    yield from (f"differs: {line}" for line in found)
-    yield "`deploy` mends that" if found else "function, topic and schedule are as they were deployed"
+    yield from (
+        f"left in {place.region}, topic {place.topic}"
+        for place in sorted(target.places.known() - {here}, key=str)
+    )
+    if standing is not None:
+        found = differences(actual, target.resources(standing.live))
+        yield from (f"differs: {line}" for line in found)
+        yield "`deploy` mends that" if found else "function, topic and schedule are as they were deployed"
 
 
 def _document_lines(standing: LiveDocument) -> Iterator[str]:
@@ -52,4 +61,10 @@ def _resource_lines(actual: Status) -> Iterator[str]:
     yield f"function: {function.state if function else 'missing'}"
     if function:
         yield from (f"  {problem}" for problem in function.problems)
-    yield f"schedule: {f'{job.state}, {job.config.cron} ({job.config.time_zone})' if job else 'none'}"
+    yield f"schedule: {_schedule(job) if job else 'none'}"
+
+
+def _schedule(job: JobState) -> str:
+    last = f"last published {job.attempted}" if job.attempted else "never published yet"
+    failed = f", which failed: {job.failure}" if job.failure else ""
+    return f"{job.state}, {job.config.cron} ({job.config.time_zone}), {last}{failed}"

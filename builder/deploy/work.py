@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from builder.act.waiting import WaitTimeout
+from builder.deploy.names import Names
 from builder.deploy.ports import Doors
 from builder.deploy.refusals import call_refused, waited_in_vain, with_progress
-from builder.deploy.resources import Names
 from builder.errors import BuilderError
 from builder.ports import CallFailed
 

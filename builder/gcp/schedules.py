@@ -106,7 +106,9 @@ def _state(job: scheduler_v1.Job) -> JobState:
         retries=job.retry_config.retry_count,
     )
     state = job.state.name if isinstance(job.state, scheduler_v1.Job.State) else str(job.state)
-    return JobState(path=job.name, config=config, target=_target(job), state=state)
+    attempted = job.last_attempt_time.rfc3339() if "last_attempt_time" in job else ""
+    failure = f"{job.status.message or 'code'} [{job.status.code}]" if job.status.code else ""
+    return JobState(job.name, config, _target(job), state, attempted, failure)
 
 
 def _target(job: scheduler_v1.Job) -> Literal["pubsub", "http", "app engine"]:

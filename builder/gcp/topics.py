@@ -23,7 +23,13 @@ class GoogleTopics:
     def get(self, topic: str) -> TopicState | None:
         """See deploy.ports.Topics."""
         answer = self._rest.find("pubsub.topics.get", "GET", self._url(topic))
-        return None if answer is None else TopicState(labels=dict(answer.get("labels", {})))
+        if answer is None:
+            return None
+        listed = self._rest.find(
+            "pubsub.topics.subscriptions.list", "GET", f"{self._url(topic)}/subscriptions", {"pageSize": "1"}
+        )
+        heard = bool(listed and listed.get("subscriptions"))
+        return TopicState(labels=dict(answer.get("labels", {})), heard=heard)
 
     def create(self, topic: str, labels: Mapping[str, str]) -> None:
         """See deploy.ports.Topics."""

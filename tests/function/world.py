@@ -157,7 +157,7 @@ class World:
         wanted["steps"][0] |= {"name": "ubuntu", "args": ["bash", "-c", _TELL]}
         live = Live(
             archive=archive,
-            place=Place(PROJECT, REGION),
+            place=Place(PROJECT, REGION, "news"),
             builder=BuilderRef("0.1.0", _IMAGE, "k" * 64),
             notebooks=tuple(
                 LiveNotebook(f"{number}.ipynb", kinds, ()) for number, kinds in enumerate(notebooks)

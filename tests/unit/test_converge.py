@@ -65,6 +65,7 @@ class Cloud:
     states: list[str] = field(default_factory=list)  # told before the function's own
     slept: float = 0.0
     deaf: bool = False  # the function's subscription is of a topic that was deleted
+    others: bool = False  # somebody else hears the topic
 
     @property
     def doors(self) -> Doors:
@@ -119,14 +120,15 @@ class _Topics:
 
     def get(self, topic: str) -> TopicState | None:
         assert topic == NAMES.topic_path
-        return self.cloud.topic
+        fed = self.cloud.function is not None and not self.cloud.deaf
+        return replace(self.cloud.topic, heard=fed or self.cloud.others) if self.cloud.topic else None
 
     def create(self, topic: str, labels: Mapping[str, str]) -> None:
         if self.cloud.topic:
             raise refused("pubsub.topics.create", 409)
 
         def effect() -> None:
-            self.cloud.topic = TopicState(dict(labels))
+            self.cloud.topic = TopicState(dict(labels), heard=False)
 
         self.cloud.write("topic created", effect)
 
@@ -280,6 +282,7 @@ def broken() -> list[Any]:
         pytest.param(Cloud, id="nothing"),
         pytest.param(standing, id="all"),
         pytest.param(lambda: _with(topic=None, deaf=True), id="topic deleted under the function"),
+        pytest.param(lambda: _with(deaf=True), id="topic deleted and made anew under the function"),
         pytest.param(lambda: _with(function=None), id="function deleted"),
         pytest.param(lambda: _with(policy_=Policy((), "7")), id="binding removed"),
         pytest.param(lambda: _with(job=None), id="schedule deleted"),
@@ -351,13 +354,13 @@ def test_killed_at_any_write_and_run_again_it_ends_in_the_same_state(
 
 
 def test_a_topic_of_somebody_else_is_used_and_stays() -> None:
-    cloud = Cloud(topic=TopicState({"team": "data"}))
+    cloud = Cloud(topic=TopicState({"team": "data"}, heard=False))
     assert "topic news created" not in run(cloud)[0]
     said: list[str] = []
     changes = remove(NAMES, cloud.doors, said.append)
     assert [str(change) for change in changes] == ["schedule nightly deleted", "function nightly deleted"]
-    assert cloud.topic == TopicState({"team": "data"})
-    assert any("topic news was not made by this tool" in line for line in said)
+    assert cloud.topic == TopicState({"team": "data"}, heard=False)
+    assert any("topic news was not made by this deployment" in line for line in said)
 
 
 def test_what_is_not_ours_is_refused_before_anything_is_written() -> None:
@@ -367,7 +370,7 @@ def test_what_is_not_ours_is_refused_before_anything_is_written() -> None:
         Cloud(job=job(description="the report of the sales team")),
     ):
         with pytest.raises(
-            ProjectSetup, match=r"projects/my-project/.*/nightly was not made by this tool"
+            ProjectSetup, match=r"projects/my-project/.*/nightly was not made by this deployment"
         ) as caught:
             run(cloud)
         assert "Done before: nothing." in caught.value.message
@@ -383,7 +386,7 @@ def test_without_a_schedule_our_job_goes_and_another_stays() -> None:
     cloud.job = foreign
     changes, said = run(cloud, wanted(cron=None))
     assert (changes, cloud.job) == ([], foreign)
-    assert "schedule nightly was not made by this tool, and stays" in said
+    assert "schedule nightly was not made by this deployment, and stays" in said
 
 
 def test_a_paused_schedule_stays_paused_and_that_is_said() -> None:
@@ -533,9 +536,14 @@ def test_removing_takes_all_that_is_ours_and_then_nothing() -> None:
     changes = remove(NAMES, cloud.doors, lambda _: None)
     assert [change.kind for change in changes] == ["schedule", "function", "topic"]
     assert remove(NAMES, cloud.doors, lambda _: None) == ()
+    cloud = _with(others=True)
+    said: list[str] = []
+    changes = remove(NAMES, cloud.doors, said.append)
+    assert [change.kind for change in changes] == ["schedule", "function"]
+    assert "topic news is heard by others, and stays" in said
     cloud = standing()
     remove(NAMES, cloud.doors, lambda _: None, keep_topic=True)
-    assert (cloud.topic, cloud.function, cloud.job) == (TopicState(OURS), None, None)
+    assert (cloud.topic, cloud.function, cloud.job) == (TopicState(NAMES.labels, heard=False), None, None)
 
 
 def test_the_mask_of_a_repair_names_everything() -> None:

@@ -7,24 +7,23 @@ from typing import Any
 
 import pytest
 
+from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic
 from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 from builder.deploy.resources import (
     EVERY_JOB_PATH,
     EVERY_PATH,
-    Names,
     Resources,
     Status,
     differences,
     function_differences,
     is_bound,
-    is_our_job,
     job_differences,
     resources,
     updated_config,
     with_member,
 )
 
-NAMES = Names("my-project", "europe-west1", "nightly", "news")
+NAMES = Names("my-project", "europe-west1", "nightly", "news", "gs://bucket/ci/live/nightly/live.json")
 CODE = "ab" * 32
 
 
@@ -33,7 +32,6 @@ def wanted(**changed: Any) -> Resources:
         "function_account": "function@my-project.iam.gserviceaccount.com",
         "build_account": "function-build@my-project.iam.gserviceaccount.com",
         "trigger_account": "trigger@my-project.iam.gserviceaccount.com",
-        "live_url": "gs://bucket/ci/live/nightly/live.json",
         "endpoints": {},
         "source": b"zip",
         "code": CODE,
@@ -162,7 +160,7 @@ def test_every_field_of_the_job_is_compared(name: str) -> None:
     [
         ({}, True),
         ({"topic": "projects/1/topics/news"}, True),
-        ({"description": "Notebook Builder: by an older version"}, True),
+        ({"description": "Notebook Builder: runs what is live by gs://other/live/nightly/live.json"}, False),
         ({"description": "runs the report"}, False),
         ({"topic": "projects/my-project/topics/old"}, True),  # after NB_TOPIC was changed
         ({"description": "Notebook Builder: a copy", "topic": "projects/my-project/topics/old"}, False),
@@ -172,6 +170,23 @@ def test_every_field_of_the_job_is_compared(name: str) -> None:
 )
 def test_whose_a_job_is(changed: dict[str, Any], *, ours: bool) -> None:
     assert is_our_job(job(**changed), NAMES) is ours
+
+
+def test_another_repo_with_the_same_names_is_somebody_else() -> None:
+    other = replace(NAMES, live="gs://bucket/other/live/nightly/live.json")
+    assert is_our_function(active(), NAMES)
+    assert not is_our_function(active(), other)
+    assert is_our_topic(TopicState(NAMES.labels, heard=True), NAMES)
+    assert not is_our_topic(TopicState(NAMES.labels, heard=True), other)
+    assert not is_our_job(job(), other)
+    assert is_our_job(job(), replace(NAMES, region="us-east1", topic="other"))
+
+
+def test_a_function_whose_topic_was_made_anew_hears_nothing() -> None:
+    whole = Status(
+        TopicState(NAMES.labels, heard=False), active(), with_member(Policy((), ""), wanted().invoker), job()
+    )
+    assert differences(whole, wanted()) == ("function nightly hears nothing: topic news has no subscription",)
 
 
 def test_a_binding_under_a_condition_does_not_count_and_stays() -> None:
@@ -204,7 +219,7 @@ def test_differences_tell_each_resource_in_a_line() -> None:
         "schedule",
     ]
     policy = with_member(Policy((), ""), wanted().invoker)
-    whole = Status(TopicState({}), active(), policy, job())
+    whole = Status(TopicState({}, heard=True), active(), policy, job())
     assert differences(whole, wanted()) == ()
     assert differences(whole, wanted(cron=None)) == ("schedule nightly is there, and none is wanted",)
     assert differences(replace(whole, job=job(target="http", topic="")), wanted()) == (

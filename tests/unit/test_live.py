@@ -34,7 +34,7 @@ def live(sha: str = "a" * 64, created: str = EARLY, build: str | None = "b-1", r
     archive = ArchiveRef(f"ci/live/f/{sha}.tar.gz", "17", sha, 100)
     return Live(
         archive=archive,
-        place=Place("p", "us-central1"),
+        place=Place("p", "us-central1", "news"),
         builder=BuilderRef("0.1.0", "r/notebook-builder@sha256:" + "d" * 64, "k" * 64),
         notebooks=(LiveNotebook("demo.ipynb", {"day": "string"}, (job,)),),
         schedule=Schedule("0 6 * * 1", "Europe/Paris", {"demo.ipynb": {"day": "{today-7d}"}}),
@@ -69,7 +69,7 @@ def test_what_proved_it_and_who_promoted_it_make_no_difference() -> None:
         replace(live(), builds_per_hour=13),
         replace(live(), schedule=Schedule(None, "Etc/UTC", {})),
         replace(live(), builder=BuilderRef("0.2.0", "x", "k")),
-        replace(live(), place=Place("p", "europe-west1")),
+        replace(live(), place=Place("p", "europe-west1", "news")),
         replace(live(), build={"steps": []}),
     ],
 )

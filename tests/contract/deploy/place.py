@@ -15,8 +15,9 @@ from typing import Any
 from google.oauth2.credentials import Credentials
 
 from builder.act.waiting import Cancellation
+from builder.deploy.names import Names
 from builder.deploy.ports import Doors
-from builder.deploy.resources import Names, Resources, resources
+from builder.deploy.resources import Resources, resources
 from builder.gcp.clients import CALL_TIMEOUT, Access
 from builder.gcp.deploying import open_doors
 from localcloud.cloud import Cloud
@@ -35,7 +36,8 @@ SERVICES = (
     "run",
     "storage",
 )
-NAMES = Names(PROJECT, "us-central1", "nightly", "news")
+LIVE = "gs://local-project-notebooks/ci/live/nightly/live.json"
+NAMES = Names(PROJECT, "us-central1", "nightly", "news", LIVE)
 # What users grant beside: the topic of alerts is theirs.
 _MORE = (Grant("builder", "roles/pubsub.publisher", f"projects/{PROJECT}/topics/*"),)
 MAIN = '''"""A function that says what it hears."""
@@ -97,7 +99,6 @@ class Place:
             "function_account": email("function"),
             "build_account": email("function-build"),
             "trigger_account": email("trigger"),
-            "live_url": "gs://local-project-notebooks/ci/live/nightly/live.json",
             "endpoints": {"storage": self.cloud.url, "cloudbuild": self.cloud.url, "pubsub": self.cloud.url},
             "source": zipped,
             "code": hashlib.sha256(zipped).hexdigest(),

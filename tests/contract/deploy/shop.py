@@ -22,7 +22,8 @@ from builder.act.result import JobResult, summary
 from builder.deploy.beliefs import Claim
 from builder.deploy.function_source import FunctionSource
 from builder.deploy.ports import Doors
-from builder.deploy.promotion import Outcome, Request, Target, promote
+from builder.deploy.promotion import Request, promote
+from builder.deploy.target import Outcome, Target
 from builder.errors import ExitCode
 from builder.gcp.storage import GoogleObjectStore
 from builder.model import GcsLocation, Verdict
@@ -85,7 +86,7 @@ class Shop:
         claims = [Claim(job, inputs_sha256(job, packed[job.job], KIT)) for job in plan.jobs]
         return Request(plan, chosen, claims, packed, KIT, self.folder)
 
-    def prove(self, request: Request, run: str = "run-1", image: str = IMAGE) -> None:
+    def prove(self, request: Request, run: str = "run-1", *, location: GcsLocation = LOCATION) -> None:
         """Leave what a green run of these inputs leaves."""
         results = [
             JobResult(
@@ -99,7 +100,7 @@ class Shop:
                 name=claim.job.name,
                 has_notebook=True,
                 inputs=claim.inputs,
-                image=image,
+                image=IMAGE,
                 packages=("pandas==2.3.0",),
             )
             for claim in request.claims
@@ -107,11 +108,11 @@ class Shop:
         document = json.dumps(summary(run, results, ExitCode.GREEN)).encode()
         store = self.store("builder")
         written = store.replace(
-            LOCATION.object("results", run, "summary.json"), document, content_type="application/json"
+            location.object("results", run, "summary.json"), document, content_type="application/json"
         )
         keep_proofs(
             store,
-            LOCATION,
+            location,
             results,
             run=run,
             origin=Origin("build-1", "c0ffee"),
@@ -172,6 +173,7 @@ class Shop:
             "live": live,
             "objects": sorted(one["name"] for one in found["storage.objects"] if "/live/" in one["name"]),
             "functions": [(one["name"], one["state"]) for one in found["functions"]],
+            "regions": [one["location"] for kind in ("functions", "scheduler.jobs") for one in found[kind]],
             "jobs": [(one["name"], one["schedule"], one["state"]) for one in found["scheduler.jobs"]],
             "topics": [one["name"] for one in found["pubsub.topics"]],
             "subscriptions": len(found["pubsub.subscriptions"]),
@@ -180,8 +182,12 @@ class Shop:
 
     def invokers(self) -> Sequence[str]:
         """Who may invoke the function."""
-        policy = self.doors.services.policy("projects/local-project/locations/us-central1/services/nightly")
-        return [member for one in (policy.bindings if policy else ()) for member in one["members"]]
+        regions = [one["location"] for one in self.place.cloud.inventory()["functions"]]
+        paths = [f"projects/{PROJECT}/locations/{region}/services/nightly" for region in regions]
+        policies = [self.doors.services.policy(path) for path in paths]
+        return [
+            member for one in policies if one for binding in one.bindings for member in binding["members"]
+        ]
 
 
 @contextlib.contextmanager

@@ -290,11 +290,11 @@ def test_a_function_of_somebody_else_is_never_touched(place: Place) -> None:
         function=function, update_mask=FieldMask(paths=["labels"])
     ).result(timeout=60)
     before = place.calls()
-    with pytest.raises(ProjectSetup, match=rf"{NAMES.function_path} was not made by this tool"):
+    with pytest.raises(ProjectSetup, match=rf"{NAMES.function_path} was not made by this deployment"):
         run(place, place.desired(source(version=2)))
     assert writes(before, place.calls()) == {}
     changes = remove(NAMES, place.doors(), place.said.append)
-    assert [change.kind for change in changes] == ["schedule", "topic"]
+    assert [change.kind for change in changes] == ["schedule"]  # the topic is heard by that function
     assert [item["name"] for item in place.cloud.inventory()["functions"]] == ["nightly"]
 
 
@@ -308,7 +308,7 @@ def test_a_job_of_somebody_else_is_never_touched(place: Place) -> None:
     }
     owner(place, scheduler_v1.CloudSchedulerClient).create_job(parent=NAMES.location, job=job)
     before = place.calls()
-    with pytest.raises(ProjectSetup, match=rf"{NAMES.job_path} was not made by this tool"):
+    with pytest.raises(ProjectSetup, match=rf"{NAMES.job_path} was not made by this deployment"):
         run(place)
     assert remove(NAMES, place.doors(), place.said.append) == ()
     assert writes(before, place.calls()) == {}
@@ -327,6 +327,16 @@ def test_a_topic_that_was_deleted_under_the_function_takes_that_along(place: Pla
     place.doors().topics.delete(NAMES.topic_path)
     assert run(place) == ["function nightly deleted", *EVERYTHING[:3]]
     assert_stands(place)
+
+
+def test_a_topic_that_was_made_anew_by_somebody_is_noticed(place: Place) -> None:
+    run(place)
+    place.doors().topics.delete(NAMES.topic_path)
+    place.doors().topics.create(NAMES.topic_path, {})
+    assert run(place) == ["function nightly deleted", *EVERYTHING[1:3]]
+    assert_stands(place)
+    fire(place)
+    heard(place, 1)
 
 
 def test_another_topic_takes_function_and_schedule_along(place: Place) -> None:

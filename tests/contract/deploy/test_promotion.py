@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.deploy.promotion import Request, promote, roll_back, undeploy
+from builder.deploy.promotion import Request, promote
 from builder.deploy.status import status_lines
-from builder.errors import ExitCode, InputRefused, ProjectSetup
+from builder.deploy.target import Target
+from builder.deploy.withdrawal import roll_back, undeploy
+from builder.errors import EnvironmentFailed, ExitCode, InputRefused, ProjectSetup
+from builder.model import GcsLocation
 from localcloud.storage import pace
 from tests.contract.deploy.place import Place, opened, source
-from tests.contract.deploy.shop import IMAGE, KIT, Killed, Shop, dying
+from tests.contract.deploy.shop import BUCKET, IMAGE, KIT, Killed, Shop, dying
 
 SAMPLED = 0.3  # of the writes are also ones before which the process dies
 # By method id: what a converged deployment may call.
@@ -49,7 +53,7 @@ def test_a_first_deployment_puts_everything_there(shop: Shop) -> None:
     assert state["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
     assert state["topics"] == ["news"]
     assert state["policy"] == ["serviceAccount:trigger@local-project.iam.gserviceaccount.com"]
-    assert len(state["objects"]) == 2
+    assert [name.rpartition("/")[2] for name in state["objects"][1:]] == ["live.json", "places.json"]
 
 
 def test_a_second_deployment_only_reads_and_says_so(shop: Shop) -> None:
@@ -96,8 +100,21 @@ def test_other_bytes_are_a_promotion_and_can_be_rolled_back(shop: Shop) -> None:
     assert roll_back(shop.target()).changed
     assert {**shop.state()["live"], "earlier": 0} == first
     assert shop.state()["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
+    assert any(line.startswith("leaving archive") and "; going back to" in line for line in shop.place.said)
     with pytest.raises(InputRefused, match="nothing was live before this"):
         roll_back(shop.target())
+
+
+def test_what_was_live_before_must_still_be_there(shop: Shop) -> None:
+    shop.deploy()
+    archive = shop.state()["live"]["archive"]["object"]
+    shop.write("day = '2018-04-02'")
+    shop.deploy()
+    state = shop.state()
+    shop.store().delete(archive)
+    with pytest.raises(InputRefused, match=r"is not there any more at generation"):
+        roll_back(shop.target())
+    assert shop.state()["live"] == state["live"]
 
 
 def test_an_older_build_that_comes_late_changes_nothing(shop: Shop) -> None:
@@ -118,19 +135,106 @@ def test_an_older_build_that_comes_late_changes_nothing(shop: Shop) -> None:
     assert shop.state() == state
 
 
-def test_two_at_once_leave_the_newer_one(shop: Shop) -> None:
-    """Another promotion is written between our look and our write: everything is decided anew."""
-    shop.deploy()
+def meanwhile(shop: Shop, word: str, act: Callable[[], object]) -> Target:
+    """Where to deploy, and what is to happen once a line that begins so is said."""
+    pending = [act]
+
+    def say(text: str) -> None:
+        if text.startswith(word) and pending:
+            pending.pop()()
+
+    return replace(shop.target(), say=say)
+
+
+def two_builds(shop: Shop) -> tuple[str, str]:
+    older = shop.build()
+    shop.place.cloud.clock.advance(60)
+    return older, shop.build()
+
+
+@pytest.mark.parametrize("standing", [False, True])
+def test_of_two_at_once_the_newer_one_stays_with_its_schedule(shop: Shop, *, standing: bool) -> None:
+    """The newer one begins and ends between the older one's look and its write; the older one then changes nothing."""
+    if standing:
+        shop.deploy()
+        shop.place.cloud.clock.advance(60)
+    older, newer = two_builds(shop)
+    shop.options["LOCATION"] = "us-central1"
     shop.write("day = '2018-04-02'")
+    shop.options |= {"BUILD_ID": older, "NB_SCHEDULE": "none"}
     request = shop.request()
     shop.prove(request)
-    other = shop.target().standing()[0]
-    assert other is not None
-    shop.place.fault("storage.objects.insert", "error", match={"object": "*live.json"}, status=412)
-    assert promote(request, shop.target()).changed
-    live = shop.live()
-    assert live is not None
-    assert live["live"]["archive"]["sha256"] != other.live.archive.sha256
+
+    def other() -> None:
+        shop.write("day = '2018-04-03'")
+        shop.options |= {"BUILD_ID": newer, "NB_SCHEDULE": "0 9 * * 1"}
+        again = shop.request()
+        shop.prove(again, "run-9")
+        promote(again, shop.target())
+
+    target = meanwhile(shop, "archive", other)
+    outcome = promote(request, target)
+    assert not outcome.changed
+    assert f"build {newer}" in outcome.message
+    state = shop.state()
+    assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
+    assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
+
+
+def test_a_rollback_that_comes_too_late_leaves_what_is_live_with_its_schedule(shop: Shop) -> None:
+    shop.deploy()
+    shop.write("day = '2018-04-02'")
+    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
+    shop.deploy()
+
+    def other() -> None:
+        shop.write("day = '2018-04-03'")
+        shop.options["NB_SCHEDULE"] = "0 9 * * 1"
+        shop.deploy()
+
+    with pytest.raises(EnvironmentFailed, match="was not rolled back"):
+        roll_back(meanwhile(shop, "leaving", other))
+    state = shop.state()
+    assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
+    assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
+
+
+def test_another_repo_with_the_same_function_is_refused_and_touches_nothing(shop: Shop) -> None:
+    shop.deploy()
+    state = shop.state()
+    other = Shop(
+        shop.place, shop.folder / "other", {"NB_GCS_LOCATION": "gs://local-project-notebooks/ci/other"}
+    )
+    request = other.request()
+    other.prove(request, "run-2", location=GcsLocation(BUCKET, "ci/other"))
+    mine = "belongs to another deployment, gs://local-project-notebooks/ci/live/nightly/live.json"
+    with pytest.raises(ProjectSetup, match=mine):
+        promote(request, other.target())
+    undeploy(other.target())
+    assert {**shop.state(), "objects": []} == {**state, "objects": []}
+
+
+def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
+    shop.deploy()
+    other = Shop(shop.place, shop.folder / "other", {"NB_FUNCTION": "hourly"})
+    request = other.request()
+    other.prove(request, "run-2")
+    promote(request, other.target())
+    undeploy(shop.target())
+    found = shop.place.cloud.inventory()
+    assert [one["name"] for one in found["functions"]] == ["hourly"]
+    assert [one["name"] for one in found["pubsub.topics"]] == ["news"]
+    assert any("topic news is heard by others, and stays" in line for line in shop.place.said)
+
+
+def test_what_cannot_be_read_can_be_undeployed(shop: Shop) -> None:
+    shop.deploy()
+    shop.store().replace("ci/live/nightly/live.json", b'{"schema": 7}', content_type="application/json")
+    with pytest.raises(ProjectSetup, match="cannot be read: its schema is 7"):
+        promote(shop.request(), shop.target())
+    assert undeploy(shop.target()).changed
+    state = shop.state()
+    assert (state["live"], state["functions"], state["jobs"], state["topics"]) == (None, [], [], [])
 
 
 def test_another_region_takes_all_of_it_along(shop: Shop) -> None:
@@ -140,6 +244,34 @@ def test_another_region_takes_all_of_it_along(shop: Shop) -> None:
     found = shop.place.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["europe-west1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["europe-west1"]
+    assert roll_back(shop.target()).changed
+    found = shop.place.cloud.inventory()
+    assert [one["location"] for one in found["functions"]] == ["us-central1"]
+    assert [one["location"] for one in found["scheduler.jobs"]] == ["us-central1"]
+
+
+def test_another_topic_leaves_the_old_one_nowhere(shop: Shop) -> None:
+    shop.deploy()
+    shop.options["NB_TOPIC"] = "other"
+    assert shop.deploy().changed
+    found = shop.place.cloud.inventory()
+    assert [one["name"] for one in found["pubsub.topics"]] == ["other"]
+    assert [one["name"] for one in found["functions"]] == ["nightly"]
+
+
+def test_a_first_deployment_that_died_in_another_region_is_cleared_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = shop.request()
+    shop.prove(request)
+    with dying(monkeypatch, 6, "after"), pytest.raises(Killed):
+        promote(request, shop.target())
+    assert shop.state()["functions"] != []
+    assert shop.live() is None
+    shop.options["NB_REGION"] = "europe-west1"
+    promote(shop.request(), shop.target())
+    found = shop.place.cloud.inventory()
+    assert [one["location"] for one in found["functions"]] == ["europe-west1"]
 
 
 def test_undeploying_leaves_archives_and_results(shop: Shop) -> None:
@@ -154,7 +286,10 @@ def test_undeploying_leaves_archives_and_results(shop: Shop) -> None:
 def test_status_tells_what_is_live_and_what_differs(shop: Shop) -> None:
     shop.request()
     assert list(status_lines(shop.target())) == [
-        "gs://local-project-notebooks/ci/live/nightly/live.json is not there: nothing is live"
+        "gs://local-project-notebooks/ci/live/nightly/live.json is not there: nothing is live",
+        "topic: missing",
+        "function: missing",
+        "schedule: none",
     ]
     shop.deploy()
     before = dict(shop.place.calls())
@@ -180,7 +315,7 @@ def test_a_function_that_does_not_build_leaves_what_is_live(shop: Shop) -> None:
     assert shop.state()["functions"] == [("nightly", "ACTIVE")]
 
 
-FEWEST_WRITES = 7  # archive, topic, upload URL, source, function, policy, schedule, live.json
+FEWEST_WRITES = 9  # archive, place, topic, upload URL, source, function, policy, live.json, schedule
 
 
 def killed_and_run_again(
@@ -234,13 +369,13 @@ def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
             if not (more or later):
                 break
     print(f"seed {seed}: killed at {points} points, {at - 1} writes in the longest deployment")
-    assert at > FEWEST_WRITES
+    assert at > FEWEST_WRITES + 1
 
 
 def change(shop: Shop) -> None:
-    """Other bytes, another schedule, another version of the builder."""
+    """Other bytes, another schedule, another region and topic, another version of the builder."""
     shop.write("day = '2018-04-02'")
-    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
+    shop.options |= {"NB_SCHEDULE": "0 7 * * 1", "NB_REGION": "europe-west1", "NB_TOPIC": "other"}
     shop.zip = source(version=2)
 
 
@@ -250,5 +385,5 @@ def reset(shop: Shop) -> None:
     for one in shop.store().list("ci/live/"):
         shop.store().delete(one.name)
     shop.write("day = '2018-04-01'")
-    shop.options["NB_SCHEDULE"] = "0 6 * * 1"
+    shop.options |= {"NB_SCHEDULE": "0 6 * * 1", "NB_REGION": "us-central1", "NB_TOPIC": "news"}
     shop.zip = source()
