@@ -1,0 +1,115 @@
+"""What is live, run by events on the real path: topic, function, build, VM, results."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+import requests
+
+from localcloud.iam import PROJECT, email
+from localcloud.timestamps import timestamp
+from tests.e2e.deploying import Deployer
+from tests.e2e.world import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+DELIVERIES = 1000
+AT_ONCE = 32
+INSERT = "compute.instances.insert"
+BUSY = 429  # the one instance takes one event at a time, and Pub/Sub comes again
+
+
+def version(deployer: Deployer, day: str) -> dict[str, bytes]:
+    """The published folder of a day: content by relative name."""
+    folder = deployer.location / "versions" / day / "demo"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def parameters(published: dict[str, bytes]) -> dict[str, Any]:
+    """What the executed notebook was given."""
+    return dict(json.loads(published["demo.ipynb"])["metadata"]["papermill"]["parameters"])
+
+
+def function_log(deployer: Deployer) -> list[dict[str, Any]]:
+    """The function's own lines."""
+    text = (deployer.cloud.state / "functions" / "nightly" / "log.txt").read_text()
+    return [json.loads(line) for line in text.splitlines() if line.startswith('{"severity"')]
+
+
+def lines_of(deployer: Deployer, event: str) -> list[dict[str, Any]]:
+    return [line for line in function_log(deployer) if line.get("event") == event]
+
+
+def push(deployer: Deployer, event: str, message: bytes) -> Callable[[], int]:
+    """What delivers an event of the topic as Pub/Sub does, until it is taken; returns the status."""
+    (subscription,) = deployer.cloud.inventory()["pubsub.subscriptions"]
+    data = base64.b64encode(message).decode()
+    body = {
+        "message": {"data": data, "messageId": event, "publishTime": timestamp(deployer.cloud.clock.now())},
+        "subscription": f"projects/{PROJECT}/subscriptions/{subscription['name']}",
+    }
+    token = deployer.cloud.iam.token(email("trigger"))[0]
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def deliver() -> int:
+        while True:
+            answer = requests.post(subscription["push_endpoint"], json=body, headers=headers, timeout=60)
+            if answer.status_code != BUSY:
+                return answer.status_code
+            time.sleep(random.uniform(0.1, 0.5))
+
+    return deliver
+
+
+def test_a_thousand_deliveries_are_one_build_and_one_vm(deployer: Deployer) -> None:
+    assert deployer.deploy().code == 0
+    vms = deployer.calls().get(INSERT, 0)
+    message = b'{"today": "2018-04-01"}'
+    event = deployer.publish(message.decode())
+    deliver = push(deployer, event, message)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = list(pool.map(lambda _: deliver(), range(DELIVERIES)))
+    assert statuses == [200] * DELIVERIES
+    told = [line["message"] for line in lines_of(deployer, event)]
+    assert len(told) >= DELIVERIES
+    assert sum(words.startswith("submitted build ") for words in told) == 1
+    (build,) = deployer.ended(1)
+    assert build["status"] == "SUCCESS"
+    assert f"event-{event}" in build["tags"]
+    assert deployer.calls()[INSERT] == vms + 1
+    assert parameters(version(deployer, "2018-04-01")) == {"day": "2018-03-31"}
+    assert deployer.left() == []
+
+
+def test_a_red_event_is_a_failed_build_and_changes_no_green_day(deployer: Deployer) -> None:
+    assert deployer.deploy().code == 0
+    deployer.publish('{"today": "2018-04-01"}')
+    (first,) = deployer.ended(1)
+    assert first["status"] == "SUCCESS"
+    green = version(deployer, "2018-04-01")
+    assert parameters(green) == {"day": "2018-03-31"}
+
+    event = deployer.publish('{"today": "2018-04-01", "parameters": {"city": "Rome"}}')
+    red = next(one for one in deployer.ended(2) if one["id"] != first["id"])
+    assert red["status"] == "FAILURE"
+    assert version(deployer, "2018-04-01") == green
+    (results,) = (deployer.location / "results").glob(f"event-{event}*")
+    assert (results / "demo" / "FAILED").is_file()
+    (job,) = json.loads((results / "summary.json").read_text())["jobs"]
+    assert (job["verdict"], job["parameters"]) == ("red", {"day": "2018-03-31", "city": "Rome"})
+
+    for broken in ('{"bucket": "elsewhere"}', '{"parameters": {"city": 1}}', '{"today": "tomorrow"}', "run"):
+        refused = deployer.publish(broken)
+        (line,) = until(partial(lines_of, deployer, refused), "the function's word on it")
+        assert line["severity"] == "ERROR"
+        assert "No build was submitted, the message was refused" in line["message"]
+    assert len(deployer.builds()) == 2
+    assert deployer.left() == []
