@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from builder.model import LIVE_SCHEMA, LIVE_TAG, JsonObject
-from builder.options.message import Kinds
+from builder.options.message import Declared
 
 
 class LiveUnreadable(ValueError):
@@ -21,13 +21,13 @@ class LiveUnreadable(ValueError):
 class Live:
     """Where to submit `build`, a whole Cloud Build but for the event, and how often.
 
-    `declared`: the parameters of each notebook by kind; `account`: whom the build runs as, projects/P/serviceAccounts/ADDRESS;
+    `declared`: what each notebook takes; `account`: whom the build runs as, projects/P/serviceAccounts/ADDRESS;
     `tag`: what all builds of this function have.
     """
 
     project: str
     region: str
-    declared: tuple[Kinds, ...]
+    declared: tuple[Declared, ...]
     builds_per_hour: int
     build: JsonObject
     account: str
@@ -52,7 +52,10 @@ def _live(live: JsonObject) -> Live:
     return Live(
         project=live["place"]["project"],
         region=live["place"]["region"],
-        declared=tuple(dict(notebook["parameters"]) for notebook in live["notebooks"]),
+        declared=tuple(
+            Declared(dict(notebook["parameters"]), notebook.get("allow_secrets") is True)
+            for notebook in live["notebooks"]
+        ),
         builds_per_hour=int(live["builds_per_hour"]),
         build={**build, "steps": [dict(step)]},
         account=build["serviceAccount"],

@@ -369,12 +369,21 @@ class _Loading:
         return settings
 
     def _refuse_event(self) -> None:
-        """One event's message is nothing to deploy: what is live is for every event."""
+        """One event's message is nothing to deploy: what is live is for every event. And half an event is none to run by."""
         event = self._above.get("event")
         if self._line.command == "deploy" and event is not None:
             self._problems.append(
                 Problem(event.variable, show(event.value), "belongs to run and plan; deploy takes no event")
             )
+        if self._line.command == "run" and event is None and "event" not in self._failed:
+            given = (self._above.get(name) for name in ("event_id", "event_time"))
+            self._problems += [
+                Problem(
+                    half.variable, show(half.value), "belongs to an event: give its message, too, as NB_EVENT"
+                )
+                for half in given
+                if half is not None
+            ]
 
     def _require(self, run: Mapping[str, Setting], jobs: Iterable[Mapping[str, Setting]]) -> None:
         """Adds a problem for what must be given and is not; says nothing about what was given and is wrong."""

@@ -7,17 +7,22 @@ a day and values for declared parameters, and no project, account, bucket, noteb
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NoReturn
 
-from builder.options.parameters import MATRIX
+from builder.options.parameters import MATRIX, secrets_in
 from builder.options.values import Unfit, parameters
 
-LONGEST_MESSAGE = 8192  # characters; a build's variable has to hold it
+LONGEST_MESSAGE = 4000  # bytes in a build's variable, where each dollar sign is written twice
 _TODAY, _PARAMETERS = "today", "parameters"
+_LOOKS_PRIVATE = (
+    "looks like a secret, and messages can be read in the build, the bucket and the notebook: give it by NB_SECRETS; "
+    "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true"
+)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 # What a parameter may be, as JSON Schema names it; "" is anything.
@@ -30,6 +35,14 @@ _KINDS: Sequence[tuple[str, tuple[type, ...]]] = (
     ("array", (list, tuple)),
     ("object", (Mapping,)),
 )
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What one notebook takes: its parameters by name, and whether they may look like secrets (NB_ALLOW_SECRET_PARAMETERS)."""
+
+    kinds: Kinds
+    allow_secrets: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ def read_message(raw: str) -> Message:
             problems.append(f"{_TODAY}: expected a day as YYYY-MM-DD")
     if _PARAMETERS in data:
         try:
-            values = dict(parameters(data[_PARAMETERS]))
+            values = dict(parameters(_mapping(data[_PARAMETERS])))
         except Unfit as unfit:
             problems += [f"{_PARAMETERS}: {expected}" for _, expected in unfit.faults]
         if MATRIX in values:
@@ -73,19 +86,21 @@ def read_message(raw: str) -> Message:
     return Message(today, values)
 
 
-def unfit_parameters(given: Mapping[str, Any], declared: Sequence[Kinds]) -> Iterator[str]:
-    """What is wrong with a message's values; `declared` are the parameters of each notebook, by name.
+def unfit_parameters(given: Mapping[str, Any], declared: Sequence[Declared]) -> Iterator[str]:
+    """What is wrong with a message's values; `declared` is what each notebook takes.
 
     A name must be declared by one of them at least, and its value fit wherever it is declared.
     """
     for name, value in given.items():
-        kinds = [kinds[name] for kinds in declared if name in kinds]
-        if not kinds:
-            known = ", ".join(sorted({known for kinds in declared for known in kinds})) or "none"
+        takers = [taker for taker in declared if name in taker.kinds]
+        if not takers:
+            known = ", ".join(sorted({known for taker in declared for known in taker.kinds})) or "none"
             yield f"parameter {name}: no notebook declares it; declared: {known}"
-        for kind in dict.fromkeys(kinds):
+        for kind in dict.fromkeys(taker.kinds[name] for taker in takers):
             if not fits(value, kind):
                 yield f"parameter {name}: expected {'an' if kind[0] in 'aio' else 'a'} {kind}"
+        if any(secrets_in({name: value})) and not all(taker.allow_secrets for taker in takers):
+            yield f"parameter {name}: {_LOOKS_PRIVATE}"
 
 
 def kind_of(value: Any) -> str:
@@ -100,10 +115,14 @@ def fits(value: Any, kind: str) -> bool:
 
 
 def _load(raw: str) -> dict[str, Any]:
-    if len(raw) > LONGEST_MESSAGE:
-        raise MessageRefused([f"the message is longer than {LONGEST_MESSAGE} characters"])
+    if len(raw.encode(errors="surrogatepass")) + raw.count("$") > LONGEST_MESSAGE:
+        raise MessageRefused(
+            [f"the message is longer than {LONGEST_MESSAGE} bytes, of which each $ takes two"]
+        )
     try:
-        data = json.loads(raw.strip() or "{}", object_pairs_hook=_once, parse_constant=_no_number)
+        data = json.loads(
+            raw.strip() or "{}", object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
+        )
     except MessageRefused:
         raise
     except RecursionError as error:
@@ -125,6 +144,21 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> NoReturn:
     raise MessageRefused([f"{word} is no JSON number"])
+
+
+def _finite(word: str) -> float:
+    """JSON knows numbers of any size, a notebook only those below infinity."""
+    number = float(word)
+    if math.isinf(number):
+        raise MessageRefused(["a number in it is too large; give a finite one, or text"])
+    return number
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """The value, if it is an object: a text of JSON or YAML may be one for an option, never in a message."""
+    if not isinstance(value, Mapping):
+        raise Unfit('expected an object, such as {"city": "Paris"}')
+    return value
 
 
 def _day(value: object) -> date | None:

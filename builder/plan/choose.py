@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.errors import BadInput, Problem
 from builder.options import NotebookEntry, Options
-from builder.options.message import Kinds
+from builder.options.message import Declared
 from builder.options.parameters import fan_out
 from builder.plan.event import Asked, given_parameters, message_problems, parameter_problems, scheduled_kinds
 from builder.plan.make import ChosenNotebook
@@ -20,11 +20,11 @@ MOST_JOBS = 1000
 
 @dataclass(frozen=True)
 class _Looked:
-    """One notebook, looked into: chosen, or what is wrong with it. `kinds` is None where it could not even be read."""
+    """One notebook, looked into: chosen, or what is wrong with it. `declared` is None where it could not even be read."""
 
     chosen: ChosenNotebook | None
     problems: Sequence[Problem]
-    kinds: Kinds | None
+    declared: Declared | None
 
 
 def choose(options: Options, workspace: Workspace, asked: Asked) -> Sequence[ChosenNotebook]:
@@ -33,7 +33,7 @@ def choose(options: Options, workspace: Workspace, asked: Asked) -> Sequence[Cho
     looked = [_look(options, workspace, asked, path, entry) for path, entry in selection.notebooks]
     chosen = [one.chosen for one in looked if one.chosen is not None]
     problems = [*selection.problems, *(problem for one in looked for problem in one.problems)]
-    known = [one.kinds for one in looked if one.kinds is not None]
+    known = [one.declared for one in looked if one.declared is not None]
     if len(known) == len(looked) and not selection.problems:
         # Where a notebook is missing, nobody can say that none declares a name.
         problems += message_problems(asked, known)
@@ -63,6 +63,7 @@ def _look(options: Options, workspace: Workspace, asked: Asked, path: str, entry
     source = f"NB_PARAMETERS or {wanted.parameters_file}" if wanted.parameters_file else "NB_PARAMETERS"
     problems += parameter_problems(wanted, notebook, asked, source=source)
     kinds = scheduled_kinds(wanted, notebook) if asked.message else {}
+    declared = Declared(kinds, wanted.allow_secret_parameters)
     chosen = ChosenNotebook(
         notebook=notebook,
         options=wanted,
@@ -70,4 +71,4 @@ def _look(options: Options, workspace: Workspace, asked: Asked, path: str, entry
         preparation=preparation,
         warnings=files.warnings,
     )
-    return _Looked(None if problems else chosen, problems, kinds)
+    return _Looked(None if problems else chosen, problems, declared)

@@ -30,6 +30,7 @@ CONFIG = f"{FOLDER}/notebooks.json"
 MANIFEST = f"{FOLDER}/manifest.json"
 NOT_TESTED = "this is not what was tested"
 TAKEN = f"is tracked by git, and an archive of tested files has its own files in {FOLDER}/: take it out of the repo"
+NO_EVENT = "is required where an archive of tested files runs: the message that asks for this run, such as {}"
 _SCHEMA = 1
 _EXECUTABLE = 0o111
 
@@ -171,9 +172,12 @@ def sha256_of(path: Path) -> str:
 def open_workspace(options: Options, folder: Path) -> Workspace:
     """The workspace in this folder: an archive's where the options are its own.
 
-    Raises BadInput where `deploy` is to make an archive of a repo that has files where an archive has its own.
+    Raises BadInput where an archive is to run without an event, whose day and parameters are the only ones that it is for, and
+    where `deploy` is to make an archive of a repo that has files where an archive has its own.
     """
     if options.config == CONFIG:
+        if options.command == "run" and options.event is None:
+            raise BadInput([Problem("NB_EVENT", "", NO_EVENT)])
         return DeployedWorkspace(folder)
     workspace = Workspace(folder)
     if options.command == "deploy" and workspace.tracks(FOLDER):

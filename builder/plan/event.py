@@ -11,17 +11,13 @@ from builder.errors import BadInput, Problem
 from builder.model import Notebook
 from builder.options import JobOptions, Options
 from builder.options.day import day_of, moment
-from builder.options.message import Kinds, Message, read_message, unfit_parameters
-from builder.options.parameters import MATRIX, names_and_values, plain, secrets_in
+from builder.options.message import Declared, Kinds, Message, read_message, unfit_parameters
+from builder.options.parameters import MATRIX, names_and_values, plain
 from builder.options.templates import TemplateMistake, render
 from builder.plan.kinds import parameter_kinds
 from builder.plan.notebooks import check_parameters
 
 _EVENT, _SCHEDULE = "NB_EVENT", "NB_SCHEDULE_PARAMETERS"
-_LOOKS_PRIVATE = (
-    "looks like a secret, and messages can be read in the build, the bucket and the notebook: give it by NB_SECRETS; "
-    "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true"
-)
 # Of a template's value only the kind is asked for, and that is the same on every day.
 _ANY_DAY = date(2000, 2, 29)
 
@@ -74,21 +70,16 @@ def parameter_problems(
     """What is wrong with CI's, the schedule's and the message's parameters for one notebook.
 
     The schedule's are looked at without an event, too, so that CI finds their mistakes. `source` names where CI's come from.
-    What no notebook at all declares is told by `message_problems`.
+    What is wrong with the message by itself, or for all notebooks together, is told by `message_problems`.
     """
     yield from check_parameters(notebook, names_and_values(wanted.parameters), variable=source)
     yield from check_parameters(notebook, wanted.schedule_parameters, variable=_SCHEDULE)
-    if asked.message is None:
-        return
-    yield from _undated(wanted.schedule_parameters, asked.today)
-    own = _own(wanted, notebook, asked.message)
-    yield from check_parameters(notebook, own, variable=_EVENT)
-    if not wanted.allow_secret_parameters:
-        yield from (Problem(_EVENT, name, _LOOKS_PRIVATE) for name in secrets_in(own))
+    if asked.message is not None:
+        yield from _undated(wanted.schedule_parameters, asked.today)
 
 
-def message_problems(asked: Asked, declared: Sequence[Kinds]) -> list[Problem]:
-    """What is wrong with the message's parameters, by the kinds that each chosen notebook declares."""
+def message_problems(asked: Asked, declared: Sequence[Declared]) -> list[Problem]:
+    """What is wrong with the message's parameters, by what each chosen notebook takes: just what the function refuses, too."""
     given = asked.message.parameters if asked.message else {}
     return [Problem(_EVENT, "", mistake) for mistake in unfit_parameters(given, declared)]
 

@@ -87,7 +87,7 @@ def test_an_archive_runs_as_it_was_tested_or_not_at_all(builder: Builder, repo: 
         proof = archived(builder, repo.folder, tmp_path / "archive")
         index.add("alpha", "2.0")
         builder.folder = tmp_path / "archive" / "unpacked"
-        again = builder.run(NB_CONFIG=CONFIG)
+        again = builder.run(NB_CONFIG=CONFIG, NB_EVENT="{}")
         assert again.code == 0, again.output
         told = again.published("sub-a")
         assert told["outputs/told.txt"].decode() == "hello São Paulo 1.0 1e3"
@@ -97,7 +97,7 @@ def test_an_archive_runs_as_it_was_tested_or_not_at_all(builder: Builder, repo: 
 
     (builder.folder / "shared" / "words.py").write_text("HELLO = 'bye'\n")
     for command in ("run", "plan", "check"):
-        refused = builder.run(command, NB_CONFIG=CONFIG)
+        refused = builder.run(command, NB_CONFIG=CONFIG, NB_EVENT="{}")
         assert refused.code == 2, refused.output
         assert "shared/words.py: has changed since; this is not what was tested" in refused.output
         assert not (refused.bucket / refused.prefix / "staging" / refused.run).exists()

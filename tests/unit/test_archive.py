@@ -19,7 +19,7 @@ from builder.deploy.archive import Archive, Proven, pack_archive
 from builder.errors import BadInput, Problem
 from builder.options import Options, load_options
 from builder.plan.choose import choose
-from builder.plan.deployed import CONFIG, MANIFEST, as_proven, open_workspace
+from builder.plan.deployed import CONFIG, MANIFEST, NO_EVENT, as_proven, open_workspace
 from builder.plan.event import Asked
 from builder.plan.make import ChosenNotebook, JobPlan, Plan, make_plan
 from builder.plan.packing import MadeFile, StagedFile, pack
@@ -77,12 +77,12 @@ def repo(tmp_path: Path) -> Path:
     return folder
 
 
-def load(folder: Path, **env: str) -> Options:
+def load(folder: Path, command: str = "run", **env: str) -> Options:
     def read(name: str) -> str | None:
         path = folder / name
         return path.read_text() if path.is_file() else None
 
-    return load_options([], {**ENV, **env}, read)
+    return load_options(command.split(), {**ENV, **env}, read)
 
 
 def planned(options: Options, folder: Path) -> tuple[Plan, Sequence[ChosenNotebook]]:
@@ -131,7 +131,7 @@ def unpacked(repo: Path, tmp_path: Path) -> Path:
 
 
 def deployed(folder: Path, **env: str) -> Plan:
-    return planned(load(folder, NB_CONFIG=CONFIG, **env), folder)[0]
+    return planned(load(folder, NB_CONFIG=CONFIG, NB_EVENT="{}", **env), folder)[0]
 
 
 def refused(folder: Path, **env: str) -> Sequence[Problem]:
@@ -356,3 +356,15 @@ def test_bytes_are_packed_beside_files(tmp_path: Path) -> None:
 
 def test_a_workspace_without_an_archives_settings_is_the_folder(repo: Path) -> None:
     assert type(open_workspace(load(repo), repo)) is Workspace
+
+
+def test_an_archive_runs_for_an_event_alone(unpacked: Path) -> None:
+    """Without one, it would run CI's parameters over the day's published results, holding no event, as many times at once as asked."""
+    with pytest.raises(BadInput) as caught:
+        open_workspace(load(unpacked, NB_CONFIG=CONFIG), unpacked)
+    assert [str(problem) for problem in caught.value.problems] == [f"NB_EVENT: {NO_EVENT}"]
+    blank = {"NB_EVENT": " \n", "NB_CONFIG": CONFIG}  # as an unset one
+    with pytest.raises(BadInput, match="NB_EVENT"):
+        open_workspace(load(unpacked, **blank), unpacked)
+    for command in ("plan", "check"):
+        open_workspace(load(unpacked, command, NB_CONFIG=CONFIG), unpacked)

@@ -71,7 +71,6 @@ def mistakes(folder: Path, *notebooks: str, **env: str) -> list[str]:
         ({"NB_EVENT": "{}", "NB_EVENT_TIME": "2018-03-31T23:30:00Z"}, "2018-03-31"),
         ({"NB_EVENT": "{}", "NB_EVENT_TIME": "2018-03-31T23:30:00Z", "NB_TIME_ZONE": "Europe/Paris"}, "2018-04-01"),
         ({"NB_EVENT": '{"today": "2018-04-01"}', "NB_EVENT_TIME": "2020-01-01T00:00:00Z"}, "2018-04-01"),
-        ({"NB_EVENT_TIME": "2018-03-31T23:30:00Z"}, "2026-07-01"),
     ],
 )  # fmt: skip
 def test_today_is_the_messages_else_the_events_else_now_in_the_zone(
@@ -194,7 +193,7 @@ def test_what_looks_like_a_secret_is_refused_and_not_repeated(folder: Path) -> N
     message = json.dumps({"parameters": {"start": key}})
     told = mistakes(folder, "rides", "sales", NB_EVENT=message)
     assert len(told) == 1
-    assert told[0].startswith("NB_EVENT is 'start': looks like a secret")
+    assert told[0].startswith("NB_EVENT: parameter start: looks like a secret")
     scheduled = mistakes(folder, NB_SCHEDULE_PARAMETERS=json.dumps({"start": key}))
     assert scheduled[0].startswith("NB_SCHEDULE_PARAMETERS is 'start': looks like a secret")
     assert key not in "".join(told + scheduled)
@@ -204,7 +203,20 @@ def test_what_looks_like_a_secret_is_refused_and_not_repeated(folder: Path) -> N
 
 def test_a_number_that_json_cannot_hold_is_refused(folder: Path) -> None:
     (told,) = mistakes(folder, "sales", NB_EVENT='{"parameters": {"limit": 1e999}}')
-    assert "JSON has no infinity" in told
+    assert "a number in it is too large" in told
+
+
+def test_half_an_event_is_none_to_run_by(folder: Path) -> None:
+    half = {"NB_EVENT_ID": "e1", "NB_EVENT_TIME": "2018-03-31T23:30:00Z", "NB_EVENT": " "}
+    expected = "belongs to an event: give its message, too, as NB_EVENT"
+    assert mistakes(folder, **half) == [
+        f"NB_EVENT_ID is 'e1': {expected}",
+        f"NB_EVENT_TIME is '2018-03-31T23:30:00Z': {expected}",
+    ]
+    (wrong,) = mistakes(folder, **{**half, "NB_EVENT": "{"})
+    assert "the message is no JSON" in wrong
+    env = {**ENV, "NB_NOTEBOOKS": "rides.ipynb", **half}
+    assert load_options(["plan"], env, lambda _: None).event is None
 
 
 # -- kinds ----------------------------------------------------------------------------------------------------------
