@@ -8,27 +8,27 @@ from urllib.parse import quote
 
 from builder.function.google import Answer, Google, own_account
 from builder.function.live import Live
-from builder.function.outcome import Need, acting, building, failure, reading
+from builder.function.outcome import Need, acting, building, failure, reading, refused
 from builder.model import JsonObject
 
-_OK = 200
+_OK, _BAD_REQUEST = 200, 400
 _PAGE = 100
 _ACTING = b"act as service account"  # Cloud Build's words where the caller may create builds, but none as that account
 
 
 def fetch(google: Google, address: str) -> Answer:
-    """The object at a gs:// address, whatever the answer. Raises Failed where there is none."""
+    """The object at a gs:// address, whatever the answer. Raises Redeliver where there is none."""
     bucket, name = _parts(address)
     return google.call("storage", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}", params={"alt": "media"})
 
 
 def content(fetched: Answer, address: str) -> bytes:
-    """The bytes of a fetched object. Raises Failed for any status but 200."""
+    """The bytes of a fetched object. Raises Redeliver for any status but 200."""
     return _accepted(fetched, reading(_parts(address)[0], address))
 
 
 def builds(google: Google, live: Live, expression: str) -> Iterator[JsonObject]:
-    """The builds that a filter selects, newest first, page by page; a page may be empty and not the last. Raises Failed."""
+    """The builds that a filter selects, newest first, page by page; a page may be empty and not the last. Raises Redeliver."""
     params = {"filter": expression, "pageSize": str(_PAGE)}
     while True:
         got = google.call("cloudbuild", _place(live), params=params)
@@ -40,8 +40,10 @@ def builds(google: Google, live: Live, expression: str) -> Iterator[JsonObject]:
 
 
 def create(google: Google, live: Live, build: JsonObject) -> JsonObject:
-    """Create a build; returns it as Cloud Build has it. Raises Failed."""
+    """Create a build; returns it as Cloud Build has it. Raises Dropped where it takes no such build, else Redeliver."""
     got = google.call("cloudbuild", _place(live), body=build)
+    if got.status == _BAD_REQUEST:
+        raise refused(got.content)
     need = acting(live.account) if _ACTING in got.content else building("create", live.project)
     return dict(json.loads(_accepted(got, need))["metadata"]["build"])
 

@@ -13,8 +13,9 @@ from typing import Any
 from builder.options.day import moment
 from builder.options.message import Message, MessageRefused, read_message
 
-# An id stands in a tag, an object's name and, after "event-", in a run's id, which has 63 characters at most.
-_PLAIN_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,55}[A-Za-z0-9])?")
+# An id stands in a tag, an object's name and, between "event-" and the function's hash, in a run's id: that has 63 characters at
+# most, of which three are for the -2 of a second run.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,43}[A-Za-z0-9])?")
 _HASH_DIGITS = 40
 
 
@@ -47,12 +48,13 @@ def read_event(given_id: str, time: str, data: Any) -> Event:
 
 
 def _text(data: Any) -> str:
-    """The message's text; a message of attributes alone has no data and asks for nothing."""
+    """The message's text. One of attributes alone has no data, one of blanks says nothing: either is {}, and never an unset variable."""
     message = data.get("message") if isinstance(data, Mapping) else None
     if not isinstance(message, Mapping):
         raise MessageRefused(["the event carries no Pub/Sub message"])
     encoded = message.get("data") or ""
     try:
-        return base64.b64decode(encoded, validate=True).decode() or "{}"
+        text = base64.b64decode(encoded, validate=True).decode()
     except (TypeError, ValueError) as error:
         raise MessageRefused(["the message's data is no text: expected base64 of UTF-8"]) from error
+    return text if text.strip() else "{}"

@@ -17,7 +17,7 @@ from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession, Request
 
-from builder.function.outcome import Failed
+from builder.function.outcome import Redeliver
 from builder.model import JsonObject
 from builder.options.environment import read_environment
 
@@ -49,7 +49,7 @@ class Google:
         params: Mapping[str, str] | None = None,
         body: JsonObject | None = None,
     ) -> Answer:
-        """GET, or POST where there is a body; the answer, whatever its status. Raises Failed where none came."""
+        """GET, or POST where there is a body; the answer, whatever its status. Raises Redeliver where none came."""
         url = self._endpoints.get(service, f"https://{service}.googleapis.com") + path
         verb = "GET" if body is None else "POST"
         try:
@@ -63,7 +63,7 @@ class Google:
 
 @contextmanager
 def connected() -> Iterator[Google]:
-    """Google, where this environment says that it is, for one event. Raises Failed where there are no credentials just now.
+    """Google, where this environment says that it is, for one event. Raises Redeliver where there are no credentials just now.
 
     A session for each event: a connection from before an idle instance was frozen may be dead.
     """
@@ -85,7 +85,7 @@ def own_account() -> str:
 def _surroundings() -> tuple[Mapping[str, str], Credentials]:
     environment = read_environment(os.environ, with_options=False)
     if environment.problems:  # rather than to send a token to the wrong place
-        raise Failed("ERROR", f"{'; '.join(map(str, environment.problems))}. Deploy again.")
+        raise Redeliver("ERROR", f"{'; '.join(map(str, environment.problems))}. Deploy again.")
     try:
         credentials, _ = google.auth.default(scopes=_SCOPES)
     except GoogleAuthError as error:
@@ -93,5 +93,5 @@ def _surroundings() -> tuple[Mapping[str, str], Credentials]:
     return environment.endpoints, credentials
 
 
-def _passing(what: str) -> Failed:
-    return Failed("WARNING", f"{what} The event will be delivered again.")
+def _passing(what: str) -> Redeliver:
+    return Redeliver("WARNING", what)

@@ -12,8 +12,8 @@ _TRANSIENT = frozenset({401, 408, 429})
 _FIRST_SERVER_FAULT = 500
 
 
-class Dropped(Exception):
-    """The event ends here: no later delivery would do better. `severity` is Cloud Logging's."""
+class NotSubmitted(Exception):
+    """No build for this delivery of an event. `severity` is Cloud Logging's; the message holds nothing of the event's."""
 
     def __init__(self, severity: str, message: str) -> None:
         super().__init__(message)
@@ -21,8 +21,12 @@ class Dropped(Exception):
         self.message = message
 
 
-class Failed(Dropped):
-    """Raised out of the function, so that Pub/Sub delivers the event again. The message holds nothing of the event's."""
+class Dropped(NotSubmitted):
+    """The event ends here: no later delivery would do better."""
+
+
+class Redeliver(NotSubmitted):
+    """Raised out of the function, so that Pub/Sub delivers the event again; who logs it adds that."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,26 @@ def acting(name: str) -> Need:
     )
 
 
-def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Failed:
+def refused(content: bytes) -> Dropped:
+    """What it means that Cloud Build takes no such build: the same one will not do better."""
+    return Dropped(
+        "ERROR",
+        f"No build was submitted: Cloud Build takes none such ({_words(content)}). Deploy again, then publish the message again.",
+    )
+
+
+def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Redeliver:
     """What an answer other than 200 means: WARNING where it passes by itself, ERROR where somebody has to act."""
     told = f"{need.permission} was answered {status}: {_words(content)}"
     if status == _FORBIDDEN:
         account = own_account()
-        return Failed(
+        return Redeliver(
             "ERROR",
             f"{account or 'The account of the function'} lacks {need.permission} on {need.resource}. "
             f"Grant it: {need.grant(account or 'ACCOUNT')} ({told})",
         )
     passing = status in _TRANSIENT or status >= _FIRST_SERVER_FAULT
-    return Failed("WARNING" if passing else "ERROR", f"{told} The event will be delivered again.")
+    return Redeliver("WARNING" if passing else "ERROR", told)
 
 
 def _words(content: bytes) -> str:

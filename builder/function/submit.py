@@ -13,9 +13,9 @@ from typing import Any
 from builder.function.build import build_for, last_hour, same_event
 from builder.function.calls import builds, content, create, fetch
 from builder.function.event import Event, plain_id, read_event
-from builder.function.google import Google, connected
+from builder.function.google import Answer, Google, connected
 from builder.function.live import Live, LiveUnreadable, read_live
-from builder.function.outcome import Dropped, Failed
+from builder.function.outcome import Dropped, Redeliver
 from builder.options.message import MessageRefused, unfit_parameters
 
 _STALE = timedelta(
@@ -30,59 +30,80 @@ _one_at_a_time = threading.Lock()
 
 
 def answer(event_id: str, time: str, data: Any) -> None:
-    """Submit one build for a CloudEvent of these parts, or say in the log why not. Raises Failed: deliver it again."""
+    """Submit one build for a CloudEvent of these parts, or say in the log why not. Raises Redeliver: deliver it again."""
     told = plain_id(event_id)
     try:
         event = read_event(event_id, time, data)
         with _one_at_a_time, connected() as google:
-            _submit(google, event)
+            _handle(google, event)
     except MessageRefused as refused:
         _tell("ERROR", f"No build was submitted, the message was refused: {refused}.", told)
-    except Failed as failed:
-        _tell(failed.severity, failed.message, told)
+    except Redeliver as failed:
+        _tell(failed.severity, f"{failed.message} The event will be delivered again.", told)
         raise
     except Dropped as dropped:
         _tell(dropped.severity, dropped.message, told)
 
 
-def _submit(google: Google, event: Event) -> None:
-    live, now = _what_is_live(google, event)
+def _handle(google: Google, event: Event) -> None:
+    """One delivery. Its time is the API's, never this machine's, whose clock nobody sets against the event's."""
+    address = os.environ["NB_LIVE"]
+    fetched = fetch(google, address)
+    try:
+        _submit(google, event, address, fetched)
+    except Redeliver as failed:
+        if _is_stale(event, fetched.now):
+            raise _too_late(event, failed.message) from failed
+        raise
+
+
+def _submit(google: Google, event: Event, address: str, fetched: Answer) -> None:
+    live = _what_is_live(event, address, fetched)
     if problems := tuple(unfit_parameters(event.message.parameters, live.declared)):
         raise MessageRefused(problems)
-    earlier = next(builds(google, live, same_event(event)), None)
+    earlier = next(builds(google, live, same_event(live, event)), None)
     if earlier is not None:
         _tell("INFO", f"duplicate of build {earlier['id']}", event.id, build=earlier["id"])
         return
-    _check_rate(google, live, now)
-    made = create(google, live, build_for(live, event))
+    if _is_stale(event, fetched.now):
+        raise _too_late(event)
+    _check_rate(google, live, fetched.now)
+    made = create(google, live, build_for(live, event, address))
     _tell("INFO", f"submitted build {made['id']}: {made['logUrl']}", event.id, build=made["id"])
 
 
-def _what_is_live(google: Google, event: Event) -> tuple[Live, datetime]:
-    """What is live, and what time it is. Never by this machine's clock, which nobody sets against the event's."""
-    address = os.environ["NB_LIVE"]
-    fetched = fetch(google, address)
-    age = fetched.now - event.when
-    if age > _STALE:
-        raise Dropped("WARNING", f"No build was submitted: the event is of {event.time}, over 6 hours ago.")
+def _is_stale(event: Event, now: datetime) -> bool:
+    return now - event.when > _STALE
+
+
+def _too_late(event: Event, why: str = "") -> Dropped:
+    """The end of an event that nothing came of; `why` is what the last delivery failed by."""
+    said = f"No build was submitted: the event is of {event.time}, over 6 hours ago.{why and ' '}{why}"
+    return Dropped("ERROR", f"{said} Publish the message again if it is still wanted.")
+
+
+def _what_is_live(event: Event, address: str, fetched: Answer) -> Live:
     if fetched.status == _NOT_FOUND:
-        if age < _DEPLOYING:
-            raise Failed("WARNING", f"There is no {address} yet. The event will be delivered again.")
+        if fetched.now - event.when < _DEPLOYING:
+            raise Redeliver("WARNING", f"There is no {address} yet.")
         raise Dropped("ERROR", f"No build was submitted: there is no {address}; nothing is deployed.")
     try:
-        return read_live(content(fetched, address)), fetched.now
+        return read_live(content(fetched, address))
     except LiveUnreadable as error:
-        raise Failed("ERROR", f"{address} cannot be read: {error}. Deploy again.") from error
+        raise Redeliver("ERROR", f"{address} cannot be read: {error}. Deploy again.") from error
 
 
 def _check_rate(google: Google, live: Live, now: datetime) -> None:
-    """Raise Dropped where the hour has had its builds: whoever may publish to the topic can start VMs."""
+    """Raise Redeliver where the hour has had its builds: whoever may publish to the topic can start VMs.
+
+    The event waits for its turn, since it may be the schedule's own.
+    """
     limit = live.builds_per_hour
     if len(tuple(islice(builds(google, live, last_hour(live, now)), limit))) == limit:
-        raise Dropped(
-            "ERROR",
-            f"No build was submitted: the last hour had {limit}, as many as NB_BUILDS_PER_HOUR allows. Find out who "
-            "publishes to the topic, or deploy with a higher limit.",
+        raise Redeliver(
+            "WARNING",
+            f"The last hour had {limit} builds, as many as NB_BUILDS_PER_HOUR allows. Find out who publishes to the topic, "
+            "or deploy with a higher limit.",
         )
 
 

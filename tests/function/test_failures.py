@@ -79,9 +79,13 @@ def test_a_build_that_is_refused_is_an_error_without_what_was_asked_for(world: W
     source = {"storageSource": {"bucket": FIRST_BUCKET, "object": "ci/live/gone.tar.gz", "generation": "1"}}
     world.make_live({"day": "string"}, build={"source": source})
     told = world.deliver(json.dumps({"parameters": {"day": SECRET}}))
-    assert told.status == 500
+    assert told.acknowledged  # the same build would be refused for hours, an error each time
     assert told.line["severity"] == "ERROR"
-    assert "cloudbuild.builds.create was answered 400: could not resolve source" in told.line["message"]
+    assert (
+        "No build was submitted: Cloud Build takes none such (could not resolve source"
+        in told.line["message"]
+    )
+    assert "Deploy again, then publish the message again." in told.line["message"]
     assert SECRET not in world.function.log()
 
 
@@ -92,7 +96,7 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
         {"day": "string"}, build={"steps": [{**step, "env": ["NB_EVENT=0"]}]}
     )  # a second one is refused
     told = world.deliver(json.dumps({"parameters": {"day": SECRET}}))
-    assert told.status == 500
+    assert told.acknowledged
     assert "its words repeat the event's message" in told.line["message"]
     assert SECRET not in world.function.log()
 
@@ -137,7 +141,12 @@ def test_without_a_role_the_grant_is_named(tmp_path: Path, role: str, permission
         assert f"{FUNCTION} lacks {permission}" in told.line["message"]
         assert f"Grant it: {command} (" in told.line["message"]
         assert world.builds() == []
-        assert world.deliver(age=6 * 3600 + 5).line["severity"] == "WARNING"
+        late = world.deliver(age=6 * 3600 + 5)
+        assert late.acknowledged
+        assert late.line["severity"] == "ERROR"
+        assert "over 6 hours ago. " in late.line["message"]
+        asked = "actAs" not in permission  # a build of so late an event is not even tried
+        assert (f"{FUNCTION} lacks {permission}" in late.line["message"]) is asked
 
 
 def test_creating_builds_needs_more_than_listing_them(world: World) -> None:

@@ -50,6 +50,8 @@ def test_a_message_names_no_project_account_bucket_notebook_or_image(world: Worl
         ({"parameters": {"share": CANARY}}, "parameter share: expected a number"),
         ({"parameters": {"rows": 1.5}}, "parameter rows: expected an integer"),
         ({"parameters": {"rows": True}}, "parameter rows: expected an integer"),
+        ({"parameters": {"day": "AKIA" + "A1B2" * 4}}, "parameter day: looks like a secret"),
+        ({"parameters": f"day: {CANARY}"}, "parameters: expected an object"),
         ({"parameters": {"matrix": {"day": [CANARY]}}}, "a message cannot fan out"),
         ({"parameters": [CANARY]}, "parameters: "),
         ({"today": CANARY}, "today: expected a day as YYYY-MM-DD"),
@@ -75,9 +77,11 @@ def test_what_is_asked_for_is_declared_and_of_its_kind(world: World, message: ob
         CANARY.encode(),
         b'{"today": "2018-04-01", "today": "2018-04-02"}',
         b'{"parameters": {"share": NaN}}',
+        b'{"parameters": {"share": 1e400}}',
         b"[" * 5000,
         b"\xff\xfe",
         json.dumps({"parameters": {"day": CANARY + "x" * LONGEST_MESSAGE}}).encode(),
+        json.dumps({"parameters": {"day": CANARY + "$" * (LONGEST_MESSAGE // 2)}}).encode(),
     ],
 )
 def test_what_is_no_message_is_refused(world: World, raw: bytes) -> None:

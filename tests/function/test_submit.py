@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.function.world import World, new_id
+from builder.function.build import build_for
+from builder.function.event import read_event
+from builder.function.live import Live
+from builder.options import schedule
+from builder.options.google_names import run_id
+from builder.options.message import LONGEST_MESSAGE
+from tests.function.world import ADDRESS, World, new_id
+
+OWN = hashlib.sha256(ADDRESS.encode()).hexdigest()[:8]  # in the names of this function's runs
 
 
 def test_the_build_is_the_live_one_and_the_event(world: World) -> None:
     live, event_id = world.make_live(), new_id()
+    own_id = f"{event_id}-{OWN}"
     told = world.deliver('{"today": "2018-04-01"}', event_id=event_id)
     assert told.acknowledged
     (shown,) = world.builds()
@@ -29,9 +39,9 @@ def test_the_build_is_the_live_one_and_the_event(world: World) -> None:
     added = dict(entry.split("=", 1) for entry in step["env"][len(own) :])
     assert added.pop("NB_EVENT_TIME").endswith("Z")
     assert added == {
-        "NB_RUN_ID": f"event-{event_id}",
+        "NB_RUN_ID": f"event-{own_id}",
         "NB_EVENT": '{"today": "2018-04-01"}',
-        "NB_EVENT_ID": event_id,
+        "NB_EVENT_ID": own_id,
     }
     for field in ("source", "timeout", "serviceAccount"):
         assert made[field] == live.build[field]
@@ -69,12 +79,69 @@ def test_an_odd_id_is_hashed_and_still_tells_duplicates(world: World, event_id: 
     assert world.deliver(event_id=given).line["message"].startswith("duplicate of build ")
     (build,) = world.builds()
     assert len(build["tags"][-1]) == len("event-") + 40
+    check_names(world, build["id"])
 
 
-@pytest.mark.parametrize("text", ["{}", "", "  \n", '{"parameters": {"day": "x", "share": 1, "rows": 2}}'])
+@pytest.mark.parametrize("event_id", ["1", "x" * 45, "x" * 46])
+def test_ids_of_any_length_give_names_that_the_run_takes(world: World, event_id: str) -> None:
+    assert world.deliver(event_id=event_id).acknowledged
+    check_names(world, world.builds()[0]["id"])
+
+
+def check_names(world: World, build_id: str) -> None:
+    """The names that the run is given are such as it takes, also with -2 at a second run's end."""
+    variables = world.variables(build_id)
+    schedule.event_id(variables["NB_EVENT_ID"])
+    assert run_id(variables["NB_RUN_ID"] + "-2") == f"event-{variables['NB_EVENT_ID']}-2"
+
+
+@pytest.mark.parametrize("text", ["{}", '{"parameters": {"day": "x", "share": 1, "rows": 2}}'])
 def test_messages_that_are_fine(world: World, text: str) -> None:
     assert world.deliver(text).line["severity"] == "INFO"
-    assert len(world.builds()) == 1
+    (build,) = world.builds()
+    assert world.variables(build["id"])["NB_EVENT"] == text
+
+
+@pytest.mark.parametrize("text", ["", " ", "  \n", "\t\r\n", "\u00a0\u2003"])
+def test_a_message_of_blanks_is_no_unset_variable(world: World, text: str) -> None:
+    """To the run an empty variable is none, and without an event it would run CI's parameters over today's results."""
+    assert world.deliver(text).line["severity"] == "INFO"
+    (build,) = world.builds()
+    assert world.variables(build["id"])["NB_EVENT"] == "{}"
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "$"])
+def test_the_longest_message_fits_a_builds_variable(world: World, letter: str) -> None:
+    room = LONGEST_MESSAGE - len(json.dumps({"parameters": {"day": ""}}))
+    cost = len(letter.replace("$", "$$").encode())
+    raw = json.dumps({"parameters": {"day": letter * (room // cost)}}, ensure_ascii=False)
+    assert world.deliver(raw).line["severity"] == "INFO"
+    assert world.variables(world.builds()[0]["id"])["NB_EVENT"] == raw
+
+
+def test_another_functions_build_of_the_same_message_is_no_duplicate(world: World) -> None:
+    """Two functions on one topic: both get it, under one id, and each runs it once."""
+    event_id = new_id()
+    world.make_live(name="other")
+    assert world.deliver(event_id=event_id).line["message"].startswith("submitted build ")
+    live = world.make_live(name="mine")
+    assert world.deliver(event_id=event_id).line["message"].startswith("submitted build ")
+    assert world.deliver(event_id=event_id).line["message"].startswith("duplicate of build ")
+    newest, other = world.builds()
+    assert newest["tags"] == [*live.build["tags"], f"event-{event_id}"]
+    assert other["tags"][-1] == newest["tags"][-1]
+
+
+def test_the_same_message_has_another_run_and_lock_for_another_function() -> None:
+    event = read_event("1", "2026-07-01T06:00:00Z", {"message": {}})
+    step = {"name": "x", "env": []}
+    live = Live(
+        "p", "us-central1", (), 12, {"steps": [step], "tags": []}, "projects/p/serviceAccounts/b@p", "t"
+    )
+    names = [build_for(live, event, f"gs://b/ci/live/{name}/live.json")["steps"][0]["env"] for name in "fgf"]
+    assert names[0] == names[2]
+    assert [entry for entry in names[0] if entry not in names[1]] == [names[0][0], names[0][2]]
+    assert names[0][2].startswith("NB_EVENT_ID=1-")
 
 
 def test_an_event_delivered_again_finds_its_build(world: World) -> None:
@@ -96,22 +163,47 @@ def test_a_thousand_duplicates_are_one_build(world: World) -> None:
 
 def test_only_so_many_builds_in_an_hour(world: World) -> None:
     world.make_live(name="few", builds_per_hour=2)
-    assert [world.deliver().line["severity"] for _ in range(4)] == ["INFO", "INFO", "ERROR", "ERROR"]
-    told = world.deliver()
-    assert told.acknowledged
-    assert "the last hour had 2, as many as NB_BUILDS_PER_HOUR allows" in told.line["message"]
+    assert [world.deliver().line["severity"] for _ in range(4)] == ["INFO", "INFO", "WARNING", "WARNING"]
+    headers, body = world.event()  # Monday's own tick, behind a busy publisher's messages
+    for _ in range(2):
+        world.function.new_lines()
+        assert world.function.request("POST", body, headers) == 500
+        (line,) = world.function.new_lines()
+        assert line["severity"] == "WARNING"
+        assert "The last hour had 2 builds, as many as NB_BUILDS_PER_HOUR allows" in line["message"]
+        assert "will be delivered again" in line["message"]
     assert len(world.builds()) == 2
     world.cloud.clock.advance(3602)
+    assert world.function.request("POST", body, headers) == 200
+    assert len(world.builds()) == 3
+
+
+def test_an_event_whose_turn_never_came_is_an_error(world: World) -> None:
+    world.make_live(name="none", builds_per_hour=1)
     assert world.deliver().line["severity"] == "INFO"
+    told = world.deliver(age=6 * 3600 + 5)
+    assert told.acknowledged
+    assert told.line["severity"] == "ERROR"
+    assert len(world.builds()) == 1
 
 
 def test_a_late_event_is_no_longer_wanted(world: World) -> None:
     told = world.deliver(age=6 * 3600 + 5)
     assert told.acknowledged
-    assert told.line["severity"] == "WARNING"
-    assert "over 6 hours ago" in told.line["message"]
+    assert told.line["severity"] == "ERROR"
+    assert "over 6 hours ago. Publish the message again if it is still wanted." in told.line["message"]
     assert world.deliver(age=6 * 3600 - 60).line["severity"] == "INFO"
     assert len(world.builds()) == 1
+
+
+def test_a_late_delivery_of_what_has_its_build_is_no_error(world: World) -> None:
+    headers, body = world.event()
+    assert world.function.request("POST", body, headers) == 200
+    world.cloud.clock.advance(7 * 3600)
+    world.function.new_lines()
+    assert world.function.request("POST", body, headers) == 200
+    (line,) = world.function.new_lines()
+    assert (line["severity"], line["message"][:19]) == ("INFO", "duplicate of build ")
 
 
 def test_how_old_an_event_is_google_says_and_not_the_instance(world: World) -> None:
