@@ -82,7 +82,7 @@ def test_an_odd_id_is_hashed_and_still_tells_duplicates(world: World, event_id: 
     check_names(world, build["id"])
 
 
-@pytest.mark.parametrize("event_id", ["1", "x" * 45, "x" * 46])
+@pytest.mark.parametrize("event_id", ["1", "x" * 45, "x" * 46, "x" * 50])
 def test_ids_of_any_length_give_names_that_the_run_takes(world: World, event_id: str) -> None:
     assert world.deliver(event_id=event_id).acknowledged
     check_names(world, world.builds()[0]["id"])
