@@ -570,7 +570,7 @@ OPTIONS: tuple[Option, ...] = (
         "builds_per_hour",
         _DEPLOY,
         "How many builds the function submits in an hour at most: whoever may publish to the topic can start VMs. Messages "
-        "beyond it are dropped, with an error in the function's log.",
+        "beyond it wait for their turn, six hours at most.",
         "12",
         values.whole_number(1, 1000, "a count"),
         _number(1, 1000),
