@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,20 @@ from builder.plan.workspace import pack
 from builder.ports import ObjectStore
 
 HEARTBEAT_SECONDS = 2
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards, for archives on their way. Raises EnvironmentFailed where nothing can be written."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="notebook-builder-")
+    except OSError as error:
+        advice = "Give the container a writable /tmp, or set TMPDIR to a folder that is."
+        raise EnvironmentFailed(
+            f"No temporary folder can be made: {error}", reason="no_scratch", advice=advice
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def load_kit() -> Kit:

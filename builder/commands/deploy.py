@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from builder import __version__, report
-from builder.act.staging import load_kit
+from builder.act.staging import load_kit, scratch_folder
 from builder.act.waiting import run_aside
 from builder.commands import Context
 from builder.commands.plan import planned
@@ -29,14 +28,19 @@ from builder.ports import CallFailed
 
 def execute(options: Options, context: Context) -> int:
     """Do what was asked for; the exit code says how it went."""
-    with tempfile.TemporaryDirectory(prefix="notebook-builder-") as folder:
-        request = None if options.action else _request(options, context, Path(folder))
-        try:
-            outcome = run_aside(lambda: _act(request, options, context), context.cancellation)
-        except Interrupted as interrupted:
-            report.not_deployed(context.console, interrupted.exit_code)
-            sys.stdout.flush()
-            os._exit(interrupted.exit_code)
+    if options.action:
+        return _carry_out(None, options, context)
+    with scratch_folder() as folder:
+        return _carry_out(_request(options, context, folder), options, context)
+
+
+def _carry_out(request: Request | None, options: Options, context: Context) -> int:
+    try:
+        outcome = run_aside(lambda: _act(request, options, context), context.cancellation)
+    except Interrupted as interrupted:
+        report.not_deployed(context.console, interrupted.exit_code)
+        sys.stdout.flush()
+        os._exit(interrupted.exit_code)
     if outcome is not None:
         report.deployed(context.console, outcome.message)
     return ExitCode.GREEN
