@@ -6,7 +6,7 @@ reached; transient faults were already retried behind the door, within a budget.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -202,8 +202,11 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> Sequence[Listed]:
         """All objects whose names begin with the prefix, in order of name."""
 
-    def copy(self, source: Listed, target: str) -> Listed:
-        """Rewrite exactly this generation to another name, inside the bucket and without a download."""
+    def copy(self, source: Listed, target: str, *, over: int) -> Listed | None:
+        """Rewrite exactly this generation to another name, inside the bucket and without a download.
+
+        What stands there has to be of the generation `over` (0: nothing); None if it is not, a lost reply treated as by `swap`.
+        """
 
     def delete(self, name: str, *, generation: int | None = None) -> bool:
         """Remove an object; False if it was not there."""
@@ -230,8 +233,13 @@ class Machines(Protocol):
     def zones(self, region: str) -> Sequence[str]:
         """The names of a region's zones, sorted."""
 
-    def insert(self, zone: str, body: JsonObject, *, request_id: str) -> Operation:
-        """Ask for a VM. The same request id asks for the same VM, so that a lost reply can be repeated."""
+    def insert(
+        self, zone: str, body: JsonObject, *, request_id: str, permit: Callable[[], None] = lambda: None
+    ) -> Operation:
+        """Ask for a VM. The same request id asks for the same VM, so that a lost reply can be repeated.
+
+        `permit` is asked before each try; what it raises ends the tries.
+        """
 
     def delete(self, zone: str, name: str, *, request_id: str) -> Operation | None:
         """Ask for a VM's end; None if there is none of that name."""

@@ -24,8 +24,10 @@ from builder.ports import CallFailed, Clock, ObjectStore
 # How long the object may stand still: as long as the repetitions of one write may take.
 STILL_SECONDS = 120.0
 _RENEW_SECONDS = 20.0
-# How old a renewal may be when something is done that only the owner may: nobody takes over for as long again and more.
+# How old a renewal may be when something is begun that only the owner may. One try of a call may last for twice its timeout, to
+# connect and to be answered, so nothing begun then takes effect later than 100 s after a renewal, and nobody takes over before 120.
 _FRESH_SECONDS = 40.0
+_RENEWALS = 3  # how often a renewal is begun anew that took so long that it was old when it was done
 _LOOK_SECONDS = 2.0
 _RUNNING, _DONE = "running", "done"
 LOST = 0  # the stop sign's number where no signal pulled it, but the loss of an event
@@ -116,14 +118,33 @@ class EventLock:
             self._run, self._stale = run, True
 
     def confirm(self) -> None:
-        """Make sure that the event is ours, before anything that only its owner may do.
+        """Make sure that the event is ours, before each try of anything that only its owner may do.
 
         A run that was suspended for long learns here that it was thought dead. Raises CallFailed, and Interrupted where the event is lost.
         """
         with self._confirming:
-            if self._stale or self._clock.monotonic() - self._renewed > _FRESH_SECONDS:
+            # A renewal counts from when it was begun: of its tries the first may have had its effect, and the last have told of it.
+            for _ in range(_RENEWALS):
+                self._check()
+                if not self._stale and self._age() <= _FRESH_SECONDS:
+                    return
                 self._renew()
         self._check()
+        if self._age() > _FRESH_SECONDS:
+            raise self._slow()
+
+    def _age(self) -> float:
+        """Seconds since our last renewal was begun."""
+        return self._clock.monotonic() - self._renewed
+
+    def _slow(self) -> CallFailed:
+        return CallFailed(
+            call="storage.objects.insert",
+            resource=f"gs://{self._store.bucket}/{self.object}",
+            code="slow",
+            message=f"no write was answered within {_FRESH_SECONDS:.0f} s, so the event may be another run's by now",
+            transient=True,
+        )
 
     def finish(self, verdict: str) -> None:
         """Mark the event as done, green or red. Raises Interrupted where it is lost; a call that fails is only told."""

@@ -68,10 +68,10 @@ class Fleet:
     ) -> None:
         """`note` hears of each VM just before it is requested, and again when its end is confirmed.
 
-        `permit` is asked before each request, and raises where there may be no VM any more.
+        `permit` is asked before each request for a VM and each try of it, and raises where there may be no VM any more.
         """
         self.machines = machines
-        self._permit = permit
+        self.permit = permit
         self._note = note
         self._clock = clock
         self._cancellation = cancellation
@@ -81,7 +81,7 @@ class Fleet:
     @contextmanager
     def requesting(self, vm: Vm) -> Iterator[None]:
         """Register a VM, then let its insert be sent; refuses once the run is cancelled."""
-        self._permit()
+        self.permit()
         with self._lock:
             self._cancellation.check()
             self._vms.append(vm)

@@ -246,12 +246,12 @@ class JobRun:
         target = self._s.plan.output_prefix(self._s.run, self._job.job)
         fallback = self._s.plan.location.object("results", self._s.run, self._job.job) + "/"
         publication = Publication(
+            run=self._s.run,
             objects=outcome.objects,
             names=outcome.names,
             log="".join(self._log.text),
             verdict=outcome.verdict,
             record={
-                "run": self._s.run,
                 "job": self._job.job,
                 "notebook": self._job.notebook.path,
                 "notebook_sha256": self._job.notebook.sha256,
@@ -268,6 +268,11 @@ class JobRun:
             verdict = _verdict_of(call_error(failure)) if outcome.verdict.green else outcome.verdict
             self._say(f"results could not be published: {failure}")
             return verdict, ""
+        if filled != target:
+            self._say(
+                f"gs://{self._s.store.bucket}/{target} stays another run's, which is green or came later; "
+                f"this one's results are in gs://{self._s.store.bucket}/{filled}"
+            )
         return outcome.verdict, f"gs://{self._s.store.bucket}/{filled}"
 
     def _take_down(self, vm: Vm) -> None:

@@ -169,7 +169,9 @@ class Placement:
                     f"VM {vm.name} requested in {vm.zone}: {order.job.vm.machine_type}"
                     f"{', Spot' if vm.model == SPOT else ''}, {order.image.path}",
                 )
-                operation = self._machines.insert(vm.zone, body, request_id=request_id)
+                operation = self._machines.insert(
+                    vm.zone, body, request_id=request_id, permit=self._fleet.permit
+                )
             vm.operation = operation.name
         except CallFailed as failure:
             return self._insert_failed(vm, order, failure)

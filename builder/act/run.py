@@ -215,7 +215,7 @@ class Run:
             fleet=self.fleet,
             placement=self._placement,
             staging=staging,
-            publisher=Publisher(self._store, io, self._confirm),
+            publisher=Publisher(self._store, self._plan.location, io, self._confirm),
             clock=self._clock,
             pool=io,
             voice=self._console,

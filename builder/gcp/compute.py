@@ -88,7 +88,9 @@ class GoogleMachines:
         )
         return sorted(url.rpartition("/")[2] for url in answer.zones)
 
-    def insert(self, zone: str, body: JsonObject, *, request_id: str) -> Operation:
+    def insert(
+        self, zone: str, body: JsonObject, *, request_id: str, permit: Callable[[], None] = lambda: None
+    ) -> Operation:
         """See ports.Machines."""
         request = compute_v1.InsertInstanceRequest(
             project=self.project,
@@ -96,11 +98,12 @@ class GoogleMachines:
             instance_resource=compute_v1.Instance.from_json(json.dumps(body)),
             request_id=request_id,
         )
-        answer = self._call(
-            "compute.instances.insert",
-            self._path(zone, str(body["name"])),
-            lambda: self._instances.insert_unary(request=request, timeout=self._timeout, retry=None),
-        )
+
+        def send() -> compute_v1.Operation:
+            permit()
+            return self._instances.insert_unary(request=request, timeout=self._timeout, retry=None)
+
+        answer = self._call("compute.instances.insert", self._path(zone, str(body["name"])), send)
         return _operation(answer)
 
     def delete(self, zone: str, name: str, *, request_id: str) -> Operation | None:

@@ -72,8 +72,12 @@ class GoogleObjectStore:
         except CallFailed as failure:
             if failure.http_status != _PRECONDITION_FAILED:
                 raise
+        return self._standing(name, _crc32c(content))
+
+    def _standing(self, name: str, crc32c: str) -> Listed | None:
+        """What stands there, if it is of equal bytes: a reply of ours was lost."""
         standing = self.stat(name)
-        return standing if standing and standing.crc32c == _crc32c(content) else None
+        return standing if standing and standing.crc32c == crc32c else None
 
     def replace(self, name: str, content: bytes, *, content_type: str) -> Listed:
         """See ports.ObjectStore."""
@@ -150,7 +154,7 @@ class GoogleObjectStore:
 
         return self._call("storage.objects.list", prefix, fetch)
 
-    def copy(self, source: Listed, target: str) -> Listed:
+    def copy(self, source: Listed, target: str, *, over: int) -> Listed | None:
         """See ports.ObjectStore."""
         origin = self._bucket.blob(source.name, generation=source.generation)
 
@@ -158,11 +162,18 @@ class GoogleObjectStore:
             blob = self._bucket.blob(target)
             token: str | None = None
             while True:
-                token, _, _ = blob.rewrite(origin, token=token, timeout=self._timeout, retry=None)
+                token, _, _ = blob.rewrite(
+                    origin, token=token, if_generation_match=over, timeout=self._timeout, retry=None
+                )
                 if token is None:
                     return _listed(blob)
 
-        return self._call("storage.objects.rewrite", f"{source.name} to {target}", rewrite)
+        try:
+            return self._call("storage.objects.rewrite", f"{source.name} to {target}", rewrite)
+        except CallFailed as failure:
+            if failure.http_status != _PRECONDITION_FAILED:
+                raise
+        return self._standing(target, source.crc32c)
 
     def delete(self, name: str, *, generation: int | None = None) -> bool:
         """See ports.ObjectStore."""

@@ -147,7 +147,7 @@ CALLS = [
     ),
     CallUnderTest(
         "storage.objects.rewrite",
-        lambda b: b.store.copy(b.found(), b.name + "-copy"),
+        lambda b: b.store.copy(b.found(), b.name + "-copy", over=0),
         lambda b, made: made.size == 5 and b.world.store().read(b.name + "-copy") == b"bytes",
     ),
     CallUnderTest(
@@ -307,4 +307,4 @@ def test_an_object_of_another_generation_is_not_copied(world: World) -> None:
     first = store.replace(name, b"first", content_type="text/plain")
     store.replace(name, b"second", content_type="text/plain")
     with pytest.raises(CallFailed):
-        store.copy(first, name + "-copy")
+        store.copy(first, name + "-copy", over=0)
