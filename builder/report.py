@@ -265,10 +265,15 @@ def deployed(console: Console, message: str) -> None:
     _verdict(console, "GREEN", printable(message.removesuffix(".")), ExitCode.GREEN)
 
 
-def not_deployed(console: Console, code: int) -> None:
-    """The last lines of a `deploy` after a signal."""
+def not_deployed(console: Console, code: int, action: str) -> None:
+    """The last lines of a `deploy` after a signal; `action` is what it was to do instead of putting something live."""
     _verdict(console, "RED", "cancelled by a signal", code)
-    console.line("  do: Run `deploy` again: it goes on from whatever is there by now.")
+    if action == "rollback":
+        advice = "Look at `deploy --status` first: run again, it may go back one step further."
+    else:
+        command = f"deploy --{action}" if action else "deploy"
+        advice = f"Run `{command}` again: it goes on from whatever is there by now."
+    console.line(f"  do: {advice}")
 
 
 def as_json_text(value: JsonObject) -> str:

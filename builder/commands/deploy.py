@@ -38,7 +38,7 @@ def _carry_out(request: Request | None, options: Options, context: Context) -> i
     try:
         outcome = run_aside(lambda: _act(request, options, context), context.cancellation)
     except Interrupted as interrupted:
-        report.not_deployed(context.console, interrupted.exit_code)
+        report.not_deployed(context.console, interrupted.exit_code, options.action)
         sys.stdout.flush()
         os._exit(interrupted.exit_code)
     if outcome is not None:

@@ -137,6 +137,17 @@ def test_the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
     assert (deployer.made(), deployer.live()) == (NOTHING, None)
 
 
+def interrupted(deployer: Deployer, flag: str = "") -> tuple[int, str]:
+    """Exit code and output of a `deploy` that is told to go while a call hangs; it may not take long."""
+    process, _ = deployer.start(f"deploy {flag}")
+    until(lambda: any(one["consumed"] for one in deployer.cloud.inventory()["faults"]), "a call that hangs")
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert time.monotonic() - began < 8
+    return process.returncode, output
+
+
 @pytest.mark.parametrize(
     ("method", "match"),
     [
@@ -152,13 +163,8 @@ def test_a_signal_ends_it_and_the_next_one_completes_it(
     deployer: Deployer, method: str, match: dict[str, str]
 ) -> None:
     deployer.fault(method, "stall", match=match, seconds=25)
-    process, _ = deployer.start("deploy")
-    until(lambda: any(one["consumed"] for one in deployer.cloud.inventory()["faults"]), f"a hanging {method}")
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 143, output
-    assert time.monotonic() - began < 8
+    code, output = interrupted(deployer)
+    assert code == 143, output
     assert "Run `deploy` again" in output
     assert "Traceback" not in output
     assert deployer.live() is None
@@ -166,3 +172,24 @@ def test_a_signal_ends_it_and_the_next_one_completes_it(
     assert done.code == 0, done.output
     assert deployer.made() == MADE
     assert deployer.live() is not None
+
+
+ACTIONS = {
+    "--rollback": "Look at `deploy --status` first",
+    "--undeploy": "Run `deploy --undeploy` again",
+}
+
+
+@pytest.mark.parametrize(("flag", "advice"), ACTIONS.items(), ids=ACTIONS)
+def test_a_signal_in_another_action_says_what_to_do_then(deployer: Deployer, flag: str, advice: str) -> None:
+    assert deployer.deploy().code == 0
+    assert deployer.deploy(NB_SCHEDULE="0 7 * * 1").code == 0
+    live = deployer.live()
+    deployer.fault(f"{FUNCTIONS}.get", "stall", seconds=25)
+    code, output = interrupted(deployer, flag)
+    assert code == 143, output
+    assert f"  do: {advice}" in output
+    assert deployer.live() == live
+    done = deployer.deploy(flag)
+    assert done.code == 0, done.output
+    assert deployer.live() != live

@@ -6,17 +6,19 @@ import base64
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from localcloud.iam import PROJECT, email
+from localcloud.iam import GRANTS, PROJECT, Grant, email
 from localcloud.timestamps import timestamp
-from tests.e2e.deploying import Deployer
+from tests.e2e.deploying import Deployer, Proven
+from tests.e2e.test_scheduled import TOPIC, pulled, put
 from tests.e2e.world import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -89,8 +91,19 @@ def test_a_thousand_deliveries_are_one_build_and_one_vm(deployer: Deployer) -> N
     assert deployer.left() == []
 
 
-def test_a_red_event_is_a_failed_build_and_changes_no_green_day(deployer: Deployer) -> None:
-    assert deployer.deploy().code == 0
+@pytest.fixture
+def telling(proven: Proven, tmp_path: Path) -> Iterator[Deployer]:
+    """The branch that deploys, where scheduled builds may publish to a topic that has a subscription."""
+    grant = Grant("builder", "roles/pubsub.publisher", f"projects/{PROJECT}/topics/*")
+    with proven.copied(tmp_path / "proven", grants=[*GRANTS, grant]) as made:
+        put(made.cloud, "topics/red", {})
+        put(made.cloud, "subscriptions/reader", {"topic": TOPIC})
+        yield made
+
+
+def test_a_red_event_is_a_failed_build_that_is_told_of_and_changes_no_green_day(telling: Deployer) -> None:
+    deployer = telling
+    assert deployer.deploy(NB_ALERT_TOPIC=TOPIC).code == 0
     deployer.publish('{"today": "2018-04-01"}')
     (first,) = deployer.ended(1)
     assert first["status"] == "SUCCESS"
@@ -105,6 +118,11 @@ def test_a_red_event_is_a_failed_build_and_changes_no_green_day(deployer: Deploy
     assert (results / "demo" / "FAILED").is_file()
     (job,) = json.loads((results / "summary.json").read_text())["jobs"]
     assert (job["verdict"], job["parameters"]) == ("red", {"day": "2018-03-31", "city": "Rome"})
+
+    (alarm,) = pulled(deployer.cloud)
+    assert (alarm["event"].partition("-")[0], alarm["today"]) == (event, "2018-04-01")
+    assert (alarm["verdict"], alarm["exit_code"]) == ("red", 1)
+    assert alarm["report"].endswith(f"/{results.name}/summary.json")
 
     for broken in ('{"bucket": "elsewhere"}', '{"parameters": {"city": 1}}', '{"today": "tomorrow"}', "run"):
         refused = deployer.publish(broken)
