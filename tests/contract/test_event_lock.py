@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import pytest
 from builder import kit, report
 from builder.act import event_lock
 from builder.act.event_lock import EventLock, Holder
+from builder.act.fleet import Fleet
+from builder.act.placement import Placement
 from builder.act.run import Run
 from builder.act.waiting import Cancellation
 from builder.errors import EnvironmentFailed, ExitCode, Interrupted
-from builder.gcp.clients import CALL_BUDGET
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
 from builder.gcp.compute import GoogleMachines
 from builder.gcp.storage import GoogleObjectStore
 from builder.model import GcsLocation
@@ -487,3 +490,108 @@ def test_a_red_run_leaves_a_green_version_of_its_day_alone(event: str, world: Wo
     assert Process(world, plan, f"{event}-2").execute("second") is ExitCode.NOTEBOOK_FAILED
     assert published(world, "versions", "2018-04-01", "demo") == version
     assert "FAILED" in published(world, "results", "second", "demo")
+
+
+# How old a confirmation may be, and what is begun with it
+
+
+class Watched(MovedClock):
+    """A clock that tells of each sleep before it passes."""
+
+    def __init__(self, world: World, slept: Callable[[float], None]) -> None:
+        super().__init__(world.clock, world.cancellation)
+        self._slept_hook = slept
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self._slept_hook(seconds)
+
+
+def insert_again_and_again(
+    desk: Desk, plan: Plan, lock: EventLock, clock: MovedClock, seen: Callable[[], None]
+) -> None:
+    """Ask for a VM as a run that holds the event does; `seen` is called at each try, just before it is sent."""
+    machines = GoogleMachines(desk.world.access(), clock)
+    desk.world.doors.callback(machines.close)
+    order = desk.world.order(plan)
+
+    def permit() -> None:
+        lock.confirm()
+        seen()
+
+    fleet = Fleet(machines, clock, desk.world.cancellation, permit=permit)
+    Placement(machines, fleet, clock, lambda _job, text: desk.world.said.append(text)).place(order)
+
+
+def test_each_try_of_an_insert_takes_effect_before_anybody_else_may_have_the_event(
+    desk: Desk, world: World, plan: Plan
+) -> None:
+    """The thread that renews is not there, as in a process that the machine forgot: what is left is the look before each try."""
+    clock = MovedClock(world.clock, world.cancellation)
+    lock = desk.lock(clock)
+    assert lock.take("one") is None
+    lock._over.set()
+    written, ages = [clock.monotonic(), desk.standing()["renewal"]], []
+
+    def seen() -> None:
+        if desk.standing()["renewal"] != written[1]:
+            written[:] = [clock.monotonic(), desk.standing()["renewal"]]
+        ages.append(clock.monotonic() - written[0])
+
+    started = clock.monotonic()
+    clock.sleep(30)
+    world.fault("compute.instances.insert", "error", times=8, status=503)
+    insert_again_and_again(desk, plan, lock, clock, seen)
+    assert len(world.inserted()) == 1
+    assert clock.monotonic() - started > 90, "long enough for one confirmation to be too old"
+    assert len(ages) > 8, "one look for the insert, and one for each of its tries"
+    # A try may take as long again as it takes to connect, and to be answered.
+    assert max(ages) > 15
+    assert max(ages) + 2 * CALL_TIMEOUT <= event_lock.STILL_SECONDS - 20
+
+
+def test_a_repeated_insert_is_not_sent_once_the_event_is_another_run_s(
+    desk: Desk, world: World, plan: Plan
+) -> None:
+    def robbed(seconds: float) -> None:
+        if seconds > 3:  # the pause before the fourth try or so
+            lose(desk)
+            clock._slept += event_lock.STILL_SECONDS
+
+    clock = Watched(world, robbed)
+    lock = desk.lock(clock)
+    assert lock.take("one") is None
+    lock._over.set()
+    world.fault("compute.instances.insert", "error", times=3, status=503)
+    world.fault("compute.instances.insert", "error", times=1, status=503)
+    with pytest.raises(Interrupted):
+        insert_again_and_again(desk, plan, lock, clock, lambda: None)
+    assert world.inserted() == []
+
+
+def test_a_renewal_that_was_answered_late_is_none(desk: Desk, world: World) -> None:
+    """Its first try had its effect, and only the last one told of it: others have seen the object stand still since."""
+    lock = desk.lock()
+    assert lock.take("one") is None
+    lock._over.set()
+    world.time.sleep(event_lock.STILL_SECONDS / 2)
+    before = desk.standing()["renewal"]
+    name = {"name": "*/locks/*"}
+    world.fault("storage.objects.insert", "drop_after", match=name)
+    world.fault("storage.objects.insert", "error", times=7, status=503, match=name)
+    lock.confirm()
+    assert desk.standing()["renewal"] == before + 2
+    assert lock.lost is None
+
+
+def test_where_no_renewal_is_answered_in_time_nothing_is_begun(desk: Desk, world: World) -> None:
+    lock = desk.lock()
+    assert lock.take("one") is None
+    lock._over.set()
+    world.time.sleep(event_lock.STILL_SECONDS / 2)
+    name = {"name": "*/locks/*"}
+    for renewals in range(3):
+        world.fault("storage.objects.insert", "drop_after", skip=renewals, match=name)
+        world.fault("storage.objects.insert", "error", times=6, status=503, skip=renewals, match=name)
+    with pytest.raises(CallFailed, match="no write was answered within 40 s"):
+        lock.confirm()
