@@ -13,6 +13,7 @@ from builder.plan.make import JobPlan
 from builder.ports import ObjectStore
 
 _SHOWN = 20  # jobs that a refusal names
+_SHOWN_FILES = 6
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _proof(store: ObjectStore, location: GcsLocation, claim: Claim, summaries: _
     name = proof_object(location, claim.inputs)
     raw = store.read(name)
     if raw is None:
-        return "no run was green for exactly this notebook, its files, parameters, packages and machine"
+        return f"no run was green for exactly this: the notebook, its files ({_files(claim.job)}), parameters, packages, machine, kit"
     proof = decode(raw)
     if proof is None or proof.inputs != claim.inputs:
         return f"gs://{store.bucket}/{name} is no proof that this version can read"
@@ -64,6 +65,13 @@ def _proof(store: ObjectStore, location: GcsLocation, claim: Claim, summaries: _
     if not _says_green(summary, proof):
         return f"the summary of run {proof.run} does not say that it was green"
     return proof
+
+
+def _files(job: JobPlan) -> str:
+    """What counts, by name: a settings file beside the notebook does, and who changed it may not think of it."""
+    names = [file.path for file in job.files if file.path != job.notebook.path]
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    return ", ".join(names[:_SHOWN_FILES]) + more if names else "none beside it"
 
 
 def _says_green(summary: JsonObject, proof: Proof) -> bool:

@@ -121,11 +121,12 @@ class JobState:
 
 @dataclass(frozen=True)
 class BuildState:
-    """A build of Cloud Build: when it was created (RFC 3339), and the commit it was made from, None where it tells none."""
+    """A build of Cloud Build: when it was created (RFC 3339), the commit it was made from, None where it tells none, its status."""
 
     id: str
     created: str
     commit: str | None
+    status: str
 
 
 class Topics(Protocol):
@@ -206,6 +207,9 @@ class Builds(Protocol):
 
     def get(self, build: str, region: str) -> BuildState | None:
         """A build by its id and region (or "global"); None if there is none."""
+
+    def newest(self, tag: str, region: str) -> BuildState | None:
+        """The newest build with this tag; None if there is none."""
 
     def now(self, region: str) -> str:
         """The time, RFC 3339, as Cloud Build's own answers tell it."""

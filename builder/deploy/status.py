@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.deploy.converge import look
-from builder.deploy.live import Live, LiveDocument
+from builder.deploy.live import Live, LiveDocument, Place
 from builder.deploy.ports import JobState
 from builder.deploy.promotion import described
 from builder.deploy.resources import Status, differences
 from builder.deploy.target import Target
+from builder.model import LIVE_TAG
 
 
 def status_lines(target: Target) -> Iterator[str]:
@@ -24,6 +25,7 @@ def status_lines(target: Target) -> Iterator[str]:
     here = standing.live.place if standing else target.place
     actual = look(target.names(here), target.doors)
     yield from _resource_lines(actual)
+    yield _last_build(target, here)
     yield from (
         f"left in {place.region}, topic {place.topic}"
         for place in sorted(target.places.known() - {here}, key=str)
@@ -32,6 +34,12 @@ def status_lines(target: Target) -> Iterator[str]:
         found = differences(actual, target.resources(standing.live))
         yield from (f"differs: {line}" for line in found)
         yield "`deploy` mends that" if found else "function, topic and schedule are as they were deployed"
+
+
+def _last_build(target: Target, place: Place) -> str:
+    tag = LIVE_TAG + target.deployment.function
+    build = target.doors.builds.newest(tag, place.region)
+    return f"last build: {f'{build.status}, {build.id} of {build.created}' if build else 'none'} (tag {tag})"
 
 
 def _document_lines(standing: LiveDocument) -> Iterator[str]:

@@ -23,11 +23,18 @@ class GoogleBuilds:
     def get(self, build: str, region: str) -> BuildState | None:
         """See deploy.ports.Builds."""
         answer = self._rest.find("cloudbuild.builds.get", "GET", f"{self._url(region)}/{build}")
-        if answer is None:
-            return None
-        return BuildState(
-            id=str(answer.get("id", build)), created=str(answer["createTime"]), commit=_commit(answer)
-        )
+        return None if answer is None else _state(answer)
+
+    def newest(self, tag: str, region: str) -> BuildState | None:
+        """See deploy.ports.Builds. A list is newest first, and one of its pages may be empty."""
+        params = {"filter": f'tags="{tag}"', "pageSize": "1"}
+        while True:
+            page = self._rest.fetch("cloudbuild.builds.list", "GET", self._url(region), params=params)
+            if builds := page.get("builds"):
+                return _state(builds[0])
+            if not page.get("nextPageToken"):
+                return None
+            params["pageToken"] = page["nextPageToken"]
 
     def now(self, region: str) -> str:
         """See deploy.ports.Builds. Read from the Date header, which every answer of Google's carries."""
@@ -36,6 +43,12 @@ class GoogleBuilds:
 
     def _url(self, region: str) -> str:
         return self._rest.url("cloudbuild", f"v1/projects/{self._project}/locations/{region}/builds")
+
+
+def _state(build: JsonObject) -> BuildState:
+    return BuildState(
+        str(build["id"]), str(build["createTime"]), _commit(build), str(build.get("status", ""))
+    )
 
 
 def _commit(build: JsonObject) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from builder.errors import BadInput, Problem
@@ -266,6 +266,8 @@ class _Loading:
         }
         self._above = merge(self._parse(environment.settings), self._parse(flags))
         self._file = self._read_file(read_file)
+        if line.action:
+            self._file = replace(self._file, entries=())
         self._base = merge(defaults(), self._computed(), self._parse(self._file.top))
         self._entries = {entry.pattern: self._parse(entry.settings) for entry in self._file.entries}
 
@@ -275,6 +277,7 @@ class _Loading:
         chosen = tuple(self._chosen())
         jobs = {entry.pattern: self._job(entry.pattern) for entry in (*chosen, *self._file.entries)}
         self._require(run, jobs.values())
+        self._warn_of_no_function(run, jobs.values())
         self._refuse_event()
         if self._problems:
             further = () if "notebooks" in self._failed else look_further(self._made(run, chosen, jobs))
@@ -315,6 +318,9 @@ class _Loading:
         return {name: Setting(f"<{BY_NAME[name].env}>", BY_NAME[name].env, Rank.DEFAULT) for name in names}
 
     def _parse(self, layer: Layer) -> Layer:
+        if self._line.action:
+            # A repo whose notebooks' settings are broken is just what one wants to roll back.
+            layer = {name: setting for name, setting in layer.items() if _is_read_by_actions(BY_NAME[name])}
         parsed: ParsedLayer = parse_layer(layer)
         self._problems += parsed.problems
         self._failed |= parsed.failed
@@ -356,6 +362,8 @@ class _Loading:
     def _chosen(self) -> Iterable[FileEntry]:
         """What NB_NOTEBOOKS selects, with the file's settings for an equal path; else every entry of the file."""
         setting = self._above.get("notebooks")
+        if self._line.action:
+            return ()
         if setting is None or not isinstance(setting.value, tuple):
             return self._file.entries
         return [FileEntry(pattern, setting.variable, {}) for pattern in setting.value]
@@ -385,6 +393,19 @@ class _Loading:
                 if half is not None
             ]
 
+    def _warn_of_no_function(self, run: Mapping[str, Setting], jobs: Iterable[Mapping[str, Setting]]) -> None:
+        """`deploy` comes after the VM was paid for; that it will ask for a name can be said before."""
+        scheduled = ("schedule" in run and run["schedule"].value) or any(
+            job["schedule_parameters"].value for job in jobs if "schedule_parameters" in job
+        )
+        if (
+            scheduled
+            and "function" not in run
+            and self._line.command in {"run", "plan"}
+            and run["event"].value is None
+        ):
+            self._warnings.append("there is a schedule, but no function: `deploy` will require NB_FUNCTION.")
+
     def _require(self, run: Mapping[str, Setting], jobs: Iterable[Mapping[str, Setting]]) -> None:
         """Adds a problem for what must be given and is not; says nothing about what was given and is wrong."""
         if not self._line.whole:
@@ -394,7 +415,7 @@ class _Loading:
             if self._needs(option) and option.name not in self._failed:
                 places = every if option.scope == "job" and every else (run,)
                 if not all(option.name in settings for settings in places):
-                    self._problems.append(Problem(option.env, "", f"is required, such as {option.example}"))
+                    self._problems.append(Problem(option.env, "", _required(option)))
         file_is_wrong = bool(self._file.problems)
         if (
             not every
@@ -410,6 +431,15 @@ class _Loading:
                     "is required, such as reports/demo.ipynb, or list them in notebooks.yaml",
                 )
             )
+
+
+def _required(option: Option) -> str:
+    inside = f", or `{option.name}:` in notebooks.yaml" if option.commands == ("deploy",) else ""
+    return f"is required, such as {option.example}{inside}"
+
+
+def _is_read_by_actions(option: Option) -> bool:
+    return option.commands == ("deploy",) or option.name in {*DEPLOY_ACTIONS_READ, "config"}
 
 
 def _is_region(name: object) -> bool:

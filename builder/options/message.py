@@ -98,9 +98,14 @@ def unfit_parameters(given: Mapping[str, Any], declared: Sequence[Declared]) -> 
             yield f"parameter {name}: no notebook declares it; declared: {known}"
         for kind in dict.fromkeys(taker.kinds[name] for taker in takers):
             if not fits(value, kind):
-                yield f"parameter {name}: expected {'an' if kind[0] in 'aio' else 'a'} {kind}"
+                yield f"parameter {name}: {expected_kind(kind)}"
         if any(secrets_in({name: value})) and not all(taker.allow_secrets for taker in takers):
             yield f"parameter {name}: {_LOOKS_PRIVATE}"
+
+
+def expected_kind(kind: str) -> str:
+    """What a message says of a value of another kind."""
+    return f"expected {'an' if kind[0] in 'aio' else 'a'} {kind}"
 
 
 def kind_of(value: Any) -> str:

@@ -55,8 +55,10 @@ def cron(value: object) -> str:
 
     try:
         next(CronSim(line, dt.datetime(2000, 1, 1, tzinfo=dt.UTC)))
-    except (CronSimError, StopIteration) as error:
-        raise Unfit(_EXPECTED) from error
+    except CronSimError as error:
+        raise Unfit(f"{_EXPECTED}: {str(error).lower()}") from error
+    except StopIteration as error:
+        raise Unfit("expected a schedule that is due on some day; this one never is") from error
     return line
 
 
@@ -91,7 +93,11 @@ def schedule_parameters(value: object) -> Mapping[str, Any]:
         raise Unfit("a schedule gives single values; the notebook's own matrix still fans out", MATRIX)
     from builder.options.templates import mistakes
 
-    faults = [(name, mistake) for name, item in given.items() for mistake in mistakes(item)]
+    faults = [
+        (item if isinstance(item, str) else name, f"in parameter {name}: {mistake}")
+        for name, item in given.items()
+        for mistake in mistakes(item)
+    ]
     if faults:
         together = Unfit(faults[0][1])
         together.faults = list(faults)

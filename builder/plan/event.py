@@ -11,13 +11,21 @@ from builder.errors import BadInput, Problem
 from builder.model import Notebook
 from builder.options import JobOptions, Options
 from builder.options.day import day_of, moment
-from builder.options.message import Declared, Kinds, Message, read_message, unfit_parameters
+from builder.options.message import (
+    Declared,
+    Kinds,
+    Message,
+    expected_kind,
+    fits,
+    read_message,
+    unfit_parameters,
+)
 from builder.options.parameters import MATRIX, names_and_values, plain
 from builder.options.templates import TemplateMistake, render
 from builder.plan.kinds import parameter_kinds
 from builder.plan.notebooks import check_parameters
 
-_EVENT, _SCHEDULE = "NB_EVENT", "NB_SCHEDULE_PARAMETERS"
+_EVENT, _SCHEDULE = "NB_EVENT", "NB_SCHEDULE_PARAMETERS (schedule_parameters)"
 # Of a template's value only the kind is asked for, and that is the same on every day.
 _ANY_DAY = date(2000, 2, 29)
 
@@ -74,6 +82,7 @@ def parameter_problems(
     """
     yield from check_parameters(notebook, names_and_values(wanted.parameters), variable=source)
     yield from check_parameters(notebook, wanted.schedule_parameters, variable=_SCHEDULE)
+    yield from _other_kinds(wanted, notebook)
     if asked.message is not None:
         yield from _undated(wanted.schedule_parameters, asked.today)
 
@@ -94,6 +103,17 @@ def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """Both, the upper's single values in place of the lower's, of lists in its matrix, too."""
     lists = {name: values for name, values in lower.get(MATRIX, {}).items() if name not in upper}
     return {**plain(lower), **upper, **({MATRIX: lists} if lists else {})}
+
+
+def _other_kinds(wanted: JobOptions, notebook: Notebook) -> Iterator[Problem]:
+    """The schedule's values that are of another kind than those that CI runs the notebook with."""
+    proven = parameter_kinds(notebook, wanted.parameters)
+    for name, value in render(wanted.schedule_parameters, _ANY_DAY).items():
+        kind = proven.get(name, "")
+        if not fits(value, kind):
+            yield Problem(
+                _SCHEDULE, name, f"{expected_kind(kind)}, as CI's value is or else the notebook's default"
+            )
 
 
 def _undated(templates: Mapping[str, Any], today: date) -> Iterator[Problem]:

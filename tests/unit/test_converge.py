@@ -101,6 +101,9 @@ class Cloud:
     def get(self, build: str, region: str) -> BuildState | None:
         raise AssertionError
 
+    def newest(self, tag: str, region: str) -> BuildState | None:
+        raise AssertionError
+
     def now(self, region: str) -> str:
         raise AssertionError
 

@@ -174,17 +174,26 @@ def test_what_a_missing_notebook_may_declare_is_not_called_undeclared(folder: Pa
 def test_a_schedules_mistakes_are_found_without_an_event(folder: Path) -> None:
     (told,) = mistakes(folder, NB_SCHEDULE_PARAMETERS='{"strat": "{today}"}')
     assert told.startswith(
-        "NB_SCHEDULE_PARAMETERS is 'strat': not a parameter of rides.ipynb (did you mean start?)"
+        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'strat': not a parameter of rides.ipynb (did you mean start?)"
     )
+
+
+def test_a_schedules_value_is_of_the_kind_that_ci_proved(folder: Path) -> None:
+    (told,) = mistakes(folder, NB_SCHEDULE_PARAMETERS='{"days": "{today}"}')
+    assert told.startswith(
+        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'days': expected an integer, as CI's value"
+    )
+    given = {"NB_PARAMETERS": '{"days": "seven"}', "NB_SCHEDULE_PARAMETERS": '{"days": "{today}"}'}
+    assert parameters(planned(folder, **given)) == [{"days": "seven"}]
 
 
 def test_a_template_may_lead_nowhere_on_its_day(folder: Path) -> None:
     (told,) = mistakes(
         folder, NB_SCHEDULE_PARAMETERS='{"start": "{today+1d}"}', NB_EVENT='{"today": "9999-12-31"}'
     )
-    assert (
-        told
-        == "NB_SCHEDULE_PARAMETERS is 'start': on 9999-12-31: leads out of the calendar's years, 1 to 9999"
+    assert told == (
+        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'start': on 9999-12-31: leads out of the calendar's years, "
+        "1 to 9999"
     )
 
 

@@ -478,3 +478,54 @@ def test_import_is_light() -> None:
         "nbformat",
         "asyncio",
     }
+
+
+# -- deploying ------------------------------------------------------------------------------------------------------
+
+DEPLOY = {"NB_GCS_LOCATION": "gs://bucket/x", "NB_FUNCTION": "nightly"}
+
+
+def test_what_deploy_needs_can_stand_in_the_file_and_is_said_to() -> None:
+    found = one_problem("deploy")
+    assert found.variable == "NB_FUNCTION"
+    assert found.expected == "is required, such as demo-notebook, or `function:` in notebooks.yaml"
+
+
+def test_going_back_does_not_mind_what_is_wrong_with_the_notebooks_settings() -> None:
+    broken = "function: nightly\ntimeout: soon\nnotebooks:\n  - path: gone.ipynb\n    machine_type: '!'\n"
+    options = load_options(["deploy", "--rollback"], {"NB_GCS_LOCATION": "gs://bucket/x"}, lambda _: broken)
+    assert (options.action, options.notebooks) == ("rollback", ())
+    assert options.deployment is not None
+    assert options.deployment.function == "nightly"
+    with pytest.raises(BadInput, match="NB_TOPIC"):
+        load_options(["deploy", "--rollback"], {**DEPLOY, "NB_TOPIC": "-"}, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        ("0 6 * *", "expected five fields as cron has them"),
+        ("0 6 * * 8", "such as 0 6 * * 1 or 30 5 1 JAN,JUL *: bad day-of-week"),
+        ("61 6 * * 1", "bad minute"),
+        ("0 6 30 2 *", "bad day-of-month"),
+    ],
+)
+def test_what_is_wrong_with_a_schedule_is_said(schedule: str, told: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_options(["deploy", "--status"], {**DEPLOY, "NB_SCHEDULE": schedule}, lambda _: None)
+    assert told in caught.value.message
+
+
+def test_a_templates_text_is_shown_where_it_is_wrong() -> None:
+    found = one_problem(env={"NB_SCHEDULE_PARAMETERS": '{"start": "from {tody-7d}"}'})
+    assert found.value == "from {tody-7d}"
+    assert found.expected.startswith("in parameter start: expected {today}, {today-7d}")
+
+
+@pytest.mark.parametrize(
+    "given", [{"NB_SCHEDULE": "0 6 * * 1"}, {"NB_SCHEDULE_PARAMETERS": '{"a": "{today}"}'}]
+)
+def test_a_schedule_without_a_function_is_said_before_a_vm_is_paid_for(given: dict[str, str]) -> None:
+    warning = "there is a schedule, but no function: `deploy` will require NB_FUNCTION."
+    assert load(env=given).warnings == (warning,)
+    assert load(env={**given, "NB_FUNCTION": "nightly"}).warnings == ()

@@ -25,6 +25,12 @@ SAMPLED = 0.3  # of the writes are also ones before which the process dies
 READING = (".get", ".list", ".getIamPolicy", "storage.objects.get", "tags.get")
 
 
+@pytest.fixture(autouse=True)
+def _unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks are moved here, and Cloud Storage lets an object be written once a real second."""
+    monkeypatch.setattr(pace, "_BURST", 10_000.0)
+
+
 @pytest.fixture
 def shop(place: Place, tmp_path: Path) -> Shop:
     return Shop(place, tmp_path / "shop")
@@ -83,7 +89,10 @@ def test_what_was_not_proven_does_not_go_live_and_what_is_live_stays(shop: Shop)
     shop.deploy()
     state = shop.state()
     shop.write("day = '2018-04-02'")
-    with pytest.raises(InputRefused, match=r"demo\.ipynb: no run was green") as caught:
+    with pytest.raises(
+        InputRefused,
+        match=r"demo\.ipynb: no run was green for exactly this: the notebook, its files \(none beside it\)",
+    ) as caught:
         promote(shop.request(), shop.target())
     assert caught.value.exit_code == ExitCode.BAD_INPUT
     assert shop.state() == state
@@ -290,6 +299,7 @@ def test_status_tells_what_is_live_and_what_differs(shop: Shop) -> None:
         "topic: missing",
         "function: missing",
         "schedule: none",
+        "last build: none (tag nb-live-nightly)",
     ]
     shop.deploy()
     before = dict(shop.place.calls())
@@ -297,6 +307,7 @@ def test_status_tells_what_is_live_and_what_differs(shop: Shop) -> None:
     assert written(before, dict(shop.place.calls())) == []
     assert "demo: green in run run-1" in told
     assert "function: ACTIVE" in told
+    assert "schedule: ENABLED, 0 6 * * 1 (Etc/UTC), never published yet" in told
     assert "as they were deployed" in told
     shop.place.doors().schedules.delete("projects/local-project/locations/us-central1/jobs/nightly")
     assert "differs: schedule nightly is missing" in "\n".join(status_lines(shop.target()))
@@ -336,9 +347,6 @@ def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A first deployment and a change of everything: after each write's effect, exhaustively; before it is sent, a sample."""
-    monkeypatch.setattr(
-        pace, "_BURST", 10_000.0
-    )  # live.json is written anew all the time, and the clock is moved
     seed = random.randrange(10**6)
     draw = random.Random(seed)
     with opened(tmp_path / "cloud") as place:
