@@ -41,7 +41,7 @@ def main() -> int:
     try:
         return carry_out(sys.argv[1:], os.environ, context)
     except BuilderError as error:
-        report.refused(error)
+        report.refused(error, of_event="NB_EVENT" in os.environ)
         return error.exit_code
     except Interrupted as interrupted:
         return interrupted.exit_code

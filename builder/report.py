@@ -11,6 +11,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import TextIO
 
 from builder import __version__
@@ -59,6 +60,9 @@ class Console:
         self._stream = stream or sys.stdout
         self._lock = threading.Lock()
         self._width = 0
+        self.scheduled = (
+            ""  # what the verdict begins with where nobody watches: alerts look for it (docs/deploy.md)
+        )
 
     def align(self, jobs: Sequence[str]) -> None:
         """Make room for the longest of these job names."""
@@ -162,10 +166,17 @@ def closing(
     left_behind(console, left, project=project)
 
 
+def scheduled(console: Console, day: date | None) -> None:
+    """From now on the verdict says that it is a scheduled run's, and of which day, where that is known."""
+    console.scheduled = f"scheduled for {day}, " if day else "scheduled, "
+
+
 def _verdict(console: Console, word: str, what: str, code: int) -> None:
     meaning = _MEANING.get(ExitCode(code)) if code in set(ExitCode) else None
     console.line(_BAR)
-    console.line(f"verdict: {word}, {what} (exit code {int(code)}{f': {meaning}' if meaning else ''})")
+    console.line(
+        f"verdict: {word}, {console.scheduled}{what} (exit code {int(code)}{f': {meaning}' if meaning else ''})"
+    )
 
 
 def _tell_result(console: Console, result: JobResult) -> None:
@@ -185,12 +196,17 @@ def _tell_result(console: Console, result: JobResult) -> None:
 
 def left_behind(console: Console, left: Sequence[Vm], *, project: str) -> None:
     """Which VMs could not be confirmed gone, until when they live, and how to delete them."""
-    if not left:
-        console.line("left behind: nothing")
-        return
-    for vm in left:
-        until = f"until {vm.terminates}" if vm.ending is Ending.DEADLINE else _at_most(vm)
-        console.line(f"left behind: VM {vm.name} in {vm.zone}, {until}; {vm.delete_command(project)}")
+    for line in left_lines(left, project) or ["nothing"]:
+        console.line(f"left behind: {line}")
+
+
+def left_lines(left: Sequence[Vm], project: str) -> list[str]:
+    """Each VM that may still be there: until when, and the command that deletes it."""
+    return [
+        f"VM {vm.name} in {vm.zone}, "
+        f"{f'until {vm.terminates}' if vm.ending is Ending.DEADLINE else _at_most(vm)}; {vm.delete_command(project)}"
+        for vm in left
+    ]
 
 
 def _at_most(vm: Vm) -> str:
@@ -207,9 +223,15 @@ def document(text: str) -> None:
     print(text, end="" if text.endswith("\n") else "\n")
 
 
-def refused(error: BuilderError) -> None:
-    """All mistakes in what the user gave, to stderr, so that a plan on stdout stays readable for programs."""
-    failed(Console(sys.stderr), error)
+def refused(error: BuilderError, *, of_event: bool = False) -> None:
+    """All mistakes in what the user gave, to stderr, so that a plan on stdout stays readable for programs.
+
+    `of_event`: an event asked for the run.
+    """
+    console = Console(sys.stderr)
+    if of_event:
+        scheduled(console, None)
+    failed(console, error)
 
 
 def failed(console: Console, error: BuilderError, *, left: Sequence[Vm] = (), project: str = "") -> None:
@@ -230,16 +252,24 @@ def _tell_error(console: Console, error: BuilderError) -> None:
         console.line(f"  do: {printable(error.advice)}")
 
 
-def duplicate(console: Console, holder: Holder, *, event: str) -> None:
-    """The last lines of a run whose event is another run's; `event` is the address of the object that says so."""
-    _verdict(
-        console,
-        "GREEN",
-        f"duplicate of {printable(holder.run)} ({printable(holder.verdict) or 'still running'})",
-        0,
-    )
+def duplicate(console: Console, holder: Holder, *, event: str, again: str) -> ExitCode:
+    """The last lines of a run whose event is another run's, and its exit code: red where that one was red.
+
+    `event` is the address of the object that says whose it is, `again` the command that asks for the same once more.
+    """
+    of = f"duplicate of {printable(holder.run)}"
+    red = holder.verdict == "red"
+    code = ExitCode.NOTEBOOK_FAILED if red else ExitCode.GREEN
+    if red:
+        console.line(_BAR)
+        console.line(f"verdict: RED, {console.scheduled}{of}, which was red (exit code {int(code)})")
+    else:
+        _verdict(console, "GREEN", f"{of} ({printable(holder.verdict) or 'still running'})", code)
     console.line(f"  nothing was run: that run has the event, as {event} says")
+    if red:
+        console.line(f"  do: An event is carried out once. To run the same again, publish a new one: {again}")
     left_behind(console, [], project="")
+    return code
 
 
 def cancelled(

@@ -1,4 +1,4 @@
-"""Tells a Pub/Sub topic of a scheduled run that ended red: nobody looks at a build that nobody started."""
+"""Tells a Pub/Sub topic of a scheduled run that ended red, or green with a VM left: nobody looks at a build that nobody started."""
 
 from __future__ import annotations
 
@@ -29,29 +29,34 @@ class Alert:
     today: date | None
     tell: Callable[[str], None]
 
-    def ended(self, run: str, results: Sequence[JobResult], code: ExitCode, report: str) -> None:
-        """The run has ended so; only a red end is told. `report` is the address of its summary."""
-        if code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED}:
+    def ended(
+        self, run: str, results: Sequence[JobResult], code: ExitCode, *, report: str, left: Sequence[str]
+    ) -> None:
+        """The run has ended so; any end but exit code 0 is told.
+
+        `report` is the address of its summary; `left` says of each VM whose end is not confirmed how to delete it.
+        """
+        if code is ExitCode.GREEN:
             return
         red = [result for result in results if not result.verdict.green]
         jobs = [
             {"job": result.job, "reason": result.verdict.reason, "message": _cut(result.verdict.message)}
             for result in red
         ]
-        self._publish({**self._red(run, code, jobs), "report": report})
+        self._publish({**self._ending(run, code, jobs), "report": report, "left": list(left)})
 
     def failed(self, run: str, error: BuilderError) -> None:
-        """The run as a whole could not begin, or not go on."""
+        """The run as a whole could not begin, or not go on, as where its event is another run's."""
         why = {"reason": error.reason, "message": _cut(error.message)}
-        self._publish({**self._red(run, error.exit_code, []), **why, "report": ""})
+        self._publish({**self._ending(run, error.exit_code, []), **why, "report": "", "left": []})
 
-    def _red(self, run: str, code: ExitCode, jobs: Sequence[JsonObject]) -> JsonObject:
+    def _ending(self, run: str, code: ExitCode, jobs: Sequence[JsonObject]) -> JsonObject:
         return {
             "schema": 1,
             "run": run,
             "event": self.event,
             "today": self.today and self.today.isoformat(),
-            "verdict": "red",
+            "verdict": "green" if code is ExitCode.CLEANUP_UNCONFIRMED else "red",
             "exit_code": int(code),
             "jobs": list(jobs),
         }
@@ -60,7 +65,7 @@ class Alert:
         try:
             self.messages.publish(self.topic, json.dumps(document, ensure_ascii=False).encode())
         except CallFailed as failure:
-            self.tell(f"nobody could be told of this red run: {failure}")
+            self.tell(f"nobody could be told of this run: {failure}")
 
 
 def _cut(text: str) -> str:

@@ -47,7 +47,8 @@ class Run:
     """One run of a plan. The doors come from the caller, so that nothing here knows Google.
 
     `origin`: whose proofs the green jobs are, for `deploy`; None leaves none. `event`: the id of the event that asked for
-    the run; of all runs of one event, one does anything. `alert` is told of a red end.
+    the run; of all runs of one event, one does anything. `again`: the command that asks for the same by another event.
+    `alert` is told of an end that somebody has to look at.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Run:
         console: report.Console,
         origin: Origin | None = None,
         event: str | None = None,
+        again: str = "",
         alert: Alert | None = None,
     ) -> None:
         self._plan = plan
@@ -72,6 +74,7 @@ class Run:
         self._cancellation = cancellation
         self._console = console
         self._origin = origin
+        self._again = again
         self._alert = alert
         self.project = machines.project
         self.event = self._lock(event) if event else None
@@ -89,8 +92,8 @@ class Run:
             holder = self._take(event, wanted_run_id)
             if holder is None:
                 return self._execute(runner_kit, wanted_run_id)
-        report.duplicate(self._console, holder, event=f"gs://{self._store.bucket}/{event.object}")
-        return ExitCode.GREEN
+        address = f"gs://{self._store.bucket}/{event.object}"
+        return report.duplicate(self._console, holder, event=address, again=self._again)
 
     def _lock(self, event: str) -> EventLock:
         return EventLock(
@@ -175,7 +178,7 @@ class Run:
             self.event.finish(summary(run, results, code)["verdict"])
         address = f"gs://{self._store.bucket}/{written.name}" if written else ""
         if self._alert is not None:
-            self._alert.ended(run, results, code, address)
+            self._alert.ended(run, results, code, report=address, left=report.left_lines(left, self.project))
         report.closing(
             self._console,
             results,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
+import shlex
 import sys
 import threading
 from datetime import date
@@ -16,11 +18,12 @@ from builder.act.alert import BUDGET, Alert
 from builder.act.event_lock import LOST
 from builder.act.fleet import Vm
 from builder.act.proofs import Origin
-from builder.act.waiting import run_aside
+from builder.act.waiting import Cancellation, RealClock, run_aside
 from builder.commands import Context
 from builder.commands.plan import plan_of
 from builder.errors import BadInput, BuilderError, Interrupted
-from builder.options import Options
+from builder.options import Event, Options
+from builder.options.message import read_message
 from builder.plan.make import Plan
 
 if TYPE_CHECKING:
@@ -36,39 +39,49 @@ def execute(options: Options, context: Context) -> int:
     try:
         plan = plan_of(options, context)
     except BadInput as error:
-        run_aside(partial(_tell_of_mistakes, options, context, error), context.cancellation)
+        run_aside(partial(_tell_of_mistakes, options, error), context.cancellation)
         raise
+    if plan.scheduled:
+        report.scheduled(context.console, plan.today)
     return _Session(options, context, plan).execute()
 
 
-def _tell_of_mistakes(options: Options, context: Context, error: BadInput) -> None:
+def _tell_of_mistakes(options: Options, error: BadInput) -> None:
     """A scheduled run with bad input has ended red, too; somebody may have to hear of it."""
     if options.event is None or options.alert_topic is None:
         return
     from builder.gcp.clients import open_access
 
     try:
-        alert = _alert(options, context, open_access(options.project, options.endpoints), today=None)
+        alert = _alert(options, open_access(options.project, options.endpoints), today=None)
     except BuilderError as refused:
-        report.warning(f"nobody could be told of this red run: {refused.message}")
+        report.warning(f"nobody could be told of this run: {refused.message}")
         return
     if alert is not None:
         alert.failed(options.run_id or "", error)
 
 
-def _alert(options: Options, context: Context, access: Access, *, today: date | None) -> Alert | None:
-    """Who is told when a scheduled run ends red. None: nobody."""
+def _alert(options: Options, access: Access, *, today: date | None) -> Alert | None:
+    """Who is told when a scheduled run ends red, or leaves a VM. None: nobody."""
     if options.event is None or options.alert_topic is None:
         return None
     from builder.gcp.topics import GoogleTopics
 
+    # A clock of its own: a run that is stopped because its event is lost still tells so.
     return Alert(
-        GoogleTopics(access, context.clock, budget=BUDGET),
+        GoogleTopics(access, RealClock(Cancellation()), budget=BUDGET),
         options.alert_topic,
         event=options.event.id,
         today=today,
         tell=report.warning,
     )
+
+
+def _again(event: Event, today: date) -> str:
+    """The command that asks for the same run by a new event."""
+    given = read_message(event.message).parameters
+    message = {"today": today.isoformat(), **({"parameters": given} if given else {})}
+    return f"gcloud pubsub topics publish TOPIC --message={shlex.quote(json.dumps(message))}"
 
 
 class _Session:
@@ -128,7 +141,7 @@ class _Session:
 
         context = self._context
         access = open_access(self._options.project, self._options.endpoints)
-        self._alert = _alert(self._options, context, access, today=self._plan.today)
+        self._alert = _alert(self._options, access, today=self._plan.today)
         store = GoogleObjectStore(access, self._plan.location.bucket, context.clock)
         from builder.gcp.compute import GoogleMachines
 
@@ -142,6 +155,7 @@ class _Session:
             console=context.console,
             origin=self._origin(),
             event=self._options.event.id if self._options.event else None,
+            again=_again(self._options.event, self._plan.today) if self._options.event else "",
             alert=self._alert,
         )
 
@@ -166,5 +180,7 @@ class _Session:
         code = lost.exit_code if lost else interrupted.exit_code
         report.cancelled(self._context.console, code, left=left, sent=sent, project=project, error=lost)
         sys.stdout.flush()
+        if lost is not None and self._alert is not None:
+            self._alert.failed(self._options.run_id or "", lost)
         # Threads may sit in calls that last longer than the few seconds that a cancelled build is given.
         os._exit(code)

@@ -298,6 +298,7 @@ class Process:
             cancellation=self.cancellation,
             console=report.Console(self.stream),
             event=self.event,
+            again="gcloud again",
         )
 
     @property
@@ -346,16 +347,18 @@ def test_a_second_run_of_an_event_is_its_duplicate(event: str, world: World, tmp
     assert len(world.inserted()) == 1
 
 
-def test_the_duplicate_of_a_red_run_is_green_and_runs_nothing(
-    event: str, world: World, tmp_path: Path
-) -> None:
+def test_the_duplicate_of_a_red_run_is_red_and_runs_nothing(event: str, world: World, tmp_path: Path) -> None:
     world.guests = [with_fault("kernel_died")]
     plan = scheduled(world, tmp_path)
     first, second = Process(world, plan, event), Process(world, plan, event)
     assert first.execute("red-one") is ExitCode.NOTEBOOK_FAILED, first.log
     before = everything(world)
-    assert second.execute("again") is ExitCode.GREEN
-    assert "duplicate of red-one (red) (exit code 0)" in second.log
+    assert second.execute("again") is ExitCode.NOTEBOOK_FAILED
+    assert "verdict: RED, duplicate of red-one, which was red (exit code 1)\n" in second.log
+    assert second.log.splitlines()[-2:] == [
+        "  do: An event is carried out once. To run the same again, publish a new one: gcloud again",
+        "left behind: nothing",
+    ]
     assert everything(world) == before
     assert len(world.inserted()) == 1
 

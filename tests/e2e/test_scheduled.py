@@ -63,7 +63,8 @@ def test_a_scheduled_run_gets_its_days_dates_and_its_duplicate_nothing(builder: 
 
     again = builder.run(**options)
     assert again.code == 0, again.output
-    assert f"verdict: GREEN, duplicate of event-e-{builder.prefix} (green) (exit code 0)" in again.output
+    duplicate = f"scheduled for 2018-03-31, duplicate of event-e-{builder.prefix} (green) (exit code 0)"
+    assert f"verdict: GREEN, {duplicate}" in again.output
     assert "requested in" not in again.output
     assert version(first, "2018-03-31", "rides") == published
     assert builder.cloud.inventory()["calls"]["compute.instances.insert"] == inserts
@@ -86,12 +87,17 @@ def test_a_red_day_leaves_its_green_version_alone(builder: Builder, repo: Repo) 
     assert "FAILED" in second.published("rides")
 
 
-def test_a_run_whose_event_another_one_has_stops_with_6(builder: Builder, repo: Repo) -> None:
-    """The other one took over while this builder was thought dead; its VM goes, and nothing is published."""
+def test_a_run_whose_event_another_one_has_stops_with_6(telling: Builder, repo: Repo) -> None:
+    """The other one took over while this builder was thought dead; its VM goes, nothing is published, and the topic is told."""
+    builder = telling
     repo.write({"rides.ipynb": notebook(DATED, "import time; time.sleep(100)")})
     event = f"e-{builder.prefix}"
     process, environment = builder.start(
-        NB_NOTEBOOKS="rides.ipynb", NB_OUTPUT="versions/<date>", NB_EVENT="{}", NB_EVENT_ID=event
+        NB_NOTEBOOKS="rides.ipynb",
+        NB_OUTPUT="versions/<date>",
+        NB_EVENT='{"today": "2018-04-01"}',
+        NB_EVENT_ID=event,
+        NB_ALERT_TOPIC=TOPIC,
     )
     lock = builder.cloud.state / "storage" / BUCKET / builder.prefix / "locks" / event
     assert process.stdout is not None
@@ -108,9 +114,11 @@ def test_a_run_whose_event_another_one_has_stops_with_6(builder: Builder, repo: 
     began = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 6, output
-    assert "verdict: RED, event lost (exit code 6" in output
+    assert "verdict: RED, scheduled for 2018-04-01, event lost (exit code 6" in output
     assert f"event {event} is run another's now" in output
     assert time.monotonic() - began < 40
+    (told,) = pulled(builder.cloud)
+    assert (told["reason"], told["event"], told["exit_code"]) == ("event_lost", event, 6)
     until(lambda: builder.left() == [], "the VM's end")
     assert not (builder.cloud.state / "storage" / BUCKET / builder.prefix / "versions").exists()
 
@@ -183,10 +191,20 @@ def test_a_topic_is_told_of_red_runs(telling: Builder, repo: Repo) -> None:
         "exit_code": 1,
         "jobs": [{"job": "rides", "reason": "cell_failed", "message": done.job("rides")["message"]}],
         "report": f"gs://{BUCKET}/{done.prefix}/results/{done.run}/summary.json",
+        "left": [],
     }
+    # Started again, as with Cloud Build's "Retry": the event has had its run, and the day is asked for by another one.
+    again = telling.run(**options)
+    assert again.code == 1, again.output
+    assert f"verdict: RED, scheduled for 2018-04-01, duplicate of {done.run}, which was red" in again.output
+    command = """gcloud pubsub topics publish TOPIC --message='{"today": "2018-04-01"}'"""
+    assert f"publish a new one: {command}\n" in again.output
+    assert "requested in" not in again.output
     # What cannot even begin is red, too; what somebody started by hand is nobody's alarm.
     unfit = {**options, "NB_EVENT": '{"parameters": {"town": 1}}'}
-    assert telling.run(**unfit).code == 2
+    mistakes = telling.run(**unfit)
+    assert mistakes.code == 2
+    assert "verdict: RED, scheduled, 1 mistake found before any call" in mistakes.output
     (mistaken,) = [message for message in pulled(telling.cloud) if message["exit_code"] == 2]
     assert "town: no notebook declares it" in mistaken["message"]
     assert telling.run(**options, NB_GCS_LOCATION="gs://nb-gone/ci").code == 4
@@ -194,7 +212,7 @@ def test_a_topic_is_told_of_red_runs(telling: Builder, repo: Repo) -> None:
     assert (refused["reason"], refused["today"], refused["jobs"]) == ("not_found", "2018-04-01", [])
     missing = telling.run(**unfit | {"NB_ALERT_TOPIC": f"{TOPIC}-gone"})
     assert missing.code == 2
-    assert "warning: nobody could be told of this red run" in missing.output
+    assert "warning: nobody could be told of this run" in missing.output
     by_hand = {name: value for name, value in options.items() if not name.startswith("NB_EVENT")}
     assert telling.run(**by_hand, NB_PARAMETERS='{"town": 1}').code == 2
     assert [message for message in pulled(telling.cloud) if message["event"] is None] == []

@@ -1,4 +1,4 @@
-"""What a topic is told of a red scheduled run, and that a topic which cannot be reached changes nothing."""
+"""What a topic is told of a scheduled run that somebody has to look at, and that a topic which cannot be reached changes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def alert(postbox: Postbox, told: list[str] | None = None) -> Alert:
 def test_a_red_run_is_told_with_its_red_jobs() -> None:
     postbox = Postbox()
     results = [result("demo", GREEN), result("bad", RED), result("lost", LOST)]
-    alert(postbox).ended("r1", results, ExitCode.ENVIRONMENT_FAILED, "gs://b/summary.json")
+    alert(postbox).ended("r1", results, ExitCode.ENVIRONMENT_FAILED, report="gs://b/summary.json", left=[])
     assert postbox.sent == [
         {
             "schema": 1,
@@ -52,15 +52,24 @@ def test_a_red_run_is_told_with_its_red_jobs() -> None:
                 {"job": "lost", "reason": "vm_lost", "message": LOST.message},
             ],
             "report": "gs://b/summary.json",
+            "left": [],
         }
     ]
 
 
 def test_a_green_run_is_not_told() -> None:
     postbox = Postbox()
-    for code in (ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED):
-        alert(postbox).ended("r1", [result("demo", GREEN)], code, "gs://b/summary.json")
+    alert(postbox).ended("r1", [result("demo", GREEN)], ExitCode.GREEN, report="gs://b/s.json", left=[])
     assert postbox.sent == []
+
+
+def test_a_green_run_that_may_have_left_a_vm_is_told_with_what_is_left() -> None:
+    postbox = Postbox()
+    left = ["VM nb-1 in z, at most 9 s after its start; gcloud compute instances delete nb-1"]
+    code = ExitCode.CLEANUP_UNCONFIRMED
+    alert(postbox).ended("r1", [result("demo", GREEN)], code, report="gs://b/s.json", left=left)
+    (sent,) = postbox.sent
+    assert (sent["verdict"], sent["exit_code"], sent["jobs"], sent["left"]) == ("green", 7, [], left)
 
 
 def test_a_run_that_could_not_begin_is_told_with_its_reason() -> None:
@@ -79,7 +88,9 @@ def test_a_long_reason_is_cut() -> None:
 
 def test_a_topic_that_refuses_is_a_warning() -> None:
     told: list[str] = []
-    alert(Postbox(shut=True), told).ended("r1", [result("bad", RED)], ExitCode.NOTEBOOK_FAILED, "")
+    alert(Postbox(shut=True), told).ended(
+        "r1", [result("bad", RED)], ExitCode.NOTEBOOK_FAILED, report="", left=[]
+    )
     assert told == [
-        "nobody could be told of this red run: pubsub.topics.publish on projects/p/topics/red: no [http403]"
+        "nobody could be told of this run: pubsub.topics.publish on projects/p/topics/red: no [http403]"
     ]

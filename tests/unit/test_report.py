@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder import report
+from builder.act.event_lock import Holder
 from builder.act.result import JobResult
 from builder.errors import BadInput, EnvironmentFailed, ExitCode, Problem
 from builder.model import CellFailure, Verdict
@@ -109,6 +111,34 @@ def test_a_run_that_never_began_ends_the_same_way() -> None:
         "  do: Set another NB_RUN_ID.",
         "left behind: nothing",
     ]
+
+
+@pytest.mark.parametrize(
+    ("day", "said"), [(date(2018, 4, 1), "scheduled for 2018-04-01, "), (None, "scheduled, ")]
+)
+def test_the_verdict_of_a_scheduled_run_says_so(day: date | None, said: str) -> None:
+    """Alerts look for it (docs/deploy.md)."""
+    stream = io.StringIO()
+    console = report.Console(stream)
+    report.scheduled(console, day)
+    error = EnvironmentFailed("no", reason="event_lost")
+    report.failed(console, error)
+    report.cancelled(console, 6, left=[], sent=[], project="p", error=error)
+    report.closing(console, [result("demo", GREEN)], code=ExitCode.GREEN, report="", left=[], project="p")
+    assert report.duplicate(console, Holder("r1", ""), event="gs://b/e", again="x") is ExitCode.GREEN
+    assert report.duplicate(console, Holder("r1", "red"), event="gs://b/e", again="x") is not ExitCode.GREEN
+    assert [line for line in stream.getvalue().splitlines() if line.startswith("verdict")] == [
+        f"verdict: RED, {said}event lost (exit code 6: the run environment failed)",
+        f"verdict: RED, {said}event lost (exit code 6: the run environment failed)",
+        f"verdict: GREEN, {said}1 of 1 notebooks green (exit code 0)",
+        f"verdict: GREEN, {said}duplicate of r1 (still running) (exit code 0)",
+        f"verdict: RED, {said}duplicate of r1, which was red (exit code 1)",
+    ]
+
+
+def test_mistakes_in_what_an_event_gave_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    report.refused(BadInput([Problem("NB_EVENT", "", "no")]), of_event=True)
+    assert "\nverdict: RED, scheduled, 1 mistake found" in capsys.readouterr().err
 
 
 def test_mistakes_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
