@@ -80,15 +80,21 @@ def test_a_thousand_deliveries_are_one_build_and_one_vm(deployer: Deployer) -> N
     with ThreadPoolExecutor(AT_ONCE) as pool:
         statuses = list(pool.map(lambda _: deliver(), range(DELIVERIES)))
     assert statuses == [200] * DELIVERIES
-    told = [line["message"] for line in lines_of(deployer, event)]
-    assert len(told) >= DELIVERIES
-    assert sum(words.startswith("submitted build ") for words in told) == 1
+    words = [line["message"] for line in lines_of(deployer, event)]
+    assert len(words) >= DELIVERIES
+    assert sum(each.startswith("submitted build ") for each in words) == 1
     (build,) = deployer.ended(1)
     assert build["status"] == "SUCCESS"
     assert f"event-{event}" in build["tags"]
     assert deployer.calls()[INSERT] == vms + 1
     assert parameters(version(deployer, "2018-04-01")) == {"day": "2018-03-31"}
     assert deployer.left() == []
+
+
+def told(deployer: Deployer, event: str) -> list[dict[str, Any]]:
+    """The function's lines on an event, which comes again a while after it met a busy instance."""
+    deployer.cloud.clock.advance(1)
+    return lines_of(deployer, event)
 
 
 @pytest.fixture
@@ -126,7 +132,7 @@ def test_a_red_event_is_a_failed_build_that_is_told_of_and_changes_no_green_day(
 
     for broken in ('{"bucket": "elsewhere"}', '{"parameters": {"city": 1}}', '{"today": "tomorrow"}', "run"):
         refused = deployer.publish(broken)
-        (line,) = until(partial(lines_of, deployer, refused), "the function's word on it")
+        (line,) = until(partial(told, deployer, refused), "the function's word on it")
         assert line["severity"] == "ERROR"
         assert "No build was submitted, the message was refused" in line["message"]
     assert len(deployer.builds()) == 2
