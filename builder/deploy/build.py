@@ -11,6 +11,8 @@ from builder.plan.deployed import CONFIG
 # Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to tell the result.
 ALLOWANCE = 600
 LONGEST_BUILD = 24 * 3600  # seconds; Cloud Build's own limit
+# Seconds that a build may wait for its turn: an hour by default, after which it would be gone without having said a word.
+LONGEST_QUEUE = 6 * 3600
 _OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
 
 
@@ -43,6 +45,7 @@ def scheduled_build(
         },
         "steps": [{"id": "notebooks", "name": image, "args": ["run"], "env": env}],
         "timeout": f"{min(worst_case_seconds + ALLOWANCE, LONGEST_BUILD)}s",
+        "queueTtl": f"{LONGEST_QUEUE}s",
         "serviceAccount": f"projects/{project}/serviceAccounts/{account}",
         "tags": ["notebook-builder", LIVE_TAG + function],
         "options": {"logging": "CLOUD_LOGGING_ONLY", "automapSubstitutions": True},

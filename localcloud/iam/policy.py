@@ -80,7 +80,7 @@ GRANTS = (
         for name in ("function", "function-build", "trigger")
     ),
     # Who submits builds on a schedule, of what is live; they run as the builder.
-    Grant("function", "roles/cloudbuild.builds.editor", f"projects/{PROJECT}"),
+    Grant("function", _custom("notebookFunction"), f"projects/{PROJECT}"),
     Grant("function", "roles/iam.serviceAccountUser", _account("builder")),
     Grant("function", _custom("notebookFunctionReader"), "projects/_/buckets/*/objects/**/live/**"),
     *(

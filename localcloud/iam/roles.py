@@ -97,6 +97,9 @@ ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.bucketViewer": frozenset({"storage.buckets.get"}),
     "projects/local-project/roles/notebookVmReader": frozenset({"storage.objects.get"}),
     "projects/local-project/roles/notebookFunctionReader": frozenset({"storage.objects.get"}),
+    "projects/local-project/roles/notebookFunction": frozenset(
+        f"cloudbuild.builds.{verb}" for verb in ("create", "get", "list")
+    ),
     "projects/local-project/roles/notebookVmWriter": frozenset(
         {"storage.objects.create", "storage.objects.delete"}
     ),

@@ -105,7 +105,7 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
     ("role", "permission", "command"),
     [
         (
-            "roles/cloudbuild.builds.editor",
+            "projects/local-project/roles/notebookFunction",
             "cloudbuild.builds.list on project local-project",
             (
                 f"gcloud projects add-iam-policy-binding local-project --member=serviceAccount:{FUNCTION} "

@@ -120,6 +120,7 @@ def test_the_build_names_everything_exactly() -> None:
         "generation": "17",
     }
     assert build["timeout"] == "3600s"
+    assert build["queueTtl"] == "21600s"
     assert build["steps"][0]["env"][:3] == [
         "NB_CONFIG=.notebook-builder/notebooks.json",
         "NB_GCS_LOCATION=gs://b/ci",

@@ -40,7 +40,7 @@ def test_what_check_asks_for_is_in_the_roles_that_it_names() -> None:
 
 
 def test_the_roles_for_deploying_are_the_same_in_docs_and_localcloud() -> None:
-    for role in ("notebookDeployer", "notebookFunctionReader"):
+    for role in ("notebookDeployer", "notebookFunction", "notebookFunctionReader"):
         documented = _documented(role)
         assert set(documented) == ROLES[f"projects/{PROJECT}/roles/{role}"]
         assert len(set(documented)) == len(documented)
