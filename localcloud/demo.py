@@ -208,6 +208,7 @@ def _show_bucket(bucket: Path) -> None:
             _tell(f"{name!s:84} {path.stat().st_size:>9,} bytes")
     _tell(f"\nBelow {_shown(bucket)}. The dashboard of {_OTHER_DAY}, without code, for a browser:")
     _tell(f"  xdg-open {_shown(bucket / 'versions' / _OTHER_DAY / 'demo' / 'demo-clean.html')}")
+    _tell("To go on with this cloud, see localcloud/README.md; for a repo of your own, docs/setup.md.")
 
 
 def _shown(path: Path) -> str:

@@ -309,6 +309,13 @@ def call_error(failure: CallFailed) -> BuilderError:
             reason="permission_denied",
             advice="Grant the build's service account the permission that the message names.",
         )
+    if failure.http_status == _NOT_FOUND and "bucket does not exist" in failure.message:
+        bucket = failure.resource.removeprefix("gs://").partition("/")[0]
+        return ProjectSetup(
+            f"{failure.call}: there is no bucket {bucket}.",
+            reason="not_found",
+            advice="Create it, or correct NB_GCS_LOCATION, which names it.",
+        )
     # An object that is not there (any more) is no mistake in the set-up; a bucket is.
     if failure.http_status == _NOT_FOUND and "No such object" not in failure.message:
         return ProjectSetup(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def google_call(call: str, resource: str) -> Iterator[None]:
 def _refusal(error: GoogleAPICallError, call: str, resource: str) -> CallFailed:
     status = int(error.code) if error.code is not None else None
     code = reason_of(error) or (f"http{status}" if status else type(error).__name__)
-    message = _REQUEST.sub("", str(error.message or error))
+    message = _own_words(_REQUEST.sub("", str(error.message or error)))
     return CallFailed(
         call=call,
         resource=resource,
@@ -78,6 +79,17 @@ def _refusal(error: GoogleAPICallError, call: str, resource: str) -> CallFailed:
         http_status=status,
         transient=_is_transient(status, code, message),
     )
+
+
+def _own_words(message: str) -> str:
+    """Google's sentence alone, where the library hands on the whole answer: uploads do."""
+    if not message.startswith("{"):
+        return message
+    try:
+        answer, _ = json.JSONDecoder().raw_decode(message)
+        return str(answer["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return message
 
 
 def reason_of(error: GoogleAPICallError) -> str:

@@ -23,7 +23,7 @@ def test_what_no_run_proved_is_not_deployed(own_builder: Builder, repo: Repo) ->
     done = deployer.deploy()
     assert done.code == 2, done.output
     assert "verdict: RED, not proven (exit code 2: bad input)" in done.output
-    assert "demo.ipynb: no run was green for exactly this notebook" in done.output
+    assert "demo.ipynb: no run was green for exactly this: the notebook" in done.output
     assert deployer.made() == NOTHING
     assert deployer.cloud.inventory()["storage.objects"] == []
 

@@ -158,7 +158,7 @@ def test_one_mistake_is_one_line(google: Google, tmp_path: Path, options: dict[s
     assert google.calls == []
 
 
-@pytest.mark.parametrize("arguments", [("deploy",), ("rnu",), ("plan", "--format", "yaml")])
+@pytest.mark.parametrize("arguments", [("rnu",), ("plan", "--format", "yaml")])
 def test_unknown_commands_are_refused(google: Google, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     said = speak(google, tmp_path, *arguments, **RIGHT)
     assert (said.code, said.out) == (2, "")
