@@ -65,6 +65,13 @@ def event(world: World) -> str:
     return name
 
 
+def bury(lock: EventLock) -> None:
+    """End the thread of a lock whose run was killed: a process would have taken it along."""
+    lock._over.set()
+    if lock._thread.is_alive():
+        lock._thread.join(timeout=30)
+
+
 class Desk:
     """Locks of one event, each as a process of its own would have it."""
 
@@ -85,6 +92,7 @@ class Desk:
             stop=lambda: self.stopped.append(made),
             tell=self.told.append,
         )
+        self.world.doors.callback(bury, made)
         return made
 
     def standing(self) -> Json:
@@ -300,6 +308,7 @@ class Process:
             event=self.event,
             again="gcloud again",
         )
+        self.world.doors.callback(bury, self.lock)
 
     @property
     def lock(self) -> EventLock:

@@ -9,7 +9,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import secretmanager_v1
 
 from localcloud.cloud import Cloud
-from localcloud.iam import email
+from localcloud.iam import DEFAULT_ACCOUNT, email
 from tests.localcloud.cloudbuild.test_whole_cloud import run
 from tests.localcloud.secretmanager.conftest import AUTOMATIC, PROJECT
 from tests.localcloud.secretmanager.test_keeping import CANARY, written_with_canary
@@ -37,7 +37,7 @@ def secrets(cloud: Cloud) -> Any:
 def test_a_build_gets_a_secret_that_its_account_may_read(cloud: Cloud, secrets: Any) -> None:
     binding = {
         "role": "roles/secretmanager.secretAccessor",
-        "members": [f"serviceAccount:{email('builder')}"],
+        "members": [f"serviceAccount:{email(DEFAULT_ACCOUNT)}"],
     }
     secrets.set_iam_policy(request={"resource": SECRET, "policy": {"bindings": [binding]}})
     build, log = run(cloud, BUILD)
