@@ -47,12 +47,12 @@ $(LINT): $(READY) requirements/lint.txt
 	$(PY) -m pip --python $(VENV)/lint/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/lint.txt
 	@touch $@
 
-demo: venv  ## a green run, a broken commit, and where the results are
+demo: venv  ## a green commit goes live, a broken one does not, its fix does, and the schedule runs it
 	$(PY) -m localcloud demo
 
 test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
 	$(PY) -m localcloud.machine.images bare scientific
-	$(PY) -m pytest -n 2 $(T)
+	$(PY) -m pytest -n 2 --durations=15 $(T)
 
 lint: venv $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
 	$(PY) -m ruff check .
