@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import localcloud.__main__ as command_line
-from localcloud.cloud import Cloud
-
 pytestmark = pytest.mark.slow
+
+_NOTED = """
+import sys
+
+import localcloud.__main__ as command_line
+
+
+class Noted(command_line.Cloud):
+    def __init__(self, state, **how):
+        sys.stdout.write(f"runner {how['runner']}\\n")
+        super().__init__(state, **how)
+
+
+command_line.Cloud = Noted
+sys.exit(command_line.main(sys.argv[1:]))
+"""
 
 
 @pytest.mark.parametrize(("flags", "runner"), [((), "process"), (("--runner", "docker"), "docker")])
-def test_the_runner_asked_for_is_the_cloud_s(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: tuple[str, ...], runner: str
-) -> None:
-    begun: list[Any] = []
-
-    class Noted(Cloud):
-        def __init__(self, state: Path, **how: Any) -> None:
-            begun.append(how["runner"])
-            super().__init__(state, **how)
-
-    monkeypatch.setattr(command_line, "Cloud", Noted)
-    monkeypatch.setenv("DOCKER", "false")  # no engine: the build fails at once
-    monkeypatch.delenv("LOCALCLOUD_URL", raising=False)
+def test_the_runner_asked_for_is_the_cloud_s(tmp_path: Path, flags: tuple[str, ...], runner: str) -> None:
+    environment = {**os.environ, "DOCKER": "false"}  # no engine: the build fails at once
+    environment.pop("LOCALCLOUD_URL", None)
     (tmp_path / "cloudbuild.yaml").write_text("steps: [{name: ubuntu, args: ['true']}]\n")
-    assert command_line.main(["submit", *flags, str(tmp_path)]) == (runner == "docker")
-    assert begun == [runner]
+    done = subprocess.run(
+        [sys.executable, "-c", _NOTED, "submit", *flags, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"runner {runner}\n" in done.stdout
+    assert done.returncode == (runner == "docker")
