@@ -19,7 +19,8 @@ def test_a_quiet_notebook_costs_about_one_read_a_second(own_builder: Builder, re
     # One conditional read a second, the log's pieces, evidence and notebook; and the VM's own reads and writes.
     assert calls["storage.objects.get"] <= 1.2 * seconds + 25
     assert calls["storage.objects.list"] <= 8
-    assert "storage.buckets.get" not in calls, "the library looks at the bucket behind our back"
+    # The storage library's own, on the VM; there the variable that turns it off would reach the notebook.
+    assert calls.get("storage.buckets.get", 0) <= 1
     assert calls["compute.instances.get"] <= seconds / 10 + 5
     # A heartbeat every two seconds, and what is staged, logged and published.
     assert calls["storage.objects.insert"] <= seconds / 1.5 + 30
