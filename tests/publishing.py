@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from builder.act.publish import Publication, Publisher
+from builder.act.publish import Publication, Published, Publisher
 from builder.errors import ExitCode
 from builder.model import GcsLocation, Listed, Verdict
 from builder.ports import ObjectStore
@@ -93,10 +93,13 @@ class Day:
 
     def publish(self, run: str, verdict: Verdict, door: Stepped | None = None) -> str:
         """Where the run's files went: into the "day" or its "own" folder."""
+        return {self.folder: "day", self.own(run): "own"}[self.published(run, verdict, door).prefix]
+
+    def published(self, run: str, verdict: Verdict, door: Stepped | None = None) -> Published:
+        """Publish a run's files."""
         store = cast("ObjectStore", door) if door else self.store
         publication = self.publication(run, verdict)
-        filled = Publisher(store, self.location, InOrder()).publish(self.folder, self.own(run), publication)
-        return {self.folder: "day", self.own(run): "own"}[filled]
+        return Publisher(store, self.location, InOrder()).publish(self.folder, self.own(run), publication)
 
     def killed(self, run: str, verdict: Verdict, calls: int) -> bool:
         """Publish, and be killed once so many calls are done; False where no more than these are needed."""

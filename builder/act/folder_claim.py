@@ -55,13 +55,17 @@ class Bid:
 
 @dataclass(frozen=True)
 class Claim:
-    """A folder that is ours until somebody takes it over. `standing`: what was there, by full name."""
+    """A folder that is ours until somebody takes it over.
+
+    `standing`: what was there, by full name. `replaced`: the other run whose green results it was, if that can be told.
+    """
 
     store: ObjectStore
     lock: str
     bid: Bid
     generation: int
     standing: Mapping[str, Listed]
+    replaced: str = ""
 
     def check(self) -> None:
         """Raises FolderLost where the folder is another run's by now."""
@@ -101,12 +105,14 @@ def claim_folder(store: ObjectStore, lock: str, folder: str, bid: Bid) -> Claim 
     while True:
         found = store.read_newer(lock, 0)
         standing = {item.name: item for item in store.list(folder)}
-        if not bid.green and (_is_promised(found) or _is_green(store, standing.get(folder + RESULT))):
+        green_run = _green_run(store, standing.get(folder + RESULT))
+        if not bid.green and (_is_promised(found) or green_run is not None):
             return None
         generation = found[1] if found else 0
         taken = store.swap(lock, bid.document(_PUBLISHING), generation=generation, content_type=_JSON)
         if taken is not None:
-            return Claim(store, lock, bid, taken.generation, standing)
+            replaced = green_run if green_run and green_run != bid.run else ""
+            return Claim(store, lock, bid, taken.generation, standing, replaced)
 
 
 def _is_promised(found: tuple[bytes, int] | None) -> bool:
@@ -114,9 +120,11 @@ def _is_promised(found: tuple[bytes, int] | None) -> bool:
     return claim.get("state") == _PUBLISHING and claim.get("green") is True
 
 
-def _is_green(store: ObjectStore, result: Listed | None) -> bool:
+def _green_run(store: ObjectStore, result: Listed | None) -> str | None:
+    """The run whose green results these are; None where they are not green."""
     content = store.read(result.name, generation=result.generation) if result else None
-    return content is not None and _read(content).get("verdict") == "green"
+    found = _read(content) if content is not None else {}
+    return str(found.get("run", "")) if found.get("verdict") == "green" else None
 
 
 def _read(content: bytes) -> JsonObject:

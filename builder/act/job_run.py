@@ -268,12 +268,15 @@ class JobRun:
             verdict = _verdict_of(call_error(failure)) if outcome.verdict.green else outcome.verdict
             self._say(f"results could not be published: {failure}")
             return verdict, ""
-        if filled != target:
+        folder = f"gs://{self._s.store.bucket}/{filled.prefix}"
+        if filled.prefix != target:
             self._say(
                 f"gs://{self._s.store.bucket}/{target} stays another run's, which is green or came later; "
-                f"this one's results are in gs://{self._s.store.bucket}/{filled}"
+                f"this one's results are in {folder}"
             )
-        return outcome.verdict, f"gs://{self._s.store.bucket}/{filled}"
+        elif filled.replaced:
+            self._say(f"{folder} held the green results of {filled.replaced}; now it holds this run's")
+        return outcome.verdict, folder
 
     def _take_down(self, vm: Vm) -> None:
         ending = self._s.fleet.take_down(vm)

@@ -37,6 +37,14 @@ class Publication:
         return {LOG: self.log, **({} if self.verdict.green else failed)}
 
 
+@dataclass(frozen=True)
+class Published:
+    """The folder (a name prefix) that was filled, and the other run whose green results stood there, if any did."""
+
+    prefix: str
+    replaced: str = ""
+
+
 class Publisher:
     """Writes jobs' folders in one bucket. `permit` is asked before each, and raises where nothing may be published."""
 
@@ -52,33 +60,33 @@ class Publisher:
         self._pool = pool
         self._permit = permit
 
-    def publish(self, target: str, fallback: str, publication: Publication) -> str:
-        """Fill the folder `target` (a name prefix with its slash) and return the prefix that was filled.
+    def publish(self, target: str, fallback: str, publication: Publication) -> Published:
+        """Fill the folder `target` (a name prefix with its slash) and say which one was filled.
 
         `fallback` is the run's own folder. It is filled where the target is green and the publication is not, and where another
         run takes the target over meanwhile: whoever takes it last fills it whole. Raises CallFailed.
         """
         self._permit()
-        if target == fallback or not self._share(target, publication):
+        shared = self._share(target, publication) if target != fallback else None
+        if shared is None:
             self._fill(_Folder(self._store, fallback, self._standing(fallback)), publication)
-            return fallback
-        return target
+        return shared or Published(fallback)
 
-    def _share(self, target: str, publication: Publication) -> bool:
-        """Fill a folder that other runs may fill, too; False where it is theirs."""
+    def _share(self, target: str, publication: Publication) -> Published | None:
+        """Fill a folder that other runs may fill, too; None where it is theirs."""
         names = [*publication.names, *publication.texts]
         bid = Bid(publication.run, publication.verdict.green, names)
         claim = claim_folder(self._store, lock_object(self._location, target), target, bid)
         if claim is None:
-            return False
+            return None
         folder = _Folder(self._store, target, claim.standing, claim)
         try:
             self._fill(folder, publication)
             claim.finish()
         except FolderLost as lost:
             self._withdraw(folder, lost.names)
-            return False
-        return True
+            return None
+        return Published(target, claim.replaced)
 
     def _withdraw(self, folder: _Folder, heirs: frozenset[str] | None) -> None:
         try:

@@ -53,13 +53,13 @@ def reading(bucket: str, address: str) -> Need:
 
 
 def building(verb: str, project: str) -> Need:
-    """To list or create builds."""
+    """To list or create builds: by the role that docs/accounts.md makes, since Google's own ones may do far more."""
     return Need(
         f"cloudbuild.builds.{verb}",
         f"project {project}",
         lambda account: (
             f"gcloud projects add-iam-policy-binding {project} "
-            f"--member=serviceAccount:{account} --role=roles/cloudbuild.builds.editor"
+            f"--member=serviceAccount:{account} --role=projects/{project}/roles/notebookFunction"
         ),
     )
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from builder.act.folder_claim import Bid, FolderLost, claim_folder
-from builder.act.publish import Publisher
+from builder.act.publish import Published, Publisher
 from builder.model import Verdict
 from builder.ports import CallFailed
 from localcloud.storage import pace
@@ -81,6 +81,14 @@ def test_a_claim_that_cannot_be_marked_as_done_leaves_the_result_published(day: 
     assert day.whole() == "one"
 
 
+def test_whose_green_results_were_replaced_is_told(day: Day) -> None:
+    assert day.published("red", RED).replaced == ""
+    assert day.published("one", GREEN).replaced == "", "red results are no loss"
+    assert day.published("one", GREEN).replaced == "", "its own"
+    assert day.published("two", GREEN).replaced == "one"
+    assert day.published("late", RED).replaced == ""
+
+
 def test_an_unreadable_claim_is_nobodys(day: Day) -> None:
     lock = day.location.object("locks", "versions", "2018-04-01", "demo.json")
     for content in (b"", b"{", b"[]", b'{"state": "publishing"}'):
@@ -101,7 +109,7 @@ def test_a_run_s_own_folder_costs_no_claim(day: Day) -> None:
     door = Stepped(day.store, before=lambda: calls.append(1))
     own = day.own("one")
     publisher = Publisher(door, day.location, InOrder())  # type: ignore[arg-type]
-    assert publisher.publish(own, own, day.publication("one", GREEN)) == own
+    assert publisher.publish(own, own, day.publication("one", GREEN)) == Published(own)
     assert day.whole(own) == "one"
     assert len(calls) == 6, "list, three copies, log, result"
 

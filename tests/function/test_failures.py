@@ -109,7 +109,7 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
             "cloudbuild.builds.list on project local-project",
             (
                 f"gcloud projects add-iam-policy-binding local-project --member=serviceAccount:{FUNCTION} "
-                "--role=roles/cloudbuild.builds.editor"
+                "--role=projects/local-project/roles/notebookFunction"
             ),
         ),
         (
