@@ -9,17 +9,20 @@ from typing import Any
 from localcloud.clock import Clock
 from localcloud.faults import FaultPlan
 from localcloud.iam import Iam
+from localcloud.iam.kept_policies import KeptPolicies, Resources
 from localcloud.kept import Kept
 from localcloud.pubsub.delivery import Delivery
-from localcloud.pubsub.grants import Grants
 from localcloud.pubsub.messages import Content
-from localcloud.pubsub.names import short_name
+from localcloud.pubsub.names import authorize, short_name
 from localcloud.pubsub.push import Authorization, Pusher
+from localcloud.pubsub.refusals import missing
 from localcloud.pubsub.subscriptions import Subscriptions
 from localcloud.pubsub.topics import State, Topics
 from localcloud.service import Caller, Handler
 
 Json = dict[str, Any]
+
+_KINDS = {f"pubsub.projects.{kind}": f"pubsub.{kind}" for kind in ("topics", "subscriptions")}
 
 
 class PubSubService:
@@ -47,18 +50,19 @@ class PubSubService:
         self._delivery = Delivery(clock, faults, subscriptions.find, Pusher(authorization).push, on_error)
         for name in subscriptions.names():
             self._delivery.open(name)
-        grants = Grants(
-            iam,
-            Kept(folder / "policies.json"),
-            lambda name: self._kept.find(name) is not None or subscriptions.find(name) is not None,
-        )
-        state = State(clock, self._kept, subscriptions, self._delivery, grants.forget)
+
+        def exists(name: str) -> bool:
+            return self._kept.find(name) is not None or subscriptions.find(name) is not None
+
+        resources = Resources(_KINDS, authorize, exists, missing)
+        policies = KeptPolicies(iam, Kept(folder / "policies.json"), resources)
+        state = State(clock, self._kept, subscriptions, self._delivery, policies.forget)
         self._state = state
         self._topics, self._subscriptions = Topics(state), Subscriptions(state)
         self._handlers = {
             **self._topics.handlers(),
             **self._subscriptions.handlers(),
-            **grants.handlers(),
+            **policies.handlers(),
         }
 
     def handlers(self) -> Mapping[str, Handler]:

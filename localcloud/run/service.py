@@ -11,11 +11,11 @@ from typing import Any
 
 from localcloud.clock import Clock
 from localcloud.iam import Iam
+from localcloud.iam.kept_policies import KeptPolicies, Resources
 from localcloud.kept import Kept
 from localcloud.run import views
 from localcloud.run.access import authorize, missing
 from localcloud.run.front import PREFIX, Front
-from localcloud.run.grants import Grants
 from localcloud.run.instance import Instance
 from localcloud.run.instances import Instances
 from localcloud.run.revision import Revision
@@ -46,7 +46,12 @@ class RunService:
         self._url = url
         self._identity = identity
         self._histories = Kept(state_dir / "run" / "services.json")
-        self._grants = Grants(iam, Kept(state_dir / "run" / "policies.json"), self._exists)
+        kinds = {"run.projects.locations.services": "run.services"}
+        self._policies = KeptPolicies(
+            iam,
+            Kept(state_dir / "run" / "policies.json"),
+            Resources(kinds, authorize, self._exists, missing),
+        )
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._serving: dict[str, Instances] = {}
@@ -55,7 +60,7 @@ class RunService:
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return a handler for each method id of this service."""
-        return {"run.projects.locations.services.get": self._get, **self._grants.handlers()}
+        return {"run.projects.locations.services.get": self._get, **self._policies.handlers()}
 
     def uri(self, service: str) -> str:
         """Return where a service answers."""
@@ -95,7 +100,7 @@ class RunService:
         if instances is not None:
             instances.close()
         self._histories.remove(service)
-        self._grants.forget(service)
+        self._policies.forget(service)
 
     def inventory(self) -> Mapping[str, list[Json]]:
         """Return the services, with how many instances each has."""
