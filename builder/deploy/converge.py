@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def look(names: Names, doors: Doors) -> Status:
-    """What there is of a deployment. Four calls, which change nothing; raises CallFailed."""
+    """What there is of a deployment. It changes nothing; raises CallFailed."""
     function = doors.functions.get(names.function_path)
     return Status(
         topic=doors.topics.get(names.topic_path),
@@ -105,7 +105,7 @@ def _remove_topic(work: Work) -> None:
     topic = work.doors.topics.get(names.topic_path)
     if topic is None or not _is_ours(work, "topic", ours=is_our_topic(topic, names)):
         return
-    if topic.heard:
+    if topic.subscriptions:
         work.say(f"topic {names.topic} is heard by others, and stays")
     elif work.doors.topics.delete(names.topic_path):
         work.changed(Change("topic", names.topic, "deleted"))

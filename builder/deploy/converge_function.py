@@ -8,20 +8,33 @@ from functools import partial
 from builder.act.waiting import poll
 from builder.deploy.names import is_our_function, owner_of
 from builder.deploy.ports import FunctionOperation, FunctionState
-from builder.deploy.refusals import contested, deployment_failed, deployment_passing, foreign
-from builder.deploy.resources import EVERY_PATH, FunctionSpec, function_differences, is_fed, updated_config
+from builder.deploy.refusals import (
+    contested,
+    deployment_failed,
+    deployment_passing,
+    foreign,
+    is_setting_up,
+)
+from builder.deploy.resources import (
+    EVERY_PATH,
+    SOURCE_PATH,
+    FunctionSpec,
+    function_differences,
+    is_fed,
+    updated_config,
+)
 from builder.deploy.work import Change, Work
 from builder.ports import CallFailed
 
 _DEADLINE = 1200.0  # seconds for one deployment; Google's own take two minutes, their builds at the most ten
 _LOOK = 5.0
+_SETTING_UP = 60.0  # Google says "a few minutes"
 _ROUNDS = 5  # looks, each followed by a try, before somebody else is to blame
 _BUSY = frozenset({"DEPLOYING", "DELETING", "DETACHING", "6"})  # 6: what the library calls DETACHING
 _CONFLICT = 409
 _NOT_FOUND, _ALREADY_EXISTS = 5, 6
 # DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE
 _PASSING = frozenset({4, 8, 10, 13, 14})
-_SOURCE = "build_config.source"
 
 
 def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
@@ -31,7 +44,9 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
     for _ in range(_ROUNDS):
         found = settled(work)
         if found is not None and not is_fed(found, work.names):
-            work.say(f"function {work.names.function} hears another topic: it is made anew")
+            work.say(
+                f"function {work.names.function} hears another topic: it is made anew, and hears no message until then"
+            )
             remove_function(work)
             found = None
         if found is not None and not function_differences(found, spec):
@@ -45,9 +60,12 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
             work.changed(asked)
             if made := settled(work):
                 return made
-        if ended and ended.code not in _PASSING | {_ALREADY_EXISTS}:
+        new = ended is not None and is_setting_up(ended.message)
+        if ended and ended.code not in _PASSING | {0, _ALREADY_EXISTS} and not new:
             raise _failed(work, ended, before=found)
-        work.doors.clock.sleep(_LOOK)
+        if new:
+            work.say(f"Google is still setting up Eventarc in this project: waiting {_SETTING_UP:.0f} s")
+        work.doors.clock.sleep(_SETTING_UP if new else _LOOK)
     raise (
         deployment_passing(work.names.function, ended, _ROUNDS)
         if ended
@@ -105,9 +123,9 @@ def _ask(work: Work, found: FunctionState | None, spec: FunctionSpec) -> Functio
     functions, names = work.doors.functions, work.names
     work.say(f"function {names.function}: deploying; that takes some two minutes")
     mask = EVERY_PATH if found is None else function_differences(found, spec)
-    source = functions.upload(names.location, spec.zip) if _SOURCE in mask else None
+    source = functions.upload(names.location, spec.zip) if SOURCE_PATH in mask else None
     if found is not None:
-        return functions.update(names.function_path, updated_config(found, spec), source, mask=mask)
+        return functions.update(names.function_path, updated_config(found, spec, mask), source, mask=mask)
     if source is None:
         raise AssertionError
     return functions.create(names.function_path, spec.config, source)

@@ -34,6 +34,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Accounts:
+    """Addresses of service accounts: whom the function runs as, whom the build that makes it, and who may invoke it."""
+
+    function: str
+    function_build: str
+    trigger: str
+
+
+@dataclass(frozen=True)
 class BuilderRef:
     """What runs the archive: the builder's version, its image by digest, and the hash of its kit."""
 
@@ -87,6 +96,7 @@ class Live:
 
     archive: ArchiveRef
     place: Place
+    accounts: Accounts
     builder: BuilderRef
     notebooks: tuple[LiveNotebook, ...]
     schedule: Schedule
@@ -191,6 +201,7 @@ def _live(found: Mapping[str, Any]) -> Live:
     return Live(
         archive=ArchiveRef(**found["archive"]),
         place=Place(**found["place"]),
+        accounts=Accounts(**found["accounts"]),
         builder=BuilderRef(**found["builder"]),
         notebooks=notebooks,
         schedule=Schedule(**found["schedule"]),

@@ -16,10 +16,10 @@ from builder.ports import Clock, Project
 
 @dataclass(frozen=True)
 class TopicState:
-    """A Pub/Sub topic that exists; `heard`: it has subscriptions."""
+    """A Pub/Sub topic that exists, with its subscriptions by their last names."""
 
     labels: Mapping[str, str]
-    heard: bool
+    subscriptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class FunctionConfig:
 
 @dataclass(frozen=True)
 class FunctionState:
-    """A function as Google tells it. `service` is its Cloud Run service, "" before there is one.
+    """A function as Google tells it. `service` is its Cloud Run service, `trigger` Eventarc's last name; "" before there is one.
 
     `state` is Google's name for it; one that the library does not know is its number. `problems` are its messages of severity ERROR.
     """
@@ -57,6 +57,7 @@ class FunctionState:
     state: str
     service: str
     problems: tuple[str, ...] = ()
+    trigger: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Topics(Protocol):
     """Pub/Sub's topics, by their paths `projects/P/topics/T`."""
 
     def get(self, topic: str) -> TopicState | None:
-        """The topic, and whether anybody hears it; None if there is none."""
+        """The topic, and who hears it; None if there is none."""
 
     def create(self, topic: str, labels: Mapping[str, str]) -> None:
         """Make it. CallFailed with status 409 if it is there: perhaps by an earlier try whose reply was lost."""

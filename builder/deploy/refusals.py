@@ -16,8 +16,11 @@ _PERMISSION = re.compile(
     r"|iam\.service[Aa]ccounts)\.[A-Za-z]+"  # Google writes both
 )
 _ACCOUNT = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
-# Calls are named as the permission that they need, but for this one.
-_NEEDS = {"cloudfunctions.functions.generateUploadUrl": "cloudfunctions.functions.sourceCodeSet"}
+# Calls are named as the permission that they need, but for these.
+_NEEDS = {
+    "cloudfunctions.functions.generateUploadUrl": "cloudfunctions.functions.sourceCodeSet",
+    "pubsub.topics.subscriptions.list": "pubsub.topics.get",
+}
 _ACT_AS = "iam.serviceAccounts.actAs"
 _CODE_PERMISSION_DENIED = 7
 _UNDEPLOYED = "Remove it or rename it, or choose another name with {option}."
@@ -30,6 +33,15 @@ def foreign(kind: str, path: str, option: str, owner: str = "") -> ProjectSetup:
         f"The {kind} {path} {whose}, and is left as it is.",
         reason="foreign_resource",
         advice=_UNDEPLOYED.format(option=option),
+    )
+
+
+def elsewhere(address: str, there: str, here: str) -> ProjectSetup:
+    """live.json tells of a deployment in another project: one here would be a second one beside it."""
+    return ProjectSetup(
+        f"{address} is deployed in project {there}, and this is {here}: both would run what is live.",
+        reason="other_project",
+        advice=f"Run `deploy --undeploy` with PROJECT_ID={there} first, or choose another NB_GCS_LOCATION or NB_FUNCTION.",
     )
 
 
@@ -98,6 +110,11 @@ def deployment_failed(
         reason="function_failed",
         advice=advice,
     )
+
+
+def is_setting_up(message: str) -> bool:
+    """Whether a deployment failed since the project used Eventarc never before: its agent's permissions take minutes (docs/facts.md 5)."""
+    return "Eventarc Service Agent" in message and "few minutes" in message
 
 
 def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:

@@ -6,10 +6,11 @@ A difference is named by the path that an update's mask takes. What Google adds 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from builder.deploy.build import overrides
+from builder.deploy.live import Accounts
 from builder.deploy.names import LIVE_VARIABLE, Names, is_our_job
 from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 from builder.model import JsonObject
@@ -23,7 +24,8 @@ RETRIES = 3  # of publishing, not of what comes of it: Pub/Sub delivers again by
 # The services of Google that the function itself calls.
 _CALLED = frozenset({"storage", "cloudbuild"})
 _LONGEST_LABEL = 63
-_CODE_PATHS = ("build_config.source", "labels")
+SOURCE_PATH = "build_config.source"
+_CODE_PATHS = (SOURCE_PATH, "labels")
 # By field of FunctionConfig. The trigger is named whole, as gcloud does.
 _PATHS = {
     "runtime": "build_config.runtime",
@@ -58,11 +60,15 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """The function as it is to be: its config, the zip of its source, and the sha256 of that."""
+    """The function as it is to be: its config, the zip of its source, and the sha256 of that.
+
+    `any_code`: a function that is well keeps the code that it has.
+    """
 
     config: FunctionConfig
     zip: bytes = field(repr=False)
     code: str
+    any_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,10 @@ class Resources:
     names: Names
     function: FunctionSpec
     job: JobConfig | None
+
+    def with_any_code(self) -> Resources:
+        """The same, but a function that is well keeps the code that it has."""
+        return replace(self, function=replace(self.function, any_code=True))
 
     @property
     def invoker(self) -> str:
@@ -91,17 +101,15 @@ class Status:
 
 def resources(
     names: Names,
+    accounts: Accounts,
     *,
-    function_account: str,
-    build_account: str,
-    trigger_account: str,
     endpoints: Mapping[str, str],
     source: bytes,
     code: str,
     cron: str | None,
     time_zone: str,
 ) -> Resources:
-    """The resources for one function. Accounts are addresses; `build_account` builds the *function*.
+    """The resources for one function.
 
     `endpoints` are the builder's own overrides, `source` is the zip and `code` its sha256 in hex, `cron` None for no schedule.
     """
@@ -109,8 +117,8 @@ def resources(
     config = FunctionConfig(
         runtime=RUNTIME,
         entry_point="submit",
-        build_account=build_account,
-        account=function_account,
+        build_account=accounts.function_build,
+        account=accounts.function,
         memory="256Mi",
         timeout=120,
         instances=1,
@@ -121,7 +129,7 @@ def resources(
             **dict(variable.split("=", 1) for variable in overrides(called)),
         },
         topic=names.topic_path,
-        trigger_account=trigger_account,
+        trigger_account=accounts.trigger,
         retry="RETRY_POLICY_RETRY",
         labels={TOOL_LABEL: TOOL, CODE_LABEL: code[:_LONGEST_LABEL]},
     )
@@ -150,7 +158,18 @@ def is_deaf(actual: Status, names: Names) -> bool:
     """Whether the function's subscription went with a topic that was deleted, also if the topic was made anew since."""
     if actual.function is None or actual.function.state != "ACTIVE" or not is_fed(actual.function, names):
         return False
-    return actual.topic is None or not actual.topic.heard
+    return actual.topic is None or not _hears(actual.function, actual.topic)
+
+
+def _hears(function: FunctionState, topic: TopicState) -> bool:
+    """Whether the function's own subscription is there, among those of others.
+
+    Eventarc calls it eventarc-LOCATION-TRIGGER-sub-NUMBER. Where no subscription is called so, any may be the function's.
+    """
+    eventarcs = [name for name in topic.subscriptions if name.startswith("eventarc-")]
+    if not (eventarcs and function.trigger):
+        return bool(topic.subscriptions)
+    return any(f"-{function.trigger}-sub-" in name for name in eventarcs)
 
 
 def function_differences(actual: FunctionState, desired: FunctionSpec) -> tuple[str, ...]:
@@ -159,14 +178,18 @@ def function_differences(actual: FunctionState, desired: FunctionSpec) -> tuple[
         return EVERY_PATH
     found, wanted = _comparable(actual.config), _comparable(desired.config)
     paths = [path for name, path in _PATHS.items() if found[name] != wanted[name]]
-    if actual.config.labels.get(CODE_LABEL) != desired.config.labels[CODE_LABEL]:
+    code = actual.config.labels.get(CODE_LABEL)
+    if code != desired.config.labels[CODE_LABEL] and not (code and desired.any_code):
         paths += _CODE_PATHS
     return tuple(dict.fromkeys(paths))
 
 
-def updated_config(actual: FunctionState, desired: FunctionSpec) -> FunctionConfig:
-    """The config to send with an update: as desired, with the labels that others gave the function."""
-    return replace(desired.config, labels={**actual.config.labels, **desired.config.labels})
+def updated_config(actual: FunctionState, desired: FunctionSpec, mask: Sequence[str]) -> FunctionConfig:
+    """The config to send with an update: as desired, with the labels that others gave the function, and that of code that stays."""
+    labels = {**actual.config.labels, **desired.config.labels}
+    if SOURCE_PATH not in mask and CODE_LABEL in actual.config.labels:
+        labels[CODE_LABEL] = actual.config.labels[CODE_LABEL]
+    return replace(desired.config, labels=labels)
 
 
 def job_differences(actual: JobState, desired: JobConfig) -> tuple[str, ...]:
@@ -207,7 +230,7 @@ def _differences(actual: Status, desired: Resources) -> Iterator[str]:
     if actual.function is None:
         yield f"function {names.function} is missing"
     elif is_deaf(actual, names):
-        yield f"function {names.function} hears nothing: topic {names.topic} has no subscription"
+        yield f"function {names.function} hears nothing: it has no subscription to topic {names.topic}"
     elif paths := function_differences(actual.function, desired.function):
         yield f"function {names.function} differs: {', '.join(paths)}"
     if actual.policy is None or not is_bound(actual.policy, desired.invoker):

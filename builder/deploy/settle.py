@@ -14,16 +14,18 @@ def settle(target: Target, *, whole: bool) -> tuple[Change, ...]:
     """Schedule what is live, or make all of it (`whole`) as it needs it; then remove what is elsewhere. Returns the changes.
 
     The document is read after the promotion was written, and again at the end: where another promotion came in between, that one's
-    schedule counts, whichever of the two processes is slower.
+    schedule counts, whichever of the two processes is slower. The function's code is left as it stands then: it is the other's, perhaps.
     """
     changes: list[Change] = []
     for _ in range(_TRIES):
         document, generation = target.standing()
         if document is None:
             return tuple(changes)  # undeployed meanwhile
+        if whole:
+            target.places.enter(document.live.place)
         wanted = target.resources(document.live)
         changes += (
-            converge(wanted, target.doors, target.say)
+            converge(wanted.with_any_code(), target.doors, target.say)
             if whole
             else put_schedule(wanted, target.doors, target.say)
         )
@@ -36,7 +38,8 @@ def settle(target: Target, *, whole: bool) -> tuple[Change, ...]:
 
 def _leave_others(target: Target, document: LiveDocument) -> list[Change]:
     here = document.live.place
-    others = target.places.known() - {here}
+    # Our own, too: who was first here may have found nothing there yet, and have taken it out.
+    others = (target.places.known() | {target.place}) - {here}
     changes = [change for place in sorted(others, key=str) for change in vacate(target, place, here)]
     if others:
         target.places.leave(others)

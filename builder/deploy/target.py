@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from builder.deploy import live as documents
 from builder.deploy.function_source import FunctionSource
-from builder.deploy.live import Live, LiveDocument, Place
+from builder.deploy.live import Accounts, Live, LiveDocument, Place
 from builder.deploy.names import Names
 from builder.deploy.places import Places
 from builder.deploy.ports import Doors
+from builder.deploy.refusals import elsewhere
 from builder.deploy.resources import Resources, resources
 from builder.options import Deployment, Options
 from builder.ports import ObjectStore
@@ -64,6 +65,16 @@ class Target:
         """What its resources are called at a place."""
         return Names(self.project, place.region, self.deployment.function, place.topic, self.live_url)
 
+    @property
+    def accounts(self) -> Accounts:
+        """Whom the options want the function to run as, to be made by, and to be invoked by."""
+        deployment = self.deployment
+        return Accounts(
+            function=self.account(deployment.function_account, "function"),
+            function_build=self.account(deployment.function_build_account, "function-build"),
+            trigger=self.account(deployment.trigger_account, "trigger"),
+        )
+
     def account(self, given: str | None, name: str) -> str:
         """A service account's address: the one given, else the one of this name in the project."""
         owner = ".".join(reversed(self.project.split(":")))  # example.com:project has project.example.com
@@ -71,12 +82,9 @@ class Target:
 
     def resources(self, wanted: Live) -> Resources:
         """What this promotion needs in Google Cloud."""
-        deployment = self.deployment
         return resources(
             self.names(wanted.place),
-            function_account=self.account(deployment.function_account, "function"),
-            build_account=self.account(deployment.function_build_account, "function-build"),
-            trigger_account=self.account(deployment.trigger_account, "trigger"),
+            wanted.accounts,
             endpoints=self.options.endpoints,
             source=self.source.zip,
             code=self.source.sha256,
@@ -85,9 +93,17 @@ class Target:
         )
 
     def standing(self) -> tuple[LiveDocument | None, int]:
-        """live.json and its generation; None and 0 where there is none."""
+        """live.json and its generation; None and 0 where there is none.
+
+        Raises ProjectSetup where another version wrote it, or what it tells of is in another project.
+        """
         found = self.store.read_newer(self.live, 0)
-        return (None, 0) if found is None else (documents.decode(found[0], self.live_url), found[1])
+        if found is None:
+            return None, 0
+        document = documents.decode(found[0], self.live_url)
+        if document.live.place.project != self.project:
+            raise elsewhere(self.live_url, document.live.place.project, self.project)
+        return document, found[1]
 
     def write(self, document: LiveDocument, generation: int) -> bool:
         """Write live.json over exactly this generation (0: none); False if another one stands there."""

@@ -43,6 +43,8 @@ _CAPACITY_CODES = frozenset(
 
 # The libraries begin their messages with the request, which we name ourselves.
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
+# What follows in an address: where it is signed, whoever has it may upload.
+_QUERY = re.compile(r"\?[^\s'\"]*=[^\s'\")]*")
 
 
 @contextmanager
@@ -121,4 +123,4 @@ def _lost(call: str, resource: str, code: str, message: str) -> CallFailed:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return _QUERY.sub("?…", lines[0]) if lines else type(error).__name__

@@ -187,6 +187,7 @@ def _state(found: functions_v2.Function) -> FunctionState:
         state=_name(found.state),
         service=service.service,
         problems=tuple(note.message for note in errors),
+        trigger=trigger.trigger.rpartition("/")[2],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from builder.deploy.ports import TopicState
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
@@ -25,11 +25,19 @@ class GoogleTopics:
         answer = self._rest.find("pubsub.topics.get", "GET", self._url(topic))
         if answer is None:
             return None
-        listed = self._rest.find(
-            "pubsub.topics.subscriptions.list", "GET", f"{self._url(topic)}/subscriptions", {"pageSize": "1"}
-        )
-        heard = bool(listed and listed.get("subscriptions"))
-        return TopicState(labels=dict(answer.get("labels", {})), heard=heard)
+        names = tuple(name.rpartition("/")[2] for name in self._subscriptions(topic))
+        return TopicState(dict(answer.get("labels", {})), names)
+
+    def _subscriptions(self, topic: str) -> Iterator[str]:
+        """Page by page; a page may be empty and not the last."""
+        params: dict[str, str] = {}
+        while True:
+            url = f"{self._url(topic)}/subscriptions"
+            page = self._rest.find("pubsub.topics.subscriptions.list", "GET", url, params) or {}
+            yield from page.get("subscriptions", ())
+            if not page.get("nextPageToken"):
+                return
+            params = {"pageToken": str(page["nextPageToken"])}
 
     def create(self, topic: str, labels: Mapping[str, str]) -> None:
         """See deploy.ports.Topics."""

@@ -25,7 +25,17 @@ from google.cloud.storage import Client
 
 from builder.deploy.build import scheduled_build
 from builder.deploy.function_source import function_source
-from builder.deploy.live import ArchiveRef, BuilderRef, Live, LiveNotebook, Place, Schedule, Source, first
+from builder.deploy.live import (
+    Accounts,
+    ArchiveRef,
+    BuilderRef,
+    Live,
+    LiveNotebook,
+    Place,
+    Schedule,
+    Source,
+    first,
+)
 from builder.model import GcsLocation
 from localcloud.cloud import FIRST_BUCKET, Cloud
 from localcloud.iam import GRANTS, PROJECT, Grant, email
@@ -158,6 +168,7 @@ class World:
         live = Live(
             archive=archive,
             place=Place(PROJECT, REGION, "news"),
+            accounts=Accounts(email("function"), email("function-build"), email("trigger")),
             builder=BuilderRef("0.1.0", _IMAGE, "k" * 64),
             notebooks=tuple(
                 LiveNotebook(f"{number}.ipynb", kinds, ()) for number, kinds in enumerate(notebooks)

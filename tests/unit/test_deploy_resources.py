@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from builder.deploy.live import Accounts
 from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic
 from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 from builder.deploy.resources import (
@@ -17,6 +18,7 @@ from builder.deploy.resources import (
     differences,
     function_differences,
     is_bound,
+    is_deaf,
     job_differences,
     resources,
     updated_config,
@@ -25,20 +27,20 @@ from builder.deploy.resources import (
 
 NAMES = Names("my-project", "europe-west1", "nightly", "news", "gs://bucket/ci/live/nightly/live.json")
 CODE = "ab" * 32
+ACCOUNTS = Accounts(
+    *(f"{name}@my-project.iam.gserviceaccount.com" for name in ("function", "function-build", "trigger"))
+)
 
 
 def wanted(**changed: Any) -> Resources:
     given: dict[str, Any] = {
-        "function_account": "function@my-project.iam.gserviceaccount.com",
-        "build_account": "function-build@my-project.iam.gserviceaccount.com",
-        "trigger_account": "trigger@my-project.iam.gserviceaccount.com",
         "endpoints": {},
         "source": b"zip",
         "code": CODE,
         "cron": "0 6 * * 1",
         "time_zone": "Europe/Vienna",
     }
-    return resources(NAMES, **{**given, **changed})
+    return resources(NAMES, ACCOUNTS, **{**given, **changed})
 
 
 def active(config: FunctionConfig | None = None, **changed: Any) -> FunctionState:
@@ -124,9 +126,42 @@ def test_a_function_that_is_not_well_is_given_everything_anew(state: str) -> Non
     assert function_differences(active(problems=("no quota",)), wanted().function) == EVERY_PATH
 
 
+def test_code_that_any_will_do_for_stays_with_its_label() -> None:
+    config = wanted().function.config
+    found = active(replace(config, labels={**config.labels, "nb-code": "cd" * 31}, timeout=60))
+    desired = wanted().with_any_code().function
+    mask = function_differences(found, desired)
+    assert mask == ("service_config.timeout_seconds",)
+    assert updated_config(found, desired, mask).labels["nb-code"] == "cd" * 31
+    assert function_differences(replace(found, state="FAILED"), desired) == EVERY_PATH
+    unmarked = active(replace(config, labels={"nb-tool": "notebook-builder"}))
+    assert "build_config.source" in function_differences(unmarked, desired)
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "deaf"),
+    [
+        ((), True),
+        (("eventarc-us-central1-nightly-123456-sub-789",), False),
+        (("team-debug", "eventarc-us-central1-nightly-123456-sub-789"), False),
+        (("eventarc-us-central1-hourly-123456-sub-789",), True),
+        (("eventarc-us-central1-nightly-1234567-sub-789",), True),
+        (("called-otherwise-one-day",), False),
+    ],
+)
+def test_a_function_without_a_subscription_of_its_own_is_deaf(
+    subscriptions: tuple[str, ...],
+    deaf: bool,  # noqa: FBT001  a row of the table
+) -> None:
+    status = Status(
+        TopicState(NAMES.labels, subscriptions), active(trigger="nightly-123456"), Policy((), ""), None
+    )
+    assert is_deaf(status, NAMES) is deaf
+
+
 def test_an_update_keeps_the_labels_of_others() -> None:
     found = active(replace(wanted().function.config, labels={"nb-tool": "notebook-builder", "team": "data"}))
-    assert updated_config(found, wanted().function).labels == {
+    assert updated_config(found, wanted().function, EVERY_PATH).labels == {
         "nb-tool": "notebook-builder",
         "team": "data",
         "nb-code": CODE[:63],
@@ -176,17 +211,15 @@ def test_another_repo_with_the_same_names_is_somebody_else() -> None:
     other = replace(NAMES, live="gs://bucket/other/live/nightly/live.json")
     assert is_our_function(active(), NAMES)
     assert not is_our_function(active(), other)
-    assert is_our_topic(TopicState(NAMES.labels, heard=True), NAMES)
-    assert not is_our_topic(TopicState(NAMES.labels, heard=True), other)
+    assert is_our_topic(TopicState(NAMES.labels), NAMES)
+    assert not is_our_topic(TopicState(NAMES.labels), other)
     assert not is_our_job(job(), other)
     assert is_our_job(job(), replace(NAMES, region="us-east1", topic="other"))
 
 
 def test_a_function_whose_topic_was_made_anew_hears_nothing() -> None:
-    whole = Status(
-        TopicState(NAMES.labels, heard=False), active(), with_member(Policy((), ""), wanted().invoker), job()
-    )
-    assert differences(whole, wanted()) == ("function nightly hears nothing: topic news has no subscription",)
+    whole = Status(TopicState(NAMES.labels), active(), with_member(Policy((), ""), wanted().invoker), job())
+    assert differences(whole, wanted()) == ("function nightly hears nothing: it has no subscription to topic news",)
 
 
 def test_a_binding_under_a_condition_does_not_count_and_stays() -> None:
@@ -219,7 +252,7 @@ def test_differences_tell_each_resource_in_a_line() -> None:
         "schedule",
     ]
     policy = with_member(Policy((), ""), wanted().invoker)
-    whole = Status(TopicState({}, heard=True), active(), policy, job())
+    whole = Status(TopicState({}, ("some",)), active(), policy, job())
     assert differences(whole, wanted()) == ()
     assert differences(whole, wanted(cron=None)) == ("schedule nightly is there, and none is wanted",)
     assert differences(replace(whole, job=job(target="http", topic="")), wanted()) == (

@@ -11,6 +11,7 @@ from builder.deploy.build import LONGEST_BUILD, scheduled_build
 from builder.deploy.decide import Late, Promote, Same, decide
 from builder.deploy.live import (
     MOST_EARLIER,
+    Accounts,
     ArchiveRef,
     BuilderRef,
     Live,
@@ -35,6 +36,7 @@ def live(sha: str = "a" * 64, created: str = EARLY, build: str | None = "b-1", r
     return Live(
         archive=archive,
         place=Place("p", "us-central1", "news"),
+        accounts=Accounts("function@p", "function-build@p", "trigger@p"),
         builder=BuilderRef("0.1.0", "r/notebook-builder@sha256:" + "d" * 64, "k" * 64),
         notebooks=(LiveNotebook("demo.ipynb", {"day": "string"}, (job,)),),
         schedule=Schedule("0 6 * * 1", "Europe/Paris", {"demo.ipynb": {"day": "{today-7d}"}}),
@@ -70,6 +72,7 @@ def test_what_proved_it_and_who_promoted_it_make_no_difference() -> None:
         replace(live(), schedule=Schedule(None, "Etc/UTC", {})),
         replace(live(), builder=BuilderRef("0.2.0", "x", "k")),
         replace(live(), place=Place("p", "europe-west1", "news")),
+        replace(live(), accounts=Accounts("function@p", "function-build@p", "another@p")),
         replace(live(), build={"steps": []}),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any
 from google.oauth2.credentials import Credentials
 
 from builder.act.waiting import Cancellation
+from builder.deploy.live import Accounts
 from builder.deploy.names import Names
 from builder.deploy.ports import Doors
 from builder.deploy.resources import Resources, resources
@@ -96,9 +97,6 @@ class Place:
     def desired(self, zipped: bytes | None = None, **changed: Any) -> Resources:
         zipped = zipped or source()
         given: dict[str, Any] = {
-            "function_account": email("function"),
-            "build_account": email("function-build"),
-            "trigger_account": email("trigger"),
             "endpoints": {"storage": self.cloud.url, "cloudbuild": self.cloud.url, "pubsub": self.cloud.url},
             "source": zipped,
             "code": hashlib.sha256(zipped).hexdigest(),
@@ -106,7 +104,8 @@ class Place:
             "time_zone": "Europe/Vienna",
         }
         names = changed.pop("names", NAMES)
-        return resources(names, **{**given, **changed})
+        accounts = Accounts(email("function"), email("function-build"), email("trigger"))
+        return resources(names, accounts, **{**given, **changed})
 
     def fault(self, method: str, action: str, *, times: int = 1, skip: int = 0, **args: Any) -> None:
         """Plan a fault; `match` among the arguments narrows it."""
