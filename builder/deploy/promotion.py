@@ -53,17 +53,15 @@ def promote(request: Request, target: Target) -> Outcome:
     image = by_digest(target.deployment.image_in(target.project), target.doors.registry)
     target.say(f"builder {image}")
     source = _source(target)
-    standing, seen = target.standing()
-    if late := is_late(standing, source):
+    if late := is_late(target.standing()[0], source):
         return _late(late)
     archive, uploaded = _archive(request, target, proofs)
     wanted = _wanted(request, target, proofs, archive=archive, image=image, source=source)
     target.places.enter(wanted.place)
     # The function reads whatever is live, so it may be there before; the schedule belongs to what is live, and comes after.
     changes = converge(target.resources(wanted), target.doors, target.say, schedule=False)
-    ended, over = _write(target, wanted)
-    # Whoever wrote in between has made, or removed, what we have made here.
-    changes += settle(target, whole=isinstance(ended, Late) or over != seen)
+    ended = _write(target, wanted)
+    changes += settle(target, whole=isinstance(ended, Late))
     if isinstance(ended, Late):
         return _late(ended)
     if isinstance(ended, Promote):
@@ -183,16 +181,13 @@ def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof
     return LiveNotebook(path, kinds, jobs, item.options.allow_secret_parameters)
 
 
-def _write(target: Target, wanted: Live) -> tuple[Decision, int]:
-    """The one write that makes it live; where another promotion came in between, everything is decided anew.
-
-    Returns the decision, and the generation of live.json that it was made upon (0: there was none).
-    """
+def _write(target: Target, wanted: Live) -> Decision:
+    """The one write that makes it live; where another promotion came in between, everything is decided anew."""
     for _ in range(_MOST_TRIES):
         standing, generation = target.standing()
         decision = decide(standing, wanted)
         if not isinstance(decision, Promote) or target.write(decision.document, generation):
-            return decision, generation
+            return decision
     raise contested(target.live_url)
 
 

@@ -21,7 +21,8 @@ def settle(target: Target, *, whole: bool) -> tuple[Change, ...]:
         document, generation = target.standing()
         if document is None:
             return tuple(changes)  # undeployed meanwhile
-        if whole:
+        if document.live.place not in target.places.known():
+            whole = True  # undeployed while we were at it
             target.places.enter(document.live.place)
         wanted = target.resources(document.live)
         changes += (

@@ -101,9 +101,14 @@ class Target:
         if found is None:
             return None, 0
         document = documents.decode(found[0], self.live_url)
-        if document.live.place.project != self.project:
-            raise elsewhere(self.live_url, document.live.place.project, self.project)
+        self.check_project(document)
         return document, found[1]
+
+    def check_project(self, document: LiveDocument) -> None:
+        """Raises ProjectSetup where the document tells of another project, whose function and schedule nobody would look for."""
+        there = document.live.place.project
+        if there != self.project:
+            raise elsewhere(self.live_url, there, self.project)
 
     def write(self, document: LiveDocument, generation: int) -> bool:
         """Write live.json over exactly this generation (0: none); False if another one stands there."""

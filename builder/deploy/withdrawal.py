@@ -77,7 +77,11 @@ def undeploy(target: Target) -> Outcome:
 
 def _told_place(target: Target, raw: bytes | None) -> tuple[Place, ...]:
     """Where live.json says that it is; nothing where this version cannot read it, which must not keep it there."""
+    if raw is None:
+        return ()
     try:
-        return () if raw is None else (documents.decode(raw, target.live_url).live.place,)
+        document = documents.decode(raw, target.live_url)
     except ProjectSetup:
         return ()
+    target.check_project(document)
+    return (document.live.place,)

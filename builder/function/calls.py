@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from builder.function.google import Answer, Google, own_account
 from builder.function.live import Live
-from builder.function.outcome import Need, acting, building, failure, reading, refused
+from builder.function.outcome import Need, acting, building, failure, reading, refused, resolving
 from builder.model import JsonObject
 
 _OK, _BAD_REQUEST = 200, 400
@@ -43,7 +43,8 @@ def create(google: Google, live: Live, build: JsonObject) -> JsonObject:
     """Create a build; returns it as Cloud Build has it. Raises Dropped where it takes no such build, else Redeliver."""
     got = google.call("cloudbuild", _place(live), body=build)
     if got.status == _BAD_REQUEST:
-        raise refused(got.content)
+        source = resolving(build["source"]["storageSource"]["bucket"])
+        raise refused(got.content, source, live.account.rpartition("/")[2])
     need = acting(live.account) if _ACTING in got.content else building("create", live.project)
     return dict(json.loads(_accepted(got, need))["metadata"]["build"])
 

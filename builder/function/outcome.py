@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ _LONGEST = 500  # characters of an API's own words
 _FORBIDDEN = 403
 _TRANSIENT = frozenset({401, 408, 429})
 _FIRST_SERVER_FAULT = 500
+_RATE_LIMITED = frozenset({"RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"})
+# How Cloud Build refuses a build whose archive its account cannot read just now (docs/facts.md 4).
+_UNRESOLVED = re.compile(r"could not resolve source: .*?\bError ([0-9]{3})\b", re.DOTALL)
 
 
 class NotSubmitted(Exception):
@@ -77,8 +81,27 @@ def acting(name: str) -> Need:
     )
 
 
-def refused(content: bytes) -> Dropped:
-    """What it means that Cloud Build takes no such build: the same one will not do better."""
+def resolving(bucket: str) -> Need:
+    """For a build's account to read the archive that the build runs."""
+    return Need(
+        "storage.objects.get",
+        f"gs://{bucket}",
+        lambda account: (
+            f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
+            f"--member=serviceAccount:{account} --role=roles/storage.objectUser"
+        ),
+    )
+
+
+def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
+    """What it means that Cloud Build takes no such build: the same one will do no better, unless its archive could not be read.
+
+    `source` is what reading the archive needs, `account` the address of the one who reads it: the build's.
+    """
+    match = _UNRESOLVED.search(_words(content))
+    status = int(match[1]) if match else 0
+    if status == _FORBIDDEN or _is_passing(status):
+        return failure(status, content, source, lambda: account)
     return Dropped(
         "ERROR",
         f"No build was submitted: Cloud Build takes none such ({_words(content)}). Deploy again, then publish the message again.",
@@ -88,15 +111,32 @@ def refused(content: bytes) -> Dropped:
 def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Redeliver:
     """What an answer other than 200 means: WARNING where it passes by itself, ERROR where somebody has to act."""
     told = f"{need.permission} was answered {status}: {_words(content)}"
-    if status == _FORBIDDEN:
+    reason, service = _error_info(content)
+    if reason == "SERVICE_DISABLED":
+        return Redeliver("ERROR", f"An API is not enabled. gcloud services enable {service} ({told})")
+    if status == _FORBIDDEN and reason not in _RATE_LIMITED:
         account = own_account()
         return Redeliver(
             "ERROR",
             f"{account or 'The account of the function'} lacks {need.permission} on {need.resource}. "
             f"Grant it: {need.grant(account or 'ACCOUNT')} ({told})",
         )
-    passing = status in _TRANSIENT or status >= _FIRST_SERVER_FAULT
-    return Redeliver("WARNING" if passing else "ERROR", told)
+    return Redeliver("WARNING" if status == _FORBIDDEN or _is_passing(status) else "ERROR", told)
+
+
+def _is_passing(status: int) -> bool:
+    return status in _TRANSIENT or status >= _FIRST_SERVER_FAULT
+
+
+def _error_info(content: bytes) -> tuple[str, str]:
+    """Google's reason for a refusal, as SERVICE_DISABLED, and the service that it is about; "" where it tells none."""
+    try:
+        error = json.loads(content)["error"]
+        told = [*error.get("details", ()), *error.get("errors", ())]
+        found = next(item for item in told if item.get("reason"))
+        return str(found["reason"]), str(found.get("metadata", {}).get("service", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return "", ""
 
 
 def _words(content: bytes) -> str:

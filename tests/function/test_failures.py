@@ -149,6 +149,28 @@ def test_without_a_role_the_grant_is_named(tmp_path: Path, role: str, permission
         assert (f"{FUNCTION} lacks {permission}" in late.line["message"]) is asked
 
 
+def test_an_archive_that_the_build_s_account_may_not_read_waits_for_the_grant(tmp_path: Path) -> None:
+    kept = [grant for grant in GRANTS if not (grant.account == "builder" and "storage" in grant.role)]
+    with served(tmp_path, kept) as world:
+        world.make_live()
+        told = world.deliver()
+        assert told.status == 500
+        assert told.line["severity"] == "ERROR"
+        assert f"{email('builder')} lacks storage.objects.get on gs://{FIRST_BUCKET}" in told.line["message"]
+        grant = f"add-iam-policy-binding gs://{FIRST_BUCKET} --member=serviceAccount:{email('builder')} --role=roles/storage.objectUser"
+        assert grant in told.line["message"]
+        assert world.builds() == []
+
+
+def test_an_api_that_is_not_enabled_is_told_so(world: World) -> None:
+    info = {"reason": "SERVICE_DISABLED", "metadata": {"service": "cloudbuild.googleapis.com"}}
+    world.fault(LIST, "error", status=403, message="Cloud Build API has not been used", details=[info])
+    told = world.deliver()
+    assert told.status == 500
+    assert "gcloud services enable cloudbuild.googleapis.com" in told.line["message"]
+    assert "lacks" not in told.line["message"]
+
+
 def test_creating_builds_needs_more_than_listing_them(world: World) -> None:
     world.fault(CREATE, "error", status=403, message="The caller does not have permission")
     assert f"{FUNCTION} lacks cloudbuild.builds.create on project" in world.deliver().line["message"]

@@ -446,6 +446,21 @@ def test_a_fault_of_googles_is_tried_again_and_not_for_ever() -> None:
         run(cloud)
 
 
+def test_a_project_that_is_new_to_eventarc_is_waited_for() -> None:
+    message = (
+        "Validation failed for trigger t: Permission denied while using the Eventarc Service Agent. If you recently started "
+        "to use Eventarc, it may take a few minutes before all necessary permissions are propagated to the Service Agent."
+    )
+    ending = FunctionOperation("op", done=True, code=7, message=message)
+    cloud = Cloud(endings=[ending] * 4)
+    changes, said = run(cloud)
+    assert "function nightly created" in changes
+    assert said.count("Google is still setting up Eventarc in this project: waiting 60 s") == 4
+    cloud = Cloud(endings=[ending] * 5)
+    with pytest.raises(EnvironmentFailed, match=r"in 5 tries: Validation failed"):
+        run(cloud)
+
+
 def test_an_existing_name_inside_the_operation_is_looked_at_again() -> None:
     cloud = standing()
     cloud.function, function = None, cloud.function

@@ -219,7 +219,9 @@ def test_another_repo_with_the_same_names_is_somebody_else() -> None:
 
 def test_a_function_whose_topic_was_made_anew_hears_nothing() -> None:
     whole = Status(TopicState(NAMES.labels), active(), with_member(Policy((), ""), wanted().invoker), job())
-    assert differences(whole, wanted()) == ("function nightly hears nothing: it has no subscription to topic news",)
+    assert differences(whole, wanted()) == (
+        "function nightly hears nothing: it has no subscription to topic news",
+    )
 
 
 def test_a_binding_under_a_condition_does_not_count_and_stays() -> None:

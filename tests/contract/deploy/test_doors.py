@@ -13,6 +13,7 @@ import pytest
 from builder.act.waiting import Cancellation
 from builder.deploy.converge import converge
 from builder.deploy.ports import JobConfig
+from builder.deploy.resources import Status, function_differences, is_deaf, with_member
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
 from builder.options.day import moment
 from builder.ports import CallFailed
@@ -72,6 +73,17 @@ def make_function(place: Place) -> None:
     converge(place.desired(cron=None), place.doors(), place.said.append)
 
 
+def function_of(place: Place) -> Any:
+    return place.doors().functions.get(NAMES.function_path)
+
+
+def grant(place: Place) -> None:
+    services = place.doors().services
+    found = services.policy(NAMES.service_path)
+    assert found is not None
+    services.set_policy(NAMES.service_path, with_member(found, "user:me@example.com"))
+
+
 def job_of(place: Place) -> Any:
     return place.doors().schedules.get(JOB)
 
@@ -82,6 +94,19 @@ CALLS = [
         lambda p: p.doors().topics.get(TOPIC),
         lambda _p, topic: topic.labels == {"nb-tool": "notebook-builder"},
         make_topic,
+    ),
+    CallUnderTest(
+        "pubsub.projects.topics.subscriptions.list",
+        lambda p: p.doors().topics.get(TOPIC),
+        lambda p, topic: not is_deaf(Status(topic, function_of(p), None, None), NAMES),
+        make_function,
+    ),
+    CallUnderTest(
+        "run.projects.locations.services.setIamPolicy",
+        grant,
+        lambda p, _: "user:me@example.com" in str(p.doors().services.policy(NAMES.service_path)),
+        make_function,
+        conflicts=True,
     ),
     CallUnderTest(
         "pubsub.projects.topics.create",
@@ -144,7 +169,10 @@ CALLS = [
     CallUnderTest(
         f"{FUNCTIONS}.get",
         lambda p: p.doors().functions.get(NAMES.function_path),
-        lambda _p, function: function is None,
+        lambda p, function: (
+            function.state == "ACTIVE" and function_differences(function, p.desired().function) == ()
+        ),
+        make_function,
     ),
     CallUnderTest(
         f"{FUNCTIONS}.generateUploadUrl",

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from builder.deploy.promotion import Request, promote
 from builder.deploy.status import status_lines
-from builder.deploy.target import Target
 from builder.deploy.withdrawal import roll_back, undeploy
-from builder.errors import EnvironmentFailed, ExitCode, InputRefused, ProjectSetup
+from builder.errors import ExitCode, InputRefused, ProjectSetup
 from builder.model import GcsLocation
-from localcloud.storage import pace
-from tests.contract.deploy.place import Place, opened, source
+from localcloud.iam import email
+from tests.contract.deploy.place import opened, source
 from tests.contract.deploy.shop import BUCKET, IMAGE, KIT, Killed, Shop, dying
 
 SAMPLED = 0.3  # of the writes are also ones before which the process dies
 # By method id: what a converged deployment may call.
 READING = (".get", ".list", ".getIamPolicy", "storage.objects.get", "tags.get")
-
-
-@pytest.fixture(autouse=True)
-def _unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clocks are moved here, and Cloud Storage lets an object be written once a real second."""
-    monkeypatch.setattr(pace, "_BURST", 10_000.0)
-
-
-@pytest.fixture
-def shop(place: Place, tmp_path: Path) -> Shop:
-    return Shop(place, tmp_path / "shop")
 
 
 def written(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
@@ -144,70 +132,6 @@ def test_an_older_build_that_comes_late_changes_nothing(shop: Shop) -> None:
     assert shop.state() == state
 
 
-def meanwhile(shop: Shop, word: str, act: Callable[[], object]) -> Target:
-    """Where to deploy, and what is to happen once a line that begins so is said."""
-    pending = [act]
-
-    def say(text: str) -> None:
-        if text.startswith(word) and pending:
-            pending.pop()()
-
-    return replace(shop.target(), say=say)
-
-
-def two_builds(shop: Shop) -> tuple[str, str]:
-    older = shop.build()
-    shop.place.cloud.clock.advance(60)
-    return older, shop.build()
-
-
-@pytest.mark.parametrize("standing", [False, True])
-def test_of_two_at_once_the_newer_one_stays_with_its_schedule(shop: Shop, *, standing: bool) -> None:
-    """The newer one begins and ends between the older one's look and its write; the older one then changes nothing."""
-    if standing:
-        shop.deploy()
-        shop.place.cloud.clock.advance(60)
-    older, newer = two_builds(shop)
-    shop.options["LOCATION"] = "us-central1"
-    shop.write("day = '2018-04-02'")
-    shop.options |= {"BUILD_ID": older, "NB_SCHEDULE": "none"}
-    request = shop.request()
-    shop.prove(request)
-
-    def other() -> None:
-        shop.write("day = '2018-04-03'")
-        shop.options |= {"BUILD_ID": newer, "NB_SCHEDULE": "0 9 * * 1"}
-        again = shop.request()
-        shop.prove(again, "run-9")
-        promote(again, shop.target())
-
-    target = meanwhile(shop, "archive", other)
-    outcome = promote(request, target)
-    assert not outcome.changed
-    assert f"build {newer}" in outcome.message
-    state = shop.state()
-    assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
-    assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
-
-
-def test_a_rollback_that_comes_too_late_leaves_what_is_live_with_its_schedule(shop: Shop) -> None:
-    shop.deploy()
-    shop.write("day = '2018-04-02'")
-    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
-    shop.deploy()
-
-    def other() -> None:
-        shop.write("day = '2018-04-03'")
-        shop.options["NB_SCHEDULE"] = "0 9 * * 1"
-        shop.deploy()
-
-    with pytest.raises(EnvironmentFailed, match="was not rolled back"):
-        roll_back(meanwhile(shop, "leaving", other))
-    state = shop.state()
-    assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
-    assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
-
-
 def test_another_repo_with_the_same_function_is_refused_and_touches_nothing(shop: Shop) -> None:
     shop.deploy()
     state = shop.state()
@@ -234,6 +158,53 @@ def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
     assert [one["name"] for one in found["functions"]] == ["hourly"]
     assert [one["name"] for one in found["pubsub.topics"]] == ["news"]
     assert any("topic news is heard by others, and stays" in line for line in shop.place.said)
+
+
+def test_who_shares_a_topic_that_was_deleted_is_repaired_as_well(shop: Shop) -> None:
+    shop.deploy()
+    other = Shop(shop.place, shop.folder / "other", {"NB_FUNCTION": "hourly"})
+    request = other.request()
+    other.prove(request, "run-2")
+    promote(request, other.target())
+    shop.doors.topics.delete("projects/local-project/topics/news")
+    shop.deploy()
+    assert any("hourly hears nothing" in line for line in status_lines(other.target()))
+    assert promote(request, other.target()).changed
+    assert not any("hears nothing" in line for line in status_lines(other.target()))
+    assert not promote(request, other.target()).changed
+    assert not shop.deploy().changed
+
+
+def test_going_back_keeps_the_accounts_that_were_deployed(shop: Shop) -> None:
+    shop.options["NB_TRIGGER_SERVICE_ACCOUNT"] = email("function")
+    shop.deploy()
+    shop.write("day = '2018-04-02'")
+    shop.deploy()
+    del shop.options["NB_TRIGGER_SERVICE_ACCOUNT"]
+    shop.request()
+    assert not any(line.startswith("differs") for line in status_lines(shop.target()))
+    assert roll_back(shop.target()).changed
+    function = shop.doors.functions.get("projects/local-project/locations/us-central1/functions/nightly")
+    assert function is not None
+    assert function.config.trigger_account == email("function")
+    assert shop.invokers() == [f"serviceAccount:{email('function')}"]
+
+
+def test_what_is_live_in_another_project_is_left_there(shop: Shop) -> None:
+    shop.deploy()
+    document = shop.live()
+    assert document is not None
+    document["live"]["place"]["project"] = "old-project"
+    moved = json.dumps(document).encode()
+    shop.store().replace("ci/live/nightly/live.json", moved, content_type="application/json")
+    before = dict(shop.place.calls())
+    request = shop.request()
+    told = "is deployed in project old-project, and this is local-project"
+    with pytest.raises(ProjectSetup, match=told):
+        promote(request, shop.target())
+    with pytest.raises(ProjectSetup, match=told):
+        undeploy(shop.target())
+    assert written(before, dict(shop.place.calls())) == []
 
 
 def test_what_cannot_be_read_can_be_undeployed(shop: Shop) -> None:
