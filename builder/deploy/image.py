@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from builder.deploy.ports import Registry
 from builder.errors import BadInput, InputRefused, Problem
+from builder.options.day import moment
 
 _OPTION = "NB_BUILDER_IMAGE"
+_LATEST = "latest"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -43,31 +45,51 @@ def parse(text: str) -> ImageReference | None:
     return ImageReference(name, tag, digest, _package(host, path))
 
 
-def by_digest(text: str, registry: Registry) -> str:
-    """The image as NAME@sha256:…; asks the registry only where the reference names no digest. No tag means `latest`.
+def by_digest(text: str, registry: Registry, began: str | None = None) -> str:
+    """The image as NAME@sha256:…, which is there; no tag means `latest`. Another registry's is taken at its word.
 
-    Raises BadInput for what cannot be resolved, InputRefused for a tag that is not there, and CallFailed.
+    `began`: when the build was created (RFC 3339). A tag that got another image since then may mean another one than what proved the
+    notebooks. Raises BadInput for what cannot be resolved, InputRefused for what is not there or may be another, and CallFailed.
     """
     found = parse(text)
-    if found is not None and found.digest:
+    if found is not None and found.digest and not found.package:
         return f"{found.name}@{found.digest}"
     if found is None or not found.package:
         raise BadInput([Problem(_OPTION, text, _EXPECTED)])
-    tag = found.tag or "latest"
+    digest = found.digest or _digest_of(found, registry)
+    pushed = registry.pushed(found.package, digest)
+    if pushed is None:
+        raise _missing(f"{found.name}@{digest}")
+    if not found.digest and began is not None and moment(pushed) > moment(began):
+        raise InputRefused(
+            f"{_OPTION}: {found.name}:{found.tag or _LATEST} was pushed at {pushed}, after this build was created ({began}): "
+            "what ran the notebooks may have been another image.",
+            reason="image_moved",
+            advice=f"Run the build again, or set {_OPTION} to the image with its @sha256: digest.",
+        )
+    return f"{found.name}@{digest}"
+
+
+def _digest_of(found: ImageReference, registry: Registry) -> str:
+    tag = found.tag or _LATEST
     digest = registry.digest(found.package, tag)
     if digest is None:
-        raise InputRefused(
-            f"{_OPTION}: there is no image {found.name}:{tag} in Artifact Registry.",
-            reason="no_image",
-            advice=f"Push it, or set {_OPTION} to one that is there.",
-        )
+        raise _missing(f"{found.name}:{tag}")
     if not _DIGEST.fullmatch(digest):
         raise InputRefused(
             f"{_OPTION}: Artifact Registry told {digest!r} as the digest of {found.name}:{tag}.",
             reason="no_digest",
             advice=f"Set {_OPTION} to the image with its @sha256: digest.",
         )
-    return f"{found.name}@{digest}"
+    return digest
+
+
+def _missing(image: str) -> InputRefused:
+    return InputRefused(
+        f"{_OPTION}: there is no image {image} in Artifact Registry.",
+        reason="no_image",
+        advice=f"Push it, or set {_OPTION} to one that is there.",
+    )
 
 
 def _package(host: str, path: list[str]) -> str:

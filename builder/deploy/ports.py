@@ -197,10 +197,13 @@ class Schedules(Protocol):
 
 
 class Registry(Protocol):
-    """Artifact Registry's tags."""
+    """Artifact Registry's tags, and the versions that they mean."""
 
     def digest(self, package: str, tag: str) -> str | None:
         """`sha256:…` of a tag of `projects/P/locations/L/repositories/R/packages/NAME`; None if there is no such tag."""
+
+    def pushed(self, package: str, digest: str) -> str | None:
+        """When a version was first pushed (RFC 3339); None if there is none with this digest."""
 
 
 class Builds(Protocol):

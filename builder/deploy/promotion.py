@@ -50,9 +50,10 @@ def promote(request: Request, target: Target) -> Outcome:
     proofs = proven(target.store, request.plan.location, request.claims)
     for proof in proofs.values():
         target.say(f"{proof.notebook}: green in run {proof.run}, on {proof.image}")
-    image = by_digest(target.deployment.image_in(target.project), target.doors.registry)
-    target.say(f"builder {image}")
     source = _source(target)
+    began = source.created if source.build else None
+    image = by_digest(target.deployment.image_in(target.project), target.doors.registry, began)
+    target.say(f"builder {image}")
     if late := is_late(target.standing()[0], source):
         return _late(late)
     archive, uploaded = _archive(request, target, proofs)

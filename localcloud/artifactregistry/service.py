@@ -14,6 +14,7 @@ from localcloud.errors import ApiError, invalid, not_found, unimplemented
 from localcloud.iam import tested
 from localcloud.paging import page
 from localcloud.service import Call, Handler
+from localcloud.timestamps import timestamp
 
 Json = dict[str, Any]
 
@@ -69,9 +70,11 @@ class ArtifactRegistryService:
         """Describe a version, which is an image; its tags are shown in the full view only."""
         repository, rest = _allowed(call, "name", "artifactregistry.versions.get")
         package, digest = _split(_ITEM, rest)
-        self._digest(f"{repository.image(package)}@{digest}")
+        image = f"{repository.image(package)}@{digest}"
+        self._digest(image)
         version: Json = {
             "name": f"{repository.package(package)}/versions/{digest}",
+            "createTime": self._pushed(image),
             "metadata": {"name": repository.docker_image(package, digest)},
         }
         tags = self._tags_of(repository, package) if call.params.get("view") == "FULL" else {}
@@ -110,6 +113,13 @@ class ArtifactRegistryService:
         image = repository.image(package)
         with _asking():
             return {tag: self._digest(f"{image}:{tag}") for tag in self._images.tags(image)}
+
+    def _pushed(self, image: str) -> str:
+        with _asking():
+            seconds = self._images.pushed(image)
+        if seconds is None:
+            raise _missing()
+        return timestamp(seconds)
 
     def _digest(self, image: str) -> str:
         """Return an image's digest; raises `ApiError` 404."""

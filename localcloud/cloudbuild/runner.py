@@ -79,6 +79,9 @@ class Images(Protocol):
     def digest(self, image: str) -> str | None:
         """Return the digest ("sha256:…") by which the runner finds the same image again; None when there is no such image."""
 
+    def pushed(self, image: str) -> float | None:
+        """Return when an image got its name, in seconds since the epoch; None when there is no such image."""
+
     def repositories(self, below: str) -> list[str]:
         """Return the names, without tags, of images whose names begin so ("us-docker.pkg.dev/project/repository/")."""
 

@@ -98,6 +98,9 @@ class Cloud:
     def digest(self, package: str, tag: str) -> str | None:
         raise AssertionError
 
+    def pushed(self, package: str, digest: str) -> str | None:
+        raise AssertionError
+
     def get(self, build: str, region: str) -> BuildState | None:
         raise AssertionError
 

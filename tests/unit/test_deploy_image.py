@@ -12,11 +12,17 @@ NAME = "europe-west1-docker.pkg.dev/my-project/tools/notebook-builder"
 
 
 class Tags:
-    """A registry that knows one tag, and remembers what it was asked."""
+    """A registry that knows one tag and one version, and remembers what it was asked."""
 
-    def __init__(self, answer: str | None = DIGEST) -> None:
+    def __init__(self, answer: str | None = DIGEST, pushed: str | None = "2026-07-01T06:00:00.5Z") -> None:
         self.answer = answer
+        self.when = pushed
         self.asked: list[tuple[str, str]] = []
+
+    def pushed(self, package: str, digest: str) -> str | None:
+        assert digest == DIGEST
+        self.asked.append((package, digest))
+        return self.when
 
     def digest(self, package: str, tag: str) -> str | None:
         self.asked.append((package, tag))
@@ -58,21 +64,33 @@ def test_references(text: str, package: str | None, tag: str) -> None:
         assert found.tag == tag
 
 
-@pytest.mark.parametrize(
-    "name", [NAME, "docker.io/library/python", "python", "localhost:5000/p/notebook-builder"]
-)
+@pytest.mark.parametrize("name", ["docker.io/library/python", "python", "localhost:5000/p/notebook-builder"])
 @pytest.mark.parametrize("tag", ["", ":1.2"])
-def test_a_reference_with_a_digest_asks_nothing(name: str, tag: str) -> None:
+def test_a_digest_of_another_registry_asks_nothing(name: str, tag: str) -> None:
     tags = Tags()
     assert by_digest(f"{name}{tag}@{DIGEST}", tags) == f"{name}@{DIGEST}"
     assert tags.asked == []
+
+
+def test_a_digest_must_be_there_and_may_be_as_new_as_it_is() -> None:
+    assert by_digest(f"{NAME}@{DIGEST}", Tags(), "2026-07-01T05:00:00Z") == f"{NAME}@{DIGEST}"
+    with pytest.raises(InputRefused, match=f"no image {NAME}@{DIGEST}"):
+        by_digest(f"{NAME}@{DIGEST}", Tags(pushed=None))
+
+
+def test_a_tag_that_moved_during_the_build_is_refused() -> None:
+    assert by_digest(f"{NAME}:1", Tags(), "2026-07-01T06:00:00.6Z") == f"{NAME}@{DIGEST}"
+    with pytest.raises(
+        InputRefused, match=r"notebook-builder:1 was pushed at .*, after this build was created"
+    ):
+        by_digest(f"{NAME}:1", Tags(), "2026-07-01T06:00:00.4Z")
 
 
 def test_a_tag_is_asked_once_and_latest_is_the_tag_of_none() -> None:
     tags = Tags()
     assert by_digest(f"{NAME}:1.2", tags) == f"{NAME}@{DIGEST}"
     assert by_digest(NAME, tags) == f"{NAME}@{DIGEST}"
-    assert [tag for _, tag in tags.asked] == ["1.2", "latest"]
+    assert [tag for _, tag in tags.asked] == ["1.2", DIGEST, "latest", DIGEST]
 
 
 def test_what_cannot_be_resolved_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from localcloud.cloudbuild.docker.cli import Docker
@@ -41,6 +42,17 @@ class DockerImages:
         ours = f"{name.repository}@"
         digests = [each.removeprefix(ours) for each in about["RepoDigests"] or () if each.startswith(ours)]
         return str((digests or [about["Id"]])[0])
+
+    def pushed(self, image: str) -> float | None:
+        """Return when the engine gave the image a name last; an engine keeps no time of pushing."""
+        found = self.find(image)
+        about = self._inspect(found) if found else None
+        if about is None:
+            return None
+        named, made = (
+            datetime.fromisoformat(when) for when in (about["Metadata"]["LastTagTime"], about["Created"])
+        )
+        return (max(made, named)).timestamp()
 
     def repositories(self, below: str) -> list[str]:
         """Return the names, without tags, of the images whose names begin so."""

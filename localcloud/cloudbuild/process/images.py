@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class ProcessImages:
 
     def __init__(self, checkout: Path = CHECKOUT) -> None:
         self._checkout = checkout
+        self._made = time.time()
 
     def command(self, image: str, entrypoint: str | None, args: tuple[str, ...]) -> list[str]:
         """Program and arguments of a step; RunnerError for an image that no program of this machine stands for."""
@@ -49,6 +51,10 @@ class ProcessImages:
         if name is None or name.basename != _OWN or name.digest not in {None, self._digest}:
             return None
         return self._digest
+
+    def pushed(self, image: str) -> float | None:
+        """Return when this began: the checkout is there since then."""
+        return self._made if self.digest(image) else None
 
     def repositories(self, below: str) -> list[str]:
         """Return the name that our own image has there; it is found under any folder too."""

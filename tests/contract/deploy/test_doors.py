@@ -157,6 +157,11 @@ CALLS = [
         lambda _p, digest: re.fullmatch(r"sha256:[0-9a-f]{64}", digest),
     ),
     CallUnderTest(
+        "artifactregistry.projects.locations.repositories.packages.versions.get",
+        lambda p: p.doors().registry.pushed(PACKAGE, p.doors().registry.digest(PACKAGE, "latest") or ""),
+        lambda p, pushed: moment(pushed).timestamp() <= p.cloud.clock.now(),
+    ),
+    CallUnderTest(
         "cloudbuild.projects.locations.builds.get",
         lambda p: p.doors().builds.get("0-none", "us-central1"),
         lambda _p, build: build is None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -73,7 +74,9 @@ def test_the_project_may_be_named_by_its_number(repositories: Repositories, dige
     assert found["version"] == f"{PACKAGE}/versions/{digest}"
 
 
-def test_a_repository_an_image_and_its_version_are_described(repositories: Repositories, digest: str) -> None:
+def test_a_repository_an_image_and_its_version_are_described(
+    cloud: Cloud, repositories: Repositories, digest: str
+) -> None:
     found = repositories()
     assert found.get(name=REPOSITORY).execute() == {
         "name": REPOSITORY,
@@ -90,9 +93,14 @@ def test_a_repository_an_image_and_its_version_are_described(repositories: Repos
     assert found.dockerImages().list(parent=REPOSITORY).execute() == {"dockerImages": [image]}
     tag = {"name": f"{PACKAGE}/tags/latest", "version": f"{PACKAGE}/versions/{digest}"}
     assert found.packages().tags().list(parent=PACKAGE).execute() == {"tags": [tag]}
-    version = {"name": tag["version"], "metadata": {"name": image["name"]}}
     versions = found.packages().versions()
-    assert versions.get(name=tag["version"]).execute() == version
+    version = versions.get(name=tag["version"]).execute()
+    assert abs(datetime.fromisoformat(version["createTime"]).timestamp() - cloud.clock.now()) < 60
+    assert version == {
+        "name": tag["version"],
+        "createTime": version["createTime"],
+        "metadata": {"name": image["name"]},
+    }
     assert versions.get(name=tag["version"], view="FULL").execute() == version | {"relatedTags": [tag]}
 
 
