@@ -51,6 +51,7 @@ class Clock:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._firing = threading.RLock()
+        self._waits: list[Action] = []
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="localcloud-clock", daemon=True)
         self._thread.start()
@@ -76,6 +77,10 @@ class Clock:
         """Run `action` after `seconds` of virtual time."""
         return self.call_at(self.now() + seconds, action)
 
+    def stand_for(self, wait: Action) -> None:
+        """Have `advance` stand still for what a timer has set off: `wait` returns once that is over, or has taken too long."""
+        self._waits.append(wait)
+
     def advance(self, seconds: float) -> None:
         """Move the clock on. Fires what falls due, in order of time and each at its own time, before it returns."""
         if seconds < 0:
@@ -86,6 +91,8 @@ class Clock:
             while (timer := self._pop_due(target)) is not None:
                 self._move_to(timer.when)
                 self._fire(timer)
+                for wait in self._waits:
+                    wait()
             self._move_to(target)
         with self._changed:
             self._changed.notify_all()

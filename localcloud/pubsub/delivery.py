@@ -27,6 +27,8 @@ PUSHED = "pubsub.subscriptions.push"
 # How long a pull waits for a message, in real time. Google's wait is bounded too, and not told.
 _PULL_SECONDS = 20.0
 _PUSHES_AT_ONCE = 32
+# How long a clock that is moved stands still for a push, in real time.
+_CLOCK_STANDS = 10.0
 _ACK_ID = re.compile(r"local-[0-9]+")
 # Google's push backoff, for subscriptions without a retry policy.
 _PUSH_BACKOFF = (0.1, 60.0)
@@ -69,7 +71,9 @@ class Delivery:
         self._ack_ids = itertools.count(1)
         self._pushes: queue.SimpleQueue[tuple[str, _Held] | None] = queue.SimpleQueue()
         self._workers = 0
+        self._under_way: dict[_Held, float] = {}  # since when, by the real clock
         self._closed = False
+        clock.stand_for(self._wait_for_pushes)
 
     def open(self, name: str) -> None:
         """Begin a backlog."""
@@ -168,10 +172,20 @@ class Delivery:
         if held.attempts == 0 and not held.copy:
             self._duplicate(name, settings, held)
         held.attempts += 1
+        self._under_way[held] = time.monotonic()
         if self._workers < _PUSHES_AT_ONCE:
             self._workers += 1
             threading.Thread(target=self._work, name="localcloud-push", daemon=True).start()
         self._pushes.put((name, held))
+
+    def _wait_for_pushes(self) -> None:
+        """Wait for those that began a short while ago: what they set off happens at the time of their message then."""
+        with self._changed:
+            while self._under_way and not self._closed:
+                left = max(self._under_way.values()) + _CLOCK_STANDS - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
 
     def _duplicate(self, name: str, settings: Json, held: _Held) -> None:
         """Deliver a message again, as at-least-once delivery may, if a fault plan says so."""
@@ -202,6 +216,8 @@ class Delivery:
 
     def _settle(self, name: str, held: _Held, *, acknowledged: bool) -> None:
         with self._changed:
+            self._under_way.pop(held, None)
+            self._changed.notify_all()
             settings = self._subscription(name)
             backlog = self._backlogs.get(name, [])
             if settings is None or held not in backlog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from localcloud.run.revision import Revision
 
 # Cloud Run keeps an instance without requests for up to 15 minutes.
 _IDLE_SECONDS = 900.0
+# How long a request waits for room, in real time: as Cloud Run's do at the most.
+_PATIENCE = 10.0
 
 
 class Busy(Exception):
@@ -39,13 +42,16 @@ class Instances:
         self.revision = revision
         self._clock = clock
         self._start = start
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._rooms: list[_Room] = []
         self._retired = False
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Instance]:
-        """Give a request an instance to run in; raises `Busy`, or `StartFailed` when a new one does not start."""
+        """Give a request an instance to run in, as soon as one has room.
+
+        Raises `Busy` where none has any in time, or `StartFailed` when a new one does not start.
+        """
         room, first = self._enter()
         try:
             if first:
@@ -62,6 +68,7 @@ class Instances:
         with self._lock:
             gone = [room for room in self._rooms if room.instance is instance]
             self._rooms = [room for room in self._rooms if room not in gone]
+            self._lock.notify_all()
         _end(gone)
 
     def count(self) -> int:
@@ -75,6 +82,7 @@ class Instances:
             self._retired = True
             idle = [room for room in self._rooms if room.load == 0]
             self._rooms = [room for room in self._rooms if room.load > 0]
+            self._lock.notify_all()
         _end(idle)
 
     def close(self) -> None:
@@ -82,24 +90,36 @@ class Instances:
         with self._lock:
             self._retired = True
             rooms, self._rooms = self._rooms, []
+            self._lock.notify_all()
         _end(rooms)
 
     def _enter(self) -> tuple[_Room, bool]:
+        """Return where a request may run, and whether that is yet to be started."""
+        until = time.monotonic() + _PATIENCE
         with self._lock:
-            dead = [room for room in self._rooms if room.instance is not None and not room.instance.alive]
-            self._rooms = [room for room in self._rooms if room not in dead]
-            room = next((room for room in self._rooms if room.load < self.revision.concurrency), None)
+            while (room := self._with_room()) is None and self._is_full():
+                left = until - time.monotonic()
+                if self._retired or left <= 0:
+                    raise Busy
+                self._lock.wait(left)
             first = room is None
             if room is None:
-                if self._retired or len(self._rooms) >= self.revision.most_instances:
-                    raise Busy
                 room = _Room()
                 self._rooms.append(room)
             room.load += 1
             if room.idle is not None:
                 room.idle.cancel()
-        _end(dead)
         return room, first
+
+    def _with_room(self) -> _Room | None:
+        """Return an instance that can take a request, and forget those that ended by themselves."""
+        dead = [room for room in self._rooms if room.instance is not None and not room.instance.alive]
+        self._rooms = [room for room in self._rooms if room not in dead]
+        _end(dead)
+        return next((room for room in self._rooms if room.load < self.revision.concurrency), None)
+
+    def _is_full(self) -> bool:
+        return self._retired or len(self._rooms) >= self.revision.most_instances
 
     def _open(self, room: _Room) -> None:
         try:
@@ -108,6 +128,7 @@ class Instances:
             with self._lock:
                 room.failure = error
                 self._rooms = [other for other in self._rooms if other is not room]
+                self._lock.notify_all()
             raise
         else:
             with self._lock:
@@ -121,6 +142,7 @@ class Instances:
     def _leave(self, room: _Room) -> None:
         with self._lock:
             room.load -= 1
+            self._lock.notify_all()
             if room.load or room not in self._rooms:
                 return
             if not self._retired:

@@ -9,16 +9,25 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from google.cloud.functions_v2 import types
 
 from localcloud.iam import email
+from localcloud.run import instances
 from tests.localcloud.functions.conftest import REQUIREMENTS, SERVICE, Start, World, await_true, result
 
 ALLOW_ALL = types.ServiceConfig.IngressSettings.ALLOW_ALL
 BUSY = "no available instance"
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests do not wait long for their turn."""
+    monkeypatch.setattr(instances, "_PATIENCE", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_one_instance_with_one_request_refuses_the_second_until_the_first_is_done(
     world: World, tmp_path: Path
 ) -> None:
@@ -44,6 +53,24 @@ def test_one_instance_with_one_request_refuses_the_second_until_the_first_is_don
     assert world.log().count("waited") == 2
 
 
+def test_messages_that_come_together_wait_for_their_turn(world: World) -> None:
+    world.create(service_config__max_instance_count=1, service_config__max_instance_request_concurrency=1)
+    world.bind()
+    for _ in range(5):
+        world.publish()
+    await_true(lambda: world.backlog() == 0, world.log)
+    assert BUSY not in world.log()
+
+
+def test_a_clock_that_is_moved_stands_still_for_what_it_sets_off(world: World) -> None:
+    world.create()
+    world.bind()
+    world.cloud.clock.call_later(3600, world.publish)
+    world.cloud.clock.advance(86_400)
+    assert world.backlog() == 0
+
+
+@pytest.mark.usefixtures("impatient")
 def test_instances_and_their_concurrency_bound_what_runs_at_once(world: World, tmp_path: Path) -> None:
     until = tmp_path / "until"
     world.create(
