@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from builder.deploy.converge_function import put_function, remove_function
+from builder.deploy.converge_function import put_function, remove_function, replace_function
 from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic, owner_of
 from builder.deploy.ports import Doors, FunctionState, JobState
 from builder.deploy.refusals import contested, foreign
@@ -53,7 +53,7 @@ def converge(desired: Resources, doors: Doors, say: Say, *, schedule: bool = Tru
             work.say(
                 f"function {desired.names.function} hears nothing: its topic was deleted; it is made anew"
             )
-            remove_function(work)
+            replace_function(work)
         if status.topic is None:
             _put_topic(work)
     with work.telling(_STEPS[1:]):

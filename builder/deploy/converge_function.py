@@ -47,11 +47,12 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
             work.say(
                 f"function {work.names.function} hears another topic: it is made anew, and hears no message until then"
             )
-            remove_function(work)
+            replace_function(work)
             found = None
         if found is not None and not function_differences(found, spec):
             if asked:
                 work.changed(asked)
+            work.replacing = False
             return found
         asked = asked if asked and asked.action == "created" else _change(work, found, spec)
         started = _started(work, partial(_ask, work, found, spec))
@@ -59,6 +60,7 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
         if ended and not ended.code:
             work.changed(asked)
             if made := settled(work):
+                work.replacing = False
                 return made
         new = ended is not None and is_setting_up(ended.message)
         if ended and ended.code not in _PASSING | {0, _ALREADY_EXISTS} and not new:
@@ -71,6 +73,12 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
         if ended
         else contested(f"The function {work.names.function}")
     )
+
+
+def replace_function(work: Work) -> None:
+    """Delete the function, which `put_function` is to make anew. Raises as that does."""
+    work.replacing = True
+    remove_function(work)
 
 
 def remove_function(work: Work) -> None:

@@ -23,12 +23,14 @@ from builder.deploy.live import (
     LiveNotebook,
     Source,
 )
-from builder.deploy.refusals import contested
+from builder.deploy.refusals import call_refused, contested, with_progress
 from builder.deploy.settle import settle
 from builder.deploy.target import Outcome, Target
+from builder.deploy.work import caller_of
 from builder.errors import EnvironmentFailed
 from builder.plan.event import scheduled_kinds
 from builder.plan.make import ChosenNotebook, Plan
+from builder.ports import CallFailed
 
 _MOST_TRIES = 10  # writes of live.json that others got in before
 
@@ -61,7 +63,13 @@ def promote(request: Request, target: Target) -> Outcome:
     target.places.enter(wanted.place)
     # The function reads whatever is live, so it may be there before; the schedule belongs to what is live, and comes after.
     changes = converge(target.resources(wanted), target.doors, target.say, schedule=False)
-    ended = _write(target, wanted)
+    try:
+        ended = _write(target, wanted)
+    except CallFailed as failure:
+        refused = call_refused(failure, caller_of(target.doors))
+        raise with_progress(
+            refused, [*map(str, changes)], ("live.json", "schedule"), _split(target, wanted)
+        ) from failure
     changes += settle(target, whole=isinstance(ended, Late))
     if isinstance(ended, Late):
         return _late(ended)
@@ -88,6 +96,11 @@ def _source(target: Target) -> Source:
         target.say(
             f"warning: Cloud Build knows no build {build.build_id} in {', '.join(regions)} (LOCATION says where it runs): this "
             "counts as a deployment by hand, newer than every build before it"
+        )
+    elif build.builder_output:
+        target.say(
+            "warning: BUILD_ID is not set in this build (options: {automapSubstitutions: true} passes it): this counts as a "
+            "deployment by hand, newer than every build before it, whichever of them ends later"
         )
     return Source(None, target.doors.builds.now(target.deployment.region), build.commit_sha)
 
@@ -180,6 +193,18 @@ def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof
     )
     kinds = scheduled_kinds(item.options, item.notebook)
     return LiveNotebook(path, kinds, jobs, item.options.allow_secret_parameters)
+
+
+def _split(target: Target, wanted: Live) -> str:
+    """What it means that the function is as wanted, and live.json and the schedule are not; "" where that does no harm."""
+    job = target.doors.schedules.get(target.names(wanted.place).job_path)
+    there = job.config.topic.rpartition("/")[2] if job else ""
+    if there in {"", wanted.place.topic}:
+        return ""
+    return (
+        f"The schedule still publishes to {there}, and the function hears {wanted.place.topic} by now: "
+        "nothing runs before a deploy succeeds."
+    )
 
 
 def _write(target: Target, wanted: Live) -> Decision:

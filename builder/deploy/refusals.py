@@ -20,6 +20,7 @@ _ACCOUNT = re.compile(r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com")
 _NEEDS = {
     "cloudfunctions.functions.generateUploadUrl": "cloudfunctions.functions.sourceCodeSet",
     "pubsub.topics.subscriptions.list": "pubsub.topics.get",
+    "storage.objects.insert": "storage.objects.create",
 }
 _ACT_AS = "iam.serviceAccounts.actAs"
 _CODE_PERMISSION_DENIED = 7
@@ -144,12 +145,16 @@ def waited_in_vain(what: str, seconds: float) -> EnvironmentFailed:
     )
 
 
-def with_progress(error: BuilderError, done: Sequence[str], left: Sequence[str]) -> BuilderError:
-    """The same error, saying what was done before it and what was not."""
+def with_progress(
+    error: BuilderError, done: Sequence[str], left: Sequence[str], note: str = ""
+) -> BuilderError:
+    """The same error, saying what was done before it and what was not, and what that means."""
     before = f"Done before: {', '.join(done) or 'nothing'}."
     after = f" Not done: {', '.join(left)}." if left else ""
     return type(error)(
-        f"{_sentence(error.message)} {before}{after}", reason=error.reason, advice=error.advice
+        " ".join(filter(None, (_sentence(error.message), before + after, note))),
+        reason=error.reason,
+        advice=error.advice,
     )
 
 

@@ -32,12 +32,16 @@ class Change:
 
 @dataclass
 class Work:
-    """What the steps share; `changes` grows as they write."""
+    """What the steps share; `changes` grows as they write.
+
+    `replacing`: the function is gone, to be made anew; until then nothing of what is live runs.
+    """
 
     names: Names
     doors: Doors
     say: Callable[[str], None]
     changes: list[Change] = field(default_factory=list)
+    replacing: bool = False
 
     def changed(self, change: Change) -> None:
         """Remember a change, and tell of it."""
@@ -63,7 +67,8 @@ class Work:
         return caller_of(self.doors)
 
     def _told(self, error: BuilderError, left: tuple[str, ...]) -> BuilderError:
-        return with_progress(error, [str(change) for change in self.changes], left)
+        note = "The function is gone: nothing runs before a deploy succeeds." if self.replacing else ""
+        return with_progress(error, [str(change) for change in self.changes], left, note)
 
 
 def caller_of(doors: Doors) -> str:

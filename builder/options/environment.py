@@ -36,7 +36,7 @@ _VERSION = r"v[0-9]+(?:(?:alpha|beta|p)[0-9]*)*|alpha|beta"
 
 @dataclass(frozen=True)
 class Build:
-    """Cloud Build's substitutions, each None when absent."""
+    """Cloud Build's substitutions, each None when absent; and `builder_output`, which every step of a build has."""
 
     project_id: str | None = None
     build_id: str | None = None
@@ -46,6 +46,7 @@ class Build:
     repo_name: str | None = None
     trigger_name: str | None = None
     location: str | None = None
+    builder_output: str | None = None
 
 
 @dataclass(frozen=True)

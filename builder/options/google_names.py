@@ -51,7 +51,7 @@ function = matching(
 )
 topic = matching(
     r"(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}",
-    "expected a topic's bare name: 3 to 255 letters, digits and -._~+%, a letter first",
+    "expected a topic's bare name: 3 to 255 letters, digits and -._~+%, a letter first and not goog",
 )
 container_image = matching(
     r"[a-z0-9][-a-z0-9]*-docker\.pkg\.dev/[a-z0-9.:-]+/[a-z0-9-]+/[a-z0-9._/-]+?(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})",

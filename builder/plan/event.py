@@ -84,7 +84,7 @@ def parameter_problems(
     yield from check_parameters(notebook, wanted.schedule_parameters, variable=_SCHEDULE)
     yield from _other_kinds(wanted, notebook)
     if asked.message is not None:
-        yield from _undated(wanted.schedule_parameters, asked.today)
+        yield from _undated(wanted.schedule_parameters, asked)
 
 
 def message_problems(asked: Asked, declared: Sequence[Declared]) -> list[Problem]:
@@ -116,10 +116,14 @@ def _other_kinds(wanted: JobOptions, notebook: Notebook) -> Iterator[Problem]:
             )
 
 
-def _undated(templates: Mapping[str, Any], today: date) -> Iterator[Problem]:
-    """Templates that lead nowhere on this day."""
+def _undated(templates: Mapping[str, Any], asked: Asked) -> Iterator[Problem]:
+    """Templates that lead nowhere on this day: the fault of a message that chose the day."""
+    chosen = asked.message is not None and asked.message.today is not None
     for name, value in templates.items():
         try:
-            render(value, today)
+            render(value, asked.today)
         except TemplateMistake as mistake:
-            yield Problem(_SCHEDULE, name, f"on {today}: {mistake}")
+            if chosen:
+                yield Problem(_EVENT, f"today {asked.today}", f"the schedule's {name} {mistake}")
+            else:
+                yield Problem(_SCHEDULE, name, f"on {asked.today}: {mistake}")

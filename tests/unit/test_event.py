@@ -191,9 +191,18 @@ def test_a_template_may_lead_nowhere_on_its_day(folder: Path) -> None:
     (told,) = mistakes(
         folder, NB_SCHEDULE_PARAMETERS='{"start": "{today+1d}"}', NB_EVENT='{"today": "9999-12-31"}'
     )
-    assert told == (
-        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'start': on 9999-12-31: leads out of the calendar's years, "
-        "1 to 9999"
+    assert (
+        told
+        == "NB_EVENT is 'today 9999-12-31': the schedule's start leads out of the calendar's years, 1 to 9999"
+    )
+    (told,) = mistakes(
+        folder,
+        NB_SCHEDULE_PARAMETERS='{"start": "{today+1d}"}',
+        NB_EVENT="{}",
+        NB_EVENT_TIME="9999-12-31T06:00:00Z",
+    )
+    assert told.startswith(
+        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'start': on 9999-12-31: leads out of the calendar's years"
     )
 
 

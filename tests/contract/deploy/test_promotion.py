@@ -160,6 +160,14 @@ def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
     assert any("topic news is heard by others, and stays" in line for line in shop.place.said)
 
 
+def test_a_build_that_does_not_tell_its_id_is_warned(shop: Shop) -> None:
+    shop.deploy()
+    assert not any("warning" in line for line in shop.place.said)
+    shop.options["BUILDER_OUTPUT"] = "/builder/outputs"
+    shop.deploy()
+    assert any(line.startswith("warning: BUILD_ID is not set in this build") for line in shop.place.said)
+
+
 def test_who_shares_a_topic_that_was_deleted_is_repaired_as_well(shop: Shop) -> None:
     shop.deploy()
     other = Shop(shop.place, shop.folder / "other", {"NB_FUNCTION": "hourly"})
@@ -237,6 +245,28 @@ def test_another_topic_leaves_the_old_one_nowhere(shop: Shop) -> None:
     found = shop.place.cloud.inventory()
     assert [one["name"] for one in found["pubsub.topics"]] == ["other"]
     assert [one["name"] for one in found["functions"]] == ["nightly"]
+
+
+def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(shop: Shop) -> None:
+    shop.deploy()
+    shop.options["NB_TOPIC"] = "other"
+    shop.place.fault(
+        "cloudfunctions.projects.locations.functions.create",
+        "operation_error",
+        code="INVALID_ARGUMENT",
+        message="boom",
+    )
+    with pytest.raises(
+        ProjectSetup, match=r"boom.*The function is gone: nothing runs before a deploy succeeds\."
+    ):
+        shop.deploy()
+    place = {"name": "*live.json"}
+    shop.place.fault("storage.objects.insert", "error", status=403, message="no", match=place)
+    told = r"Not done: live\.json, schedule\. The schedule still publishes to news, and the function hears other by now"
+    with pytest.raises(ProjectSetup, match=told):
+        shop.deploy()
+    assert shop.deploy().changed
+    assert shop.state()["topics"] == ["other"]
 
 
 def test_a_first_deployment_that_died_in_another_region_is_cleared_away(
