@@ -54,7 +54,7 @@ class Bid:
 
 
 @dataclass(frozen=True)
-class Claim:
+class FolderClaim:
     """A folder that is ours until somebody takes it over.
 
     `standing`: what was there, by full name. `replaced`: the other run whose green results it was, if that can be told.
@@ -97,7 +97,7 @@ def lock_object(location: GcsLocation, folder: str) -> str:
     return location.object("locks", f"{below}.json")
 
 
-def claim_folder(store: ObjectStore, lock: str, folder: str, bid: Bid) -> Claim | None:
+def claim_folder(store: ObjectStore, lock: str, folder: str, bid: Bid) -> FolderClaim | None:
     """Take a folder over from whoever has it. None: it is green, or a green run has begun to fill it, and the bid is red.
 
     The look at the folder counts only if nobody has taken the claim since: else all is decided anew. Raises CallFailed.
@@ -112,7 +112,7 @@ def claim_folder(store: ObjectStore, lock: str, folder: str, bid: Bid) -> Claim 
         taken = store.swap(lock, bid.document(_PUBLISHING), generation=generation, content_type=_JSON)
         if taken is not None:
             replaced = green_run if green_run and green_run != bid.run else ""
-            return Claim(store, lock, bid, taken.generation, standing, replaced)
+            return FolderClaim(store, lock, bid, taken.generation, standing, replaced)
 
 
 def _is_promised(found: tuple[bytes, int] | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 
-from builder.act.folder_claim import RESULT, Bid, Claim, FolderLost, claim_folder, lock_object
+from builder.act.folder_claim import RESULT, Bid, FolderClaim, FolderLost, claim_folder, lock_object
 from builder.act.result import color
 from builder.model import GcsLocation, JsonObject, Listed, Verdict
 from builder.ports import CallFailed, ObjectStore
@@ -125,7 +125,7 @@ class _Folder:
     """A folder while it is filled: every write goes over exactly what was seen there, `standing` at first."""
 
     def __init__(
-        self, store: ObjectStore, prefix: str, standing: Mapping[str, Listed], claim: Claim | None = None
+        self, store: ObjectStore, prefix: str, standing: Mapping[str, Listed], claim: FolderClaim | None = None
     ) -> None:
         self.prefix = prefix
         self._store = store

@@ -200,7 +200,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, at: int, side: str) -> Iterator[list[
     send = requests.adapters.HTTPAdapter.send
 
     def counted(adapter: Any, request: Any, **how: Any) -> Any:
-        # Cloud Storage's client looks at the bucket aside, on a thread of its own.
+        # Pushes of the cloud in this process go their own ways.
         aside = threading.current_thread() is not threading.main_thread()
         if aside or request.method == "GET":
             return send(adapter, request, **how)
