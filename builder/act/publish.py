@@ -125,7 +125,11 @@ class _Folder:
     """A folder while it is filled: every write goes over exactly what was seen there, `standing` at first."""
 
     def __init__(
-        self, store: ObjectStore, prefix: str, standing: Mapping[str, Listed], claim: FolderClaim | None = None
+        self,
+        store: ObjectStore,
+        prefix: str,
+        standing: Mapping[str, Listed],
+        claim: FolderClaim | None = None,
     ) -> None:
         self.prefix = prefix
         self._store = store

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from builder.deploy.converge import look
 from builder.deploy.live import Live, LiveDocument, Place
+from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic
 from builder.deploy.ports import JobState
 from builder.deploy.promotion import described
 from builder.deploy.resources import Status, differences
@@ -24,7 +25,7 @@ def status_lines(target: Target) -> Iterator[str]:
             yield "differs: the archive is gone, and no build can run it"
     here = standing.live.place if standing else target.place
     actual = look(target.names(here), target.doors)
-    yield from _resource_lines(actual)
+    yield from _resource_lines(actual, target.names(here))
     yield _last_build(target, here)
     yield from (
         f"left in {place.region}, topic {place.topic}"
@@ -63,13 +64,20 @@ def _notebook_lines(live: Live) -> Iterator[str]:
             yield f"    {name} = {template}"
 
 
-def _resource_lines(actual: Status) -> Iterator[str]:
-    function, job = actual.function, actual.job
-    yield f"topic: {'there' if actual.topic else 'missing'}"
-    yield f"function: {function.state if function else 'missing'}"
+def _resource_lines(actual: Status, names: Names) -> Iterator[str]:
+    topic, function, job = actual.topic, actual.function, actual.job
+    yield f"topic: {'there' if topic else 'missing'}{_whose(ours=topic is None or is_our_topic(topic, names))}"
+    yield (
+        f"function: {function.state if function else 'missing'}"
+        f"{_whose(ours=function is None or is_our_function(function, names))}"
+    )
     if function:
         yield from (f"  {problem}" for problem in function.problems)
-    yield f"schedule: {_schedule(job) if job else 'none'}"
+    yield f"schedule: {_schedule(job) if job else 'none'}{_whose(ours=job is None or is_our_job(job, names))}"
+
+
+def _whose(*, ours: bool) -> str:
+    return "" if ours else ", not made by this deployment"
 
 
 def _schedule(job: JobState) -> str:

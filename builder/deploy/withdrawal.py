@@ -64,8 +64,8 @@ def undeploy(target: Target) -> Outcome:
     for place in sorted(places, key=str):
         changes += vacate(target, place, None)
     there = found is not None and target.store.delete(target.live, generation=found[1])
-    noted = target.store.delete(documents.places_object(target.options.location, target.deployment.function))
-    if not (changes or there or noted):
+    target.store.delete(documents.places_object(target.options.location, target.deployment.function))
+    if not (changes or there):
         return Outcome(
             changed=False, message=f"nothing changed: {target.deployment.function} is not deployed."
         )

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,27 @@ def test_another_repo_with_the_same_function_is_refused_and_touches_nothing(shop
         promote(request, other.target())
     undeploy(other.target())
     assert {**shop.state(), "objects": []} == {**state, "objects": []}
+
+
+def test_what_somebody_else_made_is_shown_as_theirs_and_stays(shop: Shop) -> None:
+    request = shop.request()
+    shop.prove(request)
+    shop.doors.topics.create("projects/local-project/topics/news", {"team": "data"})
+    wanted = shop.place.desired().job
+    assert wanted is not None
+    job = replace(wanted, description="somebody's")
+    shop.doors.schedules.create("projects/local-project/locations/us-central1/jobs/nightly", job)
+    with pytest.raises(ProjectSetup, match="was not made by this deployment, and is left as it is"):
+        promote(request, shop.target())
+    told = list(status_lines(shop.target()))
+    assert "topic: there, not made by this deployment" in told
+    assert any(
+        line.startswith("schedule: ENABLED") and line.endswith(", not made by this deployment")
+        for line in told
+    )
+    assert undeploy(shop.target()).message == "nothing changed: nightly is not deployed."
+    state = shop.state()
+    assert (state["topics"], [name for name, *_ in state["jobs"]]) == (["news"], ["nightly"])
 
 
 def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
