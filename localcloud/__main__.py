@@ -87,7 +87,9 @@ def _parser() -> _Parser:
     )
     submit_options.add_runner(serve)
     submit_options.add_arguments(verbs.add_parser("submit", help="run a folder's cloudbuild.yaml"))
-    verbs.add_parser("demo", help="a green commit goes live, a broken one does not, its fix does, and the schedule runs it")
+    verbs.add_parser(
+        "demo", help="a green commit goes live, a broken one does not, its fix does, and the schedule runs it"
+    )
     return parser
 
 

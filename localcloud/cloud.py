@@ -29,7 +29,7 @@ from localcloud.iamapi import IamService
 from localcloud.identities import Identities
 from localcloud.machine import Machine, MachineEvents, MachineSpec
 from localcloud.pubsub import PubSubService
-from localcloud.resourcemanager import ResourceManagerService
+from localcloud.resourcemanager import ResourceManagerService, ResourceManagerV1Service
 from localcloud.run import RunService
 from localcloud.scheduler import SchedulerService
 from localcloud.secretmanager import SecretManagerService
@@ -219,7 +219,8 @@ class Cloud:
             url=lambda: self.url,
             on_error=self.findings.error,
         )
-        lookups: list[Service] = [ResourceManagerService(), IamService(self.iam), registry, functions, run]
+        projects: list[Service] = [ResourceManagerService(), ResourceManagerV1Service()]
+        lookups: list[Service] = [*projects, IamService(self.iam), registry, functions, run]
         self._services = [storage, compute, bigquery, secrets, builds, pubsub, scheduler, *lookups]
         for bucket in self._buckets:
             _make_bucket(storage, bucket)

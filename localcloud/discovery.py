@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from localcloud.enums import named
 from localcloud.errors import ApiError, invalid
-from localcloud.schema import Checker, Problem
+from localcloud.schema import Checker, Problem, settable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,10 @@ class Method:
         return params
 
     def check_request(self, body: bytes) -> Json:
-        """Return the body as JSON with enums by name, {} for none; raises `ApiError` 400 with all that is wrong."""
+        """Return the body as JSON, {} for none; raises `ApiError` 400 with all that is wrong.
+
+        Enums are by name in it, and what only Google sets is left out, whatever it was.
+        """
         try:
             value = json.loads(body) if body.strip() else {}
         except ValueError:
@@ -78,7 +81,9 @@ class Method:
                 "Invalid JSON payload received. Root element must be a message.", reason="badRequest"
             )
         if self.request is not None:
-            value = named(self.document.name, self.request, value, self.document.schemas)
+            schemas = self.document.schemas
+            value = settable(schemas, {"$ref": self.request}, value)
+            value = named(self.document.name, self.request, value, schemas)
             _refuse(self._checker("request").problems(self.request, value))
         elif value:
             raise invalid(f"{self.id} takes no body.", reason="badRequest")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from localcloud import method_ids
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -187,9 +189,9 @@ def _action_problems(method: str, action: str, args: Json) -> Iterator[str]:
     if form is None:
         yield f"unknown fault action {action!r}; known are {', '.join(sorted(_ACTIONS))}"
         return
-    if form.methods is None and method in _NO_CALLS:
-        yield f"fault action {action!r} acts on calls of an API, and {method!r} is none"
-    if form.methods is not None and method not in form.methods:
+    if form.methods is None:
+        yield from _call_problems(method, action)
+    elif method not in form.methods:
         yield f"fault action {action!r} acts on {' and '.join(form.methods)}, not on {method!r}"
     if form in (_LIFE, _PREEMPTION) and len(args.keys() & {"after", "at"}) != 1:
         yield f"fault action {action!r} needs one of the args 'after' (seconds) and 'at' (text)"
@@ -202,6 +204,16 @@ def _action_problems(method: str, action: str, args: Json) -> Iterator[str]:
             yield f"fault action {action!r} has no arg {name!r}; known: {', '.join(sorted(types)) or 'none'}"
         elif not _is(value, types[name]):
             yield f"fault action {action!r}: arg {name!r} cannot be {value!r}"
+
+
+def _call_problems(method: str, action: str) -> Iterator[str]:
+    """Yield what is wrong with the method, or the glob, of a fault that acts on calls: it must fit one that there is."""
+    known = method_ids.known()
+    if method in _NO_CALLS:
+        yield f"fault action {action!r} acts on calls of an API, and {method!r} is none"
+    elif not any(fnmatchcase(name, method) for name in known):
+        near = method_ids.nearest(method, known.union(_NO_CALLS))
+        yield f"fault method {method!r} is no API method that localcloud knows; the nearest is {near!r}"
 
 
 def _is(value: object, kind: type | tuple[type, ...]) -> bool:

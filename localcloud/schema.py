@@ -1,7 +1,4 @@
-"""Checks a JSON value against a schema of a discovery document, as strictly as Google checks requests. Pure.
-
-Stricter than Google in one thing: a request may not set a field that only Google sets (readOnly).
-"""
+"""Checks a JSON value against a schema of a discovery document, as strictly as Google checks requests. Pure."""
 
 from __future__ import annotations
 
@@ -42,6 +39,26 @@ class Problem:
 
     def __str__(self) -> str:
         return self.text
+
+
+def settable(schemas: Mapping[str, Json], schema: Json, value: Any) -> Any:
+    """Return a request's value without the fields that only Google sets, at any depth: they are ignored (AIP-203).
+
+    They are those that the document marks `readOnly`. A description that says "[Output Only]" is no such mark: Compute
+    Engine has it at the name of a network interface too, which its clients may send.
+    """
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"]]
+    if isinstance(value, list):
+        return [settable(schemas, schema.get("items", {}), item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    known, other = schema.get("properties", {}), schema.get("additionalProperties", {})
+    return {
+        key: settable(schemas, known.get(key, other), item)
+        for key, item in value.items()
+        if not known.get(key, {}).get("readOnly")
+    }
 
 
 @cache
@@ -102,8 +119,6 @@ class Checker:
         for key, item in value.items():
             where = f"{at}.{key}"
             if key in known:
-                if self.direction == "request" and known[key].get("readOnly"):
-                    yield Problem(where, f"Invalid value for field '{where}': the field is output only.")
                 yield from self._value(known[key], item, where)
             elif other is not None:
                 yield from self._value(other, item, where)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from localcloud.discovery import Match, load
 from localcloud.errors import ApiError, Style, internal, not_found, unimplemented
 from localcloud.listener import DropConnection, Listener, json_response
+from localcloud.method_ids import APIS
 from localcloud.service import Call, Caller, attach_fault
 
 if TYPE_CHECKING:
@@ -25,19 +26,7 @@ if TYPE_CHECKING:
 CONTROL = "/_localcloud/"
 
 # Google's APIs that our users call; those without a service here are refused by the method's name, not by "not found".
-_KNOWN_APIS = (
-    "compute.v1",
-    "cloudfunctions.v2",
-    "cloudscheduler.v1",
-    "pubsub.v1",
-    "cloudbuild.v1",
-    "secretmanager.v1",
-    "artifactregistry.v1",
-    "run.v2",
-    "cloudresourcemanager.v3",
-    "iam.v1",
-    "bigquery.v2",
-)
+_KNOWN_APIS = (*APIS, "run.v1")
 _DEFAULT_REASONS = {
     400: "invalid",
     401: "authError",
@@ -66,9 +55,12 @@ class Server:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._apis = [service.api for service in services]
-        self._handlers: dict[str, Handler] = {}
-        for service in services:
-            self._handlers |= service.handlers()
+        # By the API as well: two versions of one may have methods of the same id, which take and give other things.
+        self._handlers: dict[tuple[str, str], Handler] = {
+            (service.api, name): handler
+            for service in services
+            for name, handler in service.handlers().items()
+        }
         self._raw = [(prefix, service) for service in raw_services for prefix in service.prefixes]
         self._control = control
         self._iam = iam
@@ -115,7 +107,7 @@ class Server:
         known: Match | None = None
         for name in (*self._apis, *others):
             match = load(name).match(verb, path)
-            if match is not None and match.method.id in self._handlers:
+            if match is not None and (name, match.method.id) in self._handlers:
                 return match
             known = known or match
         if known is None:
@@ -138,7 +130,7 @@ class Server:
         call = Call(method.id, params, body, caller, specific, self._iam, headers)
 
         def act() -> Response:
-            answer = self._handlers[method.id](call)
+            answer = self._handlers[method.document.name, method.id](call)
             problems = method.response_problems(answer)
             if problems:
                 self._findings.violation(method.id, problems)

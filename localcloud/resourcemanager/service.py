@@ -1,4 +1,4 @@
-"""The Resource Manager service: one project, whose permissions can be asked for."""
+"""The Resource Manager service, in two versions of its API: one project, whose permissions can be asked for."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ class ResourceManagerService:
         """Nothing runs."""
 
     def _get(self, call: Call) -> Json:
-        name = by_id(call.params["name"])
-        call.require("resourcemanager.projects.get", name)
-        _check_ours(call, name)
+        _check_seen(call, by_id(call.params["name"]))
         return {
             "name": f"projects/{PROJECT_NUMBER}",
             "projectId": PROJECT,
@@ -44,10 +42,37 @@ class ResourceManagerService:
         }
 
     def _test(self, call: Call) -> Json:
-        """Tell which of some permissions the caller has. No permission is needed to ask."""
-        name = by_id(call.params["resource"])
-        _check_ours(call, name)
-        return tested(call, name)
+        return _tested(call, by_id(call.params["resource"]))
+
+
+class ResourceManagerV1Service(ResourceManagerService):
+    """The same projects as the API's first version shows them, which scripts by `googleapiclient` still ask."""
+
+    api = "cloudresourcemanager.v1"
+
+    def _get(self, call: Call) -> Json:
+        _check_seen(call, by_id(f"projects/{call.params['projectId']}"))
+        return {
+            "projectNumber": PROJECT_NUMBER,
+            "projectId": PROJECT,
+            "name": "Local project",
+            "lifecycleState": "ACTIVE",
+        }
+
+    def _test(self, call: Call) -> Json:
+        return _tested(call, by_id(f"projects/{call.params['resource']}"))
+
+
+def _check_seen(call: Call, name: str) -> None:
+    """Raise `ApiError` 403 unless the caller may see the project."""
+    call.require("resourcemanager.projects.get", name)
+    _check_ours(call, name)
+
+
+def _tested(call: Call, name: str) -> Json:
+    """Tell which of some permissions the caller has. No permission is needed to ask."""
+    _check_ours(call, name)
+    return tested(call, name)
 
 
 def _check_ours(call: Call, name: str) -> None:

@@ -86,7 +86,6 @@ def test_a_good_body_is_taken(body: Any) -> None:
         ({"bogus": 1}, "Unknown name \"bogus\" at 'resource'"),
         ({"disks": [{"diskSize": 1}]}, "Unknown name \"diskSize\" at 'resource.disks[0]'"),
         ({"machine_type": "x"}, 'Unknown name "machine_type"'),
-        ({"status": "RUNNING"}, "'resource.status': the field is output only"),
         ({"scheduling": {"provisioningModel": "SPOTTY"}}, "'SPOTTY'. Must be one of"),
         ({"name": "Bad_Name"}, "Must be a match of regex"),
         ({"name": "good-but-then.bad"}, "Must be a match of regex"),
@@ -110,9 +109,46 @@ def test_a_bad_body_is_a_400_that_names_the_field(change: Mapping[str, Any], wor
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    message = refusal({"name": "vm", "bogus": 1, "status": "RUNNING"}).message
+    message = refusal({"name": "vm", "bogus": 1, "canIpForward": "yes"}).message
     assert "bogus" in message
-    assert "resource.status" in message
+    assert "resource.canIpForward" in message
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"status": "RUNNING"},
+        {"status": "NO SUCH STATUS", "id": [], "resourceStatus": {"no such": "field"}},
+        {"kind": None},
+    ],
+)
+def test_what_only_google_sets_is_left_out_of_a_request_whatever_it_is(extra: Mapping[str, Any]) -> None:
+    assert method("POST", INSERT).check_request(json.dumps({"name": "vm", **extra}).encode()) == {
+        "name": "vm"
+    }
+
+
+def test_what_only_google_sets_is_left_out_at_any_depth() -> None:
+    given = {
+        "name": "vm",
+        "disks": [{"boot": True, "index": 0, "kind": "compute#attachedDisk"}],
+        "networkInterfaces": [{"kind": "x", "accessConfigs": [{"kind": "x", "name": "nat"}]}],
+    }
+    assert method("POST", INSERT).check_request(json.dumps(given).encode()) == {
+        "name": "vm",
+        "disks": [{"boot": True}],
+        "networkInterfaces": [{"accessConfigs": [{"name": "nat"}]}],
+    }
+
+
+def test_what_compute_calls_output_only_in_words_alone_arrives() -> None:
+    given = {"name": "vm", "fingerprint": "abc_-w", "networkInterfaces": [{"name": "nic0"}]}
+    assert method("POST", INSERT).check_request(json.dumps(given).encode()) == given
+
+
+def test_an_unknown_number_of_an_enum_that_only_google_sets_is_no_fault() -> None:
+    create = method("POST", "/v1/projects/p/locations/l/jobs", "cloudscheduler.v1")
+    assert create.check_request(b'{"name": "j", "state": 99}') == {"name": "j"}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff"])

@@ -256,6 +256,16 @@ def test_bad_usage_is_exit_2_and_a_sentence(arguments: list[str], words: str) ->
     assert done.stderr.count("\n") == 1
 
 
+def test_a_fault_on_an_unknown_method_is_exit_2_before_the_command_runs(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_text('[{"method": "compute.zone.list", "action": "drop_before"}]')
+    done = run("touch", str(tmp_path / "ran"), options=("--faults", str(faults)))
+    assert done.returncode == 2
+    assert "'compute.zone.list' is no API method that localcloud knows" in done.stderr
+    assert "the nearest is 'compute.zones.list'" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_malformed_fault_is_exit_2(tmp_path: Path) -> None:
     faults = tmp_path / "faults.json"
     faults.write_text('[{"method": "compute.zones.list", "action": "explode"}]')

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from localcloud.faults import FaultPlan
+from localcloud.functions.uploads import UPLOAD
+from localcloud.run.front import INVOKE
+from localcloud.storage.uploads import CANCEL, PART, START, STATUS
 
 DROP = {"method": "compute.instances.get", "action": "drop_before"}
 
@@ -83,6 +86,45 @@ def test_a_malformed_fault_is_told_what_is_wrong(change: dict[str, Any], words: 
     with pytest.raises(ValueError) as caught:
         plan({**DROP, **change})
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "near"),
+    [
+        ("compute.instance.get", "compute.instances.get"),
+        ("storage.resumable.chunks", "storage.resumable.chunk"),
+        ("run.services.invok", "run.services.invoke"),
+        ("cloudbuild.projects.build.create", "cloudbuild.projects.builds.create"),
+        ("compute.instance.*", "compute.instances."),
+        ("vm.bot", "vm.boot"),
+    ],
+)
+def test_a_method_that_nobody_has_is_told_the_nearest(method: str, near: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        plan({**DROP, "method": method})
+    assert f"fault method {method!r} is no API method" in str(caught.value)
+    assert f"the nearest is '{near}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "compute.zones.get",
+        "bigquery.jobs.query",
+        "storage.objects.insert",
+        START,
+        PART,
+        STATUS,
+        CANCEL,
+        UPLOAD,
+        INVOKE,
+        "run.projects.locations.services.setIamPolicy",
+        "*.projects.testIamPermissions",
+        "c*",
+    ],
+)
+def test_a_method_of_google_s_or_of_our_own_is_known(method: str) -> None:
+    assert plan({**DROP, "method": method}).inventory()[0]["method"] == method
 
 
 def test_a_glob_does_not_spend_itself_where_nobody_calls() -> None:

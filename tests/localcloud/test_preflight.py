@@ -10,6 +10,7 @@ import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
+from googleapiclient.discovery import build
 
 from localcloud.cloud import Cloud
 from localcloud.iam import GRANTS, PROJECT, PROJECT_NUMBER, Grant, email
@@ -74,6 +75,48 @@ def test_the_project_itself_is_for_those_who_may_see_it(site: Site) -> None:
     assert site.call("GET", f"v3/projects/{PROJECT}")[0] == 403
     status, answer = site.call("GET", f"v3/projects/{PROJECT}", account=None)
     assert (status, answer["projectId"], answer["name"]) == (200, PROJECT, f"projects/{PROJECT_NUMBER}")
+
+
+def test_the_first_version_of_the_api_answers_as_well(site: Site) -> None:
+    asked = ("compute.instances.create", "compute.zones.list", "compute.subnetworks.useExternalIp")
+    for project in (PROJECT, PROJECT_NUMBER):
+        held = {"permissions": ["compute.instances.create", "compute.zones.list"]}
+        assert site.test(f"v1/projects/{project}", *asked) == (200, held)
+        assert site.call("GET", f"v1/projects/{project}")[0] == 403
+        status, answer = site.call("GET", f"v1/projects/{project}", account=None)
+        assert (status, answer["projectId"], answer["projectNumber"]) == (200, PROJECT, PROJECT_NUMBER)
+    for status, answer in (
+        site.test("v1/projects/other-project", "compute.zones.list"),
+        site.call("GET", "v1/projects/other-project", account=None),
+    ):
+        assert (status, answer["error"]["status"]) == (403, "PERMISSION_DENIED")
+
+
+def test_googles_own_builder_of_clients_finds_the_first_version(site: Site) -> None:
+    options = {"api_endpoint": site.cloud.url}
+    with build(
+        "cloudresourcemanager", "v1", credentials=AnonymousCredentials(), client_options=options
+    ) as client:
+        assert client.projects().get(projectId=PROJECT).execute()["lifecycleState"] == "ACTIVE"
+        body = {"permissions": ["compute.zones.list"]}
+        assert client.projects().testIamPermissions(resource=PROJECT, body=body).execute() == body
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "name"),
+    [
+        ("POST", "v1/projects/p:getIamPolicy", "cloudresourcemanager.projects.getIamPolicy"),
+        ("GET", "v1/projects", "cloudresourcemanager.projects.list"),
+        ("DELETE", f"v1/projects/{PROJECT}", "cloudresourcemanager.projects.delete"),
+        ("GET", "v1/projects/p/schemas", "pubsub.projects.schemas.list"),
+    ],
+)
+def test_what_is_missing_below_a_project_is_a_501_that_names_it(
+    site: Site, verb: str, path: str, name: str
+) -> None:
+    status, answer = site.call(verb, path, account=None)
+    assert status == 501
+    assert f" {name} " in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("project", [PROJECT, "-"])

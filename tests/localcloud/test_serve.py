@@ -166,6 +166,8 @@ def test_faults_are_planned_from_outside_and_show_in_the_inventory(cloud: Cloud)
     refused = post(url, [{"method": "compute.zones.list", "action": "explode"}])
     assert refused.status_code == 400
     assert "explode" in refused.text
+    unknown = post(url, [{"method": "compute.zone.list", "action": "drop_before"}])
+    assert (unknown.status_code, "'compute.zones.list'" in unknown.text) == (400, True)
     assert post(url, {"method": "x"}).status_code == 400
 
 

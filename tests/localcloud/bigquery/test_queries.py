@@ -122,6 +122,18 @@ def test_tables_of_ones_own_are_made_filled_and_read(site: Site) -> None:
     assert site.rows("SELECT a + 1 FROM mine.t", account="") == [["8"]]
 
 
+def test_a_dataset_that_was_read_can_be_changed_and_sent_back(site: Site) -> None:
+    place = {"projectId": "local-project", "datasetId": "changing"}
+    assert site.call("POST", f"{PROJECT}/datasets", {"datasetReference": place})[0] == 200
+    _, read = site.call("GET", f"{PROJECT}/datasets/changing")
+    sent = {**read, "friendlyName": "new", "type": "NONSENSE", "etag": "old", "creationTime": 1}
+    assert site.call("PUT", f"{PROJECT}/datasets/changing", sent)[0] == 200
+    _, changed = site.call("GET", f"{PROJECT}/datasets/changing")
+    assert changed["friendlyName"] == "new"
+    assert changed.get("creationTime") == read.get("creationTime")
+    assert changed.get("type") != "NONSENSE"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [

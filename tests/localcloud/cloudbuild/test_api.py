@@ -156,10 +156,15 @@ def test_what_localcloud_lacks_is_a_501_that_names_it(world: World, field: str, 
     assert error["message"].startswith(f"localcloud does not implement build.{field}: ")
 
 
-def test_fields_that_only_google_sets_are_refused(world: World) -> None:
-    status, error = world.rest("POST", REGIONAL, one("true", status="SUCCESS"))
-    assert (status, error["status"]) == (400, "INVALID_ARGUMENT")
-    assert "output only" in error["message"]
+def test_fields_that_only_google_sets_are_ignored(world: World) -> None:
+    build = one("true", status="SUCCESS", id="mine", results={"numArtifacts": "1"})
+    build["steps"][0] |= {"status": "FAILURE", "exitCode": 1}
+    status, operation = world.rest("POST", REGIONAL, build)
+    shown = operation["metadata"]["build"]
+    assert (status, shown["status"]) == (200, "QUEUED")
+    assert shown["id"] != "mine"
+    assert "results" not in shown
+    assert not shown["steps"][0].keys() & {"status", "exitCode"}
 
 
 def test_null_is_not_set(world: World) -> None:

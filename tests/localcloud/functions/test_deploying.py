@@ -233,6 +233,24 @@ def test_no_mask_means_all_fields(world: World) -> None:
         world.patch("", description="only this")
 
 
+@pytest.mark.parametrize("mask", [["description"], []])
+def test_a_function_that_was_read_can_be_changed_and_sent_back(world: World, mask: list[str]) -> None:
+    world.create(labels={"team": "news"}, service_config__timeout_seconds=120)
+    read = world.get()
+    assert read.url
+    assert read.service_config.revision
+    read.description = "new"
+    request = {"function": read, "update_mask": {"paths": mask}}
+    changed = result(world.client().update_function(request=request))
+    assert (changed.description, changed.state.name) == ("new", ACTIVE)
+    assert changed.service_config.revision != read.service_config.revision
+    for after, before in ((changed, read), (world.get(), changed)):
+        assert after.labels == before.labels
+        assert after.build_config.runtime == before.build_config.runtime
+        assert after.service_config.timeout_seconds == 120
+        assert after.event_trigger == before.event_trigger
+
+
 @pytest.mark.parametrize("mask", ["state", "name", "build_config.colour", "environment", "description.x"])
 def test_masks_that_name_nothing(world: World, mask: str) -> None:
     world.create()

@@ -97,6 +97,15 @@ def test_an_update_changes_what_its_mask_names(world: World) -> None:
         assert words in found
 
 
+def test_a_subscription_that_was_read_can_be_changed_and_sent_back(world: World) -> None:
+    world.subscription(labels={"a": "b"})
+    found = world.subscriber().get_subscription(subscription=SUBSCRIPTION)
+    assert found.state
+    found.ack_deadline_seconds = 60
+    paths = {"paths": ["ack_deadline_seconds"]}
+    assert world.subscriber().update_subscription(subscription=found, update_mask=paths) == found
+
+
 def test_only_what_is_published_after_it_reaches_a_subscription(world: World) -> None:
     world.publish(b"before")
     world.subscription()

@@ -70,6 +70,16 @@ def test_labels_are_updated_by_a_mask(world: World) -> None:
     assert not update(topic={"name": TOPIC}, update_mask={"paths": ["labels"]}).labels
 
 
+def test_a_topic_that_was_read_can_be_changed_and_sent_back(world: World) -> None:
+    world.topic(labels={"a": "1"}, message_retention_duration={"seconds": 3600})
+    topic = world.publisher().get_topic(topic=TOPIC)
+    assert topic.state
+    topic.labels["b"] = "2"
+    changed = world.publisher().update_topic(topic=topic, update_mask={"paths": ["labels"]})
+    assert changed == topic
+    assert world.publisher().get_topic(topic=TOPIC) == topic
+
+
 @pytest.mark.parametrize(
     ("paths", "status", "words"),
     [

@@ -85,6 +85,13 @@ def test_a_role_that_has_nothing_to_do_with_services(served: World) -> None:
     assert answer.status_code == 400
 
 
+def test_the_first_version_of_the_api_is_a_501_that_names_the_method(served: World) -> None:
+    answer = served.call("GET", f"/v1/{SERVICE}:getIamPolicy")
+    assert answer.status_code == 501
+    words = "does not implement run.projects.locations.services.getIamPolicy of the API run.v1"
+    assert words in answer.json()["error"]["message"]
+
+
 def test_no_function_no_service(world: World) -> None:
     for verb, method in (("GET", ""), ("GET", ":getIamPolicy"), ("POST", ":setIamPolicy")):
         answer = call(world, verb, method, {} if verb == "POST" else None)

@@ -123,6 +123,25 @@ def test_an_update_changes_what_its_mask_names(world: World) -> None:
     ] * 2
 
 
+def test_a_job_that_was_read_can_be_changed_and_sent_back(world: World) -> None:
+    world.topic()
+    world.job(description="kept")
+    world.client().run_job(name=JOB)
+    world.clock.advance(1)
+    job = world.get()
+    assert "last_attempt_time" in job
+    job.schedule = "30 * * * *"
+    changed = world.client().update_job(job=job, update_mask={"paths": ["schedule"]})
+    assert (changed.schedule, changed.description, changed.state) == ("30 * * * *", "kept", State.ENABLED)
+    assert changed.last_attempt_time == job.last_attempt_time
+    assert changed.schedule_time != job.schedule_time
+
+
+def test_a_state_in_a_create_is_ignored(world: World) -> None:
+    assert world.job(state=State.PAUSED, user_update_time={"seconds": 1}).state == State.ENABLED
+    assert world.get().user_update_time.timestamp() > 1
+
+
 @pytest.mark.parametrize(
     ("paths", "fields", "status", "words"),
     [

@@ -228,6 +228,15 @@ def test_an_update_changes_what_its_mask_names_and_the_etag(world: World) -> Non
     assert world.client().get_secret(name=made.name) == changed
 
 
+def test_a_secret_that_was_read_can_be_changed_and_sent_back(world: World) -> None:
+    read = world.client().get_secret(name=world.secret(labels={"a": "1"}).name)
+    read.labels["b"] = "2"
+    read.create_time = {"seconds": 1}
+    changed = world.client().update_secret(secret=read, update_mask={"paths": ["labels"]})
+    assert dict(changed.labels) == {"a": "1", "b": "2"}
+    assert changed.create_time.timestamp() > 1
+
+
 def test_aliases_are_set_and_removed(world: World) -> None:
     made = world.secret()
     world.version()
