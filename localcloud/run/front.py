@@ -32,6 +32,8 @@ _NOT_FORWARDED = frozenset(
 )
 _NOT_RETURNED = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 _CONNECT_SECONDS = 5.0
+# How long a process may take from its last connection to its end.
+_ENDING_SECONDS = 2.0
 _FAILURE = 400
 
 
@@ -119,6 +121,12 @@ class Front:
                 instances.drop(
                     instance
                 )  # it ended by itself a moment ago, and has seen nothing of the request
+            except urllib3.exceptions.ProtocolError:
+                if instance.ends_within(
+                    _ENDING_SECONDS
+                ):  # in the midst of the request, and none shall follow
+                    instances.drop(instance)
+                raise
         with instances.place() as instance:
             return self._forward(instance.port, instances.revision.timeout, forwarded)
 

@@ -60,11 +60,15 @@ class Instance:
     @property
     def alive(self) -> bool:
         """Whether its process still runs."""
+        return not self.ends_within(0)
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long at the most for its process to end by itself; say whether it has."""
         try:
-            self._process.wait(0)
+            self._process.wait(seconds)
         except TimeoutError:
-            return True
-        return False
+            return False
+        return True
 
     def close(self) -> None:
         """End it; returns when it is gone."""
