@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from builder.deploy.live import (
 from builder.deploy.refusals import call_refused, contested, with_progress
 from builder.deploy.settle import settle
 from builder.deploy.target import Outcome, Target
-from builder.deploy.work import caller_of
+from builder.deploy.work import Change, caller_of
 from builder.errors import EnvironmentFailed
 from builder.plan.event import scheduled_kinds
 from builder.plan.make import ChosenNotebook, Plan
@@ -63,13 +64,8 @@ def promote(request: Request, target: Target) -> Outcome:
     target.places.enter(wanted.place)
     # The function reads whatever is live, so it may be there before; the schedule belongs to what is live, and comes after.
     changes = converge(target.resources(wanted), target.doors, target.say, schedule=False)
-    try:
+    with writing(target, wanted, changes):
         ended = _write(target, wanted)
-    except CallFailed as failure:
-        refused = call_refused(failure, caller_of(target.doors))
-        raise with_progress(
-            refused, [*map(str, changes)], ("live.json", "schedule"), _split(target, wanted)
-        ) from failure
     changes += settle(target, whole=isinstance(ended, Late))
     if isinstance(ended, Late):
         return _late(ended)
@@ -195,9 +191,23 @@ def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof
     return LiveNotebook(path, kinds, jobs, item.options.allow_secret_parameters)
 
 
+@contextmanager
+def writing(target: Target, wanted: Live, changes: Sequence[Change]) -> Iterator[None]:
+    """Where live.json cannot be written, say what was done before, and what it means. Raises BuilderError for CallFailed."""
+    try:
+        yield
+    except CallFailed as failure:
+        refused = call_refused(failure, caller_of(target.doors))
+        done = [str(change) for change in changes]
+        raise with_progress(refused, done, ("live.json", "schedule"), _split(target, wanted)) from failure
+
+
 def _split(target: Target, wanted: Live) -> str:
-    """What it means that the function is as wanted, and live.json and the schedule are not; "" where that does no harm."""
-    job = target.doors.schedules.get(target.names(wanted.place).job_path)
+    """What it means that the function is as wanted, and the schedule is not; "" where that does no harm, or cannot be told."""
+    try:
+        job = target.doors.schedules.get(target.names(wanted.place).job_path)
+    except CallFailed:
+        return ""
     there = job.config.topic.rpartition("/")[2] if job else ""
     if there in {"", wanted.place.topic}:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from builder.deploy import live as documents
 from builder.deploy.converge import Change, converge
 from builder.deploy.live import Live, LiveDocument, Place
-from builder.deploy.promotion import described
+from builder.deploy.promotion import described, writing
 from builder.deploy.settle import settle, vacate
 from builder.deploy.target import Outcome, Target
 from builder.errors import EnvironmentFailed, InputRefused, ProjectSetup
@@ -20,8 +20,9 @@ def roll_back(target: Target) -> Outcome:
     )
     _check_archive(target, document.live)
     target.places.enter(document.live.place)
-    converge(target.resources(document.live), target.doors, target.say, schedule=False)
-    written = target.write(document, generation)
+    changes = converge(target.resources(document.live), target.doors, target.say, schedule=False)
+    with writing(target, document.live, changes):
+        written = target.write(document, generation)
     settle(target, whole=not written)
     if not written:
         raise EnvironmentFailed(

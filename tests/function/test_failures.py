@@ -171,6 +171,15 @@ def test_an_api_that_is_not_enabled_is_told_so(world: World) -> None:
     assert "lacks" not in told.line["message"]
 
 
+def test_a_quota_of_the_minute_is_no_missing_role(world: World) -> None:
+    info = {"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"service": "cloudbuild.googleapis.com"}}
+    world.fault(LIST, "error", status=403, message="Quota exceeded, per minute", details=[info])
+    told = world.deliver()
+    assert told.status == 500
+    assert told.line["severity"] == "WARNING"
+    assert "Grant it" not in told.line["message"]
+
+
 def test_creating_builds_needs_more_than_listing_them(world: World) -> None:
     world.fault(CREATE, "error", status=403, message="The caller does not have permission")
     assert f"{FUNCTION} lacks cloudbuild.builds.create on project" in world.deliver().line["message"]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from google.auth.credentials import AnonymousCredentials
 
@@ -11,52 +17,50 @@ from builder.gcp.builds import GoogleBuilds
 from builder.gcp.clients import Access
 from builder.gcp.topics import GoogleTopics
 
-ACCESS = Access(AnonymousCredentials(), "p", {})
 CLOCK = RealClock(Cancellation())
 
 
-class Pages:
-    """Answers a list with these pages, one after the other, and anything else with nothing; keeps the tokens."""
+@contextmanager
+def paged(last: str, *pages: dict[str, Any]) -> Iterator[tuple[Access, list[str]]]:
+    """A server whose lists, at paths that end so, are these pages; all else is {}. Beside it, the tokens that were asked for."""
+    asked: list[str] = []
 
-    def __init__(self, *pages: dict[str, Any]) -> None:
-        self._pages = pages
-        self.asked: list[str] = []
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            answer: dict[str, Any] = {}
+            if url.path.endswith(last):
+                asked.append(parse_qs(url.query).get("pageToken", [""])[0])
+                more = {"nextPageToken": str(len(asked))} if len(asked) < len(pages) else {}
+                answer = {**pages[len(asked) - 1], **more}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
 
-    def fetch(
-        self, call: str, _verb: str, _url: str, body: object = None, params: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        assert body is None
-        if not call.endswith(".list"):
-            return {}
-        self.asked.append((params or {}).get("pageToken", ""))
-        page = self._pages[len(self.asked) - 1]
-        return page | ({"nextPageToken": str(len(self.asked))} if len(self.asked) < len(self._pages) else {})
+        def log_message(self, *_told: object) -> None:
+            """Say nothing."""
 
-    def find(self, call: str, verb: str, url: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        return self.fetch(call, verb, url, params=params)
-
-    def url(self, _service: str, path: str) -> str:
-        return path
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield Access(AnonymousCredentials(), "p", {"pubsub": url, "cloudbuild": url}), asked
+        server.shutdown()
 
 
 def test_a_subscription_on_a_later_page_is_one() -> None:
-    topics, pages = (
-        GoogleTopics(ACCESS, CLOCK),
-        Pages({}, {"subscriptions": ["projects/p/subscriptions/s"]}, {}),
-    )
-    topics._rest = pages  # type: ignore[assignment]
-    found = topics.get("projects/p/topics/t")
+    pages: tuple[dict[str, Any], ...] = ({}, {"subscriptions": ["projects/p/subscriptions/s"]}, {})
+    with paged("/subscriptions", *pages) as (access, asked):
+        found = GoogleTopics(access, CLOCK).get("projects/p/topics/t")
     assert found is not None
     assert found.subscriptions == ("s",)
-    assert pages.asked == ["", "1", "2"]
+    assert asked == ["", "1", "2"]
 
 
 def test_the_newest_build_may_be_on_a_later_page() -> None:
     build = {"id": "b", "createTime": "2026-07-01T06:00:00Z", "status": "SUCCESS"}
-    builds, pages = GoogleBuilds(ACCESS, CLOCK), Pages({}, {}, {"builds": [build]}, {"builds": [{"id": "c"}]})
-    builds._rest = pages  # type: ignore[assignment]
-    found = builds.newest("nb-live-f", "us-central1")
+    with paged("/builds", {}, {}, {"builds": [build]}, {"builds": [{"id": "c"}]}) as (access, asked):
+        found = GoogleBuilds(access, CLOCK).newest("nb-live-f", "us-central1")
     assert found is not None
-    assert (found.id, pages.asked) == ("b", ["", "1", "2"])
-    builds._rest = Pages({}, {})  # type: ignore[assignment]
-    assert builds.newest("nb-live-f", "us-central1") is None
+    assert (found.id, asked) == ("b", ["", "1", "2"])
+    with paged("/builds", {}, {}) as (access, _):
+        assert GoogleBuilds(access, CLOCK).newest("nb-live-f", "us-central1") is None

@@ -169,11 +169,17 @@ def test_what_somebody_else_made_is_shown_as_theirs_and_stays(shop: Shop) -> Non
     assert (state["topics"], [name for name, *_ in state["jobs"]]) == (["news"], ["nightly"])
 
 
-def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
-    shop.deploy()
+def beside(shop: Shop) -> tuple[Shop, Request]:
+    """Another function on the same topic, and what is to go live by it."""
     other = Shop(shop.place, shop.folder / "other", {"NB_FUNCTION": "hourly"})
     request = other.request()
     other.prove(request, "run-2")
+    return other, request
+
+
+def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
+    shop.deploy()
+    other, request = beside(shop)
     promote(request, other.target())
     undeploy(shop.target())
     found = shop.place.cloud.inventory()
@@ -192,9 +198,7 @@ def test_a_build_that_does_not_tell_its_id_is_warned(shop: Shop) -> None:
 
 def test_who_shares_a_topic_that_was_deleted_is_repaired_as_well(shop: Shop) -> None:
     shop.deploy()
-    other = Shop(shop.place, shop.folder / "other", {"NB_FUNCTION": "hourly"})
-    request = other.request()
-    other.prove(request, "run-2")
+    other, request = beside(shop)
     promote(request, other.target())
     shop.doors.topics.delete("projects/local-project/topics/news")
     shop.deploy()
@@ -289,6 +293,12 @@ def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(shop: Shop) -
         shop.deploy()
     assert shop.deploy().changed
     assert shop.state()["topics"] == ["other"]
+    shop.place.fault("storage.objects.insert", "error", status=403, message="no", match=place)
+    told = r"still publishes to other, and the function hears news by now: nothing runs before a deploy succeeds\."
+    with pytest.raises(ProjectSetup, match=told):
+        roll_back(shop.target())
+    assert roll_back(shop.target()).changed
+    assert shop.state()["topics"] == ["news"]
 
 
 def test_a_first_deployment_that_died_in_another_region_is_cleared_away(
