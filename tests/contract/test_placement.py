@@ -144,9 +144,13 @@ def test_a_stock_out_in_every_zone_is_3_and_tells_each(world: World, tmp_path: P
 @pytest.mark.parametrize(
     ("row", "error"),
     [
-        (Row("SOMETHING_NEW", "never seen before", 400), EnvironmentFailed),
-        (Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet", 400), ProjectSetup),
-        (Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region r.", 403), NoCapacity),
+        pytest.param(Row("SOMETHING_NEW", "never seen before", 400), EnvironmentFailed, id="unknown code"),
+        pytest.param(Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet", 400), ProjectSetup, id="no subnet"),
+        pytest.param(
+            Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region r.", 403),
+            NoCapacity,
+            id="quota",
+        ),
     ],
 )
 def test_what_a_search_without_success_ends_as(

@@ -237,16 +237,26 @@ def test_without_a_state_directory_nothing_stays_after_a_sigkill_either(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["exec"], "exec needs a command after --"),
-        (["exec", "--"], "exec needs a command after --"),
-        (["exec", "--bukket", "x", "--", "true"], "--bukket"),
-        (["exec", "--bucket", "Bad Name", "--", "true"], "bucket 'Bad Name' cannot be made"),
-        (["exec", "--faults", "/nowhere.json", "--", "true"], "faults file cannot be read"),
-        (["exec", "--faults", "/dev/null", "--", "true"], "is not JSON"),
-        (["serve", "--port", "0x"], "no port"),
-        (["serve", "--", "true"], "only exec takes a command"),
-        (["submit", "--config", "x", "no-such-folder"], "no-such-folder"),
-        ([], "required"),
+        pytest.param(["exec"], "exec needs a command after --", id="exec alone"),
+        pytest.param(["exec", "--"], "exec needs a command after --", id="exec without a command"),
+        pytest.param(["exec", "--bukket", "x", "--", "true"], "--bukket", id="unknown option"),
+        pytest.param(
+            ["exec", "--bucket", "Bad Name", "--", "true"],
+            "bucket 'Bad Name' cannot be made",
+            id="bad bucket",
+        ),
+        pytest.param(
+            ["exec", "--faults", "/nowhere.json", "--", "true"],
+            "faults file cannot be read",
+            id="missing faults file",
+        ),
+        pytest.param(["exec", "--faults", "/dev/null", "--", "true"], "is not JSON", id="empty faults file"),
+        pytest.param(["serve", "--port", "0x"], "no port", id="bad port"),
+        pytest.param(["serve", "--", "true"], "only exec takes a command", id="command after serve"),
+        pytest.param(
+            ["submit", "--config", "x", "no-such-folder"], "no-such-folder", id="submit of a missing folder"
+        ),
+        pytest.param([], "required", id="nothing"),
     ],
 )
 def test_bad_usage_is_exit_2_and_a_sentence(arguments: list[str], words: str) -> None:

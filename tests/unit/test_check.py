@@ -141,11 +141,11 @@ _CAPACITY, _LOST = ExitCode.NO_CAPACITY, ExitCode.ENVIRONMENT_FAILED
 @pytest.mark.parametrize(
     ("codes", "code"),
     [
-        ((), ExitCode.GREEN),
-        ((_LOST,), _LOST),
-        ((_LOST, _CAPACITY), _CAPACITY),
-        ((_CAPACITY, _INPUT, _LOST), _INPUT),
-        ((_LOST, _INPUT, _CAPACITY, _SETUP), _SETUP),
+        pytest.param((), ExitCode.GREEN, id="none"),
+        pytest.param((_LOST,), _LOST, id="one"),
+        pytest.param((_LOST, _CAPACITY), _CAPACITY, id="capacity before environment"),
+        pytest.param((_CAPACITY, _INPUT, _LOST), _INPUT, id="input before capacity"),
+        pytest.param((_LOST, _INPUT, _CAPACITY, _SETUP), _SETUP, id="set-up before all"),
     ],
 )
 def test_the_gravest_failure_is_the_exit_code(codes: tuple[ExitCode, ...], code: ExitCode) -> None:
@@ -170,17 +170,27 @@ def test_metrics_of_gpus(accelerator: str, metric: str) -> None:
 @pytest.mark.parametrize(
     ("options", "limits", "wanted"),
     [
-        ({}, {}, {"CPUS": 8}),
-        ({"NB_MACHINE_TYPE": "n2-standard-8"}, {}, {"N2_CPUS": 8}),
-        ({"NB_MACHINE_TYPE": "g2-standard-8"}, {}, {"CPUS": 8}),
-        ({"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 0}, {"CPUS": 8}),
-        ({"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 1}, {"PREEMPTIBLE_CPUS": 8}),
-        (
+        pytest.param({}, {}, {"CPUS": 8}, id="defaults"),
+        pytest.param({"NB_MACHINE_TYPE": "n2-standard-8"}, {}, {"N2_CPUS": 8}, id="N2"),
+        pytest.param({"NB_MACHINE_TYPE": "g2-standard-8"}, {}, {"CPUS": 8}, id="G2"),
+        pytest.param(
+            {"NB_PROVISIONING": "spot"},
+            {"PREEMPTIBLE_CPUS": 0},
+            {"CPUS": 8},
+            id="Spot without a quota of its own",
+        ),
+        pytest.param(
+            {"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 1}, {"PREEMPTIBLE_CPUS": 8}, id="Spot"
+        ),
+        pytest.param(
             {"NB_PROVISIONING": "spot-then-standard"},
             {"PREEMPTIBLE_CPUS": 1},
             {"PREEMPTIBLE_CPUS": 8, "CPUS": 8},
+            id="Spot, then standard",
         ),
-        ({"NB_EXTERNAL_IP": "true"}, {}, {"CPUS": 8, "IN_USE_ADDRESSES": 1}),
+        pytest.param(
+            {"NB_EXTERNAL_IP": "true"}, {}, {"CPUS": 8, "IN_USE_ADDRESSES": 1}, id="external address"
+        ),
     ],
 )
 def test_what_a_vm_takes(
