@@ -235,19 +235,54 @@ def test_a_short_run_with_a_gpu_may_take_the_preemptible_quota(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answers", "code", "what", "state"),
     [
-        ({"CALLER": ""}, 0, "account", State.UNKNOWN),
-        ({"ACCOUNT": ServiceAccount(VM, disabled=True)}, 4, "VM's account", State.FAIL),
-        ({"ACCOUNT": refusal(403, "PERMISSION_DENIED")}, 0, "VM's account", State.UNKNOWN),
-        ({"ACCOUNT_PERMISSIONS": refusal(404, "notFound")}, 0, "act as", State.UNKNOWN),
-        ({"PROJECT_PERMISSIONS": refusal(400, "badRequest")}, 0, "permissions", State.UNKNOWN),
-        ({"FAMILY": refusal(403, "forbidden")}, 4, "image family", State.FAIL),
-        ({"MACHINE_TYPE": refusal(403, "forbidden")}, 4, "machine type", State.FAIL),
-        ({"QUOTAS": refusal(403, "forbidden")}, 4, "quota", State.FAIL),
-        ({"NETWORK": refusal(403, "forbidden")}, 4, "network", State.FAIL),
-        ({"SUBNETWORK": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL),
-        ({"REGION": refusal(401, "authError")}, 4, "API", State.FAIL),
+        pytest.param({"CALLER": ""}, 0, "account", State.UNKNOWN, id="no caller"),
+        pytest.param(
+            {"ACCOUNT": ServiceAccount(VM, disabled=True)},
+            4,
+            "VM's account",
+            State.FAIL,
+            id="account disabled",
+        ),
+        pytest.param(
+            {"ACCOUNT": refusal(403, "PERMISSION_DENIED")},
+            0,
+            "VM's account",
+            State.UNKNOWN,
+            id="account hidden",
+        ),
+        pytest.param(
+            {"ACCOUNT_PERMISSIONS": refusal(404, "notFound")},
+            0,
+            "act as",
+            State.UNKNOWN,
+            id="account's permissions hidden",
+        ),
+        pytest.param(
+            {"PROJECT_PERMISSIONS": refusal(400, "badRequest")},
+            0,
+            "permissions",
+            State.UNKNOWN,
+            id="project's permissions refused",
+        ),
+        pytest.param(
+            {"FAMILY": refusal(403, "forbidden")}, 4, "image family", State.FAIL, id="image family denied"
+        ),
+        pytest.param(
+            {"MACHINE_TYPE": refusal(403, "forbidden")},
+            4,
+            "machine type",
+            State.FAIL,
+            id="machine type denied",
+        ),
+        pytest.param({"QUOTAS": refusal(403, "forbidden")}, 4, "quota", State.FAIL, id="quotas denied"),
+        pytest.param({"NETWORK": refusal(403, "forbidden")}, 4, "network", State.FAIL, id="network denied"),
+        pytest.param(
+            {"SUBNETWORK": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL, id="subnetwork denied"
+        ),
+        pytest.param(
+            {"REGION": refusal(401, "authError")}, 4, "API", State.FAIL, id="region without credentials"
+        ),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_what_each_answer_means(
     tmp_path: Path, answers: dict[str, object], *, code: int, what: str, state: State

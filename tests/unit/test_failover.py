@@ -42,7 +42,7 @@ CASES = [
         "quotaExceeded",
         "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.",
         Scope.REGION,
-        id="quota of CPUs, at once",
+        id="quota of CPUs, HTTP code",
     ),
     pytest.param(
         "QUOTA_EXCEEDED",
@@ -54,7 +54,7 @@ CASES = [
         "quotaExceeded",
         "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
         Scope.QUOTA,
-        id="quota of all regions, at once",
+        id="quota of all regions, HTTP code",
     ),
     pytest.param(
         "notFound",
