@@ -9,6 +9,8 @@ from types import BuiltinFunctionType, FunctionType
 
 import pytest
 
+from tests import needs
+
 LONGEST_ID = 40
 
 
@@ -35,6 +37,19 @@ def pytest_make_parametrize_id(val: object, argname: str) -> None:
             f"the argument {argname} has the value {val!r:.80}: give the case an id, "
             'with pytest.param(…, id="…") or ids=[…]'
         )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a program which this machine lacks."""
+    for mark in item.iter_markers("needs"):
+        if not needs.is_there(mark.args[0]):
+            pytest.skip(needs.SKIPPED + mark.args[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which tests this machine could not run."""
+    if missing := needs.count_skipped(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(needs.sentence(missing))
 
 
 @pytest.hookimpl(wrapper=True)

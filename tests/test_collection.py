@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
 REFUSED = {
     "bytes": '(1, b"x")',
     "empty": '(1, "")',
