@@ -25,8 +25,8 @@ parts: $(KIT) $(IMAGES) $(BQ) $(FUNCTION)
 	@:
 
 $(READY): requirements/dev.txt requirements/uv.txt
-	@requirements/needs.sh $(PYTHON)
-	$(PYTHON) -m venv --clear $(VENV)
+	@requirements/needs.sh '$(PYTHON)'
+	'$(PYTHON)' -m venv --clear $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/uv.txt
 	@$(INSTALL) $(PY) --requirement requirements/dev.txt
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
@@ -40,7 +40,7 @@ $(IMAGES): $(READY) requirements/machine-image-scientific.txt localcloud/machine
 	@touch $@
 
 $(BQ): $(READY) requirements/bigquery.txt
-	$(PYTHON) -m venv --clear --without-pip $(VENV)/bigquery
+	'$(PYTHON)' -m venv --clear --without-pip $(VENV)/bigquery
 	@$(INSTALL) $(VENV)/bigquery/bin/python --requirement requirements/bigquery.txt
 	@touch $@
 
@@ -50,7 +50,7 @@ $(FUNCTION): $(READY) $(wildcard function/requirements.txt) localcloud/functions
 	@touch $@
 
 $(LINT): $(READY) requirements/lint.txt
-	$(PYTHON) -m venv --clear --without-pip $(VENV)/lint
+	'$(PYTHON)' -m venv --clear --without-pip $(VENV)/lint
 	@$(INSTALL) $(VENV)/lint/bin/python --requirement requirements/lint.txt
 	@touch $@
 

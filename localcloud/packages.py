@@ -61,7 +61,10 @@ def _places(pip: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "UV_INDEX", " ".join(extra.split())
         yield "UV_INDEX_STRATEGY", "unsafe-best-match"  # pip's: all indexes are equal
     if links := pip.get("find-links"):
-        yield "UV_FIND_LINKS", ",".join(str(Path(link).expanduser()) if link[0] == "~" else link for link in links.split())
+        yield (
+            "UV_FIND_LINKS",
+            ",".join(str(Path(link).expanduser()) if link[0] == "~" else link for link in links.split()),
+        )
 
 
 def _connection(pip: Mapping[str, str]) -> Iterator[tuple[str, str]]:

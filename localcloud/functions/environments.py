@@ -83,7 +83,9 @@ class Environments:
         sys.stderr.write(f"localcloud: the packages are there after {time.monotonic() - begin:.1f} s\n")
 
     def _install(self, target: Path, *what: str) -> None:
-        self._run(packages.install_command("--python", str(target / "bin" / "python"), "--compile-bytecode", *what))
+        self._run(
+            packages.install_command("--python", str(target / "bin" / "python"), "--compile-bytecode", *what)
+        )
 
     def _run(self, command: list[str]) -> None:
         with self._lock:
