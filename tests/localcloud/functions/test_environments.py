@@ -51,7 +51,7 @@ def test_the_framework_comes_with_the_packages_and_the_environment_is_kept(
 
 def test_hashes_are_honoured(tmp_path: Path, wheels: Path) -> None:
     wrong = f"tiny==1.0 --hash=sha256:{'0' * 64}\n"
-    with pytest.raises(BuildFailed, match="Hash mismatch for `tiny==1.0`"):
+    with pytest.raises(BuildFailed, match=r"Hash mismatch for `tiny==1\.0`"):
         Environments(tmp_path / "made").python(wrong)
     assert not [path for path in (tmp_path / "made").iterdir() if path.is_dir()]
 
