@@ -19,12 +19,12 @@ PYTHONS = sorted({sys.executable, *(p for p in ("/usr/bin/python3",) if Path(p).
 Member = tuple[str, str, str]
 
 
-def made(*members: Member | tuple[str, str, str, int]) -> tarfile.TarFile:
-    """An archive of (kind, name, content or where a link leads, mode)."""
+def packed(*members: Member | tuple[str, str, str, int]) -> io.BytesIO:
+    """A tar file of (kind, name, content or where a link leads, mode)."""
     kinds = {"file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
     kinds |= {"hard": tarfile.LNKTYPE, "pipe": tarfile.FIFOTYPE, "device": tarfile.CHRTYPE}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
         for kind, name, text, *mode in members:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mtime, entry.mode = kinds[kind], 1_000_000_000, mode[0] if mode else 0o644
@@ -32,8 +32,13 @@ def made(*members: Member | tuple[str, str, str, int]) -> tarfile.TarFile:
             entry.size = len(content)
             entry.linkname = "" if kind == "file" else text
             archive.addfile(entry, io.BytesIO(content))
-    packed.seek(0)
-    return tarfile.open(fileobj=packed)
+    file.seek(0)
+    return file
+
+
+def made(*members: Member | tuple[str, str, str, int]) -> tarfile.TarFile:
+    """The tar file, opened."""
+    return tarfile.open(fileobj=packed(*members))
 
 
 def test_files_folders_and_links_are_written(tmp_path: Path) -> None:
@@ -100,24 +105,20 @@ def test_what_leads_out_is_refused_or_left_out(tmp_path: Path, members: list[Mem
 
 
 def test_a_time_that_no_file_can_have_is_no_failure(tmp_path: Path) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         entry = tarfile.TarInfo("a")
         entry.mtime = 1e300
         archive.addfile(entry)
-    packed.seek(0)
-    with tarfile.open(fileobj=packed) as archive:
+    file.seek(0)
+    with tarfile.open(fileobj=file) as archive:
         unpack(archive, tmp_path)
     assert (tmp_path / "a").is_file()
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=[f"python{n}" for n, _ in enumerate(PYTHONS)])
 def test_every_python_of_this_machine_unpacks_it(tmp_path: Path, python: str) -> None:
-    with made(("file", "a/run.sh", "run", 0o755), ("link", "l", "a")) as archive:
-        content = archive.fileobj
-        assert content is not None
-        content.seek(0)
-        (tmp_path / "s.tar").write_bytes(content.read())
+    (tmp_path / "s.tar").write_bytes(packed(("file", "a/run.sh", "run", 0o755), ("link", "l", "a")).read())
     code = (
         f"import sys, tarfile, pathlib; sys.path.insert(0, {str(ROOT)!r}); from localcloud import archives;"
         f"archives.unpack(tarfile.open('s.tar'), pathlib.Path('t'))"
