@@ -8,7 +8,9 @@ READY  := $(VENV)/.ready
 KIT    := build/kit/kit.tar.gz
 BQ     := $(VENV)/bigquery/.ready
 LINT   := $(VENV)/lint/.ready
+IMAGES := $(VENV)/machine-images/.ready
 FUNCTION := build/functions/.ready
+INSTALL := $(PY) -m localcloud.packages --require-hashes --no-deps --compile-bytecode --python
 T      ?= tests
 
 .DEFAULT_GOAL := help
@@ -16,35 +18,40 @@ T      ?= tests
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(READY) $(KIT) $(BQ) $(FUNCTION)  ## install everything into .venv, byte-compiled, and build the runner kit
+venv: $(READY)  ## install everything into .venv, byte-compiled, and build the runner kit
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=2) parts
 
-$(READY): requirements/dev.txt
-	@$(PYTHON) -c 'import sys, platform as p; ok = sys.version_info >= (3, 11) and p.system() == "Linux" and p.machine() == "x86_64"; ok or sys.exit("notebook-builder needs Python 3.11 or newer on Linux x86-64; PYTHON=%s is %s on %s %s" % (sys.executable, p.python_version(), p.system(), p.machine()))'
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "notebook-builder needs Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/dev.txt
-	$(PY) -m compileall -q -j 0 $(VENV)/lib || true
-	$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
+parts: $(KIT) $(IMAGES) $(BQ) $(FUNCTION)
+	@:
+
+$(READY): requirements/dev.txt requirements/uv.txt
+	@requirements/needs.sh '$(PYTHON)'
+	'$(PYTHON)' -m venv --clear $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/uv.txt
+	@$(INSTALL) $(PY) --requirement requirements/dev.txt
+	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) requirements/machine-image-scientific.txt $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
 	$(PY) -m builder.kit $@
+
+$(IMAGES): $(READY) requirements/machine-image-scientific.txt localcloud/machine/images.py localcloud/machine/relocate.py
 	$(PY) -m localcloud.machine.images bare scientific
+	@touch $@
 
 $(BQ): $(READY) requirements/bigquery.txt
-	$(PYTHON) -m venv --clear --without-pip $(VENV)/bigquery
-	$(PY) -m pip --python $(VENV)/bigquery/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/bigquery.txt
-	$(PY) -m compileall -q -j 0 $(VENV)/bigquery/lib || true
+	'$(PYTHON)' -m venv --clear --without-pip $(VENV)/bigquery
+	@$(INSTALL) $(VENV)/bigquery/bin/python --requirement requirements/bigquery.txt
 	@touch $@
 
-$(FUNCTION): $(READY) $(wildcard function/requirements.txt) localcloud/functions/environments.py
+$(FUNCTION): $(READY) $(wildcard function/requirements.txt) localcloud/functions/environments.py localcloud/packages.py
 	@mkdir -p $(@D)
 	$(PY) -m localcloud.functions.environments function/requirements.txt
 	@touch $@
 
 $(LINT): $(READY) requirements/lint.txt
-	$(PYTHON) -m venv --clear --without-pip $(VENV)/lint
-	$(PY) -m pip --python $(VENV)/lint/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/lint.txt
+	'$(PYTHON)' -m venv --clear --without-pip $(VENV)/lint
+	@$(INSTALL) $(VENV)/lint/bin/python --requirement requirements/lint.txt
 	@touch $@
 
 demo: venv  ## a green commit goes live, a broken one does not, its fix does, and the schedule runs it
@@ -54,7 +61,7 @@ test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
 	$(PY) -m localcloud.machine.images bare scientific
 	$(PY) -m pytest -n 2 --durations=15 $(T)
 
-lint: venv $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
+lint: $(READY) $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -79,7 +86,7 @@ image-submit: venv  ## submit this repo's own cloudbuild.yaml locally, with a re
 image-bench: venv  ## measure how the built image starts, as JSON lines (root; after make image)
 	$(PY) -m tests.image.bench
 
-fmt: venv  ## format the code
+fmt: $(READY)  ## format the code
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
@@ -87,13 +94,14 @@ bench: venv  ## measure, as JSON lines
 	$(PY) -m tests.bench
 	$(PY) -m tests.function.bench
 
-docs: venv  ## write the option tables of README.md and docs/options.md anew
+docs: $(READY)  ## write the option tables of README.md and docs/options.md anew
 	$(PY) -m tests.write_docs
 
-lock: venv  ## resolve pyproject.toml into requirements/*.txt
+lock: $(READY)  ## resolve pyproject.toml into requirements/*.txt
 	requirements/lock.sh
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help venv demo test lint image image-base image-test image-submit image-bench fmt bench docs lock clean
+.DELETE_ON_ERROR:
+.PHONY: help venv parts demo test lint image image-base image-test image-submit image-bench fmt bench docs lock clean

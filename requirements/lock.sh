@@ -14,6 +14,8 @@ compile() { # compile OUTPUT ARGS...
 
 compile builder.txt --universal --python-version 3.11 pyproject.toml
 compile dev.txt --universal --python-version 3.11 --group dev pyproject.toml
+# uv alone, which installs the others: the same one.
+sed -n '1p; /^uv==/,/[^\\]$/p' requirements/dev.txt >requirements/uv.txt
 for minor in 11 12 13; do
   compile "kit-cp3$minor.txt" --python-version "3.$minor" --python-platform x86_64-manylinux_2_28 --group kit
 done

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from localcloud import archives
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
 
 WORKSPACE = "/workspace"
@@ -24,7 +25,7 @@ def unpack(archive: Path, target: Path) -> None:
                 _unpack_zip(opened, target)
         else:
             with tarfile.open(archive) as packed:
-                packed.extractall(target, filter="data")
+                archives.unpack(packed, target)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
         raise RunnerError(f"the source {archive.name} cannot be unpacked: {error}") from error
 

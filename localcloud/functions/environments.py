@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from localcloud import packages
 from localcloud.functions.source import BuildFailed
 from localcloud.machine.supervisor import OwnedProcess
 
@@ -26,6 +27,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "build" / "functions"
 
 _FRAMEWORK = re.compile(r"(?im)^\s*functions[-_.]framework\b")
 _OTHER_FILES = re.compile(r"(?m)^\s*(-r|--requirement|-c|--constraint|-e|--editable|\.{0,2}/)")
+_HASH = re.compile(r"\s--hash[= ]")  # as with pip, one hash asks for all
 _LAST_CHARACTERS = 1500
 
 
@@ -71,21 +73,21 @@ class Environments:
         self._run([sys.executable, "-m", "venv", "--without-pip", str(target)])
         (target / "requirements.txt").write_text(requirements)
         if requirements.strip():
-            self._install(target, "--requirement", str(target / "requirements.txt"))
+            hashed = ["--require-hashes"] if _HASH.search(requirements) else []
+            self._install(target, *hashed, "--requirement", str(target / "requirements.txt"))
         if not _FRAMEWORK.search(requirements):
             self._install(target, "functions-framework")
         python = str(target / "bin" / "python")
-        self._run([python, "-I", "-m", "compileall", "-q", "-j", "0", str(target / "lib")], checked=False)
         self._run([python, "-I", "-c", "import functions_framework"])
         (target / ".ready").touch()
         sys.stderr.write(f"localcloud: the packages are there after {time.monotonic() - begin:.1f} s\n")
 
     def _install(self, target: Path, *what: str) -> None:
-        python = str(target / "bin" / "python")
-        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]
-        self._run([sys.executable, "-m", "pip", "--python", python, "install", *options, *what])
+        self._run(
+            packages.install_command("--python", str(target / "bin" / "python"), "--compile-bytecode", *what)
+        )
 
-    def _run(self, command: list[str], *, checked: bool = True) -> None:
+    def _run(self, command: list[str]) -> None:
         with self._lock:
             if self._closed:
                 raise BuildFailed("localcloud is ending")
@@ -95,7 +97,7 @@ class Environments:
         with process:
             output = b"" if process.stdout is None else process.stdout.read()
             code = process.wait()
-        if code and checked:
+        if code:
             text = output.decode(errors="replace").strip()[-_LAST_CHARACTERS:]
             raise BuildFailed(f"failed to install the packages of requirements.txt:\n{text}")
 
@@ -117,7 +119,7 @@ class Environments:
 def _key(requirements: str) -> str:
     """Short hash of the interpreter, of where the environment lies, of this code, and of the requirements."""
     digest = hashlib.sha256(f"{sys.version} {sys.base_prefix} {FOLDER}".encode())
-    for part in (Path(__file__).read_bytes(), requirements.encode()):
+    for part in (Path(__file__).read_bytes(), Path(packages.__file__).read_bytes(), requirements.encode()):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:16]
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localcloud.machine import relocate
+from localcloud.packages import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,16 +141,10 @@ def _make_bare(target: Path) -> None:
 def _make_scientific(target: Path) -> None:
     shutil.copytree(prefix("bare"), target, dirs_exist_ok=True)
     packages = _probe(target)
-    arguments = [
-        "--target",
-        str(packages),
-        "--requirement",
-        str(REQUIREMENTS),
-        "--require-hashes",
-        "--no-deps",
-    ]
-    arguments += ["--only-binary", ":all:", "--no-compile", "--quiet", "--disable-pip-version-check"]
-    _run([sys.executable, "-m", "pip", "install", *arguments], "install its packages", our_environment=True)
+    # Copies, not links into uv's cache: a notebook may write to its image.
+    arguments = ["--link-mode", "copy", "--target", str(packages), "--only-binary", ":all:"]
+    arguments += ["--require-hashes", "--no-deps", "--requirement", str(REQUIREMENTS)]
+    _run(install_command(*arguments), "install its packages", our_environment=True)
     shutil.rmtree(packages / "bin", ignore_errors=True)  # scripts that would name this process's interpreter
     for tests in [path for path in packages.rglob("tests") if path.is_dir()]:
         shutil.rmtree(tests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from localcloud.submit.api import LocalCloud, RefusedError
@@ -20,9 +21,17 @@ class Stop(Protocol):
         """Wait so long at the most; say whether to stop."""
 
 
-def follow(cloud: LocalCloud, build_id: str, stop: Stop) -> None:
-    """Write the log to stdout until it is complete, or until the user stops; raises `RefusedError`."""
-    shown = _Shown(cloud, build_id)
+def to_stdout(lines: bytes) -> None:
+    """Write whole lines of a log to stdout, at once."""
+    sys.stdout.buffer.write(lines)
+    sys.stdout.buffer.flush()
+
+
+def follow(
+    cloud: LocalCloud, build_id: str, stop: Stop, write: Callable[[bytes], object] = to_stdout
+) -> None:
+    """Write the log's lines until it is complete, or until the user stops; raises `RefusedError`."""
+    shown = _Shown(cloud, build_id, write)
     while not shown.more():
         if stop.wait(_PAUSE_SECONDS):
             _cancel(cloud, build_id, shown)
@@ -46,9 +55,10 @@ def _cancel(cloud: LocalCloud, build_id: str, shown: _Shown) -> None:
 class _Shown:
     """How much of the log has been written; what has no end of line yet waits for it."""
 
-    def __init__(self, cloud: LocalCloud, build_id: str) -> None:
+    def __init__(self, cloud: LocalCloud, build_id: str, write: Callable[[bytes], object]) -> None:
         self._cloud = cloud
         self._build_id = build_id
+        self._write = write
         self._offset = 0
         self._rest = b""
 
@@ -61,6 +71,5 @@ class _Shown:
         if complete and self._rest:
             lines, self._rest = lines + self._rest + b"\n", b""
         if lines:
-            sys.stdout.buffer.write(lines)
-            sys.stdout.buffer.flush()
+            self._write(lines)
         return complete

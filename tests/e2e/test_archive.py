@@ -19,6 +19,7 @@ from builder.plan.deployed import CONFIG
 from builder.plan.event import Asked
 from builder.plan.make import make_plan
 from builder.plan.workspace import Workspace
+from localcloud import archives
 from tests.e2e.world import Builder, Finished, Repo, notebook
 from tests.package_index import PackageIndex
 
@@ -63,7 +64,7 @@ def archived(builder: Builder, folder: Path, target: Path) -> Proof:
     target.mkdir()
     archive = pack_archive(plan, chosen, options, proven, kit.load().sha256, target)
     with tarfile.open(archive.path) as tar:
-        tar.extractall(target / "unpacked", filter="data")
+        archives.unpack(tar, target / "unpacked")
     return proof
 
 

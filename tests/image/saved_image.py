@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from localcloud import archives
+
 WHITEOUT = ".wh."
 
 Json = dict[str, Any]
@@ -78,7 +80,7 @@ def saved(image: str) -> Iterator[SavedImage]:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as engine:
             try:
                 with tarfile.open(fileobj=engine.stdout, mode="r|") as archive:
-                    archive.extractall(scratch, filter="data")
+                    archives.unpack(archive, Path(scratch))
             except tarfile.ReadError:
                 engine.wait()
         if engine.returncode:

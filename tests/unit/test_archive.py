@@ -24,6 +24,7 @@ from builder.plan.event import Asked
 from builder.plan.make import ChosenNotebook, JobPlan, Plan, make_plan
 from builder.plan.packing import MadeFile, StagedFile, pack
 from builder.plan.workspace import Workspace
+from localcloud import archives
 from tests.unit.git_repo import git, repository
 from tests.unit.good_attempt import code, notebook_json
 
@@ -125,7 +126,7 @@ def unpacked(repo: Path, tmp_path: Path) -> Path:
     archive = packed(repo, tmp_path / "archive")
     folder = tmp_path / "unpacked"
     with tarfile.open(archive.path) as tar:
-        tar.extractall(folder, filter="data")
+        archives.unpack(tar, folder)
     shutil.rmtree(repo)
     return folder
 
@@ -173,7 +174,7 @@ def test_the_archive_plans_the_same_jobs_over_the_same_bytes(repo: Path, tmp_pat
     archive = packed(repo, target)
     folder = tmp_path / "unpacked"
     with tarfile.open(archive.path) as tar:
-        tar.extractall(folder, filter="data")
+        archives.unpack(tar, folder)
     after = deployed(folder)
     assert [job.job for job in after.jobs] == [job.job for job in before.jobs]
     for old, new, packages in zip(before.jobs, after.jobs, ("1.0", "1.1", "1.2"), strict=True):
@@ -194,7 +195,7 @@ def test_from_a_folder_below_paths_become_the_repositorys(repo: Path, tmp_path: 
     target.mkdir()
     archive = pack_archive(plan, chosen, options, proofs(plan, target), KIT, target)
     with tarfile.open(archive.path) as tar:
-        tar.extractall(tmp_path / "unpacked", filter="data")
+        archives.unpack(tar, tmp_path / "unpacked")
     (job,) = deployed(tmp_path / "unpacked").jobs
     assert (job.job, job.preparation.setup) == ("sub-a", "sub/setup.sh")
 

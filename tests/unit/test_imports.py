@@ -111,3 +111,17 @@ def test_bad_input_is_told_without_importing_google() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_archive_is_unpacked_by_what_python_has_only_since_3_11_4() -> None:
+    # Debian 12 has 3.11.2, whose tarfile and shutil know no `filter`. The VM's own code asks first whether it is there.
+    calls = [
+        (name, node.func.attr)
+        for folder in ("builder", "function", "localcloud", "tests")
+        for name, path in modules(folder)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"extract", "extractall", "unpack_archive"}
+        if any(keyword.arg == "filter" for keyword in node.keywords)
+    ]
+    assert calls == [("builder.vm.runner.workspace", "extractall")]
