@@ -178,7 +178,7 @@ def test_an_update_that_ended_early_is_gone_on_with(place: Place, method: str) -
     assert_stands(place, desired)
 
 
-@pytest.mark.parametrize("method", READING + CREATING, ids=READING + CREATING)
+@pytest.mark.parametrize("method", CREATING + READING, ids=CREATING + READING)
 def test_an_api_that_is_down_for_good_is_the_environments_fault(place: Place, method: str) -> None:
     place.fault(method, "error", times=10_000, status=503)
     with pytest.raises(EnvironmentFailed, match=r"failed after retries.* Not done: "):
