@@ -35,9 +35,8 @@ def planned(options: Options, context: Context) -> Planned:
     asked = asked_of(options, _now())
     workspace = open_workspace(options, context.folder)
     chosen = choose(options, workspace, asked)
-    for item in chosen:
-        for warning in item.warnings:
-            report.warning(warning)
+    for warning in dict.fromkeys(warning for item in chosen for warning in item.warnings):
+        report.warning(warning)
     return Planned(check_kit(as_proven(make_plan(options, chosen, asked), workspace)), chosen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -116,7 +117,7 @@ class Plan:
         """What a build's own `timeout` must exceed: the jobs' worst cases, laid on `concurrency` tracks."""
         tracks = [0] * max(1, min(self.concurrency, len(self.jobs)))
         for job in self.jobs:
-            tracks[tracks.index(min(tracks))] += job.worst_case_seconds
+            heapq.heapreplace(tracks, tracks[0] + job.worst_case_seconds)
         return max(tracks)
 
     def output_prefix(self, run: str, job: str) -> str:
