@@ -15,6 +15,7 @@ from builder.plan.choose import choose
 from builder.plan.deployed import as_proven, open_workspace
 from builder.plan.event import asked_of
 from builder.plan.make import ChosenNotebook, Plan, describe, make_plan
+from builder.plan.text import too_long
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class Planned:
 
 def plan_of(options: Options, context: Context) -> Plan:
     """The plan for these options in this folder. Raises BadInput with every mistake."""
-    return planned(options, context).plan
+    plan = planned(options, context).plan
+    if plan.exceeds_longest_build:
+        report.warning(too_long(plan))
+    return plan
 
 
 def planned(options: Options, context: Context) -> Planned:

@@ -24,6 +24,7 @@ from builder.ports import Image
 PLACING_BUDGET = 600
 PLACING_ALLOWANCE = PLACING_BUDGET + 600
 TEARDOWN_ALLOWANCE = 300
+LONGEST_BUILD = 24 * 3600  # seconds; the longest timeout that Cloud Build gives a build
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,11 @@ class Plan:
             heapq.heapreplace(tracks, tracks[0] + job.worst_case_seconds)
         return max(tracks)
 
+    @property
+    def exceeds_longest_build(self) -> bool:
+        """True where no build can last as long as the worst case: a warning, since most runs end far earlier."""
+        return self.worst_case_seconds > LONGEST_BUILD
+
     def output_prefix(self, run: str, job: str) -> str:
         """The name prefix of the job's published folder, with its slash."""
         return self.location.object(self.output.replace("<run>", run), job) + "/"
@@ -196,6 +202,7 @@ def describe(plan: Plan, *, project: str, run: str) -> JsonObject:
         "concurrency": plan.concurrency,
         "fail_fast": plan.fail_fast,
         "worst_case_seconds": plan.worst_case_seconds,
+        "exceeds_longest_build": plan.exceeds_longest_build,
         "jobs": [_describe_job(plan, job, project=project, run=run) for job in plan.jobs],
     }
 
