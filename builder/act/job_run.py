@@ -58,6 +58,7 @@ class Services:
     staging: Staging
     publisher: Publisher
     clock: Clock
+    permit_attempt: Callable[[], None]  # raises BuilderError where no attempt may begin any more
     pool: ThreadPoolExecutor
     voice: Voice
     startup_script: str
@@ -135,6 +136,7 @@ class JobRun:
         teardown: Future[None] = Future()
         teardown.set_result(None)
         try:
+            self._s.permit_attempt()
             vm = self._s.placement.place(self._order(attempt))
             try:
                 self._say(f"VM {vm.name} runs in {vm.zone}; waiting for its first heartbeat")

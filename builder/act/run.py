@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from builder import report, vm
 from builder.act.alert import Alert
-from builder.act.event_lock import LOST, EventLock, Holder
+from builder.act.build_end import BuildEnd, LimitedClock
+from builder.act.event_lock import EventLock, Holder
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import BUG, JobRun, Services, call_error, verdict_of
 from builder.act.lease import Lease
@@ -24,13 +25,13 @@ from builder.act.publish import Publisher
 from builder.act.result import JobResult, exit_code, summary, unjudged
 from builder.act.staging import Parcel, Staging, load_kit, prepare, scratch_folder
 from builder.act.sweep import sweep, take_down_run
-from builder.act.waiting import Cancellation
+from builder.act.waiting import STOPPED, Cancellation
 from builder.act.workspaces import Workspaces
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode
 from builder.kit import Kit
 from builder.model import Listed, Verdict
 from builder.plan.make import ImageChoice, JobPlan, Plan
-from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
+from builder.ports import BuildTime, CallFailed, Clock, Image, Machines, ObjectStore
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Run:
 
     `origin`: whose proofs the green jobs are, for `deploy`; None leaves none. `event`: the id of the event that asked for
     the run; of all runs of one event, one does anything. `again`: the command that asks for the same by another event.
-    `alert` is told of an end that somebody has to look at.
+    `alert` is told of an end that somebody has to look at. `build_time` asks how long the build that this is part of may last.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Run:
         event: str | None = None,
         again: str = "",
         alert: Alert | None = None,
+        build_time: Callable[[], BuildTime | None] | None = None,
     ) -> None:
         self._plan = plan
         self._store = store
@@ -77,13 +79,28 @@ class Run:
         self.project = machines.project
         self.event = self._lock(event) if event else None
         self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note, self._permit)
-        self._placement = Placement(machines, self.fleet, clock, console.say)
+        self._build_end = BuildEnd(
+            plan, clock, build_time, stop=lambda: cancellation.cancel(STOPPED), tell=console.line
+        )
+        self._limited = LimitedClock(clock, self._build_end)
+        self._placement = Placement(machines, self.fleet, self._limited, console.say)
         self._images: dict[ImageChoice, Image] = {}
         self._images_lock = threading.Lock()
+
+    @property
+    def stopped(self) -> BuilderError | None:
+        """Why the run stopped itself; None where it did not."""
+        lost = self.event.lost if self.event else None
+        return lost or self._build_end.over
 
     def execute(self, wanted_run_id: str | None) -> ExitCode:
         """Do it all. Raises Interrupted on a signal and BuilderError where the run as a whole cannot begin."""
         runner_kit = load_kit()
+        with self._build_end:
+            return self._execute_once(runner_kit, wanted_run_id)
+
+    def _execute_once(self, runner_kit: Kit, wanted_run_id: str | None) -> ExitCode:
+        """Do it all, unless the event is another run's."""
         if self.event is None:
             return self._execute(runner_kit, wanted_run_id)
         with self.event as event:
@@ -99,7 +116,7 @@ class Run:
             self._plan.location,
             event,
             clock=self._clock,
-            stop=lambda: self._cancellation.cancel(LOST),
+            stop=lambda: self._cancellation.cancel(STOPPED),
             tell=self._console.line,
         )
 
@@ -216,7 +233,8 @@ class Run:
             placement=self._placement,
             staging=staging,
             publisher=Publisher(self._store, self._plan.location, io, self._confirm),
-            clock=self._clock,
+            clock=self._limited,
+            permit_attempt=self._build_end.check,
             pool=io,
             voice=self._console,
             startup_script=vm.startup_script(),
@@ -262,6 +280,7 @@ class Run:
         if stop.is_set():
             return unjudged(job, _NOT_STARTED)
         try:
+            services.permit_attempt()
             result = JobRun(services, job, parcel_of(job)).execute()
         except BuilderError as error:
             result = unjudged(job, verdict_of(error))

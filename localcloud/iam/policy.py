@@ -70,6 +70,7 @@ GRANTS = (
             ("roles/iam.serviceAccountUser", _account("vm")),
         )
     ),
+    Grant("builder", _custom("notebookBuildReader"), f"projects/{PROJECT}"),
     Grant("vm", _custom("notebookVmReader"), "projects/_/buckets/*/objects/**/kits/**"),
     Grant("vm", _custom("notebookVmReader"), "projects/_/buckets/*/objects/**/staging/**"),
     Grant("vm", _custom("notebookVmWriter"), "projects/_/buckets/*/objects/**/staging/**"),
