@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,9 @@ def test_a_worst_case_that_the_build_may_not_last_for_is_a_warning(world: World,
     plan = world.plan(tmp_path / "repo")
     world.guests = [green]
     enough = BuildTime(TIMEOUT, plan.worst_case_seconds + MARGIN + 60)
-    for time, warned in ((BuildTime(TIMEOUT, 3000), 1), (enough, 0)):
+    for given, warned in ((BuildTime(TIMEOUT, 3000), 1), (enough, 0)):
         world.log.truncate(0)
-        assert world.run(plan, build_time=lambda time=time: time) is ExitCode.GREEN
+        assert world.run(plan, build_time=partial(BuildTime, given.timeout, given.left)) is ExitCode.GREEN
         warning = "warning: this build ends in 50 min, by its own timeout of 3600 s, and the worst case is"
         assert world.log.getvalue().count(warning) == warned
 
