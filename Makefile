@@ -85,6 +85,7 @@ fmt: venv  ## format the code
 
 bench: venv  ## measure, as JSON lines
 	$(PY) -m tests.bench
+	$(PY) -m tests.bench_scale
 	$(PY) -m tests.function.bench
 
 docs: venv  ## write the option tables of README.md and docs/options.md anew

@@ -1,8 +1,9 @@
 """The end of the build that a run is a step of: nothing is waited for beyond it.
 
-Cloud Build ends a build at its timeout by SIGKILL: no verdict, no report, and VMs that only their own deadlines remove. So a run that
-knows the time stops early: `MARGIN` seconds before the end its waits end as a time limit, its VMs are deleted and the report is
-written. Where that takes too long, `LAST_RESORT` seconds before the end the run leaves as it does after a signal.
+Cloud Build ends a build at its timeout by SIGKILL: no verdict, no report, and VMs that only their own deadlines remove.
+So a run that knows the time stops early. `MARGIN` seconds before the end its waits end as a time limit, its VMs are
+deleted and the report is written. Where that takes too long, the run leaves `LAST_RESORT` seconds before the end, as it
+does after a signal.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _logger = logging.getLogger(__name__)
 class BuildEnd:
     """Asks Cloud Build once, beside the run's start, and watches the time while the `with` block lasts.
 
-    `ask` gives the build's time; None, an answer of None and a call that fails mean an end that nobody knows: then there is no
-    limit. `tell` hears of a worst case that the build may not last for. `stop` is called once where the last resort is due; `over`
-    says why then.
+    `ask` returns the build's time. If it is None, returns None or fails, the end is unknown and there is no limit.
+    `tell` gets a warning where the worst case is longer than the build may last. `stop` is called once, at the last
+    resort; `over` then has the reason.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class BuildEnd:
         raised = (
             f"Raise `timeout` in cloudbuild.yaml (worst case {worst} s)"
             if worst <= LONGEST_BUILD
-            else f"Raise `timeout` in cloudbuild.yaml (at most {LONGEST_BUILD} s; worst case {worst} s), divide the notebooks among builds"
+            else f"Raise `timeout` in cloudbuild.yaml (at most {LONGEST_BUILD} s; worst case {worst} s), "
+            "divide the notebooks among builds"
         )
         return TimeLimit(
             f"The build's own timeout of {self._timeout:.0f} s leaves no time.",
@@ -105,8 +107,8 @@ class BuildEnd:
         worst = self._plan.worst_case_seconds
         if worst > time.left - MARGIN:
             self._tell(
-                f"warning: this build ends in {duration(max(0.0, time.left))}, by its own timeout of {time.timeout:.0f} s, and the "
-                f"worst case is {worst} s; what is not over {MARGIN:.0f} s before the end is stopped"
+                f"warning: this build ends in {duration(max(0.0, time.left))}, by its own timeout of "
+                f"{time.timeout:.0f} s, and the worst case is {worst} s; what is not over {MARGIN:.0f} s before the end is stopped"
             )
 
     def _wait_for_the_end(self) -> None:

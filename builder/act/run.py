@@ -47,7 +47,7 @@ class Run:
 
     `origin`: whose proofs the green jobs are, for `deploy`; None leaves none. `event`: the id of the event that asked for
     the run; of all runs of one event, one does anything. `again`: the command that asks for the same by another event.
-    `alert` is told of an end that somebody has to look at. `build_time` asks how long the build that this is part of may last.
+    `alert` is told of an end that somebody has to look at. `build_time` returns how long the build that runs this may last.
     """
 
     def __init__(

@@ -48,9 +48,10 @@ def create_new(store: ObjectStore, name: str, content: bytes | Path, *, content_
 
 
 class Workspaces:
-    """Packs on a thread of its own while the `with` block lasts, in the order of the jobs; a job waits for its own set only.
+    """Packs on a thread of its own while the `with` block lasts, in the order of the jobs.
 
-    All sets are packed soon after the start, whenever their jobs begin, so that every job of a run sees the same files.
+    A job waits for its own set only. All sets are packed soon after the start, whenever their jobs begin, so that every
+    job of a run sees the same files.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class Workspaces:
             packed.cancel()  # of those that nobody packs any more
 
     def of(self, job: JobPlan) -> Archive:
-        """The job's archive, as soon as it is packed. Raises BadInput where a file cannot be, EnvironmentFailed on a full disk."""
+        """The job's archive, once it is packed. Raises BadInput for an unreadable file, EnvironmentFailed on a full disk."""
         return self._packed[id(job.files)].result()
 
     def upload(self, archive: Archive) -> Listed:
-        """Upload an archive, or wait for the job that is uploading it. Raises EnvironmentFailed and CallFailed, in every job.
+        """Upload an archive, or wait for the job that is uploading it; the object that stands in the bucket.
 
-        After a failure the next call tries again.
+        Raises EnvironmentFailed and CallFailed in every job that waits. After a failure the next call tries again.
         """
         name = workspace_object(self._location, self._run, archive)
         with self._lock:

@@ -163,7 +163,7 @@ class _Session:
         )
 
     def _build_time(self, access: Access, build: str) -> BuildTime | None:
-        """How long this build may last. Raises CallFailed, soon: nothing waits for the answer, and no verdict hangs on it."""
+        """How long this build may last. Raises CallFailed, after a few seconds; no verdict depends on the answer."""
         from builder.gcp.builds import GoogleBuilds
 
         builds = GoogleBuilds(access, self._context.clock, timeout=_BUILD_BUDGET, budget=_BUILD_BUDGET)

@@ -1,4 +1,4 @@
-"""Cloud Build over REST: the Builds of `deploy` and `run`, which ask about the build that they are part of, and what time it is."""
+"""Cloud Build over REST: what `deploy` and `run` ask about the build that they are part of, and what time it is."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ class GoogleBuilds:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def time(self, build: str, region: str) -> BuildTime | None:
-        """The time that a running build has; None where its answer tells no start or no timeout. Raises CallFailed."""
+        """The time that a build has; None where it does not run, or tells no start or timeout. Raises CallFailed."""
         answer, now = self._rest.fetch_dated("cloudbuild.builds.get", f"{self._url(region)}/{build}")
+        if answer.get("status") != "WORKING":
+            return None
         try:
             timeout = float(str(answer["timeout"]).removesuffix("s"))
             started = datetime.fromisoformat(str(answer["startTime"])).timestamp()

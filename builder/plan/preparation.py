@@ -26,7 +26,7 @@ class Preparation:
 
 
 class Preparations:
-    """The preparations of one workspace's notebooks; each requirements file is read once, however many notebooks name it."""
+    """The preparations of one workspace's notebooks. Reads each requirements file once, however many notebooks name it."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

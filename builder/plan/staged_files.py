@@ -52,7 +52,7 @@ class _Look:
 
 
 class _Tree:
-    """The working tree, read once: each file's status, each walk, and what git tracks in order. Paths count from `top`."""
+    """The working tree, read once: each file's status, each walk, and the tracked paths. Paths count from `top`."""
 
     def __init__(self, top: Path, tracked: Tracked | None) -> None:
         self.top = top
@@ -105,8 +105,8 @@ def _below(paths: Sequence[str], folder: str) -> Sequence[str]:
 class Collector:
     """Collects for the notebooks of one workspace; looks once at what they share.
 
-    Notebooks in one folder that ask for the same globs and paths share one collection, and notebooks with the same files
-    get the same tuple.
+    Notebooks in one folder that ask for the same globs and paths share one collection. Notebooks with the same files get
+    the same tuple.
     """
 
     def __init__(self, top: Path, tracked: Tracked | None) -> None:
@@ -130,7 +130,7 @@ class Collector:
         )
 
     def _shared_files(self, collection: _Collection) -> tuple[StagedFile, ...]:
-        """The collection's files in order. Within one tree a path stands for one file, so that equal paths are equal files."""
+        """The collection's files in order; within one tree, equal paths are equal files."""
         if collection.ordered is None:
             paths = tuple(sorted(collection.files))
             files = collection.files
@@ -196,7 +196,7 @@ class _Collection:
         return (Problem(notebook, "", problem),)
 
     def _settled(self) -> Self:
-        """Itself, with `warnings` and `problems`. One warning for all that is gone: a build step may have removed any number."""
+        """Set `warnings` and `problems`. All missing files make one warning: a build step may have removed any number."""
         told = list(self._told)
         if self._gone:
             few = ", ".join(self._gone[:_NAMED]) + (", …" if len(self._gone) > _NAMED else "")

@@ -46,8 +46,8 @@ def too_long(plan: Plan) -> str:
     """A sentence on a worst case that no build can wait for, and what shortens it."""
     worst = plan.worst_case_seconds
     return (
-        f"the worst case of {worst} s ({duration(worst)}) is more than the {duration(LONGEST_BUILD)} that a build may last at "
-        f"most. More notebooks at a time (NB_CONCURRENCY is {plan.concurrency}), shorter limits (NB_TIMEOUT, "
+        f"the worst case of {worst} s ({duration(worst)}) is more than the {duration(LONGEST_BUILD)} that a build may last "
+        f"at most. More notebooks at a time (NB_CONCURRENCY is {plan.concurrency}), shorter limits (NB_TIMEOUT, "
         "NB_MAX_ATTEMPTS) or several builds, each with a glob of its own in NB_NOTEBOOKS, make it shorter"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from functools import partial
@@ -64,17 +65,21 @@ def test_a_job_that_failed_for_a_graver_reason_decides_the_verdict(world: World,
 
 def test_no_second_attempt_begins_in_the_margin(world: World, tmp_path: Path) -> None:
     plan = world.plan(tmp_path / "repo")
-    begun = threading.Event()
+    judged = threading.Event()
 
-    def first(place: World, machine: StandIn) -> None:
-        begun.set()
-        vanishing(place, machine)
+    class Log(io.StringIO):
+        def write(self, text: str) -> int:
+            if "attempt 1 of 3: " in text:
+                judged.set()
+            return super().write(text)
 
     def late() -> BuildTime:
-        assert begun.wait(10)
+        assert judged.wait(10)
         return BuildTime(TIMEOUT, MARGIN - 1)
 
-    world.guests = [first, green]
+    world.log = Log()
+    world.guests = [vanishing, green]
+    world.fault("compute.instances.delete", "delay", seconds=1)
     assert world.run(plan, "late", build_time=late) is ExitCode.TIME_LIMIT
     (job,) = jobs(world, "late")
     assert job["reason"] == "build_timeout"
