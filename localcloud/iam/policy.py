@@ -64,13 +64,13 @@ GRANTS = (
         for role, on in (
             (_custom("notebookBuilder"), f"projects/{PROJECT}"),
             (_custom("notebookBuilder"), f"projects/{PROJECT}/**"),
+            (_custom("notebookBuildReader"), f"projects/{PROJECT}"),
             ("roles/storage.objectUser", "projects/_/buckets/**"),
             ("roles/storage.bucketViewer", "projects/_/buckets/*"),
             ("roles/artifactregistry.reader", f"projects/{PROJECT}/locations/*/repositories/**"),
             ("roles/iam.serviceAccountUser", _account("vm")),
         )
     ),
-    Grant("builder", _custom("notebookBuildReader"), f"projects/{PROJECT}"),
     Grant("vm", _custom("notebookVmReader"), "projects/_/buckets/*/objects/**/kits/**"),
     Grant("vm", _custom("notebookVmReader"), "projects/_/buckets/*/objects/**/staging/**"),
     Grant("vm", _custom("notebookVmWriter"), "projects/_/buckets/*/objects/**/staging/**"),
