@@ -99,6 +99,7 @@ fmt: $(READY)  ## format the code
 
 bench: venv  ## measure, as JSON lines
 	$(PY) -m tests.bench
+	$(PY) -m tests.bench_scale
 	$(PY) -m tests.function.bench
 
 docs: $(READY)  ## write the option tables of README.md and docs/options.md anew

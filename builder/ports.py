@@ -14,6 +14,14 @@ from typing import Protocol
 from builder.model import JsonObject, Listed
 
 
+@dataclass(frozen=True)
+class BuildTime:
+    """A running build's own timeout, and what is left of it by Cloud Build's clock; both in seconds."""
+
+    timeout: float
+    left: float
+
+
 class CallFailed(Exception):
     """A call to Google that ended without an answer we can use."""
 

@@ -132,9 +132,12 @@ def opening(console: Console, plan: Plan, *, run: str, project: str) -> None:
     console.line(f"notebook-builder {__version__}: run {run} in project {project}, {plan.location.url()}")
     if plan.scheduled:
         console.line(f"scheduled, for {plan.today}")
+    limit = "which the build's own timeout must exceed"
+    if plan.exceeds_longest_build:
+        limit = "longer than any build may last"
     console.line(
         f"{counted([job.notebook.path for job in plan.jobs])}{f', {together} at a time' if count > 1 else ''}; "
-        f"at most {_whole(plan.worst_case_seconds)}, which the build's own timeout must exceed"
+        f"at most {_whole(plan.worst_case_seconds)}, {limit}"
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from builder.act.waiting import WaitTimeout, poll
+from builder.act.waiting import STOPPED, WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, Interrupted
 from builder.model import GcsLocation
 from builder.ports import CallFailed, Clock, ObjectStore
@@ -30,7 +30,6 @@ _FRESH_SECONDS = 40.0
 _RENEWALS = 3  # how often a renewal is begun anew that took so long that it was old when it was done
 _LOOK_SECONDS = 2.0
 _RUNNING, _DONE = "running", "done"
-LOST = 0  # the stop sign's number where no signal pulled it, but the loss of an event
 
 _logger = logging.getLogger(__name__)
 
@@ -175,7 +174,7 @@ class EventLock:
 
     def _check(self) -> None:
         if self.lost is not None:
-            raise Interrupted(LOST)
+            raise Interrupted(STOPPED)
 
     def _create(self) -> bool:
         began = self._clock.monotonic()

@@ -22,6 +22,7 @@ from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSet
 from builder.judge.evidence import Evidence, EvidenceError, parse_evidence
 from builder.judge.verdict import Expected, judge
 from builder.model import JsonObject, Listed, Verdict
+from builder.plan.inputs import inputs_sha256
 from builder.plan.make import JobPlan, Plan
 from builder.plan.vm_spec import Attempt
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
@@ -57,6 +58,7 @@ class Services:
     staging: Staging
     publisher: Publisher
     clock: Clock
+    permit_attempt: Callable[[], None]  # raises BuilderError where no attempt may begin any more
     pool: ThreadPoolExecutor
     voice: Voice
     startup_script: str
@@ -120,6 +122,8 @@ class JobRun:
             has_notebook=f"{self._job.name}.ipynb" in outcome.names,
             image=self._s.image(self._job).path if verdict.green else "",
             packages=outcome.packages,
+            inputs=inputs_sha256(self._job, self._parcel.workspace.sha256, self._s.staging.kit_sha256),
+            workspace_sha256=self._parcel.workspace.sha256,
         )
 
     def _stage(self) -> Future[Mapping[str, int]]:
@@ -132,6 +136,7 @@ class JobRun:
         teardown: Future[None] = Future()
         teardown.set_result(None)
         try:
+            self._s.permit_attempt()
             vm = self._s.placement.place(self._order(attempt))
             try:
                 self._say(f"VM {vm.name} runs in {vm.zone}; waiting for its first heartbeat")
@@ -140,12 +145,12 @@ class JobRun:
                 teardown = self._s.pool.submit(self._take_down, vm)
                 raise
         except BuilderError as error:
-            return Outcome(_verdict_of(error)), teardown
+            return Outcome(verdict_of(error)), teardown
         except CallFailed as failure:
-            return Outcome(_verdict_of(call_error(failure))), teardown
+            return Outcome(verdict_of(call_error(failure))), teardown
         except Exception:  # a bug of ours is a verdict, too: the other jobs go on
             _logger.exception("job %s", self._job.job)
-            return Outcome(_bug()), teardown
+            return Outcome(BUG), teardown
 
     def _order(self, attempt: Attempt) -> Order:
         image = self._s.image(self._job)
@@ -227,7 +232,7 @@ class JobRun:
             attempt=attempt.number,
             nonce=attempt.nonce,
             job_sha256=self._parcel.job_sha256,
-            workspace_sha256=self._parcel.workspace_sha256,
+            workspace_sha256=self._parcel.workspace.sha256,
             parameters_sha256=self._parcel.parameters_sha256,
             generations=generations,
             notebook=self._job.notebook,
@@ -265,7 +270,7 @@ class JobRun:
         try:
             filled = self._s.publisher.publish(target, fallback, publication)
         except CallFailed as failure:
-            verdict = _verdict_of(call_error(failure)) if outcome.verdict.green else outcome.verdict
+            verdict = verdict_of(call_error(failure)) if outcome.verdict.green else outcome.verdict
             self._say(f"results could not be published: {failure}")
             return verdict, ""
         folder = f"gs://{self._s.store.bucket}/{filled.prefix}"
@@ -289,19 +294,19 @@ class JobRun:
         self._s.voice.say(self._job.job, text)
 
 
-def _verdict_of(error: BuilderError) -> Verdict:
+def verdict_of(error: BuilderError) -> Verdict:
+    """The verdict on a job that an error ended."""
     return Verdict(
         exit_code=ExitCode(error.exit_code), reason=error.reason, message=error.message, advice=error.advice
     )
 
 
-def _bug() -> Verdict:
-    return Verdict(
-        exit_code=ExitCode.BUG,
-        reason="bug",
-        message="A bug in Notebook Builder; the traceback stands above.",
-        advice="Please report it with the log of this build.",
-    )
+BUG = Verdict(
+    exit_code=ExitCode.BUG,
+    reason="bug",
+    message="A bug in Notebook Builder; the traceback stands above.",
+    advice="Please report it with the log of this build.",
+)
 
 
 def call_error(failure: CallFailed) -> BuilderError:

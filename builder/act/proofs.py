@@ -7,7 +7,8 @@ builder wrote, so what `deploy` believes is the summary; the proof says where it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from builder.act.result import JobResult
@@ -15,6 +16,7 @@ from builder.model import GcsLocation, Listed
 from builder.ports import CallFailed, ObjectStore
 
 _SCHEMA = 1
+_THREADS = 8  # proofs that are written at a time: the run's last lines wait for them
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,12 @@ def keep_proofs(
     run: str,
     origin: Origin,
     kit: str,
-    workspaces: Mapping[str, str],
     summary: Listed,
     tell: Callable[[str], None],
 ) -> None:
-    """Leave a proof for each green job; where that fails, `tell` that `deploy` will not know of it.
+    """Leave a proof for each green job; where that fails, `tell` that `deploy` will not know of it."""
 
-    `workspaces` holds the hash of each job's packed files.
-    """
-    for result in results:
-        if not result.verdict.green:
-            continue
+    def keep(result: JobResult) -> None:
         proof = Proof(
             inputs=result.inputs,
             run=run,
@@ -90,7 +87,7 @@ def keep_proofs(
             build=origin.build,
             commit=origin.commit,
             kit=kit,
-            workspace_sha256=workspaces[result.job],
+            workspace_sha256=result.workspace_sha256,
             image=result.image,
             packages=result.packages,
             summary=summary.name,
@@ -102,3 +99,6 @@ def keep_proofs(
             )
         except CallFailed as failure:
             tell(f"warning: {result.job} is green, but deploy will not know of it: {failure}")
+
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="proofs") as pool:
+        list(pool.map(keep, [result for result in results if result.verdict.green]))

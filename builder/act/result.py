@@ -9,6 +9,7 @@ from typing import Any
 from builder.act.fleet import Ending, Vm
 from builder.errors import ExitCode
 from builder.model import JsonObject, Verdict
+from builder.plan.make import JobPlan
 
 # The gravest first: a run with several notebooks exits with the first of these that any of them has.
 _GRAVEST_FIRST = (
@@ -35,7 +36,8 @@ class JobResult:
     output: str
     name: str
     has_notebook: bool
-    inputs: str = ""  # hash of all that says how it ran; "" where it never got that far
+    inputs: str = ""  # hash of all that says how it ran; "" where it never got that far, as the next one
+    workspace_sha256: str = ""  # hash of its packed files
     image: str = ""  # the exact image of its VM
     packages: tuple[str, ...] = ()  # what was installed beside the image's own
 
@@ -54,6 +56,21 @@ class JobResult:
             "output": self.output,
             "inputs": self.inputs,
         }
+
+
+def unjudged(job: JobPlan, verdict: Verdict) -> JobResult:
+    """The result of a job that no VM was asked for."""
+    return JobResult(
+        job=job.job,
+        notebook=job.notebook.path,
+        parameters=job.parameters,
+        verdict=verdict,
+        attempts=0,
+        seconds=0.0,
+        output="",
+        name=job.name,
+        has_notebook=False,
+    )
 
 
 def color(verdict: Verdict) -> str:

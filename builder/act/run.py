@@ -5,35 +5,33 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from builder import report, vm
 from builder.act.alert import Alert
-from builder.act.event_lock import LOST, EventLock, Holder
+from builder.act.build_end import BuildEnd, LimitedClock
+from builder.act.event_lock import EventLock, Holder
 from builder.act.fleet import Ending, Fleet
-from builder.act.job_run import JobRun, Services, call_error
+from builder.act.job_run import BUG, JobRun, Services, call_error, verdict_of
 from builder.act.lease import Lease
 from builder.act.ledger import Ledger
 from builder.act.placement import Placement
 from builder.act.proofs import Origin, keep_proofs
 from builder.act.publish import Publisher
-from builder.act.result import JobResult, exit_code, summary
-from builder.act.staging import Parcel, Staging, load_kit, prepare
+from builder.act.result import JobResult, exit_code, summary, unjudged
+from builder.act.staging import Parcel, Staging, load_kit, prepare, scratch_folder
 from builder.act.sweep import sweep, take_down_run
-from builder.act.waiting import Cancellation
-from builder.errors import EnvironmentFailed, ExitCode
+from builder.act.waiting import STOPPED, Cancellation
+from builder.act.workspaces import Workspaces
+from builder.errors import BuilderError, EnvironmentFailed, ExitCode
 from builder.kit import Kit
 from builder.model import Listed, Verdict
-from builder.plan.inputs import inputs_sha256
 from builder.plan.make import ImageChoice, JobPlan, Plan
-from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
+from builder.ports import BuildTime, CallFailed, Clock, Image, Machines, ObjectStore
 
 T = TypeVar("T")
 
@@ -41,6 +39,7 @@ _logger = logging.getLogger(__name__)
 _LOOK = 0.2  # seconds between two looks at signals while jobs run
 _IO_THREADS = 16
 _MOST_SUFFIXES = 100
+_NOT_STARTED = Verdict(ExitCode.NOTEBOOK_FAILED, "not_started", "NB_FAIL_FAST: an earlier notebook failed.")
 
 
 class Run:
@@ -48,7 +47,7 @@ class Run:
 
     `origin`: whose proofs the green jobs are, for `deploy`; None leaves none. `event`: the id of the event that asked for
     the run; of all runs of one event, one does anything. `again`: the command that asks for the same by another event.
-    `alert` is told of an end that somebody has to look at.
+    `alert` is told of an end that somebody has to look at. `build_time` returns how long the build that runs this may last.
     """
 
     def __init__(
@@ -65,6 +64,7 @@ class Run:
         event: str | None = None,
         again: str = "",
         alert: Alert | None = None,
+        build_time: Callable[[], BuildTime | None] | None = None,
     ) -> None:
         self._plan = plan
         self._store = store
@@ -79,13 +79,28 @@ class Run:
         self.project = machines.project
         self.event = self._lock(event) if event else None
         self.fleet = Fleet(machines, clock, cancellation, Ledger(store, plan.location).note, self._permit)
-        self._placement = Placement(machines, self.fleet, clock, console.say)
+        self._build_end = BuildEnd(
+            plan, clock, build_time, stop=lambda: cancellation.cancel(STOPPED), tell=console.line
+        )
+        self._limited = LimitedClock(clock, self._build_end)
+        self._placement = Placement(machines, self.fleet, self._limited, console.say)
         self._images: dict[ImageChoice, Image] = {}
         self._images_lock = threading.Lock()
+
+    @property
+    def stopped(self) -> BuilderError | None:
+        """Why the run stopped itself; None where it did not."""
+        lost = self.event.lost if self.event else None
+        return lost or self._build_end.over
 
     def execute(self, wanted_run_id: str | None) -> ExitCode:
         """Do it all. Raises Interrupted on a signal and BuilderError where the run as a whole cannot begin."""
         runner_kit = load_kit()
+        with self._build_end:
+            return self._execute_once(runner_kit, wanted_run_id)
+
+    def _execute_once(self, runner_kit: Kit, wanted_run_id: str | None) -> ExitCode:
+        """Do it all, unless the event is another run's."""
         if self.event is None:
             return self._execute(runner_kit, wanted_run_id)
         with self.event as event:
@@ -101,7 +116,7 @@ class Run:
             self._plan.location,
             event,
             clock=self._clock,
-            stop=lambda: self._cancellation.cancel(LOST),
+            stop=lambda: self._cancellation.cancel(STOPPED),
             tell=self._console.line,
         )
 
@@ -135,27 +150,27 @@ class Run:
         except CallFailed as failure:
             raise call_error(failure) from failure
         report.opening(self._console, self._plan, run=run, project=self._machines.project)
-        with tempfile.TemporaryDirectory(prefix="notebook-builder-") as folder:
-            parcels = [
-                prepare(job, run=run, location=self._plan.location, folder=Path(folder))
-                for job in self._plan.jobs
-            ]
-            with Lease(self._store, self._plan.location, run) as lease:
-                staging = Staging(self._store, self._plan.location, runner_kit)
-                results = self._run_jobs(run, parcels, staging, lease)
-        workspaces = {
-            job.job: parcel.workspace_sha256 for job, parcel in zip(self._plan.jobs, parcels, strict=True)
-        }
-        return self._conclude(run, results, runner_kit, workspaces)
+        location = self._plan.location
+        with (
+            scratch_folder() as folder,
+            Workspaces(
+                self._plan.jobs, store=self._store, location=location, run=run, folder=folder
+            ) as workspaces,
+            Lease(self._store, location, run) as lease,
+        ):
 
-    def _conclude(
-        self, run: str, results: Sequence[JobResult], runner_kit: Kit, workspaces: Mapping[str, str]
-    ) -> ExitCode:
+            def parcel_of(job: JobPlan) -> Parcel:
+                return prepare(job, workspaces.of(job), run=run, location=location)
+
+            for job in self._plan.jobs:
+                if job.proven is not None:
+                    parcel_of(job)  # all of what was tested, or no VM for any of it
+            staging = Staging(self._store, location, runner_kit, workspaces)
+            results = self._run_jobs(run, parcel_of, staging, lease)
+        return self._conclude(run, results, runner_kit)
+
+    def _conclude(self, run: str, results: Sequence[JobResult], runner_kit: Kit) -> ExitCode:
         """The run's end once its jobs are judged: summary, proofs, the event, whoever is to be told, and the last lines."""
-        results = [
-            replace(result, inputs=inputs_sha256(job, workspaces[job.job], runner_kit.sha256))
-            for result, job in zip(results, self._plan.jobs, strict=True)
-        ]
         left = self.fleet.open()
         code = exit_code(results, left)
         written = self._write_summary(run, results, code)
@@ -170,7 +185,6 @@ class Run:
                 run=run,
                 origin=self._origin,
                 kit=runner_kit.sha256,
-                workspaces=workspaces,
                 summary=written,
                 tell=self._console.line,
             )
@@ -205,7 +219,7 @@ class Run:
         )
 
     def _run_jobs(
-        self, run: str, parcels: Sequence[Parcel], staging: Staging, lease: Lease
+        self, run: str, parcel_of: Callable[[JobPlan], Parcel], staging: Staging, lease: Lease
     ) -> list[JobResult]:
         jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
         io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
@@ -219,7 +233,8 @@ class Run:
             placement=self._placement,
             staging=staging,
             publisher=Publisher(self._store, self._plan.location, io, self._confirm),
-            clock=self._clock,
+            clock=self._limited,
+            permit_attempt=self._build_end.check,
             pool=io,
             voice=self._console,
             startup_script=vm.startup_script(),
@@ -228,9 +243,8 @@ class Run:
             lease=lease.object,
         )
         stop = threading.Event()
-        pairs = zip(self._plan.jobs, parcels, strict=True)
         try:
-            futures = [jobs.submit(self._run_job, services, job, parcel, stop) for job, parcel in pairs]
+            futures = [jobs.submit(self._run_job, services, job, parcel_of, stop) for job in self._plan.jobs]
             results = [self._await(future) for future in futures]
             self._await(sweeping)
             self._take_down_forgotten()
@@ -256,18 +270,23 @@ class Run:
         self._cancellation.check()
         return future.result()
 
-    def _run_job(self, services: Services, job: JobPlan, parcel: Parcel, stop: threading.Event) -> JobResult:
+    def _run_job(
+        self,
+        services: Services,
+        job: JobPlan,
+        parcel_of: Callable[[JobPlan], Parcel],
+        stop: threading.Event,
+    ) -> JobResult:
         if stop.is_set():
-            return _unjudged(
-                job, ExitCode.NOTEBOOK_FAILED, "not_started", "NB_FAIL_FAST: an earlier notebook failed."
-            )
+            return unjudged(job, _NOT_STARTED)
         try:
-            result = JobRun(services, job, parcel).execute()
+            services.permit_attempt()
+            result = JobRun(services, job, parcel_of(job)).execute()
+        except BuilderError as error:
+            result = unjudged(job, verdict_of(error))
         except Exception:  # the edge of a job: the other jobs and every teardown go on
             _logger.exception("job %s", job.job)
-            return _unjudged(
-                job, ExitCode.BUG, "bug", "A bug in Notebook Builder; the traceback stands above."
-            )
+            return unjudged(job, BUG)
         if self._plan.fail_fast and not result.verdict.green:
             stop.set()
         return result
@@ -306,17 +325,3 @@ class Run:
         except CallFailed as failure:
             self._console.line(f"warning: the summary could not be written: {failure}")
             return None
-
-
-def _unjudged(job: JobPlan, code: ExitCode, reason: str, message: str) -> JobResult:
-    return JobResult(
-        job=job.job,
-        notebook=job.notebook.path,
-        parameters=job.parameters,
-        verdict=Verdict(exit_code=code, reason=reason, message=message),
-        attempts=0,
-        seconds=0.0,
-        output="",
-        name=job.name,
-        has_notebook=False,
-    )

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder import kit
+from builder.act.workspaces import Workspaces, create_new, workspace_object
 from builder.errors import BadInput, BuilderError, EnvironmentFailed, Problem
 from builder.kit import Kit
-from builder.model import GcsLocation, JsonObject, Listed
+from builder.model import GcsLocation, JsonObject
 from builder.plan.deployed import MANIFEST, NOT_TESTED
 from builder.plan.make import JobPlan, Plan
-from builder.plan.workspace import pack
+from builder.plan.packing import Archive
 from builder.ports import ObjectStore
 
 HEARTBEAT_SECONDS = 2
@@ -64,8 +65,7 @@ class Parcel:
     """A job's input, ready to be uploaded; every hash in it is known before the VM is asked for."""
 
     prefix: str
-    workspace: Path
-    workspace_sha256: str
+    workspace: Archive
     parameters: bytes
     job: bytes
 
@@ -80,13 +80,12 @@ class Parcel:
         return hashlib.sha256(self.parameters).hexdigest()
 
 
-def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> Parcel:
-    """Pack a job's files into `folder` and describe them; no call is made.
+def prepare(job: JobPlan, packed: Archive, *, run: str, location: GcsLocation) -> Parcel:
+    """Describe a job whose files are packed; no call is made.
 
     Raises BadInput where they are others than the job was proven with.
     """
     prefix = location.object("staging", run, job.job) + "/"
-    packed = pack(job.files, folder / f"{job.job}.tar.gz")
     if job.proven is not None and job.proven.workspace_sha256 != packed.sha256:
         expected = f"its files are packed as {packed.sha256[:12]}…, and {MANIFEST} has {job.proven.workspace_sha256[:12]}…"
         raise BadInput([Problem(job.notebook.path, "", f"{expected}; {NOT_TESTED}")])
@@ -98,7 +97,7 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
         "notebook": job.notebook.path,
         "name": job.name,
         "workspace": {
-            "object": prefix + "workspace.tar.gz",
+            "object": workspace_object(location, run, packed),
             "sha256": packed.sha256,
             "size": packed.size,
         },
@@ -119,8 +118,7 @@ def prepare(job: JobPlan, *, run: str, location: GcsLocation, folder: Path) -> P
     }
     return Parcel(
         prefix=prefix,
-        workspace=packed.path,
-        workspace_sha256=packed.sha256,
+        workspace=packed,
         parameters=parameters,
         job=json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
     )
@@ -157,8 +155,9 @@ def _accelerator(job: JobPlan) -> JsonObject | None:
 class Staging:
     """Uploads for one run. The kit goes up once per bucket: its name is its hash."""
 
-    def __init__(self, store: ObjectStore, location: GcsLocation, kit: Kit) -> None:
+    def __init__(self, store: ObjectStore, location: GcsLocation, kit: Kit, workspaces: Workspaces) -> None:
         self._store = store
+        self._workspaces = workspaces
         self._kit = kit
         self.kit_sha256 = kit.sha256
         self.kit_object = location.object("kits", f"{kit.sha256}.tar.gz")
@@ -169,13 +168,9 @@ class Staging:
         """Upload what the VM waits for, job.json last; the generations written, by `workspace`, `parameters`, `job`."""
         self._stage_kit()
         return {
-            "workspace": self._put(
-                parcel, "workspace.tar.gz", parcel.workspace, "application/gzip"
-            ).generation,
-            "parameters": self._put(
-                parcel, "parameters.json", parcel.parameters, "application/json"
-            ).generation,
-            "job": self._put(parcel, "job.json", parcel.job, "application/json").generation,
+            "workspace": self._workspaces.upload(parcel.workspace).generation,
+            "parameters": self._put(parcel, "parameters.json", parcel.parameters),
+            "job": self._put(parcel, "job.json", parcel.job),
         }
 
     def _stage_kit(self) -> None:
@@ -194,12 +189,7 @@ class Staging:
                 )
             self._kit_ready = True
 
-    def _put(self, parcel: Parcel, name: str, content: bytes | Path, content_type: str) -> Listed:
-        written = self._store.create(parcel.prefix + name, content, content_type=content_type)
-        if written is None:
-            raise EnvironmentFailed(
-                f"Another object stands at gs://{self._store.bucket}/{parcel.prefix}{name}.",
-                reason="staging_taken",
-                advice="Another run has the same id; run again under another NB_RUN_ID.",
-            )
-        return written
+    def _put(self, parcel: Parcel, name: str, content: bytes) -> int:
+        """The generation of the document that was created."""
+        name = parcel.prefix + name
+        return create_new(self._store, name, content, content_type="application/json").generation

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 _LOOK = 0.2  # seconds between two looks at the stop sign
+STOPPED = 0  # the stop sign's number where no signal pulled it, but the run itself: it says why
 _LONG = 30.0  # seconds of repeating a call after which people are told what is waited for
 _MOST_MISMATCHES = 4  # tries for bytes that do not fit their checksum: what is stored broken stays broken
 

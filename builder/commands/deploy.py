@@ -9,6 +9,7 @@ from pathlib import Path
 from builder import __version__, report
 from builder.act.staging import load_kit, scratch_folder
 from builder.act.waiting import run_aside
+from builder.act.workspaces import pack_each
 from builder.commands import Context
 from builder.commands.plan import planned
 from builder.deploy.beliefs import Claim
@@ -22,7 +23,6 @@ from builder.deploy.work import caller_of
 from builder.errors import ExitCode, Interrupted
 from builder.options import Options
 from builder.plan.inputs import inputs_sha256
-from builder.plan.workspace import pack
 from builder.ports import CallFailed
 
 
@@ -49,7 +49,7 @@ def _carry_out(request: Request | None, options: Options, context: Context) -> i
 def _request(options: Options, context: Context, folder: Path) -> Request:
     ready = planned(options, context)
     runner_kit = load_kit()
-    packed = {job.job: pack(job.files, folder / f"{job.job}.tar.gz").sha256 for job in ready.plan.jobs}
+    packed = {job: archive.sha256 for job, archive in pack_each(ready.plan.jobs, folder).items()}
     claims = [Claim(job, inputs_sha256(job, packed[job.job], runner_kit.sha256)) for job in ready.plan.jobs]
     return Request(ready.plan, ready.chosen, claims, packed, runner_kit.sha256, folder)
 

@@ -15,6 +15,7 @@ from builder.plan.choose import choose
 from builder.plan.deployed import as_proven, open_workspace
 from builder.plan.event import asked_of
 from builder.plan.make import ChosenNotebook, Plan, describe, make_plan
+from builder.plan.text import too_long
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class Planned:
 
 def plan_of(options: Options, context: Context) -> Plan:
     """The plan for these options in this folder. Raises BadInput with every mistake."""
-    return planned(options, context).plan
+    plan = planned(options, context).plan
+    if plan.exceeds_longest_build:
+        report.warning(too_long(plan))
+    return plan
 
 
 def planned(options: Options, context: Context) -> Planned:
@@ -35,9 +39,8 @@ def planned(options: Options, context: Context) -> Planned:
     asked = asked_of(options, _now())
     workspace = open_workspace(options, context.folder)
     chosen = choose(options, workspace, asked)
-    for item in chosen:
-        for warning in item.warnings:
-            report.warning(warning)
+    for warning in dict.fromkeys(warning for item in chosen for warning in item.warnings):
+        report.warning(warning)
     return Planned(check_kit(as_proven(make_plan(options, chosen, asked), workspace)), chosen)
 
 

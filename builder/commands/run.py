@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, NoReturn
 
 from builder import report
 from builder.act.alert import BUDGET, Alert
-from builder.act.event_lock import LOST
 from builder.act.fleet import Vm
 from builder.act.proofs import Origin
-from builder.act.waiting import Cancellation, RealClock, run_aside
+from builder.act.waiting import STOPPED, Cancellation, RealClock, run_aside
 from builder.commands import Context
 from builder.commands.plan import plan_of
 from builder.errors import BadInput, BuilderError, Interrupted
 from builder.options import Event, Options
 from builder.options.message import read_message
 from builder.plan.make import Plan
+from builder.ports import BuildTime
 
 if TYPE_CHECKING:
     from builder.act.run import Run
     from builder.gcp.clients import Access
 
 _logger = logging.getLogger(__name__)
+_BUILD_BUDGET = 10.0  # seconds for the question how long the build may last, with all its repetitions
 _GRACE = 1.0  # seconds for threads to remove their temporary files after a signal
 
 
@@ -145,6 +146,7 @@ class _Session:
         store = GoogleObjectStore(access, self._plan.location.bucket, context.clock)
         from builder.gcp.compute import GoogleMachines
 
+        build = self._options.build.build_id
         return Run(
             self._plan,
             store=store,
@@ -157,7 +159,15 @@ class _Session:
             event=self._options.event.id if self._options.event else None,
             again=_again(self._options.event, self._plan.today) if self._options.event else "",
             alert=self._alert,
+            build_time=partial(self._build_time, access, build) if build else None,
         )
+
+    def _build_time(self, access: Access, build: str) -> BuildTime | None:
+        """How long this build may last. Raises CallFailed, after a few seconds; no verdict depends on the answer."""
+        from builder.gcp.builds import GoogleBuilds
+
+        builds = GoogleBuilds(access, self._context.clock, timeout=_BUILD_BUDGET, budget=_BUILD_BUDGET)
+        return builds.time(build, self._options.build.location or "global")
 
     def _origin(self) -> Origin | None:
         """Whose proofs this run's are. A scheduled run has none: what is live was proven before."""
@@ -175,12 +185,11 @@ class _Session:
             left = list(fleet.open())
             sent = [vm for vm in requested if vm not in left]
         self._ended.wait(_GRACE)
-        event = self._run.event if self._run else None
-        lost = event.lost if event and interrupted.signum == LOST else None
-        code = lost.exit_code if lost else interrupted.exit_code
-        report.cancelled(self._context.console, code, left=left, sent=sent, project=project, error=lost)
+        stopped = self._run.stopped if self._run and interrupted.signum == STOPPED else None
+        code = stopped.exit_code if stopped else interrupted.exit_code
+        report.cancelled(self._context.console, code, left=left, sent=sent, project=project, error=stopped)
         sys.stdout.flush()
-        if lost is not None and self._alert is not None:
-            self._alert.failed(self._options.run_id or "", lost)
+        if stopped is not None and self._alert is not None:
+            self._alert.failed(self._options.run_id or "", stopped)
         # Threads may sit in calls that last longer than the few seconds that a cancelled build is given.
         os._exit(code)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from builder.deploy.live import ArchiveRef
 from builder.model import LIVE_TAG, GcsLocation, JsonObject
 from builder.plan.deployed import CONFIG
+from builder.plan.make import LONGEST_BUILD
 
 # Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to tell the result.
 ALLOWANCE = 600
-LONGEST_BUILD = 24 * 3600  # seconds; Cloud Build's own limit
 # Seconds that a build may wait for its turn: an hour by default, after which it would be gone without having said a word.
 LONGEST_QUEUE = 6 * 3600
 _OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"

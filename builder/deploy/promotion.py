@@ -12,7 +12,7 @@ from builder.act.proofs import Proof
 from builder.deploy import live as documents
 from builder.deploy.archive import Proven, pack_archive
 from builder.deploy.beliefs import Claim, proven
-from builder.deploy.build import LONGEST_BUILD, scheduled_build
+from builder.deploy.build import scheduled_build
 from builder.deploy.converge import converge
 from builder.deploy.decide import Decision, Late, Promote, decide, is_late
 from builder.deploy.image import by_digest
@@ -30,7 +30,7 @@ from builder.deploy.target import Outcome, Target
 from builder.deploy.work import Change, caller_of
 from builder.errors import EnvironmentFailed
 from builder.plan.event import scheduled_kinds
-from builder.plan.make import ChosenNotebook, Plan
+from builder.plan.make import LONGEST_BUILD, ChosenNotebook, Plan
 from builder.ports import CallFailed
 
 _MOST_TRIES = 10  # writes of live.json that others got in before
@@ -149,7 +149,7 @@ def _wanted(
     """The promotion as a value."""
     options, deployment = target.options, target.deployment
     seconds = request.plan.worst_case_seconds
-    if seconds > LONGEST_BUILD:
+    if request.plan.exceeds_longest_build:
         target.say(
             f"warning: scheduled builds may take {seconds} s, and Cloud Build ends them after {LONGEST_BUILD}"
         )

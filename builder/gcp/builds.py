@@ -1,4 +1,4 @@
-"""Cloud Build over REST: the Builds of `deploy`, which asks about the build that it is part of, and what time it is."""
+"""Cloud Build over REST: what `deploy` and `run` ask about the build that they are part of, and what time it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from builder.deploy.ports import BuildState
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.rest import Rest
 from builder.model import JsonObject
-from builder.ports import Clock
+from builder.ports import BuildTime, Clock
 
 
 class GoogleBuilds:
@@ -40,6 +40,18 @@ class GoogleBuilds:
         """See deploy.ports.Builds. Read from the Date header, which every answer of Google's carries."""
         seconds = self._rest.now("cloudbuild.builds.list", f"{self._url(region)}?pageSize=1")
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def time(self, build: str, region: str) -> BuildTime | None:
+        """The time that a build has; None where it does not run, or tells no start or timeout. Raises CallFailed."""
+        answer, now = self._rest.fetch_dated("cloudbuild.builds.get", f"{self._url(region)}/{build}")
+        if answer.get("status") != "WORKING":
+            return None
+        try:
+            timeout = float(str(answer["timeout"]).removesuffix("s"))
+            started = datetime.fromisoformat(str(answer["startTime"])).timestamp()
+        except (KeyError, ValueError):
+            return None
+        return BuildTime(timeout, started + timeout - now)
 
     def _url(self, region: str) -> str:
         return self._rest.url("cloudbuild", f"v1/projects/{self._project}/locations/{region}/builds")

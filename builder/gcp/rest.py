@@ -93,17 +93,20 @@ class Rest:
                 return None
             raise
 
+    def fetch_dated(self, call: str, url: str) -> tuple[JsonObject, float]:
+        """The answer to a GET, and its Date in seconds since the epoch. Raises CallFailed."""
+
+        def send() -> tuple[JsonObject, float]:
+            answer = self._send("GET", url, None, None)
+            if not answer.ok:
+                raise from_http_response(answer)
+            return dict(answer.json()), _date(answer)
+
+        return self._calls.make(call, _resource(url), send)
+
     def now(self, call: str, url: str) -> float:
         """Seconds since the epoch by the Date header of the answer to a GET; an error has one, too."""
-
-        def fetch() -> float:
-            answer = self._send("GET", url, None, None)
-            try:
-                return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
-            except (KeyError, ValueError) as error:
-                raise ConnectionError(f"the answer has no readable Date: {error}") from error
-
-        return self._calls.make(call, _resource(url), fetch)
+        return self._calls.make(call, _resource(url), lambda: _date(self._send("GET", url, None, None)))
 
     def call(self, call: str, resource: str, action: Callable[[], T]) -> T:
         """Something else than a request with our token, repeated and told in the same way."""
@@ -117,6 +120,13 @@ class Rest:
                 verb, url, json=body, params=params, timeout=self._timeout
             )
         return answer
+
+
+def _date(answer: requests.Response) -> float:
+    try:
+        return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (KeyError, ValueError) as error:
+        raise ConnectionError(f"the answer has no readable Date: {error}") from error
 
 
 def _resource(url: str) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.errors import BadInput, Problem
-from builder.options import NotebookEntry, Options
+from builder.options import JobOptions, Options
 from builder.options.message import Declared
 from builder.options.parameters import fan_out
 from builder.plan.event import Asked, given_parameters, message_problems, parameter_problems, scheduled_kinds
 from builder.plan.make import ChosenNotebook
 from builder.plan.notebooks import read_notebook
-from builder.plan.preparation import prepare
+from builder.plan.preparation import Preparation, Preparations
 from builder.plan.workspace import Workspace
 
 MOST_JOBS = 1000
@@ -30,7 +30,11 @@ class _Looked:
 def choose(options: Options, workspace: Workspace, asked: Asked) -> Sequence[ChosenNotebook]:
     """The notebooks to run, with their files. Raises BadInput with all mistakes in all of them."""
     selection = workspace.select(options.notebooks)
-    looked = [_look(options, workspace, asked, path, entry) for path, entry in selection.notebooks]
+    preparations = Preparations(workspace)
+    looked = []
+    for path, entry in selection.notebooks:
+        wanted = options.options_for(workspace.local_path(path), entry)
+        looked.append(_look(wanted, preparations.of(wanted), workspace, asked, path))
     chosen = [one.chosen for one in looked if one.chosen is not None]
     problems = [*selection.problems, *(problem for one in looked for problem in one.problems)]
     known = [one.declared for one in looked if one.declared is not None]
@@ -52,10 +56,10 @@ def _too_many_jobs(chosen: Sequence[ChosenNotebook], asked: Asked) -> list[Probl
     return [Problem("NB_NOTEBOOKS", "", what)]
 
 
-def _look(options: Options, workspace: Workspace, asked: Asked, path: str, entry: NotebookEntry) -> _Looked:
-    wanted = options.options_for(workspace.local_path(path), entry)
+def _look(
+    wanted: JobOptions, preparation: Preparation, workspace: Workspace, asked: Asked, path: str
+) -> _Looked:
     notebook = read_notebook(path, workspace.read(path), kernel=wanted.kernel)
-    preparation = prepare(wanted, workspace)
     files = workspace.files_for(path, wanted.include, preparation.files)
     problems = [*files.problems, *preparation.problems]
     if isinstance(notebook, list):

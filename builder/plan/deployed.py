@@ -107,6 +107,7 @@ class DeployedWorkspace(Workspace):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self._sets: dict[tuple[str, ...], tuple[StagedFile, ...]] = {}
         self.manifest = self._read_manifest()
         problems = [
             problem for path in sorted(self.manifest.files) for problem in self._other_than_tested(path)
@@ -129,15 +130,18 @@ class DeployedWorkspace(Workspace):
         tested = self.manifest.notebooks.get(path)
         if tested is None:
             return Collected((), (), (Problem(path, "", f"is no notebook of the archive; {NOT_TESTED}"),))
-        problems = [
-            Problem(name, "", f"was not staged with {path}; {NOT_TESTED}")
-            for name in also
-            if name not in tested
-        ]
+        missing = [name for name in also if name not in tested]
+        problems = [Problem(name, "", f"was not staged with {path}; {NOT_TESTED}") for name in missing]
         if include is not None:
             expected = f"the archive says which files are staged, and other ones are not tested: leave {path}'s NB_INCLUDE out"
             problems.append(Problem("NB_INCLUDE", ",".join(include), expected))
-        return Collected(tuple(self._staged(name) for name in sorted(tested)), (), tuple(problems))
+        return Collected(self._staged_set(tuple(sorted(tested))), (), tuple(problems))
+
+    def _staged_set(self, paths: tuple[str, ...]) -> tuple[StagedFile, ...]:
+        """The files at these paths; notebooks with the same files get the same tuple."""
+        if paths not in self._sets:
+            self._sets[paths] = tuple(self._staged(path) for path in paths)
+        return self._sets[paths]
 
     def _staged(self, path: str) -> StagedFile:
         source = self.top / path

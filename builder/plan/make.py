@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,6 +24,7 @@ from builder.ports import Image
 PLACING_BUDGET = 600
 PLACING_ALLOWANCE = PLACING_BUDGET + 600
 TEARDOWN_ALLOWANCE = 300
+LONGEST_BUILD = 24 * 3600  # seconds; the longest timeout that Cloud Build gives a build
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,13 @@ class Plan:
         """What a build's own `timeout` must exceed: the jobs' worst cases, laid on `concurrency` tracks."""
         tracks = [0] * max(1, min(self.concurrency, len(self.jobs)))
         for job in self.jobs:
-            tracks[tracks.index(min(tracks))] += job.worst_case_seconds
+            heapq.heapreplace(tracks, tracks[0] + job.worst_case_seconds)
         return max(tracks)
+
+    @property
+    def exceeds_longest_build(self) -> bool:
+        """True where no build can last as long as the worst case: a warning, since most runs end far earlier."""
+        return self.worst_case_seconds > LONGEST_BUILD
 
     def output_prefix(self, run: str, job: str) -> str:
         """The name prefix of the job's published folder, with its slash."""
@@ -195,6 +202,7 @@ def describe(plan: Plan, *, project: str, run: str) -> JsonObject:
         "concurrency": plan.concurrency,
         "fail_fast": plan.fail_fast,
         "worst_case_seconds": plan.worst_case_seconds,
+        "exceeds_longest_build": plan.exceeds_longest_build,
         "jobs": [_describe_job(plan, job, project=project, run=run) for job in plan.jobs],
     }
 

@@ -25,8 +25,22 @@ class Preparation:
         return setup + (self.requirements.files if self.requirements else ())
 
 
-def prepare(wanted: JobOptions, workspace: Workspace) -> Preparation:
-    """The preparation that a notebook's options ask for."""
+class Preparations:
+    """The preparations of one workspace's notebooks. Reads each requirements file once, however many notebooks name it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._known: dict[tuple[str | None, str | None, bool], Preparation] = {}
+
+    def of(self, wanted: JobOptions) -> Preparation:
+        """The preparation that a notebook's options ask for; the same value for the same options."""
+        key = (wanted.setup, wanted.requirements, wanted.index_url is not None)
+        if key not in self._known:
+            self._known[key] = _prepare(wanted, self._workspace)
+        return self._known[key]
+
+
+def _prepare(wanted: JobOptions, workspace: Workspace) -> Preparation:
     problems: list[Problem] = []
     setup = requirements = None
     if wanted.setup is not None:

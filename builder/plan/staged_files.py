@@ -1,13 +1,16 @@
-"""Collects the files that are staged with one notebook, and says what was left out and what stands in the way."""
+"""Collects the files that are staged with each notebook, and says what was left out and what stands in the way."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Self
 
 from builder.errors import Problem
 from builder.plan.folder_walk import walk
@@ -19,6 +22,7 @@ MAX_WORKSPACE_BYTES = 2 * 2**30
 _OUTPUTS = "outputs"
 _EXECUTABLE = 0o111
 _NAMED = 5  # of any number
+_AFTER_SLASH = chr(ord("/") + 1)
 
 
 @dataclass(frozen=True)
@@ -29,72 +33,201 @@ class Collected:
     warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all files together, before packing."""
-        return sum(file.size for file in self.files)
+
+class _Kind(Enum):
+    """What stands at a path that is no regular file."""
+
+    FOLDER = "folder"
+    OUTSIDE = "outside the repository, or in .git"
+    MISSING = "nothing"
+    OTHER = "a socket, a device or a pipe"
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a path leads to: a file to stage, or its kind. `real` is the path behind all symbolic links."""
+
+    real: Path
+    found: StagedFile | _Kind
+
+
+class _Tree:
+    """The working tree, read once: each file's status, each walk, and the tracked paths. Paths count from `top`."""
+
+    def __init__(self, top: Path, tracked: Tracked | None) -> None:
+        self.top = top
+        self.tracked = tracked
+        self._paths = sorted(tracked.files) if tracked else []
+        self._submodules = sorted(tracked.submodules) if tracked else []
+        self._looks: dict[str, _Look] = {}
+        self._walks: dict[str, tuple[str, ...]] = {}
+
+    def tracked_in(self, folder: str) -> Sequence[str]:
+        """The paths in this folder that git tracks, sorted."""
+        return _below(self._paths, folder)
+
+    def submodules_in(self, folder: str) -> Sequence[str]:
+        """The submodules in this folder, sorted."""
+        return _below(self._submodules, folder)
+
+    def walked(self, folder: str) -> Sequence[str]:
+        """All paths in this folder, as `folder_walk.walk` yields them. Raises OSError."""
+        if folder not in self._walks:
+            self._walks[folder] = tuple(posixpath.join(folder, path) for path in walk(self.top / folder))
+        return self._walks[folder]
+
+    def look(self, path: str, source: Path) -> _Look:
+        """What stands at `source`, to be staged as `path`. Raises OSError where its status cannot be read."""
+        if path not in self._looks:
+            self._looks[path] = self._read(path, source)
+        return self._looks[path]
+
+    def _read(self, path: str, source: Path) -> _Look:
+        try:
+            real = source.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return _Look(source, _Kind.MISSING)
+        if not real.is_relative_to(self.top) or ".git" in real.relative_to(self.top).parts:
+            return _Look(real, _Kind.OUTSIDE)
+        status = real.stat()
+        if stat.S_ISREG(status.st_mode):
+            return _Look(real, StagedFile(path, real, status.st_size, bool(status.st_mode & _EXECUTABLE)))
+        return _Look(real, _Kind.FOLDER if stat.S_ISDIR(status.st_mode) else _Kind.OTHER)
+
+
+def _below(paths: Sequence[str], folder: str) -> Sequence[str]:
+    """The part of sorted paths that begins with the folder's name and a slash; all of them for ""."""
+    if not folder:
+        return paths
+    return paths[bisect_left(paths, f"{folder}/") : bisect_left(paths, f"{folder}{_AFTER_SLASH}")]
 
 
 class Collector:
-    """One collection for one notebook. Paths count from `top` and have slashes."""
+    """Collects for the notebooks of one workspace; looks once at what they share.
 
-    def __init__(self, top: Path, tracked: Tracked | None, notebook: str) -> None:
-        self._top = top
-        self._tracked = tracked
-        self._notebook = notebook
-        self._folder = posixpath.dirname(notebook)
-        self._outputs = posixpath.join(self._folder, _OUTPUTS)
-        self._files: dict[str, StagedFile] = {}
-        self._gone: list[str] = []
-        self._warnings: list[str] = []
-        self._problems: list[Problem] = []
+    Notebooks in one folder that ask for the same globs and paths share one collection. Notebooks with the same files get
+    the same tuple.
+    """
 
-    def collect(self, include: Sequence[str], also: Sequence[str] = ()) -> Collected:
+    def __init__(self, top: Path, tracked: Tracked | None) -> None:
+        self._tree = _Tree(top, tracked)
+        self._collections: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Collection] = {}
+        self._files: dict[tuple[str, ...], tuple[StagedFile, ...]] = {}
+
+    def collect(self, notebook: str, include: Sequence[str] = (), also: Sequence[str] = ()) -> Collected:
         """Everything to stage: the notebook's folder, what the globs add, the paths in `also`, and the notebook itself."""
+        folder = posixpath.dirname(notebook)
+        key = (folder, tuple(include), tuple(also))
+        if key not in self._collections:
+            self._collections[key] = _Collection(self._tree, folder).fill(include, also)
+        shared = self._collections[key]
+        own = shared if notebook in shared.files else shared.with_notebook(notebook)
+        tracked = self._tree.tracked
+        untracked = tracked is not None and notebook not in tracked.files
+        warning = (f"{notebook} is not tracked by git; it is staged all the same",) if untracked else ()
+        return Collected(
+            self._shared_files(own), (*warning, *own.warnings), (*own.problems, *own.size_problems(notebook))
+        )
+
+    def _shared_files(self, collection: _Collection) -> tuple[StagedFile, ...]:
+        """The collection's files in order; within one tree, equal paths are equal files."""
+        if collection.ordered is None:
+            paths = tuple(sorted(collection.files))
+            files = collection.files
+            collection.ordered = self._files.setdefault(paths, tuple(files[path] for path in paths))
+        return collection.ordered
+
+
+class _Collection:
+    """The files for the notebooks of one folder that ask for the same globs and paths."""
+
+    def __init__(self, tree: _Tree, folder: str) -> None:
+        self._tree = tree
+        self._folder = folder
+        self._outputs = posixpath.join(folder, _OUTPUTS)
+        self.files: dict[str, StagedFile] = {}
+        self.ordered: tuple[StagedFile, ...] | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.problems: tuple[Problem, ...] = ()
+        self._gone: list[str] = []
+        self._told: list[str] = []
+        self._wrong: list[Problem] = []
+        self._bytes: int | None = None
+
+    def fill(self, include: Sequence[str], also: Sequence[str]) -> Self:
+        """Collect the folder, what the globs add, and the paths in `also`."""
         try:
             self._add(self._in_folder())
             for pattern in include:
                 self._add_matching(pattern)
-            self._add([*also, self._notebook])
+            self._add(also)
         except OSError as error:
-            place = os.fsencode(error.filename or self._folder).decode("utf-8", errors="backslashreplace")
-            self._problems.append(Problem(place, "", f"cannot be read: {error.strerror or error}"))
-        self._warn_of_gone()
-        self._problems += [
-            Problem(path, "", f"lies in {self._outputs}/, which is never staged")
-            for path in also
-            if self._is_output(path)
+            self._unreadable(error)
+        misplaced = [path for path in also if self._is_output(path)]
+        self._wrong += [
+            Problem(path, "", f"lies in {self._outputs}/, which is never staged") for path in misplaced
         ]
-        self._check_size()
-        files = tuple(self._files[path] for path in sorted(self._files))
-        return Collected(files, tuple(dict.fromkeys(self._warnings)), tuple(self._problems))
+        return self._settled()
+
+    def with_notebook(self, notebook: str) -> _Collection:
+        """The same with a notebook that git does not track."""
+        own = _Collection(self._tree, self._folder)
+        own.files = dict(self.files)
+        own._gone, own._told, own._wrong = list(self._gone), list(self._told), list(self._wrong)
+        try:
+            own._add([notebook])
+        except OSError as error:
+            own._unreadable(error)
+        return own._settled()
+
+    def size_problems(self, notebook: str) -> tuple[Problem, ...]:
+        """The problem that the files are too large together to be staged with this notebook, if they are."""
+        if self._bytes is None:
+            self._bytes = sum(file.size for file in self.files.values())
+        total = self._bytes
+        if total <= MAX_WORKSPACE_BYTES:
+            return ()
+        largest = sorted(self.files.values(), key=lambda file: -file.size)[:3]
+        named = ", ".join(f"{file.path} ({file.size >> 20} MiB)" for file in largest)
+        problem = (
+            f"{total >> 20} MiB would be staged with it, more than {MAX_WORKSPACE_BYTES >> 20}; keep large data in "
+            f"Cloud Storage. Largest: {named}"
+        )
+        return (Problem(notebook, "", problem),)
+
+    def _settled(self) -> Self:
+        """Set `warnings` and `problems`. All missing files make one warning: a build step may have removed any number."""
+        told = list(self._told)
+        if self._gone:
+            few = ", ".join(self._gone[:_NAMED]) + (", …" if len(self._gone) > _NAMED else "")
+            told.append(f"not staged, since tracked by git but gone from the working tree: {few}")
+        self.warnings = tuple(dict.fromkeys(told))
+        self.problems = tuple(self._wrong)
+        return self
+
+    def _unreadable(self, error: OSError) -> None:
+        place = os.fsencode(error.filename or self._folder).decode("utf-8", errors="backslashreplace")
+        self._wrong.append(Problem(place, "", f"cannot be read: {error.strerror or error}"))
 
     def _in_folder(self) -> Iterator[str]:
-        inside = f"{self._folder}/" if self._folder else ""
-        if self._tracked is None:
-            yield from (inside + path for path in walk(self._top / self._folder))
+        if self._tree.tracked is None:
+            yield from self._tree.walked(self._folder)
             return
-        if self._notebook not in self._tracked.files:
-            self._warnings.append(f"{self._notebook} is not tracked by git; it is staged all the same")
-        for path in sorted(self._tracked.submodules):
-            if path.startswith(inside):
-                self._warnings.append(
-                    f"{path} is a submodule and is not staged; NB_INCLUDE can add its files"
-                )
-        yield from sorted(path for path in self._tracked.files if path.startswith(inside))
+        for path in self._tree.submodules_in(self._folder):
+            self._told.append(f"{path} is a submodule and is not staged; NB_INCLUDE can add its files")
+        yield from self._tree.tracked_in(self._folder)
 
     def _add_matching(self, pattern: str) -> None:
         wanted = posixpath.normpath(pattern) if pattern.strip() else ""
         if not wanted or wanted.startswith(("/", "~")) or {"..", ".git"} & set(pattern.split("/")):
             self._refuse(pattern, "expected a glob from the repository's root that stays inside it")
             return
-        if not is_glob(wanted) and (self._top / wanted).is_dir():
+        top = self._tree.top
+        if not is_glob(wanted) and (top / wanted).is_dir():
             wanted = "**" if wanted == "." else f"{wanted}/**"
         folder = fixed_folder(wanted)
-        start = self._top / folder
-        below = walk(start) if start.is_dir() else ()
-        paths = [posixpath.join(folder, path) for path in below]
-        found = [path for path in paths if matches(wanted, path)]
+        below = self._tree.walked(folder) if (top / folder).is_dir() else ()
+        found = [path for path in below if matches(wanted, path)]
         if not found:
             self._refuse(pattern, "matches no file in the repository")
         elif all(self._is_output(path) for path in found):
@@ -102,15 +235,15 @@ class Collector:
         self._add(found)
 
     def _refuse(self, pattern: str, why: str) -> None:
-        self._problems.append(Problem("NB_INCLUDE", pattern, why))
+        self._wrong.append(Problem("NB_INCLUDE", pattern, why))
 
     def _is_output(self, path: str) -> bool:
         return path == self._outputs or path.startswith(f"{self._outputs}/")
 
     def _add(self, paths: Iterable[str]) -> None:
         for path in paths:
-            if path not in self._files and not self._is_output(path):
-                self._add_one(path, self._top / path, ())
+            if path not in self.files and not self._is_output(path):
+                self._add_one(path, self._tree.top / path, ())
 
     def _add_one(self, path: str, source: Path, through: tuple[Path, ...]) -> None:
         """Stage what stands at `source` as `path`; `through` are the folders that links have led through."""
@@ -118,55 +251,34 @@ class Collector:
             path.encode()
         except UnicodeEncodeError:
             shown = os.fsencode(path).decode("utf-8", errors="backslashreplace")
-            self._problems.append(Problem(shown, "", "has a name that is not UTF-8; rename it"))
+            self._wrong.append(Problem(shown, "", "has a name that is not UTF-8; rename it"))
             return
-        try:
-            real = source.resolve(strict=True)
-        except (OSError, RuntimeError):
-            self._left_out(path, source)
-            return
-        if not real.is_relative_to(self._top) or ".git" in real.relative_to(self._top).parts:
-            self._problems.append(Problem(path, "", f"is a symbolic link out of the repository, to {real}"))
-            return
-        status = real.stat()
-        if stat.S_ISREG(status.st_mode):
-            executable = bool(status.st_mode & _EXECUTABLE)
-            self._files[path] = StagedFile(path, real, status.st_size, executable)
-        elif stat.S_ISDIR(status.st_mode):
-            self._add_linked_folder(path, real, through)
-        else:
-            self._warnings.append(f"{path} is neither a file nor a link and is not staged")
+        look = self._tree.look(path, source)
+        match look.found:
+            case StagedFile() as file:
+                self.files[path] = file
+            case _Kind.FOLDER:
+                self._add_linked_folder(path, look.real, through)
+            case _Kind.MISSING:
+                self._left_out(path, source)
+            case _Kind.OUTSIDE:
+                problem = f"is a symbolic link out of the repository, to {look.real}"
+                self._wrong.append(Problem(path, "", problem))
+            case _Kind.OTHER:
+                self._told.append(f"{path} is neither a file nor a link and is not staged")
 
     def _left_out(self, path: str, source: Path) -> None:
         if source.is_symlink():
-            self._warnings.append(f"{path} is a symbolic link that leads nowhere and is not staged")
+            self._told.append(f"{path} is a symbolic link that leads nowhere and is not staged")
         else:
             self._gone.append(path)
 
-    def _warn_of_gone(self) -> None:
-        """One warning for all: a build step that cleaned up may have removed any number."""
-        if self._gone:
-            few = ", ".join(self._gone[:_NAMED]) + (", …" if len(self._gone) > _NAMED else "")
-            self._warnings.append(f"not staged, since tracked by git but gone from the working tree: {few}")
-
     def _add_linked_folder(self, path: str, real: Path, through: tuple[Path, ...]) -> None:
         """Stage a linked folder's files below the link's own path: the link might lead to what is not staged."""
-        if real in through or (self._top / path).parent.resolve().is_relative_to(real):
-            self._problems.append(Problem(path, "", "is a symbolic link to a folder that it lies in"))
+        if real in through or (self._tree.top / path).parent.resolve().is_relative_to(real):
+            self._wrong.append(Problem(path, "", "is a symbolic link to a folder that it lies in"))
             return
         for inside in walk(real):
             staged = f"{path}/{inside}"
-            if staged not in self._files and not self._is_output(staged):
+            if staged not in self.files and not self._is_output(staged):
                 self._add_one(staged, real / inside, (*through, real))
-
-    def _check_size(self) -> None:
-        total = sum(file.size for file in self._files.values())
-        if total <= MAX_WORKSPACE_BYTES:
-            return
-        largest = sorted(self._files.values(), key=lambda file: -file.size)[:3]
-        named = ", ".join(f"{file.path} ({file.size >> 20} MiB)" for file in largest)
-        problem = (
-            f"{total >> 20} MiB would be staged with it, more than {MAX_WORKSPACE_BYTES >> 20}; keep large data in "
-            f"Cloud Storage. Largest: {named}"
-        )
-        self._problems.append(Problem(self._notebook, "", problem))

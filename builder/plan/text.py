@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from builder.model import JsonObject
+from builder.plan.make import LONGEST_BUILD, Plan
 
 _MINUTE = 60
 _HOUR = 3600
@@ -35,7 +36,20 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
         yield from (f"  {name:12} {text}" for name, text in _job_lines(job))
     yield ""
     worst = description["worst_case_seconds"]
-    yield f"worst case: {worst} s ({duration(worst)}); the build's own timeout must exceed it"
+    limit = "the build's own timeout must exceed it"
+    if description["exceeds_longest_build"]:
+        limit = f"no build lasts so long: Cloud Build's longest timeout is {duration(LONGEST_BUILD)}"
+    yield f"worst case: {worst} s ({duration(worst)}); {limit}"
+
+
+def too_long(plan: Plan) -> str:
+    """A sentence on a worst case that no build can wait for, and what shortens it."""
+    worst = plan.worst_case_seconds
+    return (
+        f"the worst case of {worst} s ({duration(worst)}) is more than the {duration(LONGEST_BUILD)} that a build may last "
+        f"at most. More notebooks at a time (NB_CONCURRENCY is {plan.concurrency}), shorter limits (NB_TIMEOUT, "
+        "NB_MAX_ATTEMPTS) or several builds, each with a glob of its own in NB_NOTEBOOKS, make it shorter"
+    )
 
 
 def counted(paths: Sequence[str]) -> str:

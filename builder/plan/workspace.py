@@ -23,6 +23,7 @@ from builder.plan.tracked import IndexUnreadable, Tracked, find_tracked
 __all__ = ["Archive", "Collected", "Selection", "StagedFile", "Workspace", "pack"]
 
 OUTPUTS = "outputs"
+_MOST_COMPARED = 20  # patterns without a match that are compared with every notebook's name
 _SUFFIX = ".ipynb"
 
 
@@ -59,6 +60,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        self._compared = 0
 
     @functools.cached_property
     def _tracked(self) -> Tracked | None:
@@ -123,8 +125,11 @@ class Workspace:
         Where git tracks nothing here, all of the folder. `include` counts from the repository's root and finds
         untracked files too. The notebook itself is always among them, `outputs/` beside it never, even if committed.
         """
-        collector = Collector(self.top, self._tracked, path)
-        return collector.collect(include or (), also)
+        return self._collector.collect(path, include or (), also)
+
+    @functools.cached_property
+    def _collector(self) -> Collector:
+        return Collector(self.top, self._tracked)
 
     def _named(self, pattern: str) -> list[str]:
         """The notebook that the pattern names outright; nothing if the pattern is a glob. Raises _Refused."""
@@ -151,18 +156,31 @@ class Workspace:
         found = walk(self.root, enter=lambda name: name != OUTPUTS and not name.startswith("."))
         return sorted(path for path in found if path.endswith(_SUFFIX))
 
+    @functools.cached_property
+    def _known(self) -> dict[str, str]:
+        """The notebooks by their names as a pattern spells them, without the ending."""
+        return {_nfc(path).removesuffix(_SUFFIX): path for path in self._notebooks}
+
     def _no_match(self, local: str) -> str:
-        known = {_nfc(path).removesuffix(_SUFFIX): path for path in self._notebooks}
+        known = self._known
         wanted = local.removesuffix(_SUFFIX)
         if wanted in known:
             return _NOT_NFC
-        near = difflib.get_close_matches(wanted, known, n=3)
-        near = near or [path for path in known if posixpath.basename(path) == posixpath.basename(wanted)][:3]
+        near = self._near(wanted)
         if near:
             named = " or ".join(known[path] for path in near)
             return f"matches no notebook in the workspace; did you mean {named}?"
         count = f"are {len(known)} notebooks" if known else "is no notebook"
         return f"matches no notebook in the workspace; there {count} here"
+
+    def _near(self, wanted: str) -> list[str]:
+        """Up to three known names that are similar, or in another folder; none once enough patterns had no match."""
+        self._compared += 1
+        if self._compared > _MOST_COMPARED:
+            return []
+        near = difflib.get_close_matches(wanted, self._known, n=3)
+        base = posixpath.basename(wanted)
+        return near or [path for path in self._known if posixpath.basename(path) == base][:3]
 
     def _checked(self, file: Path) -> str:
         """The repo-relative path of a notebook that may be run. Raises _Refused."""

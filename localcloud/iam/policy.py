@@ -64,6 +64,7 @@ GRANTS = (
         for role, on in (
             (_custom("notebookBuilder"), f"projects/{PROJECT}"),
             (_custom("notebookBuilder"), f"projects/{PROJECT}/**"),
+            (_custom("notebookBuildReader"), f"projects/{PROJECT}"),
             ("roles/storage.objectUser", "projects/_/buckets/**"),
             ("roles/storage.bucketViewer", "projects/_/buckets/*"),
             ("roles/artifactregistry.reader", f"projects/{PROJECT}/locations/*/repositories/**"),

@@ -95,6 +95,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.objectUser": _OBJECT_USER,
     "roles/storage.objectViewer": frozenset({"storage.objects.get", "storage.objects.list"}),
     "roles/storage.bucketViewer": frozenset({"storage.buckets.get"}),
+    "projects/local-project/roles/notebookBuildReader": frozenset({"cloudbuild.builds.get"}),
     "projects/local-project/roles/notebookVmReader": frozenset({"storage.objects.get"}),
     "projects/local-project/roles/notebookFunctionReader": frozenset({"storage.objects.get"}),
     "projects/local-project/roles/notebookFunction": frozenset(

@@ -19,7 +19,7 @@ from builder.act.event_lock import EventLock, Holder
 from builder.act.fleet import Fleet
 from builder.act.placement import Placement
 from builder.act.run import Run
-from builder.act.waiting import Cancellation
+from builder.act.waiting import STOPPED, Cancellation
 from builder.errors import EnvironmentFailed, ExitCode, Interrupted
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
 from builder.gcp.compute import GoogleMachines
@@ -330,7 +330,7 @@ class Process:
         """Execute; the event is lost on the way, and what the command does on its way out is done."""
         with pytest.raises(Interrupted) as left:
             self.execute()
-        assert left.value.signum == event_lock.LOST
+        assert left.value.signum == STOPPED
         self.run.fleet.abandon()
         assert self.run.fleet.open() == []
         assert self.lock.lost is not None

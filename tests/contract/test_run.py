@@ -203,7 +203,9 @@ def test_a_green_run_whose_vm_may_live_for_ever_is_7(world: World, plan: Plan) -
 
 def test_staging_that_fails_for_a_while_is_repeated_with_the_next_attempt(world: World, plan: Plan) -> None:
     world.guests = [green]
-    world.fault("storage.objects.insert", "error", times=12, status=503, match={"name": "*/workspace.tar.gz"})
+    world.fault(
+        "storage.objects.insert", "error", times=12, status=503, match={"name": "*/workspaces/*.tar.gz"}
+    )
     assert world.run(plan) is ExitCode.GREEN, world.log.getvalue() + str(world.said)
     assert world.most_alive == 1
     assert world.left() == []
@@ -212,7 +214,11 @@ def test_staging_that_fails_for_a_while_is_repeated_with_the_next_attempt(world:
 def test_staging_that_is_forbidden_is_4_and_ends_the_vm(world: World, plan: Plan) -> None:
     world.guests = [silent]
     world.fault(
-        "storage.objects.insert", "error", status=403, message="denied", match={"name": "*/workspace.tar.gz"}
+        "storage.objects.insert",
+        "error",
+        status=403,
+        message="denied",
+        match={"name": "*/workspaces/*.tar.gz"},
     )
     assert world.run(plan) is ExitCode.PROJECT_SETUP
     assert world.left() == []

@@ -36,7 +36,7 @@ from builder.plan.event import asked_of
 from builder.plan.make import Plan, make_plan
 from builder.plan.vm_spec import Attempt
 from builder.plan.workspace import Workspace
-from builder.ports import Image
+from builder.ports import BuildTime, Image
 from localcloud.clock import Clock
 from localcloud.compute import ComputeService, Pace
 from localcloud.faults import FaultPlan
@@ -194,7 +194,14 @@ class World:
         metadata: Json = {"run": "run-1", "job_id": job.job, "attempt": 1, "nonce": nonce}
         return Order(job, attempt, IMAGE, "true", metadata, now=time.time())
 
-    def run(self, plan: Plan, run_id: str | None = None, *, origin: Origin | None = ORIGIN) -> ExitCode:
+    def run(
+        self,
+        plan: Plan,
+        run_id: str | None = None,
+        *,
+        origin: Origin | None = ORIGIN,
+        build_time: Callable[[], BuildTime | None] | None = None,
+    ) -> ExitCode:
         """Carry a plan out; what is printed goes to `log`. Sweeps, as a run does."""
         run = Run(
             plan,
@@ -205,6 +212,7 @@ class World:
             cancellation=self.cancellation,
             console=report.Console(self.log),
             origin=origin,
+            build_time=build_time,
         )
         self.runs.append(run)
         return run.execute(run_id or f"run-{uuid.uuid4().hex[:8]}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.act.build_end import MARGIN
 from localcloud.cloud import Cloud
 from tests.e2e.world import BUCKET, VM_ACCOUNT, Repo, notebook, until
 
@@ -84,4 +85,24 @@ def test_a_red_notebook_is_a_failed_build(own_cloud: Cloud, repo: Repo) -> None:
     assert build.returncode == 1
     assert "ZeroDivisionError" in output
     assert "failed: step exited with non-zero status: 1" in output
+    assert vms(own_cloud) == []
+
+
+def test_a_build_whose_timeout_is_near_ends_with_a_verdict_and_without_vms(
+    own_cloud: Cloud, repo: Repo
+) -> None:
+    timeout = int(MARGIN) + 20
+    account = (
+        "serviceAccount: projects/local-project/serviceAccounts/builder@local-project.iam.gserviceaccount.com"
+    )
+    build_file = BUILD_FILE.replace("timeout: 7200s", f"timeout: {timeout}s\n{account}")
+    repo.write({**FILES, "cloudbuild.yaml": build_file})
+    with submit(own_cloud, repo, "long.ipynb") as build:
+        output, _ = build.communicate(timeout=timeout)
+    assert build.returncode == 1, output
+    assert f"by its own timeout of {timeout} s, and the worst case is" in output
+    assert f"The build's own timeout of {timeout} s leaves no time." in output
+    assert "Raise `timeout` in cloudbuild.yaml (worst case " in output
+    assert "failed: step exited with non-zero status: 5" in output
+    assert "left behind: nothing" in output
     assert vms(own_cloud) == []

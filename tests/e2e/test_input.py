@@ -241,6 +241,36 @@ def test_plan_shows_all_that_a_run_would_do_and_calls_nothing(google: Google, tm
     assert google.calls == []
 
 
+@pytest.mark.parametrize("command", ["plan", "check", "run"])
+def test_a_worst_case_that_no_build_can_wait_for_is_a_warning(
+    google: Google, tmp_path: Path, command: str
+) -> None:
+    write(tmp_path, demo=notebook("1"))
+    nobody = {**RIGHT, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
+    said = speak(google, tmp_path, command, **{**nobody, "NB_TIMEOUT": "36000"})
+    (warning,) = [line for line in said.err.splitlines() if line.startswith("warning: ")]
+    assert "is more than the 24 h that a build may last" in warning
+    assert all(
+        name in warning for name in ("NB_CONCURRENCY", "NB_TIMEOUT", "NB_MAX_ATTEMPTS", "NB_NOTEBOOKS")
+    )
+    within = speak(google, tmp_path, command, **nobody)
+    assert "24 h" not in within.err
+    assert (said.code, within.code) == (
+        (0, 0) if command == "plan" else (4, 4)
+    )  # 4: there are no credentials
+
+
+def test_the_plan_says_whether_a_build_can_wait_for_it(google: Google, tmp_path: Path) -> None:
+    write(tmp_path, demo=notebook("1"))
+    long = {**RIGHT, "NB_TIMEOUT": "36000"}
+    assert "no build lasts so long" in speak(google, tmp_path, "plan", **long).out.splitlines()[-1]
+    assert "the build's own timeout must exceed it" in speak(google, tmp_path, "plan", **RIGHT).out
+    for options, exceeds in ((long, True), (RIGHT, False)):
+        plan = json.loads(speak(google, tmp_path, "plan", "--format", "json", **options).out)
+        assert plan["exceeds_longest_build"] is exceeds
+        assert (plan["worst_case_seconds"] > 24 * 3600) is exceeds
+
+
 def test_plan_needs_no_run_id_and_no_project(google: Google, tmp_path: Path) -> None:
     write(tmp_path, demo=notebook("1"))
     said = speak(google, tmp_path, "plan", **{**RIGHT, "NB_RUN_ID": "", "PROJECT_ID": ""})

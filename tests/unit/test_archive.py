@@ -95,14 +95,13 @@ def planned(options: Options, folder: Path) -> tuple[Plan, Sequence[ChosenNotebo
 
 def prepared(job: JobPlan, folder: Path) -> staging.Parcel:
     folder.mkdir(exist_ok=True)
-    return staging.prepare(
-        job, run="r", location=load(folder, NB_NOTEBOOKS="x.ipynb").location, folder=folder
-    )
+    archive = pack(job.files, folder / f"{job.job}.tar.gz")
+    return staging.prepare(job, archive, run="r", location=load(folder, NB_NOTEBOOKS="x.ipynb").location)
 
 
 def proofs(plan: Plan, folder: Path) -> dict[str, Proven]:
     return {
-        job.job: Proven(IMAGE, (f"alpha==1.{number}",), prepared(job, folder).workspace_sha256)
+        job.job: Proven(IMAGE, (f"alpha==1.{number}",), prepared(job, folder).workspace.sha256)
         for number, job in enumerate(plan.jobs)
     }
 
@@ -178,7 +177,7 @@ def test_the_archive_plans_the_same_jobs_over_the_same_bytes(repo: Path, tmp_pat
     after = deployed(folder)
     assert [job.job for job in after.jobs] == [job.job for job in before.jobs]
     for old, new, packages in zip(before.jobs, after.jobs, ("1.0", "1.1", "1.2"), strict=True):
-        assert prepared(new, tmp_path / "new").workspace_sha256 == prepared(old, target).workspace_sha256
+        assert prepared(new, tmp_path / "new").workspace.sha256 == prepared(old, target).workspace.sha256
         assert new.frozen == (f"alpha=={packages}",)
         assert new.image.path == IMAGE
         same = replace(new, image=old.image, files=old.files, frozen=(), proven=None)

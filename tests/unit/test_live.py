@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from builder.deploy.build import LONGEST_BUILD, scheduled_build
+from builder.deploy.build import scheduled_build
 from builder.deploy.decide import Late, Promote, Same, decide
 from builder.deploy.live import (
     MOST_EARLIER,
@@ -26,6 +26,7 @@ from builder.deploy.live import (
 )
 from builder.errors import ProjectSetup
 from builder.model import GcsLocation
+from builder.plan.make import LONGEST_BUILD
 
 EARLY, LATER = "2026-07-01T06:00:00.123456789Z", "2026-07-01T06:00:00.223456789Z"
 

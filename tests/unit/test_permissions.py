@@ -29,6 +29,14 @@ def test_the_build_s_role_is_the_same_in_docs_check_and_localcloud() -> None:
     assert len(set(documented)) == len(documented)
 
 
+def test_the_role_that_reads_builds_is_the_same_in_docs_and_localcloud_and_check_does_not_ask_for_it() -> (
+    None
+):
+    documented = _documented("notebookBuildReader")
+    assert set(documented) == ROLES[f"projects/{PROJECT}/roles/notebookBuildReader"]
+    assert not set(documented) & set(ROLE)
+
+
 def test_the_vm_s_roles_are_the_same_in_docs_and_localcloud() -> None:
     for role in ("notebookVmReader", "notebookVmWriter"):
         assert set(_documented(role)) == ROLES[f"projects/{PROJECT}/roles/{role}"]

@@ -16,6 +16,7 @@ from builder.options import Options, load_options
 from builder.plan.choose import choose
 from builder.plan.event import Asked
 from builder.plan.make import JobPlan, describe, make_plan
+from builder.plan.packing import pack
 from builder.plan.requirements_file import Requirements, read_requirements
 from builder.plan.text import plan_lines
 from builder.plan.workspace import Workspace
@@ -245,7 +246,8 @@ def test_the_vm_reads_what_was_planned(repo: Path, tmp_path: Path) -> None:
     more = {"NB_SETUP_TIMEOUT": "5", "NB_REQUIREMENTS_TIMEOUT": "7", "NB_INDEX_URL": "https://h/simple"}
     job = planned(repo, NB_ENV="STAGE=test", **STEPS, **more)
     options = load()
-    parcel = parcel_of(job, run="r", location=options.location, folder=tmp_path)
+    archive = pack(job.files, tmp_path / "packed.tar.gz")
+    parcel = parcel_of(job, archive, run="r", location=options.location)
     told = Job.parse(parcel.job)
     assert told.env == {"STAGE": "test"}
     assert told.setup is not None
@@ -258,7 +260,8 @@ def test_the_vm_reads_what_was_planned(repo: Path, tmp_path: Path) -> None:
 
 def test_without_steps_nothing_is_asked_of_the_vm(repo: Path, tmp_path: Path) -> None:
     job = planned(repo)
-    told = Job.parse(parcel_of(job, run="r", location=load().location, folder=tmp_path).job)
+    archive = pack(job.files, tmp_path / "packed.tar.gz")
+    told = Job.parse(parcel_of(job, archive, run="r", location=load().location).job)
     assert (told.env, told.setup, told.requirements) == ({}, None, None)
 
 

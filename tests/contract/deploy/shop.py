@@ -102,6 +102,7 @@ class Shop:
                 inputs=claim.inputs,
                 image=IMAGE,
                 packages=("pandas==2.3.0",),
+                workspace_sha256=request.workspaces[claim.job.job],
             )
             for claim in request.claims
         ]
@@ -117,7 +118,6 @@ class Shop:
             run=run,
             origin=Origin("build-1", "c0ffee"),
             kit=KIT,
-            workspaces=request.workspaces,
             summary=written,
             tell=self.place.said.append,
         )
