@@ -33,34 +33,36 @@ system() { # system SUITE: makes the suite's system once; prints where it is kep
   printf '%s\n' "$kept"
 }
 
+pip_config() { # The host's settings as the room's one pip.conf.
+  echo '[global]'
+  sed -n '/^cert /!s/ / = /p' "$folder/settings"
+  [ -z "$bundle" ] || echo 'cert = /etc/host-certificates.pem'
+}
+
 furnish() { # furnish ROOT: a fresh clone, and what the host says about its network and its package index.
   git clone --quiet --no-hardlinks . "$1/home/newcomer/$checkout"
-  pip_settings >"$1/settings"
-  bundle=$(certificates "$1/settings")
-  {
-    echo '[global]'
-    sed -n '/^cert /!s/ / = /p' "$1/settings"
-    [ -z "$bundle" ] || echo 'cert = /etc/host-certificates.pem'
-  } >"$1/etc/pip.conf"
+  (umask 077 && pip_settings >"$folder/settings") # a password may stand in it
+  bundle=$(certificates "$folder/settings")
+  (umask 077 && pip_config >"$1/etc/pip.conf")
   [ -z "$bundle" ] || cp "$bundle" "$1/etc/host-certificates.pem"
   cp /etc/resolv.conf /etc/hosts "$1/etc/"
   mkdir -p "$folder/cache" "$1/home/newcomer/.cache"
   chown "$user:$user" "$folder/cache"
-  chown -R "$user:$user" "$1/home/newcomer"
+  chown -R "$user:$user" "$1/home/newcomer" "$1/etc/pip.conf"
 }
 
 inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends with it.
   # shellcheck disable=SC2016  # these are the inner shells' variables
   unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
-    root=$1 cache=$2 settings=$1/settings
+    root=$1 folder=$2
     mount --bind "$root" "$root"
-    mount --bind "$cache" "$root/home/newcomer/.cache"
+    mount --bind "$folder/cache" "$root/home/newcomer/.cache"
     mount --rbind /dev "$root/dev"
     mount --rbind /sys "$root/sys"
     mount -t proc proc "$root/proc"
     mount -t tmpfs -o mode=1777 tmpfs "$root/run"
     . docker/host-index.sh
-    folders "$settings" | while read -r shared; do
+    folders "$folder/settings" | while read -r shared; do
       mkdir -p "$root$shared"
       mount --bind -o ro "$shared" "$root$shared"
     done
@@ -71,10 +73,10 @@ inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends 
       umount -l /.host
       rmdir /.host
       cd \"/home/newcomer/\$2\"
-      exec setpriv --reuid $3 --regid $3 --clear-groups --no-new-privs \
+      exec setpriv --reuid $3 --regid $3 --clear-groups \
         env -i HOME=/home/newcomer USER=newcomer TERM=dumb PATH=/usr/local/bin:/usr/bin:/bin \
         sh -c \"\$1; exit \\\$?\"" sh "$4" "$5"
-  ' sh "$1" "$folder/cache" "$user" "$2" "$checkout"
+  ' sh "$1" "$folder" "$user" "$2" "$checkout"
 }
 
 attempt() { # attempt SUITE ROOT COMMAND: says how long it took, or shows the end of what it said.
@@ -93,7 +95,7 @@ attempt() { # attempt SUITE ROOT COMMAND: says how long it took, or shows the en
 has_debootstrap || { say "make clean-room needs debootstrap (Debian, Ubuntu: apt-get install debootstrap)"; exit 1; }
 mkdir -p "$folder"
 room=
-trap 'rm -rf "$folder"/making-* ${room:+"$room"}' EXIT
+trap 'rm -rf "$folder"/making-* "$folder/settings" ${room:+"$room"}' EXIT
 trap 'exit 130' INT TERM HUP
 
 second=$oldest
