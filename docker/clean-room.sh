@@ -24,8 +24,8 @@ say() { printf '%s\n' "$*" >&2; }
 system() { # system SUITE: makes the suite's system once; prints where it is kept.
   kept=$folder/$1
   if [ ! -d "$kept" ]; then
-    scratch=$(mktemp -d "$folder/making-XXXXXX")
-    chmod 755 "$scratch"
+    scratch=$folder/making-$$
+    mkdir -m 755 "$scratch"
     debian "$1" "$scratch" python3-venv,git,make
     chroot "$scratch" useradd --uid $user --create-home --shell /bin/sh newcomer
     mv "$scratch" "$kept"
@@ -35,14 +35,14 @@ system() { # system SUITE: makes the suite's system once; prints where it is kep
 
 pip_config() { # The host's settings as the room's one pip.conf.
   echo '[global]'
-  sed -n '/^cert /!s/ / = /p' "$folder/settings"
+  sed -n '/^cert /!s/ / = /p' "$folder/settings-$$"
   [ -z "$bundle" ] || echo 'cert = /etc/host-certificates.pem'
 }
 
 furnish() { # furnish ROOT: a fresh clone, and what the host says about its network and its package index.
   git clone --quiet --no-hardlinks . "$1/home/newcomer/$checkout"
-  (umask 077 && pip_settings >"$folder/settings") # a password may stand in it
-  bundle=$(certificates "$folder/settings")
+  (umask 077 && pip_settings >"$folder/settings-$$") # a password may stand in it
+  bundle=$(certificates "$folder/settings-$$")
   (umask 077 && pip_config >"$1/etc/pip.conf")
   [ -z "$bundle" ] || cp "$bundle" "$1/etc/host-certificates.pem"
   cp /etc/resolv.conf /etc/hosts "$1/etc/"
@@ -54,7 +54,7 @@ furnish() { # furnish ROOT: a fresh clone, and what the host says about its netw
 inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends with it.
   # shellcheck disable=SC2016  # these are the inner shells' variables
   unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
-    root=$1 folder=$2
+    root=$1 folder=$2 settings=$3
     mount --bind "$root" "$root"
     mount --bind "$folder/cache" "$root/home/newcomer/.cache"
     mount --rbind /dev "$root/dev"
@@ -62,7 +62,7 @@ inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends 
     mount -t proc proc "$root/proc"
     mount -t tmpfs -o mode=1777 tmpfs "$root/run"
     . docker/host-index.sh
-    folders "$folder/settings" | while read -r shared; do
+    folders "$settings" | while read -r shared; do
       mkdir -p "$root$shared"
       mount --bind -o ro "$shared" "$root$shared"
     done
@@ -73,14 +73,14 @@ inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends 
       umount -l /.host
       rmdir /.host
       cd \"/home/newcomer/\$2\"
-      exec setpriv --reuid $3 --regid $3 --clear-groups \
+      exec setpriv --reuid $4 --regid $4 --clear-groups \
         env -i HOME=/home/newcomer USER=newcomer TERM=dumb PATH=/usr/local/bin:/usr/bin:/bin \
-        sh -c \"\$1; exit \\\$?\"" sh "$4" "$5"
-  ' sh "$1" "$folder" "$user" "$2" "$checkout"
+        sh -c \"\$1; exit \\\$?\"" sh "$5" "$6"
+  ' sh "$1" "$folder" "$folder/settings-$$" "$user" "$2" "$checkout"
 }
 
 attempt() { # attempt SUITE ROOT COMMAND: says how long it took, or shows the end of what it said.
-  log=$folder/$1-$(printf '%s' "$3" | tr -c 'a-zA-Z0-9\n' '-').log
+  log=$folder/$1-$(printf '%s' "$3" | tr -cs 'a-zA-Z0-9\n' '-' | cut -c1-60).log
   begun=$(date +%s)
   if inside "$2" "$3" >"$log" 2>&1 </dev/null; then
     printf '%s: %s: %d s\n' "$1" "$3" $(($(date +%s) - begun))
@@ -95,7 +95,7 @@ attempt() { # attempt SUITE ROOT COMMAND: says how long it took, or shows the en
 has_debootstrap || { say "make clean-room needs debootstrap (Debian, Ubuntu: apt-get install debootstrap)"; exit 1; }
 mkdir -p "$folder"
 room=
-trap 'rm -rf "$folder"/making-* "$folder/settings" ${room:+"$room"}' EXIT
+trap 'rm -rf "$folder/making-$$" "$folder/settings-$$" ${room:+"$room"}' EXIT
 trap 'exit 130' INT TERM HUP
 
 second=$oldest
