@@ -11,7 +11,9 @@ LINT   := $(VENV)/lint/.ready
 IMAGES := $(VENV)/machine-images/.ready
 FUNCTION := build/functions/.ready
 INSTALL := $(PY) -m localcloud.packages --require-hashes --no-deps --compile-bytecode --python
-T      ?= tests
+PYTEST := $(PY) -m pytest -n 2 --dist=worksteal
+# What `make test` runs: the longest tests first, so that both workers end at the same time.
+T      ?= -m 'not needs' tests/e2e tests/vm tests/function tests/contract tests/unit
 
 .DEFAULT_GOAL := help
 
@@ -57,9 +59,14 @@ $(LINT): $(READY) requirements/lint.txt
 demo: venv  ## a green commit goes live, a broken one does not, its fix does, and the schedule runs it
 	$(PY) -m localcloud demo
 
-test: venv  ## the tests (make test T=tests/unit/test_plan.py for some)
-	$(PY) -m localcloud.machine.images bare scientific
-	$(PY) -m pytest -n 2 --durations=15 $(T)
+unit: $(READY)  ## the tests that need only .venv: for the edit loop
+	$(PYTEST) -m 'not needs' tests/contract tests/unit
+
+test: venv  ## what a change of the product can break (make test T=tests/unit/test_plan.py for some); see tests/README.md
+	$(PYTEST) --durations=10 $(T)
+
+test-all: venv  ## every test: localcloud's own too, and those that need Docker, Chromium or user namespaces
+	$(PYTEST) --durations=30 tests
 
 lint: $(READY) $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
 	$(PY) -m ruff check .
@@ -107,4 +114,4 @@ clean:  ## remove what was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .DELETE_ON_ERROR:
-.PHONY: help venv parts demo test lint clean-room image image-base image-test image-submit image-bench fmt bench docs lock clean
+.PHONY: help venv parts demo unit test test-all lint clean-room image image-base image-test image-submit image-bench fmt bench docs lock clean

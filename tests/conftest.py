@@ -1,11 +1,64 @@
-"""What holds for every test: it leaves the process's signals as it found them, since what later tests start inherits them."""
+"""What holds for every test: its id is constant, and it leaves the process's signals as it found them."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType
 
 import pytest
+
+from tests import needs
+
+LONGEST_ID = 40
+
+
+class UnnamedCase(pytest.Collector.CollectError):
+    """A value of a parametrised test needs an explicit id."""
+
+
+def names_itself(value: object) -> bool:
+    """True if the id that pytest derives from the value is short, printable and the same in every process."""
+    if isinstance(value, str):
+        return 0 < len(value) <= LONGEST_ID and value.isascii() and value.isprintable()
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return value.__name__ != "<lambda>"
+    return value is None or isinstance(value, int | float | Enum)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> None:
+    """Refuse a value that does not name itself and has no explicit id; leave every other id to pytest.
+
+    pytest-xdist needs the same ids from each worker. An id made from bytes, a clock or a set may differ.
+    """
+    if not names_itself(val):
+        raise UnnamedCase(
+            f"the argument {argname} has the value {val!r:.80}: give the case an id, "
+            'with pytest.param(…, id="…") or ids=[…]'
+        )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a program which this machine lacks."""
+    for mark in item.iter_markers("needs"):
+        if not needs.is_there(mark.args[0]):
+            pytest.skip(needs.SKIPPED + mark.args[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which tests this machine could not run."""
+    if missing := needs.count_skipped(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(needs.sentence(missing))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None]:
+    """Name the test whose case has no id; pytest itself names only the file."""
+    try:
+        yield
+    except UnnamedCase as case:
+        raise UnnamedCase(f"{metafunc.function.__name__}: {case}") from None
 
 
 @pytest.fixture(autouse=True)

@@ -65,6 +65,7 @@ class CallUnderTest:
     make: Callable[[Bench], Any]
     check: Callable[[Bench, Any], object]
     before: Callable[[Bench], object] = lambda _bench: None
+    variant: str = ""
 
 
 def _no_vm_or_one(bench: Bench, _answer: Any) -> bool:
@@ -132,6 +133,7 @@ CALLS = [
         "storage.objects.insert",
         lambda b: b.store.replace(b.name, b"other", content_type="text/plain"),
         lambda b, made: made.size == 5 and b.world.store().read(b.name) == b"other",
+        variant=", over another",
     ),
     CallUnderTest(
         "storage.objects.get", lambda b: b.store.read(b.name), lambda _b, content: content == b"bytes"
@@ -140,8 +142,14 @@ CALLS = [
         "storage.objects.get",
         lambda b: b.store.read_newer(b.name, 0),
         lambda b, newer: newer == (b"bytes", b.object and b.object.generation),
+        variant=", if newer",
     ),
-    CallUnderTest("storage.objects.get", lambda b: b.store.stat(b.name), lambda b, found: found == b.object),
+    CallUnderTest(
+        "storage.objects.get",
+        lambda b: b.store.stat(b.name),
+        lambda b, found: found == b.object,
+        variant=", metadata alone",
+    ),
     CallUnderTest(
         "storage.objects.list", lambda b: b.store.list(b.name), lambda b, found: found == [b.object]
     ),
@@ -168,7 +176,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 def label(call: CallUnderTest) -> str:
-    return call.method.removeprefix("compute.").removeprefix("storage.")
+    return call.method.removeprefix("compute.").removeprefix("storage.") + call.variant
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -64,21 +64,23 @@ def test_what_is_in_order_is_told_row_by_row_and_nothing_is_changed(cloud: Cloud
 @pytest.mark.parametrize(
     ("options", "code", "what", "words", "command"),
     [
-        (
+        pytest.param(
             {"NB_IMAGE_FAMILY": "common-cu128-ubuntu-2404-nvidia-570"},
             2,
             "image family",
             "current families: common-cu129-ubuntu-2204-nvidia-580, common-cu129-ubuntu-2404-nvidia-580, pytorch-",
             "gcloud compute images list --project=deeplearning-platform-release --no-standard-images",
+            id="unknown image family",
         ),
-        (
+        pytest.param(
             {"NB_IMAGE": "tf-2-17-cu123-debian-11-v20250701"},
             2,
             "image",
             "obsolete",
             "gcloud compute images list",
+            id="obsolete image",
         ),
-        (
+        pytest.param(
             {"NB_SUBNETWORK": "custom-central"},
             4,
             "subnetwork",
@@ -87,29 +89,33 @@ def test_what_is_in_order_is_told_row_by_row_and_nothing_is_changed(cloud: Cloud
                 f"gcloud compute networks subnets update custom-central --project={PROJECT} --region=us-central1 "
                 "--enable-private-ip-google-access"
             ),
+            id="subnetwork without Google access",
         ),
-        (
+        pytest.param(
             {"NB_SUBNETWORK": "nothing"},
             4,
             "subnetwork",
             "there is none in this region",
             f"gcloud compute networks subnets create nothing --project={PROJECT}",
+            id="missing subnetwork",
         ),
-        (
+        pytest.param(
             {"NB_NETWORK": "nothing"},
             4,
             "network",
             "there is none",
             f"gcloud compute networks create nothing --project={PROJECT} --subnet-mode=auto",
+            id="missing network",
         ),
-        (
+        pytest.param(
             {"NB_NETWORK": "custom"},
             4,
             "network",
             "NB_SUBNETWORK (custom-central, custom-west)",
             f"gcloud compute networks subnets list --project={PROJECT} --network=custom",
+            id="network without automatic subnetworks",
         ),
-        (
+        pytest.param(
             {"NB_GCS_LOCATION": "gs://nb-not-there/ci"},
             4,
             "bucket",
@@ -118,8 +124,9 @@ def test_what_is_in_order_is_told_row_by_row_and_nothing_is_changed(cloud: Cloud
                 f"gcloud storage buckets create gs://nb-not-there --project={PROJECT} --location=us-central1 "
                 "--uniform-bucket-level-access"
             ),
+            id="missing bucket",
         ),
-        (
+        pytest.param(
             {"NB_VM_SERVICE_ACCOUNT": email("deployer")},
             4,
             "act as",
@@ -128,8 +135,9 @@ def test_what_is_in_order_is_told_row_by_row_and_nothing_is_changed(cloud: Cloud
                 f"gcloud iam service-accounts {_BINDING} {email('deployer')} --member=serviceAccount:{BUILDER} "
                 "--role=roles/iam.serviceAccountUser"
             ),
+            id="no permission to act as",
         ),
-        (
+        pytest.param(
             {"NB_EXTERNAL_IP": "true"},
             4,
             "permissions",
@@ -138,37 +146,41 @@ def test_what_is_in_order_is_told_row_by_row_and_nothing_is_changed(cloud: Cloud
                 f"gcloud iam roles update notebookBuilder --project={PROJECT} "
                 "--add-permissions=compute.subnetworks.useExternalIp"
             ),
+            id="no permission for an external address",
         ),
-        (
+        pytest.param(
             {"NB_ZONES": "us-nowhere1"},
             4,
             "region",
             "regions/us-nowhere1' was not found",
             "gcloud compute regions list",
+            id="missing region",
         ),
-        (
+        pytest.param(
             {"NB_ZONES": "us-central1-z"},
             3,
             "machine type",
             "there is no such zone",
             "gcloud compute zones list",
+            id="missing zone",
         ),
-        (
+        pytest.param(
             {"NB_MACHINE_TYPE": "e2-standard-5"},
             3,
             "machine type",
             "there is no e2-standard-5 in this zone",
             'gcloud compute machine-types list --filter="name=e2-standard-5"',
+            id="missing machine type",
         ),
-        (
+        pytest.param(
             {"NB_MACHINE_TYPE": "n1-standard-4", "NB_ACCELERATOR": "nvidia-tesla-p100:1"},
             3,
             "accelerator",
             "there is no nvidia-tesla-p100 in this zone",
             'gcloud compute accelerator-types list --filter="name=nvidia-tesla-p100"',
+            id="missing accelerator",
         ),
     ],
-    ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
 )
 def test_one_fault_is_one_row_with_its_command(
     cloud: Cloud, tmp_path: Path, *, options: dict[str, str], code: int, what: str, words: str, command: str
@@ -310,25 +322,42 @@ def test_a_bucket_without_uniform_access_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("quotas", "options", "where", "wanted"),
     [
-        ({"CPUS": 0}, {}, "us-central1 CPUS", "4 --dimensions=region=us-central1"),
-        ({"INSTANCES": 0}, {}, "us-central1 INSTANCES", "1 --dimensions=region=us-central1"),
-        ({"SSD_TOTAL_GB": 50}, {}, "us-central1 SSD_TOTAL_GB", "100 --dimensions=region=us-central1"),
-        ({"CPUS_ALL_REGIONS": 2}, {}, "all regions CPUS_ALL_REGIONS", "4"),
-        ({"GPUS_ALL_REGIONS": 0}, {"NB_MACHINE_TYPE": "g2-standard-8"}, "all regions GPUS_ALL_REGIONS", "1"),
-        (
+        pytest.param({"CPUS": 0}, {}, "us-central1 CPUS", "4 --dimensions=region=us-central1", id="CPUs"),
+        pytest.param(
+            {"INSTANCES": 0}, {}, "us-central1 INSTANCES", "1 --dimensions=region=us-central1", id="VMs"
+        ),
+        pytest.param(
+            {"SSD_TOTAL_GB": 50},
+            {},
+            "us-central1 SSD_TOTAL_GB",
+            "100 --dimensions=region=us-central1",
+            id="disk",
+        ),
+        pytest.param(
+            {"CPUS_ALL_REGIONS": 2}, {}, "all regions CPUS_ALL_REGIONS", "4", id="CPUs of all regions"
+        ),
+        pytest.param(
+            {"GPUS_ALL_REGIONS": 0},
+            {"NB_MACHINE_TYPE": "g2-standard-8"},
+            "all regions GPUS_ALL_REGIONS",
+            "1",
+            id="GPUs of all regions",
+        ),
+        pytest.param(
             {"NVIDIA_L4_GPUS": 0, "PREEMPTIBLE_NVIDIA_L4_GPUS": 0},
             {"NB_MACHINE_TYPE": "g2-standard-8"},
             "us-central1 NVIDIA_L4_GPUS",
             "1 --dimensions=region=us-central1",
+            id="L4",
         ),
-        (
+        pytest.param(
             {"NVIDIA_L4_GPUS": 4, "PREEMPTIBLE_NVIDIA_L4_GPUS": 1},
             {"NB_MACHINE_TYPE": "g2-standard-24", "NB_PROVISIONING": "spot"},
             "us-central1 PREEMPTIBLE_NVIDIA_L4_GPUS",
             "2 --dimensions=region=us-central1",
+            id="Spot L4",
         ),
     ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_quota_that_is_too_small_is_3_with_the_command_that_asks_for_more(
     tmp_path: Path, quotas: dict[str, float], options: dict[str, str], where: str, wanted: str

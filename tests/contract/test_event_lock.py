@@ -189,7 +189,11 @@ def test_of_two_heirs_one_takes_over(desk: Desk) -> None:
         lock.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"run": 1}', b'{"run": "a", "owner": "b"}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"run": 1}', b'{"run": "a", "owner": "b"}'],
+    ids=["empty", "half of an object", "a list", "no owner", "no time"],
+)
 def test_an_object_that_says_nothing_is_taken_over(desk: Desk, content: bytes) -> None:
     desk.put(content)
     lock = desk.lock()

@@ -31,53 +31,65 @@ class Row:
     again: int = 1  # how often the same zone is asked
 
 
-ROWS = [
-    Row("ZONE_RESOURCE_POOL_EXHAUSTED", "does not have enough resources", 503, (A, B)),
-    Row("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "is currently unavailable", 503, (A, B)),
-    Row("insufficientCapacity", "not enough capacity", 503, (A, B)),
-    Row("UNSUPPORTED_OPERATION", "preempted while it was created", 400, (A, B)),
-    Row("RESOURCE_NOT_READY", "The resource is not ready", 400, (A, B), again=3),
-    Row("RESOURCE_OPERATION_RATE_EXCEEDED", "Operation rate exceeded", 403, (A, B), again=3),
-    Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.", 403, (A, C)),
-    Row("quotaExceeded", "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.", 403, (A, C)),
-    Row(
+ROWS = {
+    "zone exhausted": Row("ZONE_RESOURCE_POOL_EXHAUSTED", "does not have enough resources", 503, (A, B)),
+    "zone exhausted, with details": Row(
+        "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "is currently unavailable", 503, (A, B)
+    ),
+    "no capacity": Row("insufficientCapacity", "not enough capacity", 503, (A, B)),
+    "preempted at once": Row("UNSUPPORTED_OPERATION", "preempted while it was created", 400, (A, B)),
+    "resource not ready": Row("RESOURCE_NOT_READY", "The resource is not ready", 400, (A, B), again=3),
+    "too many operations": Row(
+        "RESOURCE_OPERATION_RATE_EXCEEDED", "Operation rate exceeded", 403, (A, B), again=3
+    ),
+    "quota of the region": Row(
+        "QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.", 403, (A, C)
+    ),
+    "quota of the region, HTTP code": Row(
+        "quotaExceeded", "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.", 403, (A, C)
+    ),
+    "quota of GPUs in all regions": Row(
         "QUOTA_EXCEEDED",
         "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
         403,
         stops=ExitCode.NO_CAPACITY,
     ),
-    Row(
+    "quota of CPUs in all regions": Row(
         "QUOTA_EXCEEDED",
         "Quota 'CPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
         403,
         stops=ExitCode.NO_CAPACITY,
     ),
-    Row("notFound", f"The resource 'projects/p/zones/{A}/machineTypes/x' was not found", 404, (A, B)),
-    Row(
+    "no such machine type": Row(
+        "notFound", f"The resource 'projects/p/zones/{A}/machineTypes/x' was not found", 404, (A, B)
+    ),
+    "no such GPU": Row(
         "RESOURCE_NOT_FOUND",
         f"The resource 'projects/p/zones/{A}/acceleratorTypes/x' was not found",
         404,
         (A, B),
     ),
-    Row(
+    "no such image": Row(
         "notFound",
         "The resource 'projects/p/global/images/gone' was not found",
         404,
         stops=ExitCode.BAD_INPUT,
     ),
-    Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet in us-central1", 400, (A, C)),
-    Row("VPC_NOT_FOUND", "no such network", 400, stops=ExitCode.PROJECT_SETUP),
-    Row("IAM_PERMISSION_DENIED", "Permission denied", 403, stops=ExitCode.PROJECT_SETUP),
-    Row("forbidden", "Policy update access denied.", 403, stops=ExitCode.PROJECT_SETUP),
-    Row("SERVICE_ACCOUNT_ACCESS_DENIED", "no access to it", 400, stops=ExitCode.PROJECT_SETUP),
-    Row(
+    "no subnet in the region": Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet in us-central1", 400, (A, C)),
+    "no such network": Row("VPC_NOT_FOUND", "no such network", 400, stops=ExitCode.PROJECT_SETUP),
+    "permission denied": Row("IAM_PERMISSION_DENIED", "Permission denied", 403, stops=ExitCode.PROJECT_SETUP),
+    "policy denied": Row("forbidden", "Policy update access denied.", 403, stops=ExitCode.PROJECT_SETUP),
+    "no access to the account": Row(
+        "SERVICE_ACCOUNT_ACCESS_DENIED", "no access to it", 400, stops=ExitCode.PROJECT_SETUP
+    ),
+    "disk too small": Row(
         "invalid",
         "Requested disk size cannot be smaller than the image size (50 GB)",
         400,
         stops=ExitCode.BAD_INPUT,
     ),
-    Row("SOMETHING_NEW", "never seen before", 400, (A, B)),
-]
+    "unknown code": Row("SOMETHING_NEW", "never seen before", 400, (A, B)),
+}
 
 
 def refuse(world: World, row: Row, place: str, zone: str = A) -> None:
@@ -107,7 +119,7 @@ def refuse(world: World, row: Row, place: str, zone: str = A) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.code}-{row.message[:24]}")
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_each_refusal_reaches_as_far_as_it_should(world: World, tmp_path: Path, row: Row, place: str) -> None:
     plan = world.plan(tmp_path / "repo", NB_ZONES=ZONES)
     refuse(world, row, place)
@@ -133,7 +145,7 @@ def test_each_refusal_reaches_as_far_as_it_should(world: World, tmp_path: Path, 
 def test_a_stock_out_in_every_zone_is_3_and_tells_each(world: World, tmp_path: Path, place: str) -> None:
     plan = world.plan(tmp_path / "repo", NB_ZONES=ZONES)
     for zone in (A, B, C):
-        refuse(world, ROWS[0], place, zone)
+        refuse(world, ROWS["zone exhausted"], place, zone)
     with pytest.raises(NoCapacity) as caught:
         world.placement(world.fleet()).place(world.order(plan))
     for zone in (A, B, C):
@@ -144,9 +156,13 @@ def test_a_stock_out_in_every_zone_is_3_and_tells_each(world: World, tmp_path: P
 @pytest.mark.parametrize(
     ("row", "error"),
     [
-        (Row("SOMETHING_NEW", "never seen before", 400), EnvironmentFailed),
-        (Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet", 400), ProjectSetup),
-        (Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region r.", 403), NoCapacity),
+        pytest.param(Row("SOMETHING_NEW", "never seen before", 400), EnvironmentFailed, id="unknown code"),
+        pytest.param(Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet", 400), ProjectSetup, id="no subnet"),
+        pytest.param(
+            Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region r.", 403),
+            NoCapacity,
+            id="quota",
+        ),
     ],
 )
 def test_what_a_search_without_success_ends_as(
@@ -159,7 +175,7 @@ def test_what_a_search_without_success_ends_as(
 
 def test_a_region_stands_for_its_zones(world: World, tmp_path: Path) -> None:
     plan = world.plan(tmp_path / "repo", NB_ZONES="us-east1")
-    refuse(world, ROWS[0], "operation", "us-east1-b")
+    refuse(world, ROWS["zone exhausted"], "operation", "us-east1-b")
     assert world.placement(world.fleet()).place(world.order(plan)).zone == "us-east1-c"
 
 

@@ -130,12 +130,27 @@ def pointing_elsewhere(world: World, plan: Plan, proof: Proof) -> None:
 @pytest.mark.parametrize(
     "trick",
     [
-        (lambda world, _plan, proof: written_over(world, proof.summary), "is gone or was written over"),
-        (lambda world, _plan, proof: world.store().delete(proof.summary), "is gone or was written over"),
-        (pointing_elsewhere, "does not say that it was green"),
-        (forged(lambda proof: replace(proof, job="other")), "does not say that it was green"),
-        (forged(lambda proof: replace(proof, run="other")), "does not say that it was green"),
-        (forged(lambda proof: replace(proof, inputs="0" * 64)), "is no proof that this version can read"),
+        pytest.param(
+            (lambda world, _plan, proof: written_over(world, proof.summary), "is gone or was written over"),
+            id="written over",
+        ),
+        pytest.param(
+            (lambda world, _plan, proof: world.store().delete(proof.summary), "is gone or was written over"),
+            id="deleted",
+        ),
+        pytest.param((pointing_elsewhere, "does not say that it was green"), id="points elsewhere"),
+        pytest.param(
+            (forged(lambda proof: replace(proof, job="other")), "does not say that it was green"),
+            id="other job",
+        ),
+        pytest.param(
+            (forged(lambda proof: replace(proof, run="other")), "does not say that it was green"),
+            id="other run",
+        ),
+        pytest.param(
+            (forged(lambda proof: replace(proof, inputs="0" * 64)), "is no proof that this version can read"),
+            id="other inputs",
+        ),
     ],
 )
 def test_a_proof_is_worth_what_its_summary_says(

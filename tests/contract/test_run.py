@@ -247,9 +247,13 @@ def test_two_builds_with_one_run_id_get_an_id_each(world: World, plan: Plan) -> 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ({"action": "error", "status": 403, "message": "denied"}, ProjectSetup),
-        ({"action": "error", "status": 404, "message": "The specified bucket does not exist."}, ProjectSetup),
-        ({"action": "error", "status": 503}, EnvironmentFailed),
+        pytest.param({"action": "error", "status": 403, "message": "denied"}, ProjectSetup, id="denied"),
+        pytest.param(
+            {"action": "error", "status": 404, "message": "The specified bucket does not exist."},
+            ProjectSetup,
+            id="missing",
+        ),
+        pytest.param({"action": "error", "status": 503}, EnvironmentFailed, id="unavailable"),
     ],
 )
 def test_a_bucket_that_cannot_be_used_is_told_before_any_vm(

@@ -42,13 +42,13 @@ def stock_out(world: World, times: int) -> None:
 @pytest.mark.parametrize(
     ("provisioning", "attempt", "most", "models"),
     [
-        ("standard", 1, 3, ("STANDARD",)),
-        ("spot", 1, 3, ("SPOT",)),
-        ("spot", 3, 3, ("SPOT",)),
-        ("spot-then-standard", 1, 3, ("SPOT", "STANDARD")),
-        ("spot-then-standard", 2, 3, ("SPOT", "STANDARD")),
-        ("spot-then-standard", 3, 3, ("STANDARD",)),
-        ("spot-then-standard", 1, 1, ("SPOT", "STANDARD")),
+        pytest.param("standard", 1, 3, ("STANDARD",), id="standard"),
+        pytest.param("spot", 1, 3, ("SPOT",), id="spot, first attempt"),
+        pytest.param("spot", 3, 3, ("SPOT",), id="spot, last attempt"),
+        pytest.param("spot-then-standard", 1, 3, ("SPOT", "STANDARD"), id="both, first attempt"),
+        pytest.param("spot-then-standard", 2, 3, ("SPOT", "STANDARD"), id="both, second attempt"),
+        pytest.param("spot-then-standard", 3, 3, ("STANDARD",), id="both, last attempt"),
+        pytest.param("spot-then-standard", 1, 1, ("SPOT", "STANDARD"), id="both, only attempt"),
     ],
 )
 def test_which_models_an_attempt_asks_for(

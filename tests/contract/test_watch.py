@@ -218,7 +218,9 @@ def test_watching_costs_little_while_nothing_happens(bench: Bench, world: World)
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[]", b"null", b'{"nonce": "n"}', b'{"nonce": "n", "counter": "x"}', b"\xff"]
+    "raw",
+    [b"", b"{", b"[]", b"null", b'{"nonce": "n"}', b'{"nonce": "n", "counter": "x"}', b"\xff"],
+    ids=["empty", "half of an object", "a list", "null", "no counter", "counter as text", "not UTF-8"],
 )
 def test_a_heartbeat_that_cannot_be_read_is_none(raw: bytes) -> None:
     assert parse_heartbeat(raw, "n") is None

@@ -139,12 +139,12 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"NB_NOTEBOOKS": "missing.ipynb"}, "matches no notebook"),
-        ({"NB_PARAMETERS": '{"unknown": 1}'}, "declares it"),
-        ({"NB_PARAMETERS": '{"unknown": '}, "NB_PARAMETERS"),
-        ({"NB_NOTEBOOKS": "../demo.ipynb"}, "no .. in it"),
-        ({"NB_KERNEL": "a b"}, "a kernel's name"),
-        ({"NB_CONFIG": "other.yaml"}, "no such file"),
+        pytest.param({"NB_NOTEBOOKS": "missing.ipynb"}, "matches no notebook", id="missing notebook"),
+        pytest.param({"NB_PARAMETERS": '{"unknown": 1}'}, "declares it", id="undeclared parameter"),
+        pytest.param({"NB_PARAMETERS": '{"unknown": '}, "NB_PARAMETERS", id="half of a JSON object"),
+        pytest.param({"NB_NOTEBOOKS": "../demo.ipynb"}, "no .. in it", id="path that leads up"),
+        pytest.param({"NB_KERNEL": "a b"}, "a kernel's name", id="kernel with a space"),
+        pytest.param({"NB_CONFIG": "other.yaml"}, "no such file", id="missing config"),
     ],
 )
 def test_one_mistake_is_one_line(google: Google, tmp_path: Path, options: dict[str, str], words: str) -> None:
@@ -158,7 +158,7 @@ def test_one_mistake_is_one_line(google: Google, tmp_path: Path, options: dict[s
     assert google.calls == []
 
 
-@pytest.mark.parametrize("arguments", [("rnu",), ("plan", "--format", "yaml")])
+@pytest.mark.parametrize("arguments", [("rnu",), ("plan", "--format", "yaml")], ids=["command", "option"])
 def test_unknown_commands_are_refused(google: Google, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     said = speak(google, tmp_path, *arguments, **RIGHT)
     assert (said.code, said.out) == (2, "")

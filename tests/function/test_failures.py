@@ -17,7 +17,7 @@ READ = "storage.objects.get"
 SECRET = "canary-4d20"
 
 
-@pytest.mark.parametrize("method", [READ, LIST, CREATE])
+@pytest.mark.parametrize("method", [READ, LIST, CREATE], ids=["read", "list", "create"])
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_passing_fault_is_delivered_again(world: World, method: str, status: int) -> None:
     world.fault(method, "error", status=status)
@@ -30,7 +30,7 @@ def test_a_passing_fault_is_delivered_again(world: World, method: str, status: i
     assert len(world.builds()) == 1
 
 
-@pytest.mark.parametrize("method", [READ, LIST, CREATE])
+@pytest.mark.parametrize("method", [READ, LIST, CREATE], ids=["read", "list", "create"])
 def test_a_lost_request_is_delivered_again(world: World, method: str) -> None:
     world.fault(method, "drop_before")
     event_id = new_id()
@@ -57,10 +57,10 @@ def test_after_a_lost_reply_the_build_is_found_by_its_tag(world: World, action: 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "JSONDecodeError"),
-        (b"[]", "TypeError"),
-        (b'{"schema": 2}', "its schema is 2, and 1 was expected"),
-        (b'{"schema": 1, "live": {}}', "KeyError: 'build'"),
+        pytest.param(b"", "JSONDecodeError", id="empty"),
+        pytest.param(b"[]", "TypeError", id="a list"),
+        pytest.param(b'{"schema": 2}', "its schema is 2, and 1 was expected", id="other schema"),
+        pytest.param(b'{"schema": 1, "live": {}}', "KeyError: 'build'", id="no build"),
     ],
 )
 def test_a_document_that_cannot_be_read_waits_for_a_deploy(world: World, content: bytes, words: str) -> None:
@@ -104,23 +104,25 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
 @pytest.mark.parametrize(
     ("role", "permission", "command"),
     [
-        (
+        pytest.param(
             "projects/local-project/roles/notebookFunction",
             "cloudbuild.builds.list on project local-project",
             (
                 f"gcloud projects add-iam-policy-binding local-project --member=serviceAccount:{FUNCTION} "
                 "--role=projects/local-project/roles/notebookFunction"
             ),
+            id="list builds",
         ),
-        (
+        pytest.param(
             "roles/iam.serviceAccountUser",
             f"iam.serviceAccounts.actAs on service account {email('builder')}",
             (
                 f"gcloud iam service-accounts add-iam-policy-binding {email('builder')} "
                 f"--member=serviceAccount:{FUNCTION} --role=roles/iam.serviceAccountUser"
             ),
+            id="act as the builder",
         ),
-        (
+        pytest.param(
             "projects/local-project/roles/notebookFunctionReader",
             f"storage.objects.get on {ADDRESS}",
             (
@@ -129,6 +131,7 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
                 f'--condition="title=live,expression=resource.name.startsWith('
                 f"'projects/_/buckets/{FIRST_BUCKET}/objects/ci/live/notebooks/')\""
             ),
+            id="read live.json",
         ),
     ],
 )

@@ -42,21 +42,38 @@ def test_a_message_names_no_project_account_bucket_notebook_or_image(world: Worl
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (
+        pytest.param(
             {"parameters": {"image": CANARY}},
             "parameter image: no notebook declares it; declared: day, rows, share",
+            id="undeclared parameter",
         ),
-        ({"parameters": {"day": {"x": CANARY}}}, "parameter day: expected a string"),
-        ({"parameters": {"share": CANARY}}, "parameter share: expected a number"),
-        ({"parameters": {"rows": 1.5}}, "parameter rows: expected an integer"),
-        ({"parameters": {"rows": True}}, "parameter rows: expected an integer"),
-        ({"parameters": {"day": "AKIA" + "A1B2" * 4}}, "parameter day: looks like a secret"),
-        ({"parameters": f"day: {CANARY}"}, "parameters: expected an object"),
-        ({"parameters": {"matrix": {"day": [CANARY]}}}, "a message cannot fan out"),
-        ({"parameters": [CANARY]}, "parameters: "),
-        ({"today": CANARY}, "today: expected a day as YYYY-MM-DD"),
-        ([CANARY], "expected an object"),
-        ({"parameters": {"x y": 1}, "bucket": 1}, "'bucket' is no field of a message"),
+        pytest.param(
+            {"parameters": {"day": {"x": CANARY}}},
+            "parameter day: expected a string",
+            id="object for a string",
+        ),
+        pytest.param(
+            {"parameters": {"share": CANARY}}, "parameter share: expected a number", id="string for a number"
+        ),
+        pytest.param(
+            {"parameters": {"rows": 1.5}}, "parameter rows: expected an integer", id="fraction for an integer"
+        ),
+        pytest.param(
+            {"parameters": {"rows": True}}, "parameter rows: expected an integer", id="boolean for an integer"
+        ),
+        pytest.param(
+            {"parameters": {"day": "AKIA" + "A1B2" * 4}}, "parameter day: looks like a secret", id="secret"
+        ),
+        pytest.param(
+            {"parameters": f"day: {CANARY}"}, "parameters: expected an object", id="text for the parameters"
+        ),
+        pytest.param({"parameters": {"matrix": {"day": [CANARY]}}}, "a message cannot fan out", id="matrix"),
+        pytest.param({"parameters": [CANARY]}, "parameters: ", id="list for the parameters"),
+        pytest.param({"today": CANARY}, "today: expected a day as YYYY-MM-DD", id="today is no day"),
+        pytest.param([CANARY], "expected an object", id="list for the message"),
+        pytest.param(
+            {"parameters": {"x y": 1}, "bucket": 1}, "'bucket' is no field of a message", id="unknown field"
+        ),
     ],
 )
 def test_what_is_asked_for_is_declared_and_of_its_kind(world: World, message: object, words: str) -> None:
@@ -73,15 +90,20 @@ def test_what_is_asked_for_is_declared_and_of_its_kind(world: World, message: ob
 @pytest.mark.parametrize(
     "raw",
     [
-        b"{",
-        CANARY.encode(),
-        b'{"today": "2018-04-01", "today": "2018-04-02"}',
-        b'{"parameters": {"share": NaN}}',
-        b'{"parameters": {"share": 1e400}}',
-        b"[" * 5000,
-        b"\xff\xfe",
-        json.dumps({"parameters": {"day": CANARY + "x" * LONGEST_MESSAGE}}).encode(),
-        json.dumps({"parameters": {"day": CANARY + "$" * (LONGEST_MESSAGE // 2)}}).encode(),
+        pytest.param(b"{", id="half of an object"),
+        pytest.param(CANARY.encode(), id="text"),
+        pytest.param(b'{"today": "2018-04-01", "today": "2018-04-02"}', id="field given twice"),
+        pytest.param(b'{"parameters": {"share": NaN}}', id="NaN"),
+        pytest.param(b'{"parameters": {"share": 1e400}}', id="endless number"),
+        pytest.param(b"[" * 5000, id="nested too deeply"),
+        pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(
+            json.dumps({"parameters": {"day": CANARY + "x" * LONGEST_MESSAGE}}).encode(), id="too long"
+        ),
+        pytest.param(
+            json.dumps({"parameters": {"day": CANARY + "$" * (LONGEST_MESSAGE // 2)}}).encode(),
+            id="too long once escaped",
+        ),
     ],
 )
 def test_what_is_no_message_is_refused(world: World, raw: bytes) -> None:
@@ -92,7 +114,9 @@ def test_what_is_no_message_is_refused(world: World, raw: bytes) -> None:
     assert world.builds() == []
 
 
-@pytest.mark.parametrize("data", ["?", "YQ", "é", 5, ["e30="]])
+@pytest.mark.parametrize(
+    "data", ["?", "YQ", "é", 5, ["e30="]], ids=["odd character", "no padding", "not ASCII", "number", "list"]
+)
 def test_data_that_is_no_base64_is_refused(world: World, data: object) -> None:
     told = world.deliver("", data=data)
     assert told.acknowledged

@@ -61,8 +61,8 @@ def test_a_message_of_attributes_alone_asks_for_nothing(world: World) -> None:
         "$PROJECT_ID-$_X",
         "$(date)",
         "a 'b' \"c\" \\ d",
-        "line\nline\t",
-        "é😀",
+        pytest.param("line\nline\t", id="line breaks and tabs"),
+        pytest.param("é😀", id="not ASCII"),
         "=",
     ],
 )
@@ -72,7 +72,11 @@ def test_values_arrive_as_they_were_sent(world: World, day: str) -> None:
     assert world.variables(world.builds()[0]["id"])["NB_EVENT"] == raw
 
 
-@pytest.mark.parametrize("event_id", ["a/b?c", "$BUILD_ID", "x" * 200, "-1", "1_", "é"])
+@pytest.mark.parametrize(
+    "event_id",
+    ["a/b?c", "$BUILD_ID", "x" * 200, "-1", "1_", "é"],
+    ids=["slash", "dollar", "too long", "leading dash", "trailing underscore", "not ASCII"],
+)
 def test_an_odd_id_is_hashed_and_still_tells_duplicates(world: World, event_id: str) -> None:
     given = event_id.encode().decode("latin-1")  # as it goes into a header
     assert world.deliver(event_id=given).acknowledged
@@ -82,7 +86,11 @@ def test_an_odd_id_is_hashed_and_still_tells_duplicates(world: World, event_id: 
     check_names(world, build["id"])
 
 
-@pytest.mark.parametrize("event_id", ["1", "x" * 45, "x" * 46, "x" * 50])
+@pytest.mark.parametrize(
+    "event_id",
+    ["1", "x" * 45, "x" * 46, "x" * 50],
+    ids=["1 character", "45 characters", "46 characters", "50 characters"],
+)
 def test_ids_of_any_length_give_names_that_the_run_takes(world: World, event_id: str) -> None:
     assert world.deliver(event_id=event_id).acknowledged
     check_names(world, world.builds()[0]["id"])
@@ -95,14 +103,20 @@ def check_names(world: World, build_id: str) -> None:
     assert run_id(variables["NB_RUN_ID"] + "-2") == f"event-{variables['NB_EVENT_ID']}-2"
 
 
-@pytest.mark.parametrize("text", ["{}", '{"parameters": {"day": "x", "share": 1, "rows": 2}}'])
+@pytest.mark.parametrize(
+    "text", ["{}", '{"parameters": {"day": "x", "share": 1, "rows": 2}}'], ids=["empty object", "parameters"]
+)
 def test_messages_that_are_fine(world: World, text: str) -> None:
     assert world.deliver(text).line["severity"] == "INFO"
     (build,) = world.builds()
     assert world.variables(build["id"])["NB_EVENT"] == text
 
 
-@pytest.mark.parametrize("text", ["", " ", "  \n", "\t\r\n", "\u00a0\u2003"])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "  \n", "\t\r\n", "\u00a0\u2003"],
+    ids=["empty", "space", "spaces and line feed", "tab and line breaks", "Unicode spaces"],
+)
 def test_a_message_of_blanks_is_no_unset_variable(world: World, text: str) -> None:
     """To the run an empty variable is none, and without an event it would run CI's parameters over today's results."""
     assert world.deliver(text).line["severity"] == "INFO"
@@ -110,7 +124,7 @@ def test_a_message_of_blanks_is_no_unset_variable(world: World, text: str) -> No
     assert world.variables(build["id"])["NB_EVENT"] == "{}"
 
 
-@pytest.mark.parametrize("letter", ["x", "é", "$"])
+@pytest.mark.parametrize("letter", ["x", "é", "$"], ids=["ASCII", "not ASCII", "dollar"])
 def test_the_longest_message_fits_a_builds_variable(world: World, letter: str) -> None:
     room = LONGEST_MESSAGE - len(json.dumps({"parameters": {"day": ""}}))
     cost = len(letter.replace("$", "$$").encode())

@@ -69,11 +69,16 @@ def test_a_path_of_no_method_is_not_recognised(path: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"name": "vm"},
-        {"name": "vm", "disks": [{"diskSizeGb": "10"}, {"diskSizeGb": 10}]},
-        {"name": "vm", "labels": {"a": "b"}, "fingerprint": "abc_-w"},
-        {"name": "vm", "scheduling": {"provisioningModel": "SPOT", "maxRunDuration": {"seconds": "1"}}},
-        {"name": "vm", "description": None},
+        pytest.param({"name": "vm"}, id="name alone"),
+        pytest.param(
+            {"name": "vm", "disks": [{"diskSizeGb": "10"}, {"diskSizeGb": 10}]}, id="int64 as text or number"
+        ),
+        pytest.param({"name": "vm", "labels": {"a": "b"}, "fingerprint": "abc_-w"}, id="map and bytes"),
+        pytest.param(
+            {"name": "vm", "scheduling": {"provisioningModel": "SPOT", "maxRunDuration": {"seconds": "1"}}},
+            id="nested objects",
+        ),
+        pytest.param({"name": "vm", "description": None}, id="null"),
     ],
 )
 def test_a_good_body_is_taken(body: Any) -> None:
@@ -83,23 +88,45 @@ def test_a_good_body_is_taken(body: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"bogus": 1}, "Unknown name \"bogus\" at 'resource'"),
-        ({"disks": [{"diskSize": 1}]}, "Unknown name \"diskSize\" at 'resource.disks[0]'"),
-        ({"machine_type": "x"}, 'Unknown name "machine_type"'),
-        ({"scheduling": {"provisioningModel": "SPOTTY"}}, "'SPOTTY'. Must be one of"),
-        ({"name": "Bad_Name"}, "Must be a match of regex"),
-        ({"name": "good-but-then.bad"}, "Must be a match of regex"),
-        ({"disks": {}}, "Must be a list"),
-        ({"disks": [{"boot": "yes"}]}, "Must be true or false"),
-        ({"disks": [{"diskSizeGb": "ten"}]}, "Must be an int64"),
-        ({"disks": [{"diskSizeGb": str(1 << 63)}]}, "Must be an int64"),
-        ({"disks": [{"diskSizeGb": True}]}, "Must be an int64"),
-        ({"guestAccelerators": [{"acceleratorCount": 1.5}]}, "Must be a whole number"),
-        ({"guestAccelerators": [{"acceleratorCount": 1 << 31}]}, "Must be a number from"),
-        ({"fingerprint": "not base64!"}, "Must be base64"),
-        ({"fingerprint": "é"}, "Must be base64"),
-        ({"labels": {"a": 1}}, "'resource.labels.a': 1. Must be a string"),
-        ({"name": None}, "Required field 'resource.name' not specified"),
+        pytest.param({"bogus": 1}, "Unknown name \"bogus\" at 'resource'", id="unknown field"),
+        pytest.param(
+            {"disks": [{"diskSize": 1}]},
+            "Unknown name \"diskSize\" at 'resource.disks[0]'",
+            id="unknown field in a list",
+        ),
+        pytest.param({"machine_type": "x"}, 'Unknown name "machine_type"', id="field in snake case"),
+        pytest.param(
+            {"scheduling": {"provisioningModel": "SPOTTY"}},
+            "'SPOTTY'. Must be one of",
+            id="unknown enum value",
+        ),
+        pytest.param({"name": "Bad_Name"}, "Must be a match of regex", id="name of a wrong form"),
+        pytest.param(
+            {"name": "good-but-then.bad"}, "Must be a match of regex", id="name right at its start only"
+        ),
+        pytest.param({"disks": {}}, "Must be a list", id="object for a list"),
+        pytest.param({"disks": [{"boot": "yes"}]}, "Must be true or false", id="text for a boolean"),
+        pytest.param({"disks": [{"diskSizeGb": "ten"}]}, "Must be an int64", id="word for an int64"),
+        pytest.param({"disks": [{"diskSizeGb": str(1 << 63)}]}, "Must be an int64", id="int64 too large"),
+        pytest.param({"disks": [{"diskSizeGb": True}]}, "Must be an int64", id="boolean for an int64"),
+        pytest.param(
+            {"guestAccelerators": [{"acceleratorCount": 1.5}]},
+            "Must be a whole number",
+            id="fraction for an int32",
+        ),
+        pytest.param(
+            {"guestAccelerators": [{"acceleratorCount": 1 << 31}]},
+            "Must be a number from",
+            id="int32 too large",
+        ),
+        pytest.param({"fingerprint": "not base64!"}, "Must be base64", id="text that is no base64"),
+        pytest.param({"fingerprint": "é"}, "Must be base64", id="base64 that is not ASCII"),
+        pytest.param(
+            {"labels": {"a": 1}}, "'resource.labels.a': 1. Must be a string", id="number for a string"
+        ),
+        pytest.param(
+            {"name": None}, "Required field 'resource.name' not specified", id="required field null"
+        ),
     ],
 )
 def test_a_bad_body_is_a_400_that_names_the_field(change: Mapping[str, Any], words: str) -> None:
@@ -117,9 +144,11 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     "extra",
     [
-        {"status": "RUNNING"},
-        {"status": "NO SUCH STATUS", "id": [], "resourceStatus": {"no such": "field"}},
-        {"kind": None},
+        pytest.param({"status": "RUNNING"}, id="good value"),
+        pytest.param(
+            {"status": "NO SUCH STATUS", "id": [], "resourceStatus": {"no such": "field"}}, id="bad values"
+        ),
+        pytest.param({"kind": None}, id="null"),
     ],
 )
 def test_what_only_google_sets_is_left_out_of_a_request_whatever_it_is(extra: Mapping[str, Any]) -> None:
@@ -151,7 +180,9 @@ def test_an_unknown_number_of_an_enum_that_only_google_sets_is_no_fault() -> Non
     assert create.check_request(b'{"name": "j", "state": 99}') == {"name": "j"}
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'"x"', b"\xff"], ids=["half of an object", "a list", "text", "not UTF-8"]
+)
 def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
     assert refusal(body).status == 400
 
@@ -197,12 +228,12 @@ def test_a_required_parameter_of_the_query_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("answer", "fits"),
     [
-        ({"name": "vm", "status": "RUNNING", "id": "123"}, True),
-        ({"id": 123}, False),
-        ({"status": "BUSY"}, False),
-        ({"bogus": 1}, False),
-        ({"name": None}, False),
-        ({"fingerprint": "abc"}, False),
+        pytest.param({"name": "vm", "status": "RUNNING", "id": "123"}, True, id="good"),
+        pytest.param({"id": 123}, False, id="number for an uint64"),
+        pytest.param({"status": "BUSY"}, False, id="unknown enum value"),
+        pytest.param({"bogus": 1}, False, id="unknown field"),
+        pytest.param({"name": None}, False, id="null"),
+        pytest.param({"fingerprint": "abc"}, False, id="text that is no base64"),
     ],
 )
 def test_our_own_answers_are_held_to_the_schema(answer: Any, *, fits: bool) -> None:

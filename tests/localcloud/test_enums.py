@@ -32,9 +32,18 @@ def as_sent(message: Any) -> Json:
 @pytest.mark.parametrize(
     ("options", "wire", "name"),
     [
-        ({"logging": cloudbuild_v1.BuildOptions.LoggingMode.CLOUD_LOGGING_ONLY}, 5, "CLOUD_LOGGING_ONLY"),
-        ({"machine_type": cloudbuild_v1.BuildOptions.MachineType.E2_MEDIUM}, 7, "E2_MEDIUM"),
-        ({"substitution_option": cloudbuild_v1.BuildOptions.SubstitutionOption.ALLOW_LOOSE}, 1, "ALLOW_LOOSE"),
+        pytest.param(
+            {"logging": cloudbuild_v1.BuildOptions.LoggingMode.CLOUD_LOGGING_ONLY}, 5, "CLOUD_LOGGING_ONLY",
+            id="logging",
+        ),
+        pytest.param(
+            {"machine_type": cloudbuild_v1.BuildOptions.MachineType.E2_MEDIUM}, 7, "E2_MEDIUM",
+            id="machine type",
+        ),
+        pytest.param(
+            {"substitution_option": cloudbuild_v1.BuildOptions.SubstitutionOption.ALLOW_LOOSE}, 1, "ALLOW_LOOSE",
+            id="substitutions",
+        ),
     ],
 )  # fmt: skip
 def test_what_a_client_sends_as_a_number_arrives_as_its_name(options: Json, wire: int, name: str) -> None:
@@ -97,7 +106,11 @@ def test_the_body_given_is_not_changed() -> None:
     assert body == {"options": {"logging": 1}}
 
 
-@pytest.mark.parametrize("wrong", ["text", ["a", 1], 7, None, {"status": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    ["text", ["a", 1], 7, None, {"status": 1}],
+    ids=["text", "list", "number", "null", "number in a field"],
+)
 def test_a_value_of_a_wrong_shape_is_left_to_the_schema(wrong: Any) -> None:
     body = {"steps": wrong, "options": {"logging": 4}, "substitutions": wrong}
     assert names(body)["options"] == {"logging": "NONE"}

@@ -66,20 +66,32 @@ def test_the_first_fault_that_is_due_acts_and_the_next_has_its_turn_after_it() -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mehtod": "x"}, "unknown key 'mehtod'"),
-        ({"method": ""}, "needs 'method'"),
-        ({"action": "explode"}, "unknown fault action 'explode'"),
-        ({"times": 0}, "'times' is a whole number of at least 1"),
-        ({"skip": True}, "'skip' is a whole number"),
-        ({"match": []}, "'match' is a JSON object"),
-        ({"args": {"seconds": 1}}, "no arg 'seconds'"),
-        ({"action": "error"}, "needs the arg 'status'"),
-        ({"action": "error", "args": {"status": "503"}}, "'status' cannot be '503'"),
-        ({"action": "idle"}, "acts on vm.boot"),
-        ({"method": "vm.boot"}, "acts on calls of an API"),
-        ({"action": "duplicate"}, "acts on pubsub.subscriptions.push"),
-        ({"method": "pubsub.subscriptions.push", "action": "error"}, "acts on calls of an API"),
-        ({"method": "vm.life", "action": "vanish"}, "one of the args 'after' (seconds) and 'at'"),
+        pytest.param({"mehtod": "x"}, "unknown key 'mehtod'", id="unknown key"),
+        pytest.param({"method": ""}, "needs 'method'", id="no method"),
+        pytest.param({"action": "explode"}, "unknown fault action 'explode'", id="unknown action"),
+        pytest.param({"times": 0}, "'times' is a whole number of at least 1", id="no times"),
+        pytest.param({"skip": True}, "'skip' is a whole number", id="boolean for a number"),
+        pytest.param({"match": []}, "'match' is a JSON object", id="list for a match"),
+        pytest.param({"args": {"seconds": 1}}, "no arg 'seconds'", id="unknown arg"),
+        pytest.param({"action": "error"}, "needs the arg 'status'", id="missing arg"),
+        pytest.param(
+            {"action": "error", "args": {"status": "503"}}, "'status' cannot be '503'", id="status as text"
+        ),
+        pytest.param({"action": "idle"}, "acts on vm.boot", id="action of a VM's boot on an API"),
+        pytest.param({"method": "vm.boot"}, "acts on calls of an API", id="action of an API on a VM's boot"),
+        pytest.param(
+            {"action": "duplicate"}, "acts on pubsub.subscriptions.push", id="action of a delivery on an API"
+        ),
+        pytest.param(
+            {"method": "pubsub.subscriptions.push", "action": "error"},
+            "acts on calls of an API",
+            id="action of an API on a delivery",
+        ),
+        pytest.param(
+            {"method": "vm.life", "action": "vanish"},
+            "one of the args 'after' (seconds) and 'at'",
+            id="no time",
+        ),
     ],
 )
 def test_a_malformed_fault_is_told_what_is_wrong(change: dict[str, Any], words: str) -> None:
@@ -118,7 +130,7 @@ def test_a_method_that_nobody_has_is_told_the_nearest(method: str, near: str) ->
         CANCEL,
         UPLOAD,
         INVOKE,
-        "run.projects.locations.services.setIamPolicy",
+        pytest.param("run.projects.locations.services.setIamPolicy", id="setIamPolicy of Cloud Run"),
         "*.projects.testIamPermissions",
         "c*",
     ],

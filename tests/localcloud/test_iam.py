@@ -35,7 +35,11 @@ def test_a_token_still_good_is_handed_out_again(iam: Iam) -> None:
     assert iam.token(email("builder"))[0] != first
 
 
-@pytest.mark.parametrize("header", ["Bearer nonsense", "Basic abc", "Bearer", ""])
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer nonsense", "Basic abc", "Bearer", ""],
+    ids=["unknown token", "basic", "no token", "empty"],
+)
 def test_any_other_authorization_is_a_401(iam: Iam, header: str) -> None:
     with pytest.raises(ApiError) as caught:
         iam.caller(header)
@@ -45,55 +49,157 @@ def test_any_other_authorization_is_a_401(iam: Iam, header: str) -> None:
 @pytest.mark.parametrize(
     ("account", "permission", "resource", "allowed"),
     [
-        ("builder", "compute.instances.create", f"{ZONE}/instances/x", True),
-        ("builder", "compute.projects.get", "projects/local-project", True),
-        ("builder", "compute.instances.setIamPolicy", f"{ZONE}/instances/x", False),
-        ("builder", "compute.instances.create", "projects/other/zones/z/instances/x", False),
-        ("builder", "compute.images.getFromFamily", "projects/deeplearning-platform-release/global/images/family/f", True),
-        ("builder", "storage.objects.create", f"{OBJECTS}/ci/results/x", True),
-        ("builder", "storage.buckets.get", "projects/_/buckets/b", True),
-        ("builder", "storage.buckets.create", "projects/_/buckets/b", False),
-        ("builder", "iam.serviceAccounts.actAs", f"projects/local-project/serviceAccounts/{email('vm')}", True),
-        ("builder", "iam.serviceAccounts.actAs", f"projects/local-project/serviceAccounts/{email('deployer')}", False),
-        ("vm", "compute.instances.get", f"{ZONE}/instances/x", False),
-        ("vm", "storage.objects.get", f"{OBJECTS}/ci/kits/k.tar.gz", True),
-        ("vm", "storage.objects.create", f"{OBJECTS}/ci/kits/k.tar.gz", False),
-        ("vm", "storage.objects.create", f"{OBJECTS}/ci/staging/r/j/x", True),
-        ("vm", "storage.objects.create", f"{OBJECTS}/staging/x", True),
-        ("vm", "storage.objects.create", f"{OBJECTS}/ci/results/staging", False),
-        ("vm", "storage.objects.create", f"{OBJECTS}/ci/mystaging/x", False),
-        ("vm", "storage.objects.list", "projects/_/buckets/b", False),
-        ("vm", "storage.objects.get", f"{OBJECTS}/ci/results/r/x", False),
-        ("deployer", "pubsub.topics.create", "projects/local-project/topics/t", True),
-        ("deployer", "pubsub.topics.publish", "projects/local-project/topics/t", False),
-        ("deployer", "cloudscheduler.jobs.update", f"{REGION}/jobs/j", True),
-        ("deployer", "cloudfunctions.functions.sourceCodeSet", REGION, True),
-        ("deployer", "cloudfunctions.functions.update", f"{REGION}/functions/f", True),
-        ("deployer", "cloudfunctions.functions.invoke", f"{REGION}/functions/f", False),
-        ("deployer", "cloudfunctions.operations.get", f"{REGION}/operations/o", True),
-        ("deployer", "run.services.setIamPolicy", f"{REGION}/services/f", True),
-        ("deployer", "run.services.update", f"{REGION}/services/f", False),
-        ("deployer", "cloudbuild.builds.list", "projects/local-project", True),
-        ("deployer", "cloudbuild.builds.create", "projects/local-project", False),
-        ("deployer", "artifactregistry.tags.get", f"{REGION}/repositories/r/packages/p/tags/t", True),
-        ("deployer", "artifactregistry.tags.get", "projects/other/locations/us/repositories/r", False),
-        ("deployer", "artifactregistry.tags.update", f"{REGION}/repositories/r", False),
-        ("builder", "artifactregistry.repositories.downloadArtifacts", f"{REGION}/repositories/r", True),
-        ("builder", "cloudfunctions.functions.create", f"{REGION}/functions/f", False),
-        ("builder", "cloudscheduler.jobs.get", f"{REGION}/jobs/j", False),
-        ("function", "cloudbuild.builds.create", "projects/local-project", True),
-        ("function", "storage.objects.get", f"{OBJECTS}/ci/live/f/live.json", True),
-        ("function", "storage.objects.get", f"{OBJECTS}/live/f/live.json", True),
-        ("function", "storage.objects.get", f"{OBJECTS}/ci/results/live", False),
-        ("function", "storage.objects.get", f"{OBJECTS}/ci/alive/f/live.json", False),
-        ("function", "storage.objects.create", f"{OBJECTS}/ci/live/f/live.json", False),
-        ("function", "storage.objects.list", "projects/_/buckets/b", False),
-        ("function-build", "artifactregistry.repositories.uploadArtifacts", f"{REGION}/repositories/r", True),
-        ("function-build", "storage.objects.get", f"{OBJECTS}/x", True),
-        ("function-build", "logging.logEntries.create", "projects/local-project", True),
-        ("function-build", "cloudfunctions.functions.update", f"{REGION}/functions/f", False),
-        ("trigger", "run.routes.invoke", f"{REGION}/services/f", False),
-        ("trigger", "storage.objects.get", f"{OBJECTS}/ci/live/f/live.json", False),
+        pytest.param(
+            "builder", "compute.instances.create", f"{ZONE}/instances/x", True,
+            id="builder creates an instance",
+        ),
+        pytest.param("builder", "compute.projects.get", "projects/local-project", True, id="builder reads the project"),
+        pytest.param(
+            "builder", "compute.instances.setIamPolicy", f"{ZONE}/instances/x", False,
+            id="builder shares no instance",
+        ),
+        pytest.param(
+            "builder", "compute.instances.create", "projects/other/zones/z/instances/x", False,
+            id="builder creates in no other project",
+        ),
+        pytest.param(
+            "builder", "compute.images.getFromFamily", "projects/deeplearning-platform-release/global/images/family/f", True,
+            id="builder reads image families",
+        ),
+        pytest.param("builder", "storage.objects.create", f"{OBJECTS}/ci/results/x", True, id="builder writes results"),
+        pytest.param("builder", "storage.buckets.get", "projects/_/buckets/b", True, id="builder reads the bucket"),
+        pytest.param(
+            "builder", "storage.buckets.create", "projects/_/buckets/b", False,
+            id="builder creates no bucket",
+        ),
+        pytest.param(
+            "builder", "iam.serviceAccounts.actAs", f"projects/local-project/serviceAccounts/{email('vm')}", True,
+            id="builder acts as the VM",
+        ),
+        pytest.param(
+            "builder", "iam.serviceAccounts.actAs", f"projects/local-project/serviceAccounts/{email('deployer')}", False,
+            id="builder does not act as the deployer",
+        ),
+        pytest.param("vm", "compute.instances.get", f"{ZONE}/instances/x", False, id="VM reads no instance"),
+        pytest.param("vm", "storage.objects.get", f"{OBJECTS}/ci/kits/k.tar.gz", True, id="VM reads kits"),
+        pytest.param("vm", "storage.objects.create", f"{OBJECTS}/ci/kits/k.tar.gz", False, id="VM writes no kits"),
+        pytest.param("vm", "storage.objects.create", f"{OBJECTS}/ci/staging/r/j/x", True, id="VM writes below staging"),
+        pytest.param(
+            "vm", "storage.objects.create", f"{OBJECTS}/staging/x", True,
+            id="VM writes below staging, no prefix",
+        ),
+        pytest.param(
+            "vm", "storage.objects.create", f"{OBJECTS}/ci/results/staging", False,
+            id="VM writes no result named staging",
+        ),
+        pytest.param(
+            "vm", "storage.objects.create", f"{OBJECTS}/ci/mystaging/x", False,
+            id="VM writes below no other staging",
+        ),
+        pytest.param("vm", "storage.objects.list", "projects/_/buckets/b", False, id="VM lists no objects"),
+        pytest.param("vm", "storage.objects.get", f"{OBJECTS}/ci/results/r/x", False, id="VM reads no results"),
+        pytest.param(
+            "deployer", "pubsub.topics.create", "projects/local-project/topics/t", True,
+            id="deployer creates topics",
+        ),
+        pytest.param(
+            "deployer", "pubsub.topics.publish", "projects/local-project/topics/t", False,
+            id="deployer publishes nothing",
+        ),
+        pytest.param("deployer", "cloudscheduler.jobs.update", f"{REGION}/jobs/j", True, id="deployer updates jobs"),
+        pytest.param(
+            "deployer", "cloudfunctions.functions.sourceCodeSet", REGION, True,
+            id="deployer uploads source code",
+        ),
+        pytest.param(
+            "deployer", "cloudfunctions.functions.update", f"{REGION}/functions/f", True,
+            id="deployer updates functions",
+        ),
+        pytest.param(
+            "deployer", "cloudfunctions.functions.invoke", f"{REGION}/functions/f", False,
+            id="deployer invokes no function",
+        ),
+        pytest.param(
+            "deployer", "cloudfunctions.operations.get", f"{REGION}/operations/o", True,
+            id="deployer reads operations",
+        ),
+        pytest.param(
+            "deployer", "run.services.setIamPolicy", f"{REGION}/services/f", True,
+            id="deployer shares services",
+        ),
+        pytest.param(
+            "deployer", "run.services.update", f"{REGION}/services/f", False,
+            id="deployer updates no services",
+        ),
+        pytest.param("deployer", "cloudbuild.builds.list", "projects/local-project", True, id="deployer lists builds"),
+        pytest.param(
+            "deployer", "cloudbuild.builds.create", "projects/local-project", False,
+            id="deployer creates no builds",
+        ),
+        pytest.param(
+            "deployer", "artifactregistry.tags.get", f"{REGION}/repositories/r/packages/p/tags/t", True,
+            id="deployer reads tags",
+        ),
+        pytest.param(
+            "deployer", "artifactregistry.tags.get", "projects/other/locations/us/repositories/r", False,
+            id="deployer reads no other project's tags",
+        ),
+        pytest.param(
+            "deployer", "artifactregistry.tags.update", f"{REGION}/repositories/r", False,
+            id="deployer moves no tags",
+        ),
+        pytest.param(
+            "builder", "artifactregistry.repositories.downloadArtifacts", f"{REGION}/repositories/r", True,
+            id="builder pulls images",
+        ),
+        pytest.param(
+            "builder", "cloudfunctions.functions.create", f"{REGION}/functions/f", False,
+            id="builder creates no function",
+        ),
+        pytest.param("builder", "cloudscheduler.jobs.get", f"{REGION}/jobs/j", False, id="builder reads no jobs"),
+        pytest.param(
+            "function", "cloudbuild.builds.create", "projects/local-project", True,
+            id="function creates builds",
+        ),
+        pytest.param(
+            "function", "storage.objects.get", f"{OBJECTS}/ci/live/f/live.json", True,
+            id="function reads live.json",
+        ),
+        pytest.param(
+            "function", "storage.objects.get", f"{OBJECTS}/live/f/live.json", True,
+            id="function reads live.json, no prefix",
+        ),
+        pytest.param(
+            "function", "storage.objects.get", f"{OBJECTS}/ci/results/live", False,
+            id="function reads no result named live",
+        ),
+        pytest.param(
+            "function", "storage.objects.get", f"{OBJECTS}/ci/alive/f/live.json", False,
+            id="function reads below no other live",
+        ),
+        pytest.param(
+            "function", "storage.objects.create", f"{OBJECTS}/ci/live/f/live.json", False,
+            id="function writes no live.json",
+        ),
+        pytest.param("function", "storage.objects.list", "projects/_/buckets/b", False, id="function lists no objects"),
+        pytest.param(
+            "function-build", "artifactregistry.repositories.uploadArtifacts", f"{REGION}/repositories/r", True,
+            id="function build pushes images",
+        ),
+        pytest.param("function-build", "storage.objects.get", f"{OBJECTS}/x", True, id="function build reads objects"),
+        pytest.param(
+            "function-build", "logging.logEntries.create", "projects/local-project", True,
+            id="function build writes logs",
+        ),
+        pytest.param(
+            "function-build", "cloudfunctions.functions.update", f"{REGION}/functions/f", False,
+            id="function build updates no function",
+        ),
+        pytest.param("trigger", "run.routes.invoke", f"{REGION}/services/f", False, id="trigger invokes no service"),
+        pytest.param(
+            "trigger", "storage.objects.get", f"{OBJECTS}/ci/live/f/live.json", False,
+            id="trigger reads no live.json",
+        ),
     ],
 )  # fmt: skip
 def test_accounts_may_do_what_their_roles_say(
@@ -105,12 +211,12 @@ def test_accounts_may_do_what_their_roles_say(
 @pytest.mark.parametrize(
     ("account", "others"),
     [
-        ("builder", ["vm"]),
-        ("deployer", ["vm", "function", "function-build", "trigger"]),
-        ("function", ["builder"]),
-        ("vm", []),
-        ("function-build", []),
-        ("trigger", []),
+        pytest.param("builder", ["vm"], id="builder"),
+        pytest.param("deployer", ["vm", "function", "function-build", "trigger"], id="deployer"),
+        pytest.param("function", ["builder"], id="function"),
+        pytest.param("vm", [], id="vm"),
+        pytest.param("function-build", [], id="function-build"),
+        pytest.param("trigger", [], id="trigger"),
     ],
 )
 def test_whom_each_account_may_act_as(iam: Iam, account: str, others: list[str]) -> None:
@@ -140,36 +246,41 @@ def test_a_binding_on_a_service_lets_the_trigger_invoke_it_and_no_other(iam: Iam
 @pytest.mark.parametrize(
     ("permission", "resource", "words"),
     [
-        (
+        pytest.param(
             "compute.instances.create",
             f"{ZONE}/instances/x",
             f"Required 'compute.instances.create' permission for '{ZONE}/instances/x'",
+            id="Compute Engine",
         ),
-        (
+        pytest.param(
             "storage.objects.create",
             f"{OBJECTS}/x",
             f"{email('vm')} does not have storage.objects.create access to the Google Cloud Storage object. {DENIED}",
+            id="Cloud Storage",
         ),
-        (
+        pytest.param(
             "artifactregistry.tags.get",
             f"{REGION}/repositories/r",
             (
                 "Permission 'artifactregistry.tags.get' denied on resource "
                 f"'//artifactregistry.googleapis.com/{REGION}/repositories/r' (or it may not exist)."
             ),
+            id="Artifact Registry",
         ),
-        (
+        pytest.param(
             "cloudfunctions.functions.create",
             f"{REGION}/functions/f",
             (
                 "Permission 'cloudfunctions.functions.create' denied on resource "
                 f"'{REGION}/functions/f' (or resource may not exist)."
             ),
+            id="Cloud Functions",
         ),
-        (
+        pytest.param(
             "run.services.get",
             f"{REGION}/services/f",
             f"Permission 'run.services.get' denied on resource '{REGION}/services/f' (or resource may not exist).",
+            id="Cloud Run",
         ),
     ],
 )

@@ -56,18 +56,20 @@ def rig() -> Iterator[Rig]:
     [
         ("instance/name", "nb-1"),
         ("instance/id", "123"),
-        ("instance/zone", "projects/123456789012/zones/us-central1-a"),
-        ("instance/machine-type", "projects/123456789012/machineTypes/e2-standard-4"),
-        ("instance/hostname", "nb-1.us-central1-a.c.local-project.internal"),
+        pytest.param("instance/zone", "projects/123456789012/zones/us-central1-a", id="zone"),
+        pytest.param(
+            "instance/machine-type", "projects/123456789012/machineTypes/e2-standard-4", id="machine type"
+        ),
+        pytest.param("instance/hostname", "nb-1.us-central1-a.c.local-project.internal", id="hostname"),
         ("instance/preempted", "FALSE"),
         ("instance/attributes/nb-job", '{"schema": 1}'),
-        ("instance/attributes/", "nb-job\nstartup-script\n"),
-        ("instance/service-accounts/default/email", email("vm")),
-        ("instance/service-accounts/default/scopes", f"{SCOPE}\n"),
+        pytest.param("instance/attributes/", "nb-job\nstartup-script\n", id="attributes"),
+        pytest.param("instance/service-accounts/default/email", email("vm"), id="e-mail"),
+        pytest.param("instance/service-accounts/default/scopes", f"{SCOPE}\n", id="scopes"),
         ("project/project-id", "local-project"),
         ("project/numeric-project-id", "123456789012"),
         ("universe/universe-domain", "googleapis.com"),
-        ("", "instance/\nproject/\nuniverse/\n"),
+        pytest.param("", "instance/\nproject/\nuniverse/\n", id="root"),
     ],
 )
 def test_an_entry_is_plain_text(rig: Rig, path: str, text: str) -> None:

@@ -105,10 +105,20 @@ def test_googles_own_builder_of_clients_finds_the_first_version(site: Site) -> N
 @pytest.mark.parametrize(
     ("verb", "path", "name"),
     [
-        ("POST", "v1/projects/p:getIamPolicy", "cloudresourcemanager.projects.getIamPolicy"),
-        ("GET", "v1/projects", "cloudresourcemanager.projects.list"),
-        ("DELETE", f"v1/projects/{PROJECT}", "cloudresourcemanager.projects.delete"),
-        ("GET", "v1/projects/p/schemas", "pubsub.projects.schemas.list"),
+        pytest.param(
+            "POST",
+            "v1/projects/p:getIamPolicy",
+            "cloudresourcemanager.projects.getIamPolicy",
+            id="Resource Manager's policy",
+        ),
+        pytest.param("GET", "v1/projects", "cloudresourcemanager.projects.list", id="list of projects"),
+        pytest.param(
+            "DELETE",
+            f"v1/projects/{PROJECT}",
+            "cloudresourcemanager.projects.delete",
+            id="deletion of a project",
+        ),
+        pytest.param("GET", "v1/projects/p/schemas", "pubsub.projects.schemas.list", id="Pub/Sub's schemas"),
     ],
 )
 def test_what_is_missing_below_a_project_is_a_501_that_names_it(

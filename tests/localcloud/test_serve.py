@@ -151,7 +151,11 @@ def test_the_clock_is_moved_from_outside(cloud: Cloud) -> None:
     assert fired == [1]
 
 
-@pytest.mark.parametrize("body", [{"advance": -1}, {"advance": "1"}, {"advance": True}, {}, []])
+@pytest.mark.parametrize(
+    "body",
+    [{"advance": -1}, {"advance": "1"}, {"advance": True}, {}, []],
+    ids=["backwards", "text", "boolean", "nothing", "list"],
+)
 def test_a_bad_clock_move_is_a_400(cloud: Cloud, body: Any) -> None:
     assert post(f"{cloud.url}/_localcloud/clock", body).status_code == 400
 

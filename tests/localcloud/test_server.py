@@ -194,7 +194,9 @@ def test_a_bug_of_ours_is_a_500_and_recorded(rig: Rig, capsys: pytest.CaptureFix
     assert "localcloud: a bug" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}], ids=["host", "origin"]
+)
 def test_a_foreign_host_or_any_origin_is_refused(rig: Rig, headers: dict[str, str]) -> None:
     assert rig.get(f"{ZONES}/a", headers=headers).status_code == 403
     assert rig.tiny.called == []

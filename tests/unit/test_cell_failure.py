@@ -69,12 +69,16 @@ def test_a_traceback_of_today() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        "Cell In[7], line 3\n----> 3 mean(rides)",
-        "Cell In [7], line 3\n----> 3 mean(rides)",
-        "Input In [7], in <cell line: 1>()\n      2 b = 2\n----> 3 mean(rides)",
-        "<ipython-input-7-0123abc> in <module>\n      2 b = 2\n----> 3 mean(rides)",
-        "  Cell In[7], line 3\n    mean(rides\n        ^\n",
-        "File <frozen x>:9\nCell In[7], line 3",
+        pytest.param("Cell In[7], line 3\n----> 3 mean(rides)", id="Cell In[7]"),
+        pytest.param("Cell In [7], line 3\n----> 3 mean(rides)", id="Cell In [7]"),
+        pytest.param(
+            "Input In [7], in <cell line: 1>()\n      2 b = 2\n----> 3 mean(rides)", id="Input In [7]"
+        ),
+        pytest.param(
+            "<ipython-input-7-0123abc> in <module>\n      2 b = 2\n----> 3 mean(rides)", id="ipython-input-7"
+        ),
+        pytest.param("  Cell In[7], line 3\n    mean(rides\n        ^\n", id="syntax error"),
+        pytest.param("File <frozen x>:9\nCell In[7], line 3", id="after another file"),
     ],
 )
 def test_the_line_is_found_in_every_form(frame: str) -> None:
@@ -84,6 +88,7 @@ def test_the_line_is_found_in_every_form(frame: str) -> None:
 @pytest.mark.parametrize(
     "frame",
     ["", "Cell In[6], line 3\n----> 3 x", "Cell In[7], line 99", "Input In [7], in <module>", "----> 3 x"],
+    ids=["nothing", "another cell", "line past the end", "no arrow", "no cell"],
 )
 def test_no_line_is_better_than_a_wrong_one(frame: str) -> None:
     assert failure_of(with_traceback(frame)).line is None

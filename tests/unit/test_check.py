@@ -141,11 +141,11 @@ _CAPACITY, _LOST = ExitCode.NO_CAPACITY, ExitCode.ENVIRONMENT_FAILED
 @pytest.mark.parametrize(
     ("codes", "code"),
     [
-        ((), ExitCode.GREEN),
-        ((_LOST,), _LOST),
-        ((_LOST, _CAPACITY), _CAPACITY),
-        ((_CAPACITY, _INPUT, _LOST), _INPUT),
-        ((_LOST, _INPUT, _CAPACITY, _SETUP), _SETUP),
+        pytest.param((), ExitCode.GREEN, id="none"),
+        pytest.param((_LOST,), _LOST, id="one"),
+        pytest.param((_LOST, _CAPACITY), _CAPACITY, id="capacity before environment"),
+        pytest.param((_CAPACITY, _INPUT, _LOST), _INPUT, id="input before capacity"),
+        pytest.param((_LOST, _INPUT, _CAPACITY, _SETUP), _SETUP, id="set-up before all"),
     ],
 )
 def test_the_gravest_failure_is_the_exit_code(codes: tuple[ExitCode, ...], code: ExitCode) -> None:
@@ -170,17 +170,27 @@ def test_metrics_of_gpus(accelerator: str, metric: str) -> None:
 @pytest.mark.parametrize(
     ("options", "limits", "wanted"),
     [
-        ({}, {}, {"CPUS": 8}),
-        ({"NB_MACHINE_TYPE": "n2-standard-8"}, {}, {"N2_CPUS": 8}),
-        ({"NB_MACHINE_TYPE": "g2-standard-8"}, {}, {"CPUS": 8}),
-        ({"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 0}, {"CPUS": 8}),
-        ({"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 1}, {"PREEMPTIBLE_CPUS": 8}),
-        (
+        pytest.param({}, {}, {"CPUS": 8}, id="defaults"),
+        pytest.param({"NB_MACHINE_TYPE": "n2-standard-8"}, {}, {"N2_CPUS": 8}, id="N2"),
+        pytest.param({"NB_MACHINE_TYPE": "g2-standard-8"}, {}, {"CPUS": 8}, id="G2"),
+        pytest.param(
+            {"NB_PROVISIONING": "spot"},
+            {"PREEMPTIBLE_CPUS": 0},
+            {"CPUS": 8},
+            id="Spot without a quota of its own",
+        ),
+        pytest.param(
+            {"NB_PROVISIONING": "spot"}, {"PREEMPTIBLE_CPUS": 1}, {"PREEMPTIBLE_CPUS": 8}, id="Spot"
+        ),
+        pytest.param(
             {"NB_PROVISIONING": "spot-then-standard"},
             {"PREEMPTIBLE_CPUS": 1},
             {"PREEMPTIBLE_CPUS": 8, "CPUS": 8},
+            id="Spot, then standard",
         ),
-        ({"NB_EXTERNAL_IP": "true"}, {}, {"CPUS": 8, "IN_USE_ADDRESSES": 1}),
+        pytest.param(
+            {"NB_EXTERNAL_IP": "true"}, {}, {"CPUS": 8, "IN_USE_ADDRESSES": 1}, id="external address"
+        ),
     ],
 )
 def test_what_a_vm_takes(
@@ -225,19 +235,54 @@ def test_a_short_run_with_a_gpu_may_take_the_preemptible_quota(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answers", "code", "what", "state"),
     [
-        ({"CALLER": ""}, 0, "account", State.UNKNOWN),
-        ({"ACCOUNT": ServiceAccount(VM, disabled=True)}, 4, "VM's account", State.FAIL),
-        ({"ACCOUNT": refusal(403, "PERMISSION_DENIED")}, 0, "VM's account", State.UNKNOWN),
-        ({"ACCOUNT_PERMISSIONS": refusal(404, "notFound")}, 0, "act as", State.UNKNOWN),
-        ({"PROJECT_PERMISSIONS": refusal(400, "badRequest")}, 0, "permissions", State.UNKNOWN),
-        ({"FAMILY": refusal(403, "forbidden")}, 4, "image family", State.FAIL),
-        ({"MACHINE_TYPE": refusal(403, "forbidden")}, 4, "machine type", State.FAIL),
-        ({"QUOTAS": refusal(403, "forbidden")}, 4, "quota", State.FAIL),
-        ({"NETWORK": refusal(403, "forbidden")}, 4, "network", State.FAIL),
-        ({"SUBNETWORK": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL),
-        ({"REGION": refusal(401, "authError")}, 4, "API", State.FAIL),
+        pytest.param({"CALLER": ""}, 0, "account", State.UNKNOWN, id="no caller"),
+        pytest.param(
+            {"ACCOUNT": ServiceAccount(VM, disabled=True)},
+            4,
+            "VM's account",
+            State.FAIL,
+            id="account disabled",
+        ),
+        pytest.param(
+            {"ACCOUNT": refusal(403, "PERMISSION_DENIED")},
+            0,
+            "VM's account",
+            State.UNKNOWN,
+            id="account hidden",
+        ),
+        pytest.param(
+            {"ACCOUNT_PERMISSIONS": refusal(404, "notFound")},
+            0,
+            "act as",
+            State.UNKNOWN,
+            id="account's permissions hidden",
+        ),
+        pytest.param(
+            {"PROJECT_PERMISSIONS": refusal(400, "badRequest")},
+            0,
+            "permissions",
+            State.UNKNOWN,
+            id="project's permissions refused",
+        ),
+        pytest.param(
+            {"FAMILY": refusal(403, "forbidden")}, 4, "image family", State.FAIL, id="image family denied"
+        ),
+        pytest.param(
+            {"MACHINE_TYPE": refusal(403, "forbidden")},
+            4,
+            "machine type",
+            State.FAIL,
+            id="machine type denied",
+        ),
+        pytest.param({"QUOTAS": refusal(403, "forbidden")}, 4, "quota", State.FAIL, id="quotas denied"),
+        pytest.param({"NETWORK": refusal(403, "forbidden")}, 4, "network", State.FAIL, id="network denied"),
+        pytest.param(
+            {"SUBNETWORK": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL, id="subnetwork denied"
+        ),
+        pytest.param(
+            {"REGION": refusal(401, "authError")}, 4, "API", State.FAIL, id="region without credentials"
+        ),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_what_each_answer_means(
     tmp_path: Path, answers: dict[str, object], *, code: int, what: str, state: State

@@ -512,19 +512,24 @@ def test_a_policy_that_others_write_is_read_again(status: int) -> None:
 
 
 FAILURES = [
-    (refused("pubsub.topics.create", 503), EnvironmentFailed, "failed after retries: no"),
-    (refused("pubsub.topics.create", 403), ProjectSetup, r"deployer@my-project\S+ lacks pubsub.topics.create: no"),
-    (
-        refused("x.y.create", 403, "Permission 'iam.serviceAccounts.actAs' denied on service account f@p.iam.gserviceaccount.com"),
+    pytest.param(
+            refused("pubsub.topics.create", 503), EnvironmentFailed, "failed after retries: no",
+            id="unavailable",
+        ),
+    pytest.param(
+            refused("pubsub.topics.create", 403), ProjectSetup, r"deployer@my-project\S+ lacks pubsub.topics.create: no",
+            id="no permission",
+        ),
+    pytest.param(refused("x.y.create", 403, "Permission 'iam.serviceAccounts.actAs' denied on service account f@p.iam.gserviceaccount.com"),
         ProjectSetup,
-        "lacks iam.serviceAccounts.actAs",
-    ),
-    (refused("x.y.create", 400, "Schedule or time zone is invalid."), ProjectSetup, "time zone is invalid"),
-    (
-        CallFailed(call="run.services.get", resource="r", code="SERVICE_DISABLED", message="m", http_status=403),
+        "lacks iam.serviceAccounts.actAs", id="no permission to act as"),
+    pytest.param(
+            refused("x.y.create", 400, "Schedule or time zone is invalid."), ProjectSetup, "time zone is invalid",
+            id="bad schedule",
+        ),
+    pytest.param(CallFailed(call="run.services.get", resource="r", code="SERVICE_DISABLED", message="m", http_status=403),
         ProjectSetup,
-        "the API run.googleapis.com is not enabled",
-    ),
+        "the API run.googleapis.com is not enabled", id="API not enabled"),
 ]  # fmt: skip
 
 

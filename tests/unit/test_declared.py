@@ -89,11 +89,17 @@ def test_a_long_line_takes_no_time() -> None:
 @pytest.mark.parametrize(
     "cells",
     [
-        [code(1, "a = 1"), code(2, "b = 1", "parameters"), code(3, "c = 1", "parameters")],
-        [markdown(1, "# Parameters", "parameters"), code(2, "b = 1", "parameters")],
-        [markdown(1, "x = 1", "parameters"), code(2, "b = 1")],
-        [code(1, "a = 1", "injected-parameters"), code(2, "b = 1")],
-        [code(1, "a = 1", "Parameters"), code(2, "b = 1", "parameter")],
+        pytest.param(
+            [code(1, "a = 1"), code(2, "b = 1", "parameters"), code(3, "c = 1", "parameters")],
+            id="first of two tagged",
+        ),
+        pytest.param(
+            [markdown(1, "# Parameters", "parameters"), code(2, "b = 1", "parameters")],
+            id="tagged markdown before code",
+        ),
+        pytest.param([markdown(1, "x = 1", "parameters"), code(2, "b = 1")], id="tagged markdown alone"),
+        pytest.param([code(1, "a = 1", "injected-parameters"), code(2, "b = 1")], id="injected before code"),
+        pytest.param([code(1, "a = 1", "Parameters"), code(2, "b = 1", "parameter")], id="other tags"),
     ],
 )
 def test_which_cell_counts(cells: list[dict[str, Any]]) -> None:
@@ -134,21 +140,33 @@ def test_another_language_than_python() -> None:
 @pytest.mark.parametrize(
     "cells",
     [
-        [
-            code(1, "a = 1"),
-            markdown(2, "# P", "parameters"),
-            code(3, "b = 1"),
-            code(4, "c = 1", "parameters"),
-        ],
-        [markdown(1, "old", "injected-parameters"), code(2, "a = 1", "parameters"), code(3, "b = 1")],
-        [
-            code(1, "a = 1"),
-            markdown(2, "old", "injected-parameters"),
-            code(3, "b = 1", "injected-parameters"),
-        ],
-        [code(1, "a = 1", "parameters"), code(2, "a = 2", "injected-parameters"), code(3, "b")],
-        [markdown(1, "# P", "parameters"), code(2, "a = 1")],
-        [code(1, "a = 1")],
+        pytest.param(
+            [
+                code(1, "a = 1"),
+                markdown(2, "# P", "parameters"),
+                code(3, "b = 1"),
+                code(4, "c = 1", "parameters"),
+            ],
+            id="tagged markdown before tagged code",
+        ),
+        pytest.param(
+            [markdown(1, "old", "injected-parameters"), code(2, "a = 1", "parameters"), code(3, "b = 1")],
+            id="injected markdown",
+        ),
+        pytest.param(
+            [
+                code(1, "a = 1"),
+                markdown(2, "old", "injected-parameters"),
+                code(3, "b = 1", "injected-parameters"),
+            ],
+            id="injected markdown and code",
+        ),
+        pytest.param(
+            [code(1, "a = 1", "parameters"), code(2, "a = 2", "injected-parameters"), code(3, "b")],
+            id="injected after parameters",
+        ),
+        pytest.param([markdown(1, "# P", "parameters"), code(2, "a = 1")], id="tagged markdown"),
+        pytest.param([code(1, "a = 1")], id="no tags"),
     ],
 )
 def test_where_papermill_puts_its_cell(cells: list[dict[str, Any]]) -> None:

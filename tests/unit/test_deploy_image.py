@@ -32,29 +32,46 @@ class Tags:
 @pytest.mark.parametrize(
     ("text", "package", "tag"),
     [
-        (NAME, "projects/my-project/locations/europe-west1/repositories/tools/packages/notebook-builder", ""),
-        (
+        pytest.param(
+            NAME,
+            "projects/my-project/locations/europe-west1/repositories/tools/packages/notebook-builder",
+            "",
+            id="no tag",
+        ),
+        pytest.param(
             f"{NAME}:1.2",
             "projects/my-project/locations/europe-west1/repositories/tools/packages/notebook-builder",
             "1.2",
+            id="tag",
         ),
-        ("us-docker.pkg.dev/p/r/a/b:t", "projects/p/locations/us/repositories/r/packages/a/b", "t"),
-        (
+        pytest.param(
+            "us-docker.pkg.dev/p/r/a/b:t",
+            "projects/p/locations/us/repositories/r/packages/a/b",
+            "t",
+            id="multi-region, path in the repository",
+        ),
+        pytest.param(
             "us-docker.pkg.dev/example.com/p/r/a:t",
             "projects/example.com:p/locations/us/repositories/r/packages/a",
             "t",
+            id="project of a domain",
         ),
-        ("eu.gcr.io/p/a/b:t", "projects/p/locations/europe/repositories/eu.gcr.io/packages/a/b", "t"),
-        ("docker.io/library/python:3", "", "3"),
-        ("localhost:5000/p/r/notebook-builder", "", ""),
-        ("python", "", ""),
-        ("a tag", None, ""),
-        ("us-docker.pkg.dev/p/r", "", ""),
-        ("us-docker.pkg.dev/p/R/a", None, ""),
-        ("us-docker.pkg.dev/p/r/a:", None, ""),
-        ("us-docker.pkg.dev/p/r/a@sha256:12", None, ""),
-        ("us-docker.pkg.dev/p/r/a@", None, ""),
-        ("", None, ""),
+        pytest.param(
+            "eu.gcr.io/p/a/b:t",
+            "projects/p/locations/europe/repositories/eu.gcr.io/packages/a/b",
+            "t",
+            id="gcr.io",
+        ),
+        pytest.param("docker.io/library/python:3", "", "3", id="Docker Hub"),
+        pytest.param("localhost:5000/p/r/notebook-builder", "", "", id="localhost"),
+        pytest.param("python", "", "", id="short name"),
+        pytest.param("a tag", None, "", id="space"),
+        pytest.param("us-docker.pkg.dev/p/r", "", "", id="no image"),
+        pytest.param("us-docker.pkg.dev/p/R/a", None, "", id="upper case"),
+        pytest.param("us-docker.pkg.dev/p/r/a:", None, "", id="empty tag"),
+        pytest.param("us-docker.pkg.dev/p/r/a@sha256:12", None, "", id="short digest"),
+        pytest.param("us-docker.pkg.dev/p/r/a@", None, "", id="empty digest"),
+        pytest.param("", None, "", id="empty"),
     ],
 )
 def test_references(text: str, package: str | None, tag: str) -> None:
@@ -65,7 +82,7 @@ def test_references(text: str, package: str | None, tag: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["docker.io/library/python", "python", "localhost:5000/p/notebook-builder"])
-@pytest.mark.parametrize("tag", ["", ":1.2"])
+@pytest.mark.parametrize("tag", ["", ":1.2"], ids=["no tag", "tag"])
 def test_a_digest_of_another_registry_asks_nothing(name: str, tag: str) -> None:
     tags = Tags()
     assert by_digest(f"{name}{tag}@{DIGEST}", tags) == f"{name}@{DIGEST}"

@@ -141,12 +141,14 @@ def test_code_that_any_will_do_for_stays_with_its_label() -> None:
 @pytest.mark.parametrize(
     ("subscriptions", "deaf"),
     [
-        ((), True),
-        (("eventarc-us-central1-nightly-123456-sub-789",), False),
-        (("team-debug", "eventarc-us-central1-nightly-123456-sub-789"), False),
-        (("eventarc-us-central1-hourly-123456-sub-789",), True),
-        (("eventarc-us-central1-nightly-1234567-sub-789",), True),
-        (("called-otherwise-one-day",), False),
+        pytest.param((), True, id="none"),
+        pytest.param(("eventarc-us-central1-nightly-123456-sub-789",), False, id="its own"),
+        pytest.param(
+            ("team-debug", "eventarc-us-central1-nightly-123456-sub-789"), False, id="its own and another"
+        ),
+        pytest.param(("eventarc-us-central1-hourly-123456-sub-789",), True, id="another function's"),
+        pytest.param(("eventarc-us-central1-nightly-1234567-sub-789",), True, id="longer number"),
+        pytest.param(("called-otherwise-one-day",), False, id="unknown form"),
     ],
 )
 def test_a_function_without_a_subscription_of_its_own_is_deaf(
@@ -193,14 +195,26 @@ def test_every_field_of_the_job_is_compared(name: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "ours"),
     [
-        ({}, True),
-        ({"topic": "projects/1/topics/news"}, True),
-        ({"description": "Notebook Builder: runs what is live by gs://other/live/nightly/live.json"}, False),
-        ({"description": "runs the report"}, False),
-        ({"topic": "projects/my-project/topics/old"}, True),  # after NB_TOPIC was changed
-        ({"description": "Notebook Builder: a copy", "topic": "projects/my-project/topics/old"}, False),
-        ({"target": "http", "topic": ""}, True),
-        ({"target": "http", "topic": "", "description": ""}, False),
+        pytest.param({}, True, id="unchanged"),
+        pytest.param({"topic": "projects/1/topics/news"}, True, id="project's number"),
+        pytest.param(
+            {"description": "Notebook Builder: runs what is live by gs://other/live/nightly/live.json"},
+            False,
+            id="description of another function",
+        ),
+        pytest.param({"description": "runs the report"}, False, id="description of somebody else"),
+        pytest.param(
+            {"topic": "projects/my-project/topics/old"}, True, id="old topic"
+        ),  # after NB_TOPIC was changed
+        pytest.param(
+            {"description": "Notebook Builder: a copy", "topic": "projects/my-project/topics/old"},
+            False,
+            id="other description and topic",
+        ),
+        pytest.param({"target": "http", "topic": ""}, True, id="HTTP target"),
+        pytest.param(
+            {"target": "http", "topic": "", "description": ""}, False, id="HTTP target, no description"
+        ),
     ],
 )
 def test_whose_a_job_is(changed: dict[str, Any], *, ours: bool) -> None:

@@ -65,12 +65,18 @@ def mistakes(folder: Path, *notebooks: str, **env: str) -> list[str]:
 @pytest.mark.parametrize(
     ("env", "day"),
     [
-        ({}, "2026-07-01"),
-        ({"NB_TIME_ZONE": "Asia/Tokyo"}, "2026-07-02"),
-        ({"NB_EVENT": "{}"}, "2026-07-01"),
-        ({"NB_EVENT": "{}", "NB_EVENT_TIME": "2018-03-31T23:30:00Z"}, "2018-03-31"),
-        ({"NB_EVENT": "{}", "NB_EVENT_TIME": "2018-03-31T23:30:00Z", "NB_TIME_ZONE": "Europe/Paris"}, "2018-04-01"),
-        ({"NB_EVENT": '{"today": "2018-04-01"}', "NB_EVENT_TIME": "2020-01-01T00:00:00Z"}, "2018-04-01"),
+        pytest.param({}, "2026-07-01", id="now"),
+        pytest.param({"NB_TIME_ZONE": "Asia/Tokyo"}, "2026-07-02", id="now in Tokyo"),
+        pytest.param({"NB_EVENT": "{}"}, "2026-07-01", id="event without a time"),
+        pytest.param({"NB_EVENT": "{}", "NB_EVENT_TIME": "2018-03-31T23:30:00Z"}, "2018-03-31", id="event's time"),
+        pytest.param(
+            {"NB_EVENT": "{}", "NB_EVENT_TIME": "2018-03-31T23:30:00Z", "NB_TIME_ZONE": "Europe/Paris"}, "2018-04-01",
+            id="event's time in Paris",
+        ),
+        pytest.param(
+            {"NB_EVENT": '{"today": "2018-04-01"}', "NB_EVENT_TIME": "2020-01-01T00:00:00Z"}, "2018-04-01",
+            id="message's day",
+        ),
     ],
 )  # fmt: skip
 def test_today_is_the_messages_else_the_events_else_now_in_the_zone(
@@ -253,17 +259,20 @@ def book(source: str, kind: str = "code") -> Notebook:
 @pytest.mark.parametrize(
     ("source", "kinds"),
     [
-        ("a = 1\nb = 1.5\nc = 'x'\nd = True\ne = [1]\nf = {'x': 1}\ng = None", "integer number string boolean array object -"),
-        ("a: int = 1\nb: float\nc: str = ''", "integer string"),
-        ("a = -1\nb = 1 + 1\nc = f()\nd = (1, 2)\ne = {1}", "integer - - array -"),
-        ("a = 1\na = 'x'", "string"),
-        ("a = 1\na = f()", "-"),
-        ("%matplotlib inline\na = 1", "-"),
-        ("a = '\\d'", "string"),
-        ("a = " + "(" * 300 + "1" + ")" * 300, "-"),
-        ("if x:\n    pass\na = 1", "integer"),
-        ("open('never-written', 'w')\na = open('never-written', 'w')", "-"),
-        ("", ""),
+        pytest.param(
+            "a = 1\nb = 1.5\nc = 'x'\nd = True\ne = [1]\nf = {'x': 1}\ng = None", "integer number string boolean array object -",
+            id="every kind",
+        ),
+        pytest.param("a: int = 1\nb: float\nc: str = ''", "integer string", id="annotations"),
+        pytest.param("a = -1\nb = 1 + 1\nc = f()\nd = (1, 2)\ne = {1}", "integer - - array -", id="expressions"),
+        pytest.param("a = 1\na = 'x'", "string", id="assigned twice"),
+        pytest.param("a = 1\na = f()", "-", id="assigned twice, then an expression"),
+        pytest.param("%matplotlib inline\na = 1", "-", id="magic"),
+        pytest.param("a = '\\d'", "string", id="invalid escape"),
+        pytest.param("a = " + "(" * 300 + "1" + ")" * 300, "-", id="nested too deeply"),
+        pytest.param("if x:\n    pass\na = 1", "integer", id="within an if"),
+        pytest.param("open('never-written', 'w')\na = open('never-written', 'w')", "-", id="call"),
+        pytest.param("", "", id="empty"),
     ],
 )  # fmt: skip
 def test_a_parameters_kind_is_its_literal_defaults(source: str, kinds: str) -> None:

@@ -9,53 +9,127 @@ from builder.act.failover import Scope, scope_of
 _PROJECT = "projects/p"
 
 CASES = [
-    ("ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available", Scope.ZONE),
-    (
+    pytest.param(
+        "ZONE_RESOURCE_POOL_EXHAUSTED",
+        "The zone does not have enough resources available",
+        Scope.ZONE,
+        id="zone exhausted",
+    ),
+    pytest.param(
         "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
         "n1-standard-4 with T4 is currently unavailable",
         Scope.ZONE,
+        id="zone exhausted, with details",
     ),
-    ("insufficientCapacity", "There is not enough capacity", Scope.ZONE),
-    ("UNSUPPORTED_OPERATION", "Instance could not be created: preempted", Scope.ZONE),
-    ("RESOURCE_NOT_READY", "The resource is not ready", Scope.ZONE),
-    ("RESOURCE_OPERATION_RATE_EXCEEDED", "Operation rate exceeded", Scope.ZONE),
-    ("QUOTA_EXCEEDED", "Quota 'NVIDIA_T4_GPUS' exceeded.  Limit: 1.0 in region us-central1.", Scope.REGION),
-    ("quotaExceeded", "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.", Scope.REGION),
-    ("QUOTA_EXCEEDED", "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.", Scope.QUOTA),
-    ("quotaExceeded", "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.", Scope.QUOTA),
-    (
+    pytest.param("insufficientCapacity", "There is not enough capacity", Scope.ZONE, id="no capacity"),
+    pytest.param(
+        "UNSUPPORTED_OPERATION",
+        "Instance could not be created: preempted",
+        Scope.ZONE,
+        id="preempted at once",
+    ),
+    pytest.param("RESOURCE_NOT_READY", "The resource is not ready", Scope.ZONE, id="resource not ready"),
+    pytest.param(
+        "RESOURCE_OPERATION_RATE_EXCEEDED", "Operation rate exceeded", Scope.ZONE, id="too many operations"
+    ),
+    pytest.param(
+        "QUOTA_EXCEEDED",
+        "Quota 'NVIDIA_T4_GPUS' exceeded.  Limit: 1.0 in region us-central1.",
+        Scope.REGION,
+        id="quota of a GPU",
+    ),
+    pytest.param(
+        "quotaExceeded",
+        "Quota 'CPUS' exceeded.  Limit: 24.0 in region us-central1.",
+        Scope.REGION,
+        id="quota of CPUs, HTTP code",
+    ),
+    pytest.param(
+        "QUOTA_EXCEEDED",
+        "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
+        Scope.QUOTA,
+        id="quota of all regions",
+    ),
+    pytest.param(
+        "quotaExceeded",
+        "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.",
+        Scope.QUOTA,
+        id="quota of all regions, HTTP code",
+    ),
+    pytest.param(
         "notFound",
         f"The resource '{_PROJECT}/zones/z/acceleratorTypes/nvidia-tesla-t4' was not found",
         Scope.ZONE,
+        id="no such GPU in the zone",
     ),
-    (
+    pytest.param(
         "RESOURCE_NOT_FOUND",
         f"The resource '{_PROJECT}/zones/z/machineTypes/g2-standard-4' was not found",
         Scope.ZONE,
+        id="no such machine type in the zone",
     ),
-    ("notFound", f"The resource '{_PROJECT}/zones/us-nowhere1-a' was not found", Scope.ZONE),
-    ("notFound", f"The resource '{_PROJECT}/global/images/family/gone' was not found", Scope.INPUT),
-    ("notFound", f"The resource '{_PROJECT}/global/networks/default' was not found", Scope.SETUP),
-    ("notFound", f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found", Scope.SETUP),
-    (
+    pytest.param(
+        "notFound",
+        f"The resource '{_PROJECT}/zones/us-nowhere1-a' was not found",
+        Scope.ZONE,
+        id="no such zone",
+    ),
+    pytest.param(
+        "notFound",
+        f"The resource '{_PROJECT}/global/images/family/gone' was not found",
+        Scope.INPUT,
+        id="no such image",
+    ),
+    pytest.param(
+        "notFound",
+        f"The resource '{_PROJECT}/global/networks/default' was not found",
+        Scope.SETUP,
+        id="no such network",
+    ),
+    pytest.param(
+        "notFound",
+        f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found",
+        Scope.SETUP,
+        id="no such subnetwork",
+    ),
+    pytest.param(
         "invalid",
         f"Invalid value '{_PROJECT}/zones/z/machineTypes/x9'. Machine type does not exist.",
         Scope.ZONE,
+        id="machine type that does not exist",
     ),
-    ("SUBNET_NOT_FOUND_FOR_VPC", "No subnet in this region", Scope.REGION),
-    ("VPC_NOT_FOUND", "No such network", Scope.SETUP),
-    ("IAM_PERMISSION_DENIED", "Permission denied", Scope.SETUP),
-    (
+    pytest.param(
+        "SUBNET_NOT_FOUND_FOR_VPC", "No subnet in this region", Scope.REGION, id="no subnet in the region"
+    ),
+    pytest.param("VPC_NOT_FOUND", "No such network", Scope.SETUP, id="no VPC"),
+    pytest.param("IAM_PERMISSION_DENIED", "Permission denied", Scope.SETUP, id="permission denied"),
+    pytest.param(
         "forbidden",
         "Required 'compute.instances.create' permission for 'projects/p/zones/z/instances/i'",
         Scope.SETUP,
+        id="required permission",
     ),
-    ("accessNotConfigured", "Compute Engine API has not been used in project", Scope.SETUP),
-    ("forbidden", "Policy update access denied.", Scope.SETUP),
-    ("forbidden", "acceleratorType nvidia-tesla-t4 is not found or access is unauthorized.", Scope.ZONE),
-    ("invalid", "Requested disk size cannot be smaller than the image size (50 GB)", Scope.INPUT),
-    ("invalid", "Invalid value for field 'resource.name'", Scope.INPUT),
-    ("SOMETHING_NEW", "never seen before", Scope.UNKNOWN),
+    pytest.param(
+        "accessNotConfigured",
+        "Compute Engine API has not been used in project",
+        Scope.SETUP,
+        id="API not enabled",
+    ),
+    pytest.param("forbidden", "Policy update access denied.", Scope.SETUP, id="policy denied"),
+    pytest.param(
+        "forbidden",
+        "acceleratorType nvidia-tesla-t4 is not found or access is unauthorized.",
+        Scope.ZONE,
+        id="GPU without access",
+    ),
+    pytest.param(
+        "invalid",
+        "Requested disk size cannot be smaller than the image size (50 GB)",
+        Scope.INPUT,
+        id="disk too small",
+    ),
+    pytest.param("invalid", "Invalid value for field 'resource.name'", Scope.INPUT, id="bad value"),
+    pytest.param("SOMETHING_NEW", "never seen before", Scope.UNKNOWN, id="unknown code"),
 ]
 
 

@@ -111,7 +111,9 @@ def test_the_defaults_read_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in OTHER.items() for value in values]
+    ("name", "value"),
+    [(name, value) for name, values in OTHER.items() for value in values],
+    ids=[f"{name}-{number}" for name, values in OTHER.items() for number in range(len(values))],
 )
 def test_a_field_reads_back(name: str, value: Any) -> None:
     beside: dict[str, Any] = {"subnetwork": "ci-us"} if name == "network" and value is None else {}
@@ -153,7 +155,11 @@ def test_paths_count_from_the_repositorys_root_and_files_are_the_manifests() -> 
     assert "include" not in entry_of(PATH, options, image=IMAGE, preparation=prepared)
 
 
-@pytest.mark.parametrize("path", [" a.ipynb", "a, b.ipynb", "a[1].ipynb", "#a.ipynb", "é.ipynb", "!a.ipynb"])
+@pytest.mark.parametrize(
+    "path",
+    [" a.ipynb", "a, b.ipynb", "a[1].ipynb", "#a.ipynb", "é.ipynb", "!a.ipynb"],
+    ids=["leading space", "comma", "brackets", "leading hash", "not ASCII", "leading exclamation mark"],
+)
 def test_a_notebooks_path_reads_back(path: str) -> None:
     read_back(BASE, path=path)
 

@@ -52,7 +52,9 @@ def test_a_document_comes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"[]", b"{}", b'{"schema": 2}', first(live()).encode().replace(b'"size"', b'"length"')]
+    "raw",
+    [b"", b"[]", b"{}", b'{"schema": 2}', first(live()).encode().replace(b'"size"', b'"length"')],
+    ids=["empty", "a list", "empty object", "other schema", "renamed field"],
 )
 def test_another_document_is_said_to_be_unreadable(raw: bytes) -> None:
     with pytest.raises(ProjectSetup, match=r"gs://b/live\.json cannot be read"):
@@ -67,13 +69,15 @@ def test_what_proved_it_and_who_promoted_it_make_no_difference() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        live("b" * 64),
-        replace(live(), builds_per_hour=13),
-        replace(live(), schedule=Schedule(None, "Etc/UTC", {})),
-        replace(live(), builder=BuilderRef("0.2.0", "x", "k")),
-        replace(live(), place=Place("p", "europe-west1", "news")),
-        replace(live(), accounts=Accounts("function@p", "function-build@p", "another@p")),
-        replace(live(), build={"steps": []}),
+        pytest.param(live("b" * 64), id="archive"),
+        pytest.param(replace(live(), builds_per_hour=13), id="builds per hour"),
+        pytest.param(replace(live(), schedule=Schedule(None, "Etc/UTC", {})), id="schedule"),
+        pytest.param(replace(live(), builder=BuilderRef("0.2.0", "x", "k")), id="builder"),
+        pytest.param(replace(live(), place=Place("p", "europe-west1", "news")), id="place"),
+        pytest.param(
+            replace(live(), accounts=Accounts("function@p", "function-build@p", "another@p")), id="accounts"
+        ),
+        pytest.param(replace(live(), build={"steps": []}), id="build"),
     ],
 )
 def test_every_other_difference_is_one(other: Live) -> None:

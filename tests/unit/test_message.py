@@ -39,7 +39,11 @@ def test_a_day_and_values() -> None:
     assert read_message(raw) == Message(date(2018, 4, 1), {"share": 1e308, "rows": [1, None]})
 
 
-@pytest.mark.parametrize(("letter", "cost"), [("x", 1), ("é", 2), ("😀", 4), ("$", 2)])
+@pytest.mark.parametrize(
+    ("letter", "cost"),
+    [("x", 1), ("é", 2), ("😀", 4), ("$", 2)],
+    ids=["ASCII", "two bytes", "four bytes", "dollar"],
+)
 def test_it_is_as_long_as_a_builds_variable_may_be(letter: str, cost: int) -> None:
     most = (LONGEST_MESSAGE - FRAME) // cost
     assert read_message(of(letter * most)).parameters == {"day": letter * most}

@@ -69,26 +69,33 @@ def test_blank_and_skipped_cells_are_not_executed() -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "the file is empty"),
-        (b" \n", "the file is empty"),
-        (b'{"cells": [', "not valid JSON at line 1, column 12"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
-        (b'{"a": -Infinity}', "-Infinity is no JSON number"),
-        (b"[" * 200_000, "nested too deeply"),
-        (b"1" * 5000, "not valid JSON: Exceeds the limit"),
-        (b"\xff\xfe{\x00", "not UTF-8 (byte 0)"),
-        (b"\xef\xbb\xbf{}", "byte order mark"),
-        (b"[]", "holds no JSON object"),
-        (b"{}", "no whole number under nbformat"),
-        (b'{"nbformat": true}', "no whole number under nbformat"),
-        (b'{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --inplace"),
-        (b'{"nbformat": 5}', "only format 4 is read"),
-        (b'{"nbformat": 4}', "nbformat_minor: expected a whole number"),
-        (b'{"nbformat": 4, "nbformat_minor": 5}', "metadata: expected an object"),
-        (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells: expected a list"),
-        (
+        pytest.param(b"", "the file is empty", id="empty"),
+        pytest.param(b" \n", "the file is empty", id="blanks"),
+        pytest.param(b'{"cells": [', "not valid JSON at line 1, column 12", id="half of an object"),
+        pytest.param(b'{"a": NaN}', "NaN is no JSON number", id="NaN"),
+        pytest.param(b'{"a": -Infinity}', "-Infinity is no JSON number", id="infinity"),
+        pytest.param(b"[" * 200_000, "nested too deeply", id="nested too deeply"),
+        pytest.param(b"1" * 5000, "not valid JSON: Exceeds the limit", id="number too long"),
+        pytest.param(b"\xff\xfe{\x00", "not UTF-8 (byte 0)", id="UTF-16"),
+        pytest.param(b"\xef\xbb\xbf{}", "byte order mark", id="byte order mark"),
+        pytest.param(b"[]", "holds no JSON object", id="a list"),
+        pytest.param(b"{}", "no whole number under nbformat", id="empty object"),
+        pytest.param(b'{"nbformat": true}', "no whole number under nbformat", id="boolean nbformat"),
+        pytest.param(
+            b'{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --inplace", id="nbformat 3"
+        ),
+        pytest.param(b'{"nbformat": 5}', "only format 4 is read", id="nbformat 5"),
+        pytest.param(b'{"nbformat": 4}', "nbformat_minor: expected a whole number", id="no minor version"),
+        pytest.param(
+            b'{"nbformat": 4, "nbformat_minor": 5}', "metadata: expected an object", id="no metadata"
+        ),
+        pytest.param(
+            b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells: expected a list", id="no cells"
+        ),
+        pytest.param(
             b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}',
             "cells[0]: expected an object",
+            id="cell that is a number",
         ),
     ],
 )
@@ -99,18 +106,34 @@ def test_what_is_no_notebook_is_refused(content: bytes, told: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "value", "told"),
     [
-        (("cells", 1, "source"), 3, "cells[1].source"),
-        (("cells", 1, "cell_type"), "cod", "cells[1]"),
-        (("cells", 1, "cell_type"), None, "not a valid notebook"),
-        (("cells", 1, "outputs"), [{"output_type": "stream"}], "cells[1].outputs[0]: 'name' is a required"),
-        (("cells", 1, "metadata", "tags"), "parameters", "cells[1].metadata.tags"),
-        (("metadata", "kernelspec"), {"name": "python3"}, "metadata.kernelspec: 'display_name'"),
-        (("cells", 1, "extra"), 1, "cells[1]: Additional properties"),
-        (("nbformat_minor",), -1, "nbformat_minor"),
-        (("cells", 2, "source"), "\ud800", "half of a surrogate pair"),
-        (("cells", 2, "id"), "cell-1", "cells[1] and cells[2] share the id 'cell-1'"),
-        (("metadata",), {}, "names no kernel"),
-        (("cells",), [], "nothing would be tested"),
+        pytest.param(("cells", 1, "source"), 3, "cells[1].source", id="source as a number"),
+        pytest.param(("cells", 1, "cell_type"), "cod", "cells[1]", id="unknown type of cell"),
+        pytest.param(("cells", 1, "cell_type"), None, "not a valid notebook", id="no type of cell"),
+        pytest.param(
+            ("cells", 1, "outputs"),
+            [{"output_type": "stream"}],
+            "cells[1].outputs[0]: 'name' is a required",
+            id="output without a name",
+        ),
+        pytest.param(
+            ("cells", 1, "metadata", "tags"), "parameters", "cells[1].metadata.tags", id="tags as text"
+        ),
+        pytest.param(
+            ("metadata", "kernelspec"),
+            {"name": "python3"},
+            "metadata.kernelspec: 'display_name'",
+            id="kernel without a display name",
+        ),
+        pytest.param(("cells", 1, "extra"), 1, "cells[1]: Additional properties", id="additional property"),
+        pytest.param(("nbformat_minor",), -1, "nbformat_minor", id="negative minor version"),
+        pytest.param(
+            ("cells", 2, "source"), "\ud800", "half of a surrogate pair", id="half of a surrogate pair"
+        ),
+        pytest.param(
+            ("cells", 2, "id"), "cell-1", "cells[1] and cells[2] share the id 'cell-1'", id="id given twice"
+        ),
+        pytest.param(("metadata",), {}, "names no kernel", id="no kernel"),
+        pytest.param(("cells",), [], "nothing would be tested", id="no cells"),
     ],
 )
 def test_a_faulty_field_is_named(keys: tuple[str | int, ...], value: Any, told: str) -> None:
@@ -183,7 +206,11 @@ def test_parameters_for_a_notebook_that_declares_none() -> None:
     assert "no code cell tagged parameters" in problem.expected
 
 
-@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": (1, -float("inf"))}])
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), [float("inf")], {"a": (1, -float("inf"))}],
+    ids=["NaN", "infinity in a list", "infinity in a mapping"],
+)
 def test_parameters_that_json_cannot_hold(value: Any) -> None:
     (problem,) = check_parameters(read(good()), {"days": value})
     assert "finite" in problem.expected

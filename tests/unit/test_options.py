@@ -95,7 +95,7 @@ def test_flag_beats_environment_beats_entry_beats_top_beats_default() -> None:
     assert job("run", "--timeout=5", file=file, env={"NB_TIMEOUT": "3"}).timeout == 5
 
 
-@pytest.mark.parametrize("empty", ["", " ", "\n"])
+@pytest.mark.parametrize("empty", ["", " ", "\n"], ids=["empty", "space", "line feed"])
 def test_empty_value_counts_as_unset(empty: str) -> None:
     assert job(env={"NB_TIMEOUT": empty}, file="timeout: 7").timeout == 7
     assert job(f"--timeout={empty}", file="timeout: 7").timeout == 7
@@ -163,30 +163,89 @@ def test_other_config_file() -> None:
 @pytest.mark.parametrize(
     ("file", "variable", "expected"),
     [
-        ("- a", "notebooks.yaml", "expected a mapping such as machine_type: e2-standard-8"),
-        ("a: [", "notebooks.yaml line 1", "this is no valid YAML"),
-        ("\ntimeuot: 1", "notebooks.yaml line 2: timeuot", "no such option; did you mean timeout?"),
-        ("NB_TIMEOUT: 1", "notebooks.yaml line 1: NB_TIMEOUT", "no such option; did you mean timeout?"),
-        ("zzz: 1", "notebooks.yaml line 1: zzz", "no such option"),
-        ("path: a", "notebooks.yaml line 1: path", "no such option"),
-        ("config: a", "notebooks.yaml line 1: config", "cannot be set in the file itself"),
-        ("timeout: 1\ntimeout: 2", "notebooks.yaml line 2", "this key stands on line 1 already"),
-        ("timeout: 1.5", "notebooks.yaml line 1: timeout", "expected seconds as a whole number"),
-        ("notebooks: []", "notebooks.yaml line 1: notebooks", "expected at least one notebook"),
-        ("notebooks: {a: b}", "notebooks.yaml line 1: notebooks", "expected a list"),
-        ("notebooks:\n- timeout: 1", "notebooks.yaml line 2: notebooks[0]", "expected a path"),
-        ("notebooks:\n- {}", "notebooks.yaml: notebooks[0]", "expected a path"),
-        ("notebooks:\n- a\n", "notebooks.yaml line 1: notebooks[0]", "expected a path that ends with .ipynb"),
-        ("notebooks:\n- [a]\n", "notebooks.yaml line 1: notebooks[0]", "expected text"),
-        (
+        pytest.param(
+            "- a",
+            "notebooks.yaml",
+            "expected a mapping such as machine_type: e2-standard-8",
+            id="list for a mapping",
+        ),
+        pytest.param("a: [", "notebooks.yaml line 1", "this is no valid YAML", id="no valid YAML"),
+        pytest.param(
+            "\ntimeuot: 1",
+            "notebooks.yaml line 2: timeuot",
+            "no such option; did you mean timeout?",
+            id="misspelt option",
+        ),
+        pytest.param(
+            "NB_TIMEOUT: 1",
+            "notebooks.yaml line 1: NB_TIMEOUT",
+            "no such option; did you mean timeout?",
+            id="variable's name",
+        ),
+        pytest.param("zzz: 1", "notebooks.yaml line 1: zzz", "no such option", id="unknown option"),
+        pytest.param("path: a", "notebooks.yaml line 1: path", "no such option", id="option of a notebook"),
+        pytest.param(
+            "config: a",
+            "notebooks.yaml line 1: config",
+            "cannot be set in the file itself",
+            id="option of the command line",
+        ),
+        pytest.param(
+            "timeout: 1\ntimeout: 2",
+            "notebooks.yaml line 2",
+            "this key stands on line 1 already",
+            id="key given twice",
+        ),
+        pytest.param(
+            "timeout: 1.5",
+            "notebooks.yaml line 1: timeout",
+            "expected seconds as a whole number",
+            id="fraction for seconds",
+        ),
+        pytest.param(
+            "notebooks: []",
+            "notebooks.yaml line 1: notebooks",
+            "expected at least one notebook",
+            id="no notebooks",
+        ),
+        pytest.param(
+            "notebooks: {a: b}",
+            "notebooks.yaml line 1: notebooks",
+            "expected a list",
+            id="mapping for notebooks",
+        ),
+        pytest.param(
+            "notebooks:\n- timeout: 1",
+            "notebooks.yaml line 2: notebooks[0]",
+            "expected a path",
+            id="notebook without a path",
+        ),
+        pytest.param(
+            "notebooks:\n- {}", "notebooks.yaml: notebooks[0]", "expected a path", id="empty notebook"
+        ),
+        pytest.param(
+            "notebooks:\n- a\n",
+            "notebooks.yaml line 1: notebooks[0]",
+            "expected a path that ends with .ipynb",
+            id="path of no notebook",
+        ),
+        pytest.param(
+            "notebooks:\n- [a]\n",
+            "notebooks.yaml line 1: notebooks[0]",
+            "expected text",
+            id="list for a path",
+        ),
+        pytest.param(
             "notebooks:\n- path: a.ipynb\n- path: ./a.ipynb",
             "notebooks.yaml line 3: notebooks[1].path",
             "listed already",
+            id="notebook listed twice",
         ),
-        (
+        pytest.param(
             "notebooks:\n- path: a.ipynb\n  concurrency: 3",
             "notebooks.yaml line 3: notebooks[0].concurrency",
             "belongs at the top of the file",
+            id="option of the top",
         ),
     ],
 )
@@ -368,9 +427,17 @@ def test_cloud_build_substitutions() -> None:
     [
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
-        ("https://compute.example.com/compute/v1/", "https://compute.example.com"),
+        pytest.param(
+            "https://compute.example.com/compute/v1/",
+            "https://compute.example.com",
+            id="version path and slash",
+        ),
         ("https://compute.example.com/v1", "https://compute.example.com"),
-        ("https://proxy.example.com/google/compute/v1/", "https://proxy.example.com/google"),
+        pytest.param(
+            "https://proxy.example.com/google/compute/v1/",
+            "https://proxy.example.com/google",
+            id="proxy with a path",
+        ),
         ("http://[::1]:80/compute/beta/", "http://[::1]:80"),
     ],
 )
@@ -423,8 +490,10 @@ def test_gpu_that_does_not_go_with_its_machine(machine: str, gpu: str, hint: str
 @pytest.mark.parametrize(
     "env",
     [
-        {"NB_MACHINE_TYPE": "n1-standard-4", "NB_ACCELERATOR": "nvidia-tesla-v100:8"},
-        {"NB_MACHINE_TYPE": "a2-highgpu-1g"},
+        pytest.param(
+            {"NB_MACHINE_TYPE": "n1-standard-4", "NB_ACCELERATOR": "nvidia-tesla-v100:8"}, id="N1 with GPUs"
+        ),
+        pytest.param({"NB_MACHINE_TYPE": "a2-highgpu-1g"}, id="A2"),
     ],
 )
 def test_gpu_machines_need_40_gb(env: dict[str, str]) -> None:
@@ -451,7 +520,11 @@ def test_long_values_are_cut_in_messages() -> None:
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.available], ids=lambda o: o.name)
-@pytest.mark.parametrize("value", ["a\x00b", "\udcff", "\x1b[31m", "\u202egnp"])
+@pytest.mark.parametrize(
+    "value",
+    ["a\x00b", "\udcff", "\x1b[31m", "\u202egnp"],
+    ids=["null byte", "not UTF-8", "escape sequence", "right-to-left override"],
+)
 def test_bytes_that_no_option_takes(option: object, value: str) -> None:
     with pytest.raises(BadInput) as caught:
         load(env={option.env: value})  # type: ignore[attr-defined]  # an Option
@@ -504,10 +577,12 @@ def test_going_back_does_not_mind_what_is_wrong_with_the_notebooks_settings() ->
 @pytest.mark.parametrize(
     ("schedule", "told"),
     [
-        ("0 6 * *", "expected five fields as cron has them"),
-        ("0 6 * * 8", "such as 0 6 * * 1 or 30 5 1 JAN,JUL *: bad day-of-week"),
-        ("61 6 * * 1", "bad minute"),
-        ("0 6 30 2 *", "bad day-of-month"),
+        pytest.param("0 6 * *", "expected five fields as cron has them", id="four fields"),
+        pytest.param(
+            "0 6 * * 8", "such as 0 6 * * 1 or 30 5 1 JAN,JUL *: bad day-of-week", id="bad day of the week"
+        ),
+        pytest.param("61 6 * * 1", "bad minute", id="bad minute"),
+        pytest.param("0 6 30 2 *", "bad day-of-month", id="bad day of the month"),
     ],
 )
 def test_what_is_wrong_with_a_schedule_is_said(schedule: str, told: str) -> None:
@@ -523,7 +598,9 @@ def test_a_templates_text_is_shown_where_it_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"NB_SCHEDULE": "0 6 * * 1"}, {"NB_SCHEDULE_PARAMETERS": '{"a": "{today}"}'}]
+    "given",
+    [{"NB_SCHEDULE": "0 6 * * 1"}, {"NB_SCHEDULE_PARAMETERS": '{"a": "{today}"}'}],
+    ids=["schedule", "parameters"],
 )
 def test_a_schedule_without_a_function_is_said_before_a_vm_is_paid_for(given: dict[str, str]) -> None:
     warning = "there is a schedule, but no function: `deploy` will require NB_FUNCTION."

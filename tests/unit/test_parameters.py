@@ -147,14 +147,20 @@ def test_a_file_named_by_a_higher_layer_wins() -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "NB_PARAMETERS_FILE is 'p.yaml': there is no such file in the workspace"),
-        ("a: 1\nb: {", "p.yaml line 2"),
-        ("a: 1\na: 2", "p.yaml line 2 is 'a': this key stands on line 1 already"),
-        ("[1]", "p.yaml: expected a mapping"),
-        ('{"a-b": 1}', "p.yaml is 'a-b': expected a parameter's name"),
-        ("a: .nan", "p.yaml line 1 is '.nan': expected a finite number"),
-        ("matrix: {a: []}", "p.yaml is 'a': expected at least one value"),
-        ("token: abc", "p.yaml is 'token': looks like a secret"),
+        pytest.param(
+            None, "NB_PARAMETERS_FILE is 'p.yaml': there is no such file in the workspace", id="missing file"
+        ),
+        pytest.param("a: 1\nb: {", "p.yaml line 2", id="half of a mapping"),
+        pytest.param(
+            "a: 1\na: 2", "p.yaml line 2 is 'a': this key stands on line 1 already", id="key given twice"
+        ),
+        pytest.param("[1]", "p.yaml: expected a mapping", id="list"),
+        pytest.param('{"a-b": 1}', "p.yaml is 'a-b': expected a parameter's name", id="bad name"),
+        pytest.param("a: .nan", "p.yaml line 1 is '.nan': expected a finite number", id="NaN"),
+        pytest.param(
+            "matrix: {a: []}", "p.yaml is 'a': expected at least one value", id="empty list in the matrix"
+        ),
+        pytest.param("token: abc", "p.yaml is 'token': looks like a secret", id="secret"),
     ],
 )
 def test_mistakes_in_the_file(content: str | None, told: str) -> None:
@@ -185,18 +191,33 @@ def test_a_matrix_is_one_job_for_each_combination() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"matrix": [1]}', "'matrix': expected a mapping of names to lists"),
-        ('{"matrix": {}}', "'matrix': expected a mapping of names to lists"),
-        ('{"matrix": {"a": 1}}', "'a': expected a list"),
-        ('{"matrix": {"a": "xy"}}', "'a': expected a list"),
-        ('{"matrix": {"a": []}}', "'a': expected at least one value"),
-        ('{"matrix": {"a": [1, 2, 1]}}', "'a': value 3 of 3 in the matrix stands there already"),
-        ('{"matrix": {"a": [{"x": 1, "y": 2}, {"y": 2, "x": 1}]}}', "'a': value 2 of 2"),
-        ('{"a": 1, "matrix": {"a": [1]}}', "'a': is given both by itself and in the matrix"),
-        ('{"matrix": {"a b": [1]}}', "'a b': expected a parameter's name"),
-        ('{"matrix": {"matrix": [1]}}', "'matrix': a matrix cannot stand in a matrix"),
-        ('{"matrix": {"a": [1], "a": [2]}}', "'a': this key is given twice"),
-        (json.dumps({"matrix": {"a": list(range(17)), "b": list(range(16))}}), "17 x 16 makes 272 jobs; at most 256"),
+        pytest.param('{"matrix": [1]}', "'matrix': expected a mapping of names to lists", id="list for the matrix"),
+        pytest.param('{"matrix": {}}', "'matrix': expected a mapping of names to lists", id="empty matrix"),
+        pytest.param('{"matrix": {"a": 1}}', "'a': expected a list", id="number for a list"),
+        pytest.param('{"matrix": {"a": "xy"}}', "'a': expected a list", id="text for a list"),
+        pytest.param('{"matrix": {"a": []}}', "'a': expected at least one value", id="empty list"),
+        pytest.param(
+            '{"matrix": {"a": [1, 2, 1]}}', "'a': value 3 of 3 in the matrix stands there already",
+            id="number given twice",
+        ),
+        pytest.param(
+            '{"matrix": {"a": [{"x": 1, "y": 2}, {"y": 2, "x": 1}]}}', "'a': value 2 of 2",
+            id="mapping given twice",
+        ),
+        pytest.param(
+            '{"a": 1, "matrix": {"a": [1]}}', "'a': is given both by itself and in the matrix",
+            id="name outside and inside",
+        ),
+        pytest.param('{"matrix": {"a b": [1]}}', "'a b': expected a parameter's name", id="bad name"),
+        pytest.param(
+            '{"matrix": {"matrix": [1]}}', "'matrix': a matrix cannot stand in a matrix",
+            id="matrix in a matrix",
+        ),
+        pytest.param('{"matrix": {"a": [1], "a": [2]}}', "'a': this key is given twice", id="key given twice"),
+        pytest.param(
+            json.dumps({"matrix": {"a": list(range(17)), "b": list(range(16))}}), "17 x 16 makes 272 jobs; at most 256",
+            id="too many jobs",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_matrix(text: str, told: str) -> None:
@@ -330,14 +351,18 @@ def test_what_only_sounds_like_one_is_none(name: str) -> None:
     assert job(parameters=json.dumps({name: "hunter2-x"})).parameters[name] == "hunter2-x"
 
 
-@pytest.mark.parametrize("value", ["", "  ", None, 12, 1.5, True, [], {}])
+@pytest.mark.parametrize(
+    "value",
+    ["", "  ", None, 12, 1.5, True, [], {}],
+    ids=["empty", "blanks", "null", "integer", "fraction", "boolean", "list", "mapping"],
+)
 def test_only_text_can_be_a_secret(value: object) -> None:
     assert job(parameters=json.dumps({"token": value})).parameters == {"token": value}
 
 
 @pytest.mark.parametrize(
     "value",
-    ["AIza" + "x" * 35, "ghp_" + "a" * 36, "AKIA" + "A" * 16, "-----BEGIN RSA PRIVATE KEY-----\nx", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"],
+    ["AIza" + "x" * 35, "ghp_" + "a" * 36, "AKIA" + "A" * 16, "-----BEGIN RSA PRIVATE KEY-----\nx", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"], ids=["Google API key", "GitHub token", "AWS key id", "private key", "JSON web token"],
 )  # fmt: skip
 def test_a_value_that_shows_what_it_is(value: str) -> None:
     assert "looks like a secret" in mistakes(parameters=json.dumps({"x": value}))[0]

@@ -10,16 +10,16 @@ from builder.judge.plain_text import LONGEST_LINE, one_line, plain
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("\x1b[31mred\x1b[0m", "red"),
-        ("\x1b[2J\x1b[1;1Hx", "x"),
-        ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab"),
-        ("\x1b]0;never ended", ""),
-        ("\x1bPq#0\x1b\\a\x1b(Bb\x1b", "ab"),
-        ("a\r\nb\rc", "a\nb\nc"),
-        ("a\x00\x08\x7f\x9b31mb\tc", "a31mb\tc"),
-        ("a\u2028b\x0cc\x85d", "a b c d"),
-        ("a\u202egreen\u2066b\ud800", "agreenb"),
-        ("ä 漢 🚲", "ä 漢 🚲"),
+        pytest.param("\x1b[31mred\x1b[0m", "red", id="colour"),
+        pytest.param("\x1b[2J\x1b[1;1Hx", "x", id="clear and move"),
+        pytest.param("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab", id="title and link"),
+        pytest.param("\x1b]0;never ended", "", id="title without an end"),
+        pytest.param("\x1bPq#0\x1b\\a\x1b(Bb\x1b", "ab", id="device control and character set"),
+        pytest.param("a\r\nb\rc", "a\nb\nc", id="line breaks"),
+        pytest.param("a\x00\x08\x7f\x9b31mb\tc", "a31mb\tc", id="control characters"),
+        pytest.param("a\u2028b\x0cc\x85d", "a b c d", id="Unicode line breaks"),
+        pytest.param("a\u202egreen\u2066b\ud800", "agreenb", id="direction marks and surrogate"),
+        pytest.param("ä 漢 🚲", "ä 漢 🚲", id="not ASCII"),
     ],
 )
 def test_plain(text: str, expected: str) -> None:

@@ -69,7 +69,9 @@ def test_variables_of_others_are_refused(name: str) -> None:
     assert "belongs to the machine" in told.expected
 
 
-@pytest.mark.parametrize("name", ["1A", "a-b", "A B", "", "Ä"])
+@pytest.mark.parametrize(
+    "name", ["1A", "a-b", "A B", "", "Ä"], ids=["leading digit", "dash", "space", "empty", "not ASCII"]
+)
 def test_a_variable_needs_a_name(name: str) -> None:
     told = problem({"NB_ENV": f"{name}=hidden"})
     assert "a variable's name" in told.expected
@@ -167,10 +169,19 @@ def test_hashes_are_required_where_every_line_has_one() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("ok\npandas=2\n", "requirements.txt line 2", "expected a requirement"),
-        ("two words\n", "requirements.txt line 1", "expected a requirement"),
-        ("-r gone.txt\n", "requirements.txt line 1", "cannot be read: No such file"),
-        ("-r ../../gone.txt\n", "requirements.txt line 1", "inside the repository"),
+        pytest.param(
+            "ok\npandas=2\n", "requirements.txt line 2", "expected a requirement", id="one equals sign"
+        ),
+        pytest.param("two words\n", "requirements.txt line 1", "expected a requirement", id="two words"),
+        pytest.param(
+            "-r gone.txt\n", "requirements.txt line 1", "cannot be read: No such file", id="missing file"
+        ),
+        pytest.param(
+            "-r ../../gone.txt\n",
+            "requirements.txt line 1",
+            "inside the repository",
+            id="path that leads out",
+        ),
     ],
 )
 def test_mistakes_are_told_by_their_line(text: str, place: str, words: str) -> None:

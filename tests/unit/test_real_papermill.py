@@ -52,13 +52,38 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
 @pytest.mark.parametrize(
     ("name", "parameters", "options", "reason", "message"),
     [
-        ("parameters", {"days": 7, "city": "$(rm -rf /); `x` \"'"}, (), "green", "all 2 code cells"),
-        ("skips", {}, (), "green", "all 2 code cells"),
-        ("allowed_error", {}, (), "notebook_failed", "papermill ended with exit code 1"),
-        ("raises", {}, (), "cell_failed", "cell 2 of 3 failed: ZeroDivisionError: division by zero"),
-        ("exits_early", {}, (), "stopped_early", "stopped at cell 2 of 3: SystemExit: 0"),
-        ("kills_kernel_last", {}, (), "kernel_died", "the kernel died"),
-        ("hangs", {}, ("--execution-timeout", "1"), "cell_failed", "cell 2 of 3 failed: KeyboardInterrupt"),
+        pytest.param(
+            "parameters",
+            {"days": 7, "city": "$(rm -rf /); `x` \"'"},
+            (),
+            "green",
+            "all 2 code cells",
+            id="parameters",
+        ),
+        pytest.param("skips", {}, (), "green", "all 2 code cells", id="skips"),
+        pytest.param(
+            "allowed_error", {}, (), "notebook_failed", "papermill ended with exit code 1", id="allowed_error"
+        ),
+        pytest.param(
+            "raises",
+            {},
+            (),
+            "cell_failed",
+            "cell 2 of 3 failed: ZeroDivisionError: division by zero",
+            id="raises",
+        ),
+        pytest.param(
+            "exits_early", {}, (), "stopped_early", "stopped at cell 2 of 3: SystemExit: 0", id="exits_early"
+        ),
+        pytest.param("kills_kernel_last", {}, (), "kernel_died", "the kernel died", id="kills_kernel_last"),
+        pytest.param(
+            "hangs",
+            {},
+            ("--execution-timeout", "1"),
+            "cell_failed",
+            "cell 2 of 3 failed: KeyboardInterrupt",
+            id="hangs",
+        ),
     ],
 )
 def test_the_verdict_on_what_papermill_leaves(  # noqa: PLR0917

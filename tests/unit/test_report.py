@@ -114,7 +114,9 @@ def test_a_run_that_never_began_ends_the_same_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "said"), [(date(2018, 4, 1), "scheduled for 2018-04-01, "), (None, "scheduled, ")]
+    ("day", "said"),
+    [(date(2018, 4, 1), "scheduled for 2018-04-01, "), (None, "scheduled, ")],
+    ids=["day", "no day"],
 )
 def test_the_verdict_of_a_scheduled_run_says_so(day: date | None, said: str) -> None:
     """Alerts look for it (docs/deploy.md)."""

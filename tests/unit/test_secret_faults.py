@@ -35,29 +35,43 @@ def judged(reason: str, *uses: Json, message: str = "") -> Verdict:
 @pytest.mark.parametrize(
     ("problem", "words", "command"),
     [
-        (
-            "denied",
-            "lacks roles/secretmanager.secretAccessor on it",
-            GRANT,
+        pytest.param("denied", "lacks roles/secretmanager.secretAccessor on it", GRANT, id="denied"),
+        pytest.param(
+            "missing",
+            "it does not exist",
+            "gcloud secrets versions list maps-key --project=my-project",
+            id="missing",
         ),
-        ("missing", "it does not exist", "gcloud secrets versions list maps-key --project=my-project"),
-        (
+        pytest.param(
             "disabled",
             "this version is disabled",
             "gcloud secrets versions enable 3 --secret=maps-key --project=my-project",
+            id="disabled",
         ),
-        (
+        pytest.param(
             "destroyed",
             "this version is destroyed",
             "gcloud secrets versions add maps-key --project=my-project --data-file=FILE",
+            id="destroyed",
         ),
-        (
+        pytest.param(
             "api_disabled",
             "Secret Manager API is not enabled",
             "gcloud services enable secretmanager.googleapis.com --project=my-project",
+            id="API disabled",
         ),
-        ("refused", "Secret Manager refuses it", "See the log for Secret Manager's own words."),
-        ("odd\x1b[31m", "Secret Manager refuses it", "See the log for Secret Manager's own words."),
+        pytest.param(
+            "refused",
+            "Secret Manager refuses it",
+            "See the log for Secret Manager's own words.",
+            id="refused",
+        ),
+        pytest.param(
+            "odd\x1b[31m",
+            "Secret Manager refuses it",
+            "See the log for Secret Manager's own words.",
+            id="unknown problem",
+        ),
     ],
 )
 def test_a_refusal_is_the_projects_set_up(problem: str, words: str, command: str) -> None:
@@ -105,11 +119,11 @@ def test_an_unreachable_secret_manager_is_the_environments_fault() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": None},
-        {"version": "4"},
-        {"problem": "denied"},
-        {"resource": NAME.replace("maps", "other")},
-        {"name": "OTHER"},
+        pytest.param({"version": None}, id="no version"),
+        pytest.param({"version": "4"}, id="other version"),
+        pytest.param({"problem": "denied"}, id="problem"),
+        pytest.param({"resource": NAME.replace("maps", "other")}, id="other resource"),
+        pytest.param({"name": "OTHER"}, id="other name"),
     ],
 )
 def test_green_needs_word_of_every_secret(change: Json) -> None:

@@ -70,7 +70,9 @@ def test_a_sha256_worktree(tmp_path: Path) -> None:
     assert files(tmp_path / "tree") == set(FILES)
 
 
-@pytest.mark.parametrize("text", ["gitdir: ../gone/.git/modules/x\n", "nonsense", ""])
+@pytest.mark.parametrize(
+    "text", ["gitdir: ../gone/.git/modules/x\n", "nonsense", ""], ids=["missing folder", "nonsense", "empty"]
+)
 def test_a_git_file_that_leads_nowhere_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / ".git").write_text(text)
     assert find_tracked(tmp_path) is None

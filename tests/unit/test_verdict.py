@@ -276,7 +276,7 @@ def test_the_good_attempt_is_green() -> None:
     assert verdict.message == "all 4 code cells ran, and 5 objects are in Cloud Storage"
 
 
-@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize("name", TRAPS, ids=list(TRAPS))
 def test_spoilt_in_one_way_it_is_red(name: str) -> None:
     attempt, exit_code, reason = TRAPS[name]
     verdict = attempt.judge()
@@ -288,7 +288,16 @@ def test_spoilt_in_one_way_it_is_red(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "arrived"), [(7, "7"), (7, 7.0), (1, True), (0, False), (1.0, 1), ([{"a": 1}], [{"a": True}])]
+    ("given", "arrived"),
+    [(7, "7"), (7, 7.0), (1, True), (0, False), (1.0, 1), ([{"a": 1}], [{"a": True}])],
+    ids=[
+        "integer as text",
+        "integer as a float",
+        "integer as true",
+        "integer as false",
+        "float as an integer",
+        "integer as true, deep",
+    ],
 )
 def test_a_parameter_that_arrived_as_another_type_is_red(given: Any, arrived: Any) -> None:
     data = executed_json()

@@ -79,13 +79,16 @@ def test_no_external_address_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     ("network", "subnetwork", "expected"),
     [
-        (None, None, {"network": "projects/p/global/networks/default"}),
-        ("vpc", None, {"network": "projects/p/global/networks/vpc"}),
-        (None, "sub", {"subnetwork": "projects/p/regions/us-central1/subnetworks/sub"}),
-        (
+        pytest.param(None, None, {"network": "projects/p/global/networks/default"}, id="default"),
+        pytest.param("vpc", None, {"network": "projects/p/global/networks/vpc"}, id="network"),
+        pytest.param(
+            None, "sub", {"subnetwork": "projects/p/regions/us-central1/subnetworks/sub"}, id="subnetwork"
+        ),
+        pytest.param(
             None,
             "projects/host/regions/us-central1/subnetworks/sub",
             {"subnetwork": "projects/host/regions/us-central1/subnetworks/sub"},
+            id="subnetwork's path",
         ),
     ],
 )

@@ -105,16 +105,22 @@ def test_an_entry_that_names_a_notebook_goes_before_a_glob(tmp_path: Path) -> No
         ("/etc/passwd", "absolute"),
         ("//etc/passwd", "absolute"),
         ("~/a.ipynb", "absolute"),
-        ("", "empty"),
+        pytest.param("", "empty", id="empty"),
         ("  ", "empty"),
-        ("a\0.ipynb", "control"),
-        ("a\n.ipynb", "control"),
-        ("a\x1b[31m.ipynb", "control"),
-        (os.fsdecode(b"caf\xe9.ipynb"), "control character, or one that is not UTF-8"),
-        ("a", "is a folder; for the notebooks in it write a/*.ipynb"),
+        pytest.param("a\0.ipynb", "control", id="null byte"),
+        pytest.param("a\n.ipynb", "control", id="line feed"),
+        pytest.param("a\x1b[31m.ipynb", "control", id="escape sequence"),
+        pytest.param(
+            os.fsdecode(b"caf\xe9.ipynb"), "control character, or one that is not UTF-8", id="not UTF-8"
+        ),
+        pytest.param("a", "is a folder; for the notebooks in it write a/*.ipynb", id="folder with notebooks"),
         (".", "is a folder"),
         ("readme.md", "is no notebook"),
-        ("*.md", "matches no notebook in the workspace; there are 2 notebooks here"),
+        pytest.param(
+            "*.md",
+            "matches no notebook in the workspace; there are 2 notebooks here",
+            id="glob without a match",
+        ),
         ("ridse.ipynb", "did you mean rides.ipynb?"),
         ("elsewhere/deep.ipynb", "did you mean a/deep.ipynb?"),
         ("link-out.ipynb", "leads out of the workspace"),
@@ -257,7 +263,18 @@ def test_included_globs_add_files_tracked_or_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["nope/*", "*.nope", "../x", "/etc/*", "~", "", "lib/../../x", ".git/config"]
+    "pattern",
+    ["nope/*", "*.nope", "../x", "/etc/*", "~", "", "lib/../../x", ".git/config"],
+    ids=[
+        "folder without a match",
+        "ending without a match",
+        "leads up",
+        "absolute",
+        "home",
+        "empty",
+        "leads up within",
+        "git's own files",
+    ],
 )
 def test_an_include_without_a_match_or_outside_is_refused(tmp_path: Path, pattern: str) -> None:
     repository(tmp_path, "nb/a.ipynb")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -187,11 +186,7 @@ def test_a_runner_that_is_killed_leaves_nothing_running(world: World) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("unshare") is None
-    or subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
-    reason="no user namespaces here",
-)
+@pytest.mark.needs("namespaces")
 def test_full_disk(world: World) -> None:
     def small_disk(command: list[str]) -> list[str]:
         mount = 'mount -t tmpfs -o size=170m none "$TMPDIR" && exec "$@"'

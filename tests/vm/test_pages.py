@@ -249,15 +249,30 @@ def test_a_library_that_came_before_serves_the_charts_after_it() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        ({"text/html": "<script src='https://cdn.example/plotly.js v3'></script>" + FIGURE}, "fig.write_html"),
-        ({"application/vnd.plotly.v1+json": {}}, "fig.write_html"),
-        ({"application/vnd.bokehjs_exec.v0+json": "", "application/javascript": "Bokeh"}, "file_html(figure, INLINE)"),
-        ({"application/vnd.vegalite.v5+json": {}, "text/plain": "<VegaLite 5 object>"}, "inline=True"),
-        ({"application/vnd.jupyter.widget-view+json": {}, "text/plain": "IntSlider(value=3)"}, "running kernel"),
-        ({"text/html": "<iframe srcdoc='<script>L.map(1)</script>'></iframe>"}, "map.html"),
-        ({"application/javascript": "alert(1)"}, "A script was here"),
-        ({"text/html": "<table><tr><td>kept</table><script>alert(1)</script>"}, "Left out here: script"),
-        ({"application/pdf": "JVBERi0="}, "application/pdf"),
+        pytest.param(
+            {"text/html": "<script src='https://cdn.example/plotly.js v3'></script>" + FIGURE}, "fig.write_html",
+            id="Plotly from the web",
+        ),
+        pytest.param({"application/vnd.plotly.v1+json": {}}, "fig.write_html", id="Plotly JSON"),
+        pytest.param(
+            {"application/vnd.bokehjs_exec.v0+json": "", "application/javascript": "Bokeh"}, "file_html(figure, INLINE)",
+            id="Bokeh",
+        ),
+        pytest.param(
+            {"application/vnd.vegalite.v5+json": {}, "text/plain": "<VegaLite 5 object>"}, "inline=True",
+            id="Vega-Lite",
+        ),
+        pytest.param(
+            {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "IntSlider(value=3)"}, "running kernel",
+            id="widget",
+        ),
+        pytest.param({"text/html": "<iframe srcdoc='<script>L.map(1)</script>'></iframe>"}, "map.html", id="map"),
+        pytest.param({"application/javascript": "alert(1)"}, "A script was here", id="script"),
+        pytest.param(
+            {"text/html": "<table><tr><td>kept</table><script>alert(1)</script>"}, "Left out here: script",
+            id="script beside a table",
+        ),
+        pytest.param({"application/pdf": "JVBERi0="}, "application/pdf", id="PDF"),
     ],
 )  # fmt: skip
 def test_what_a_page_cannot_show_is_told(data: dict[str, Any], told: str) -> None:

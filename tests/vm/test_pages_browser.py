@@ -1,11 +1,10 @@
 """The pages in a real browser: nothing runs, nothing is fetched, and charts draw in their frames.
 
-Needs Chromium (Debian, Ubuntu: apt-get install chromium); skipped where there is none.
+Needs Chromium (Debian, Ubuntu: apt-get install chromium).
 """
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -20,14 +19,11 @@ from typing import Any
 import pytest
 
 from builder.vm.runner.pages.page import pages
+from tests.needs import CHROMIUM
 
 from .hostile import book, payloads
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
-]
+pytestmark = pytest.mark.needs("chromium")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),

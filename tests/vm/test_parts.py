@@ -38,13 +38,13 @@ def test_lines_are_safe_and_do_not_depend_on_how_the_bytes_arrive(data: bytes, s
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [
-        ("a\rb\rc", "c"),
-        ("50 %\r100 %\r", "100 %"),
-        ("plain\r", "plain"),
-        ("\x1b[1;31mred\x1b[0m", "red"),
-        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07", "link"),
-        ("tab\there", "tab    here"),
-        ("\x1bc\x9b2Jreset", "reset"),
+        pytest.param("a\rb\rc", "c", id="carriage returns"),
+        pytest.param("50 %\r100 %\r", "100 %", id="progress bar"),
+        pytest.param("plain\r", "plain", id="carriage return at the end"),
+        pytest.param("\x1b[1;31mred\x1b[0m", "red", id="colour"),
+        pytest.param("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07", "link", id="link"),
+        pytest.param("tab\there", "tab    here", id="tab"),
+        pytest.param("\x1bc\x9b2Jreset", "reset", id="reset"),
     ],
 )
 def test_clean(raw: str, shown: str) -> None:
@@ -190,34 +190,60 @@ ORDER = Order(
 @pytest.mark.parametrize(
     ("code", "seen", "cause", "reason", "words"),
     [
-        (0, Seen(3, 3), "", None, ""),
-        (1, Seen(3, 2, failed="ValueError: x"), "", None, ""),
-        (143, Seen(3, 2, running=True), "timeout", "notebook_timeout", "limit of 60 s in cell 2 of 3"),
-        (143, Seen(3, 2, running=True), "stopped", "runner", "watchdog"),
-        (
+        pytest.param(0, Seen(3, 3), "", None, "", id="no fault"),
+        pytest.param(1, Seen(3, 2, failed="ValueError: x"), "", None, "", id="failed cell"),
+        pytest.param(
+            143,
+            Seen(3, 2, running=True),
+            "timeout",
+            "notebook_timeout",
+            "limit of 60 s in cell 2 of 3",
+            id="notebook limit",
+        ),
+        pytest.param(143, Seen(3, 2, running=True), "stopped", "runner", "watchdog", id="watchdog"),
+        pytest.param(
             1,
             Seen(3, 2, running=True, timed_out=True),
             "",
             "cell_timeout",
             "cell 2 of 3 reached its limit of 2.5 s",
+            id="cell limit",
         ),
-        (138, Seen(3, 2, running=True), "", "kernel_died", "died in cell 2 of 3; its peak memory"),
-        (-9, Seen(3, 2, running=True), "", "kernel_died", "signal 9"),
-        (
+        pytest.param(
+            138,
+            Seen(3, 2, running=True),
+            "",
+            "kernel_died",
+            "died in cell 2 of 3; its peak memory",
+            id="memory",
+        ),
+        pytest.param(-9, Seen(3, 2, running=True), "", "kernel_died", "signal 9", id="SIGKILL"),
+        pytest.param(
             1,
             Seen(3, 2, failed="OSError: [Errno 28] No space left on device"),
             "",
             "disk_full",
             "disk is full",
+            id="disk full in a cell",
         ),
-        (1, Seen(3, 2, error={"disk_full": True}), "", "disk_full", "after cell 2"),
-        (1, Seen(3, error={"type": "NoSuchKernel"}), "", "kernel_not_found", "python3"),
-        (
+        pytest.param(
+            1,
+            Seen(3, 2, error={"disk_full": True}),
+            "",
+            "disk_full",
+            "after cell 2",
+            id="disk full after a cell",
+        ),
+        pytest.param(
+            1, Seen(3, error={"type": "NoSuchKernel"}), "", "kernel_not_found", "python3", id="no such kernel"
+        ),
+        pytest.param(
             1,
             Seen(3, error={"type": "RuntimeError", "text": "Kernel died before"}),
             "",
             "kernel_died",
             "before the first cell: Kernel died before",
+            id="kernel died at once",
         ),
     ],
 )

@@ -314,13 +314,13 @@ def test_binary_files_with_values_are_withheld(tmp_path: Path, content: bytes) -
 @pytest.mark.parametrize(
     "content",
     [
-        BINARY,
-        gzip.compress(b"fine"),
-        _zip(b"fine"),
-        b"\x1f\x8bbroken",
-        b"BZh9\xff",
-        b"",
-        b"PK\x05\x06" + b"\0" * 18,
+        pytest.param(BINARY, id="binary"),
+        pytest.param(gzip.compress(b"fine"), id="gzip"),
+        pytest.param(_zip(b"fine"), id="zip"),
+        pytest.param(b"\x1f\x8bbroken", id="broken gzip"),
+        pytest.param(b"BZh9\xff", id="broken bzip2"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"PK\x05\x06" + b"\0" * 18, id="empty zip"),
     ],
 )
 def test_files_without_values_are_uploaded_as_they_are(tmp_path: Path, content: bytes) -> None:

@@ -245,15 +245,33 @@ def wanted(text: str = "alpha\n", url: str | None = "https://packages.example.co
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (NOWHERE.format("dns error"), "index_unreachable"),
-        (NOWHERE.format("operation timed out"), "index_unreachable"),
-        (NOWHERE.format("HTTP status server error (503 Service Unavailable) for url"), "index_unreachable"),
-        (NOWHERE.format("HTTP status client error (429 Too Many Requests) for url"), "index_unreachable"),
-        (NOWHERE.format("HTTP status client error (404 Not Found) for url"), "requirements_unresolvable"),
-        (NOWHERE.format("HTTP status client error (403 Forbidden) for url"), "index_refused"),
-        (NOWHERE.format("No space left on device (os error 28)"), "disk_full"),
-        ("error: No solution found\n  cause: the timed out thing", "requirements_unresolvable"),
-        ("", "requirements_unresolvable"),
+        pytest.param(NOWHERE.format("dns error"), "index_unreachable", id="no DNS"),
+        pytest.param(NOWHERE.format("operation timed out"), "index_unreachable", id="timeout"),
+        pytest.param(
+            NOWHERE.format("HTTP status server error (503 Service Unavailable) for url"),
+            "index_unreachable",
+            id="503",
+        ),
+        pytest.param(
+            NOWHERE.format("HTTP status client error (429 Too Many Requests) for url"),
+            "index_unreachable",
+            id="429",
+        ),
+        pytest.param(
+            NOWHERE.format("HTTP status client error (404 Not Found) for url"),
+            "requirements_unresolvable",
+            id="404",
+        ),
+        pytest.param(
+            NOWHERE.format("HTTP status client error (403 Forbidden) for url"), "index_refused", id="403"
+        ),
+        pytest.param(NOWHERE.format("No space left on device (os error 28)"), "disk_full", id="disk full"),
+        pytest.param(
+            "error: No solution found\n  cause: the timed out thing",
+            "requirements_unresolvable",
+            id="no solution",
+        ),
+        pytest.param("", "requirements_unresolvable", id="nothing said"),
     ],
 )
 def test_each_failure_has_its_reason(said: str, reason: str) -> None:

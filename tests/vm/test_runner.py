@@ -213,7 +213,7 @@ def test_one_gpu_of_two_is_not_what_was_asked_for(monkeypatch: pytest.MonkeyPatc
     assert [line[:6] for line in said] == ["GPU 0:", "GPU 1:"]
 
 
-@pytest.mark.parametrize("parameters", [{}, {"days": 7}])
+@pytest.mark.parametrize("parameters", [{}, {"days": 7}], ids=["no parameters", "parameters"])
 @pytest.mark.parametrize(
     "tags",
     [

@@ -296,10 +296,10 @@ def test_what_is_wrong_is_told_at_once_and_nothing_runs(world: World) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (b"\xff\xfe binary value", "not_text"),
-        (b"with a \0 byte", "nul"),
-        (b"completed", "word"),
-        (b"1234567", "short"),
+        pytest.param(b"\xff\xfe binary value", "not_text", id="not text"),
+        pytest.param(b"with a \0 byte", "nul", id="null byte"),
+        pytest.param(b"completed", "word", id="word"),
+        pytest.param(b"1234567", "short", id="too short"),
     ],
 )
 def test_values_that_cannot_be_used(world: World, value: bytes, problem: str) -> None:
@@ -391,7 +391,9 @@ def test_passing_trouble_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    "trouble", [ConnectionError("no route"), (503, b""), answer(b"good value", checksum=1)]
+    "trouble",
+    [ConnectionError("no route"), (503, b""), answer(b"good value", checksum=1)],
+    ids=["no route", "503", "wrong checksum"],
 )
 def test_lasting_trouble_is_the_environments(monkeypatch: pytest.MonkeyPatch, trouble: Any) -> None:
     script(monkeypatch, trouble)
@@ -405,15 +407,21 @@ def test_lasting_trouble_is_the_environments(monkeypatch: pytest.MonkeyPatch, tr
 @pytest.mark.parametrize(
     ("status", "error", "problem"),
     [
-        (
+        pytest.param(
             403,
             {"message": "Secret Manager API …", "details": [{"reason": "SERVICE_DISABLED"}]},
             "api_disabled",
+            id="API disabled",
         ),
-        (400, {"message": "is in DISABLED state.", "status": "FAILED_PRECONDITION"}, "disabled"),
-        (400, {"message": "bad", "status": "INVALID_ARGUMENT"}, "refused"),
-        (401, None, "refused"),
-        (404, "odd", "missing"),
+        pytest.param(
+            400,
+            {"message": "is in DISABLED state.", "status": "FAILED_PRECONDITION"},
+            "disabled",
+            id="disabled",
+        ),
+        pytest.param(400, {"message": "bad", "status": "INVALID_ARGUMENT"}, "refused", id="refused"),
+        pytest.param(401, None, "refused", id="401"),
+        pytest.param(404, "odd", "missing", id="missing"),
     ],
 )
 def test_refusals(monkeypatch: pytest.MonkeyPatch, status: int, error: Any, problem: str) -> None:

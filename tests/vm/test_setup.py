@@ -41,11 +41,16 @@ def test_its_first_line_says_what_runs_it(world: World) -> None:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("echo one\necho two >&2\nexit 3\n", "tools/setup.sh ended with exit status 3: one / two"),
-        ("kill -9 $$\n", "tools/setup.sh ended with signal 9: no word"),
-        (
+        pytest.param(
+            "echo one\necho two >&2\nexit 3\n",
+            "tools/setup.sh ended with exit status 3: one / two",
+            id="exit status",
+        ),
+        pytest.param("kill -9 $$\n", "tools/setup.sh ended with signal 9: no word", id="signal"),
+        pytest.param(
             "#!/no/such/thing\n",
             "tools/setup.sh cannot be run, nor what its first line names: No such file or directory",
+            id="missing interpreter",
         ),
     ],
 )

@@ -116,11 +116,12 @@ CREATING = [
     POLICY,
     f"{JOBS}.create",
 ]
+READING = [f"{FUNCTIONS}.get", f"{TOPICS}.get", f"{JOBS}.get"]
 UPDATING = [f"{FUNCTIONS}.patch", f"{JOBS}.patch"]
 DELETING = [f"{TOPICS}.delete", f"{FUNCTIONS}.delete", f"{JOBS}.delete"]
 
 
-@pytest.mark.parametrize("method", CREATING)
+@pytest.mark.parametrize("method", CREATING, ids=CREATING)
 def test_a_reply_lost_after_its_effect_is_found_out(place: Place, method: str) -> None:
     place.fault(method, "drop_after")
     assert run(place) == EVERYTHING
@@ -128,7 +129,7 @@ def test_a_reply_lost_after_its_effect_is_found_out(place: Place, method: str) -
     assert_stands(place)
 
 
-@pytest.mark.parametrize("method", UPDATING)
+@pytest.mark.parametrize("method", UPDATING, ids=UPDATING)
 def test_the_same_for_updates(place: Place, method: str) -> None:
     run(place)
     place.fault(method, "drop_after")
@@ -138,7 +139,7 @@ def test_the_same_for_updates(place: Place, method: str) -> None:
     assert_stands(place, desired)
 
 
-@pytest.mark.parametrize("method", DELETING)
+@pytest.mark.parametrize("method", DELETING, ids=DELETING)
 def test_the_same_for_removing(place: Place, method: str) -> None:
     run(place)
     place.fault(method, "drop_after")
@@ -155,7 +156,7 @@ def test_the_same_for_removing(place: Place, method: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["error", "error_after"])
-@pytest.mark.parametrize("method", CREATING)
+@pytest.mark.parametrize("method", CREATING, ids=CREATING)
 def test_a_deployment_that_ended_early_is_gone_on_with(place: Place, method: str, action: str) -> None:
     """The call is refused for good, before or after its effect: as if the process had been killed there."""
     place.fault(method, action, status=403, reason="forbidden", message="no")
@@ -166,7 +167,7 @@ def test_a_deployment_that_ended_early_is_gone_on_with(place: Place, method: str
     assert_stands(place)
 
 
-@pytest.mark.parametrize("method", UPDATING)
+@pytest.mark.parametrize("method", UPDATING, ids=UPDATING)
 def test_an_update_that_ended_early_is_gone_on_with(place: Place, method: str) -> None:
     run(place)
     desired = place.desired(source(version=2), cron="30 5 * * *")
@@ -177,7 +178,7 @@ def test_an_update_that_ended_early_is_gone_on_with(place: Place, method: str) -
     assert_stands(place, desired)
 
 
-@pytest.mark.parametrize("method", [*CREATING, f"{FUNCTIONS}.get", f"{TOPICS}.get", f"{JOBS}.get"])
+@pytest.mark.parametrize("method", CREATING + READING, ids=CREATING + READING)
 def test_an_api_that_is_down_for_good_is_the_environments_fault(place: Place, method: str) -> None:
     place.fault(method, "error", times=10_000, status=503)
     with pytest.raises(EnvironmentFailed, match=r"failed after retries.* Not done: "):

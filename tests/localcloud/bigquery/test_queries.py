@@ -73,9 +73,14 @@ def test_other_types_that_do_not_go_together(site: Site, condition: str, types: 
         "start_date >= '2018-05-31'",
         "start_date >= TIMESTAMP '2018-05-31'",
         "DATE(start_date) >= '2018-05-31'",
-        "duration_sec > 1.5 AND start_date >= '2018-05-31'",
-        "start_station_name != '' AND start_date >= TIMESTAMP('2018-05-31')",
-        "EXTRACT(YEAR FROM start_date) = 2018 AND FORMAT_TIMESTAMP('%Y-%m-%d', start_date) = '2018-05-31'",
+        pytest.param("duration_sec > 1.5 AND start_date >= '2018-05-31'", id="number and string"),
+        pytest.param(
+            "start_station_name != '' AND start_date >= TIMESTAMP('2018-05-31')", id="not equal and function"
+        ),
+        pytest.param(
+            "EXTRACT(YEAR FROM start_date) = 2018 AND FORMAT_TIMESTAMP('%Y-%m-%d', start_date) = '2018-05-31'",
+            id="extract and format",
+        ),
     ],
 )
 def test_types_that_do(site: Site, condition: str) -> None:
@@ -137,10 +142,12 @@ def test_a_dataset_that_was_read_can_be_changed_and_sent_back(site: Site) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("GET", f"{PROJECT}/datasets/d/models", None),
-        ("POST", "/upload/bigquery/v2/projects/local-project/jobs?uploadType=multipart", {}),
-        ("POST", f"{PROJECT}/jobs", {"configuration": {"load": {}}}),
-        ("POST", f"{PROJECT}/queries", {"query": "SELECT 1"}),
+        pytest.param("GET", f"{PROJECT}/datasets/d/models", None, id="models"),
+        pytest.param(
+            "POST", "/upload/bigquery/v2/projects/local-project/jobs?uploadType=multipart", {}, id="upload"
+        ),
+        pytest.param("POST", f"{PROJECT}/jobs", {"configuration": {"load": {}}}, id="load job"),
+        pytest.param("POST", f"{PROJECT}/queries", {"query": "SELECT 1"}, id="query without a job"),
     ],
 )
 def test_what_is_not_here_is_a_501(

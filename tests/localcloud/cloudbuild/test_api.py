@@ -120,10 +120,26 @@ def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (one("echo $_X"), 'key in the template "_X" is not matched in the substitution data'),
-        (one("true", substitutions={"_X": "1"}), 'key "_X" in the substitution data is not matched'),
-        (one("echo $_A", substitutions={"_A": "x" * 4000}, tags=["$_A"]), "invalid build tag"),
-        (one("true", source={"storageSource": {"bucket": "b"}}), "storage_source must specify object"),
+        pytest.param(
+            one("echo $_X"),
+            'key in the template "_X" is not matched in the substitution data',
+            id="variable without a value",
+        ),
+        pytest.param(
+            one("true", substitutions={"_X": "1"}),
+            'key "_X" in the substitution data is not matched',
+            id="value without a variable",
+        ),
+        pytest.param(
+            one("echo $_A", substitutions={"_A": "x" * 4000}, tags=["$_A"]),
+            "invalid build tag",
+            id="tag too long",
+        ),
+        pytest.param(
+            one("true", source={"storageSource": {"bucket": "b"}}),
+            "storage_source must specify object",
+            id="source without an object",
+        ),
     ],
 )
 def test_what_google_refuses_too(world: World, build: Json, words: str) -> None:
@@ -135,19 +151,35 @@ def test_what_google_refuses_too(world: World, build: Json, words: str) -> None:
 @pytest.mark.parametrize(
     ("field", "build"),
     [
-        ("source.repoSource", one("true", source={"repoSource": {"repoName": "x"}})),
-        ("source.gitSource", one("true", source={"gitSource": {"url": "x"}})),
-        ("secrets", one("true", secrets=[{"kmsKeyName": "k", "secretEnv": {"A": "eA=="}}])),
-        (
+        pytest.param(
+            "source.repoSource", one("true", source={"repoSource": {"repoName": "x"}}), id="source.repoSource"
+        ),
+        pytest.param(
+            "source.gitSource", one("true", source={"gitSource": {"url": "x"}}), id="source.gitSource"
+        ),
+        pytest.param(
+            "secrets", one("true", secrets=[{"kmsKeyName": "k", "secretEnv": {"A": "eA=="}}]), id="secrets"
+        ),
+        pytest.param(
             "availableSecrets.inline",
             one("true", availableSecrets={"inline": [{"kmsKeyName": "k", "envMap": {"A": "eA=="}}]}),
+            id="availableSecrets.inline",
         ),
-        ("artifacts.pythonPackages", one("true", artifacts={"pythonPackages": [{"paths": ["x"]}]})),
-        (
+        pytest.param(
+            "artifacts.pythonPackages",
+            one("true", artifacts={"pythonPackages": [{"paths": ["x"]}]}),
+            id="artifacts.pythonPackages",
+        ),
+        pytest.param(
             "options.pool",
             one("true", options={"pool": {"name": f"projects/p/locations/{REGION}/workerPools/w"}}),
+            id="options.pool",
         ),
-        ("steps[0].results", {"steps": [{"name": "ubuntu", "results": [{"name": "r"}]}]}),
+        pytest.param(
+            "steps[0].results",
+            {"steps": [{"name": "ubuntu", "results": [{"name": "r"}]}]},
+            id="steps.results",
+        ),
     ],
 )
 def test_what_localcloud_lacks_is_a_501_that_names_it(world: World, field: str, build: Json) -> None:

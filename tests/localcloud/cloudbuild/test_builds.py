@@ -229,11 +229,15 @@ def test_steps_wait_for_others(world: World) -> None:
 @pytest.mark.parametrize(
     ("allowed", "code", "status"),
     [
-        ({"allowFailure": True}, 7, "SUCCESS"),
-        ({"allowExitCodes": [7]}, 7, "SUCCESS"),
-        ({"allowExitCodes": [7]}, 8, "FAILURE"),
-        ({"allowExitCodes": [7], "allowFailure": True}, 8, "FAILURE"),
-        ({"allowExitCodes": [8], "allowFailure": False}, 8, "SUCCESS"),
+        pytest.param({"allowFailure": True}, 7, "SUCCESS", id="any failure"),
+        pytest.param({"allowExitCodes": [7]}, 7, "SUCCESS", id="allowed code"),
+        pytest.param({"allowExitCodes": [7]}, 8, "FAILURE", id="other code"),
+        pytest.param(
+            {"allowExitCodes": [7], "allowFailure": True}, 8, "FAILURE", id="other code, any failure"
+        ),
+        pytest.param(
+            {"allowExitCodes": [8], "allowFailure": False}, 8, "SUCCESS", id="allowed code, not any failure"
+        ),
     ],
 )
 def test_failures_that_are_allowed(world: World, allowed: Json, code: int, status: str) -> None:

@@ -22,17 +22,23 @@ def _step(id_: str | None = None, *wait_for: str) -> Json:
 @pytest.mark.parametrize(
     ("steps", "done", "started", "expected"),
     [
-        ([_step(), _step()], set(), set(), [0]),
-        ([_step(), _step()], set(), {0}, []),
-        ([_step(), _step()], {0}, {0}, [1]),
-        ([_step(), _step("b", "-"), _step()], set(), set(), [0, 1]),
-        ([_step(), _step("b", "-"), _step()], {1}, {0, 1}, []),
-        ([_step("a"), _step("b", "a"), _step("c", "a")], {0}, {0}, [1, 2]),
-        ([_step("a"), _step("b", "-"), _step("c", "a")], {0}, {0, 1}, [2]),
-        ([_step("a"), _step("b", "-", "a")], set(), set(), [0]),
-        ([_step("a")], {0}, {0}, []),
-        ([_step("a")], {0}, set(), []),
-        ([], set(), set(), []),
+        pytest.param([_step(), _step()], set(), set(), [0], id="first of a sequence"),
+        pytest.param([_step(), _step()], set(), {0}, [], id="first still runs"),
+        pytest.param([_step(), _step()], {0}, {0}, [1], id="second of a sequence"),
+        pytest.param([_step(), _step("b", "-"), _step()], set(), set(), [0, 1], id="one waits for nothing"),
+        pytest.param([_step(), _step("b", "-"), _step()], {1}, {0, 1}, [], id="waits for all before it"),
+        pytest.param([_step("a"), _step("b", "a"), _step("c", "a")], {0}, {0}, [1, 2], id="two wait for one"),
+        pytest.param(
+            [_step("a"), _step("b", "-"), _step("c", "a")],
+            {0},
+            {0, 1},
+            [2],
+            id="named one done, another runs",
+        ),
+        pytest.param([_step("a"), _step("b", "-", "a")], set(), set(), [0], id="dash among names"),
+        pytest.param([_step("a")], {0}, {0}, [], id="all done"),
+        pytest.param([_step("a")], {0}, set(), [], id="done but never started"),
+        pytest.param([], set(), set(), [], id="no steps"),
     ],
 )
 def test_ready(steps: list[Json], done: set[int], started: set[int], expected: list[int]) -> None:
@@ -86,15 +92,30 @@ def test_what_is_not_refused_ends(waits: list[list[str]]) -> None:
 @pytest.mark.parametrize(
     ("steps", "path", "words"),
     [
-        ([_step("a", "b"), _step("b", "a")], ("steps", 0, "waitFor", 0), "step #1 is defined later"),
-        ([_step("a", "a")], ("steps", 0, "waitFor", 0), "it is this step itself"),
-        (
+        pytest.param(
+            [_step("a", "b"), _step("b", "a")],
+            ("steps", 0, "waitFor", 0),
+            "step #1 is defined later",
+            id="circle",
+        ),
+        pytest.param(
+            [_step("a", "a")], ("steps", 0, "waitFor", 0), "it is this step itself", id="waits for itself"
+        ),
+        pytest.param(
             [_step("a"), _step(None, "x")],
             ("steps", 1, "waitFor", 0),
             'build step #1 depends on "x", which has not been defined: no step has this ID; earlier IDs: "a", or "-"',
+            id="unknown name",
         ),
-        ([_step("a"), _step("a")], ("steps", 1, "id"), "the ID is not unique; step #0 has it too"),
-        ([_step("-")], ("steps", 0, "id"), 'the ID cannot be "-" which is reserved'),
+        pytest.param(
+            [_step("a"), _step("a")],
+            ("steps", 1, "id"),
+            "the ID is not unique; step #0 has it too",
+            id="ID given twice",
+        ),
+        pytest.param(
+            [_step("-")], ("steps", 0, "id"), 'the ID cannot be "-" which is reserved', id="dash as ID"
+        ),
     ],
 )
 def test_order_problems(steps: list[Json], path: tuple[str | int, ...], words: str) -> None:

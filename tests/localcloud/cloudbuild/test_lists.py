@@ -31,21 +31,23 @@ def ids(**params: str) -> list[str]:
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ("", ["b4", "b3", "b2", "b1"]),
-        ('tags="team-a"', ["b4", "b2"]),
-        ('tags = "team-a" AND tags="nightly"', ["b4"]),
-        ('tags!="team-a"', ["b3", "b1"]),
-        ('status="WORKING"', ["b4"]),
-        ("status=FAILURE", ["b1"]),
-        ('status!="SUCCESS" AND build_id!="b1"', ["b4"]),
-        ('create_time>"2026-07-02T00:00:01Z"', ["b4", "b3"]),
-        ('create_time<="2026-07-02T02:00:00.5+02:00"', ["b2", "b1"]),
-        ('finish_time<"2030-01-01T00:00:00Z"', []),
-        ("trigger_id=t", ["b2"]),
-        ('images="gcr.io/p/i"', ["b1"]),
-        ("source.storage_source.object='x.tgz'", ["b3"]),
-        ('source.storage_source.bucket="other"', []),
-        ("build_id=b2", ["b2"]),
+        pytest.param("", ["b4", "b3", "b2", "b1"], id="no filter"),
+        pytest.param('tags="team-a"', ["b4", "b2"], id="one tag"),
+        pytest.param('tags = "team-a" AND tags="nightly"', ["b4"], id="two tags"),
+        pytest.param('tags!="team-a"', ["b3", "b1"], id="not a tag"),
+        pytest.param('status="WORKING"', ["b4"], id="status"),
+        pytest.param("status=FAILURE", ["b1"], id="status without quotes"),
+        pytest.param('status!="SUCCESS" AND build_id!="b1"', ["b4"], id="two that are not"),
+        pytest.param('create_time>"2026-07-02T00:00:01Z"', ["b4", "b3"], id="created after"),
+        pytest.param(
+            'create_time<="2026-07-02T02:00:00.5+02:00"', ["b2", "b1"], id="created until, with an offset"
+        ),
+        pytest.param('finish_time<"2030-01-01T00:00:00Z"', [], id="finished before"),
+        pytest.param("trigger_id=t", ["b2"], id="trigger"),
+        pytest.param('images="gcr.io/p/i"', ["b1"], id="image"),
+        pytest.param("source.storage_source.object='x.tgz'", ["b3"], id="object of the source"),
+        pytest.param('source.storage_source.bucket="other"', [], id="bucket of the source"),
+        pytest.param("build_id=b2", ["b2"], id="build ID"),
     ],
 )
 def test_filters(expression: str, expected: list[str]) -> None:
@@ -82,7 +84,11 @@ def test_pages_go_on_where_the_last_one_ended() -> None:
     assert ([build["id"] for build in rest.builds], rest.next_token) == (["b1"], None)
 
 
-@pytest.mark.parametrize("params", [{"pageToken": "x"}, {"pageToken": "eA=="}, {"pageSize": "-1"}])
+@pytest.mark.parametrize(
+    "params",
+    [{"pageToken": "x"}, {"pageToken": "eA=="}, {"pageSize": "-1"}],
+    ids=["token of nobody", "token of another form", "negative size"],
+)
 def test_bad_pages_are_refused(params: dict[str, str]) -> None:
     with pytest.raises(ApiError):
         page(BUILDS, params)

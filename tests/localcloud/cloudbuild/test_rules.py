@@ -168,7 +168,11 @@ def test_no_json_makes_the_rules_raise(build: Json) -> None:
     assert repr(build) == repr(before)
 
 
-@pytest.mark.parametrize("wrong", [None, 1, "x", [], {}, [1], {"a": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [None, 1, "x", [], {}, [1], {"a": 1}],
+    ids=["null", "number", "text", "empty list", "empty object", "list", "object"],
+)
 @pytest.mark.parametrize("field", sorted(_GOOD))
 def test_values_of_a_wrong_type_are_left_to_the_schema(field: str, wrong: object) -> None:
     problems(_GOOD | {field: wrong})
@@ -179,10 +183,17 @@ def test_values_of_a_wrong_type_are_left_to_the_schema(field: str, wrong: object
 @pytest.mark.parametrize(
     ("name", "image", "basename"),
     [
-        ("ubuntu", Image("ubuntu", None, None), "ubuntu"),
-        ("localhost:5000/a/b:v1.2", Image("localhost:5000/a/b", "v1.2", None), "b"),
-        ("eu.gcr.io/p/x@sha256:" + "a" * 64, Image("eu.gcr.io/p/x", None, "sha256:" + "a" * 64), "x"),
-        ("x:v@sha256:" + "a" * 64, Image("x", "v", "sha256:" + "a" * 64), "x"),
+        pytest.param("ubuntu", Image("ubuntu", None, None), "ubuntu", id="name alone"),
+        pytest.param("localhost:5000/a/b:v1.2", Image("localhost:5000/a/b", "v1.2", None), "b", id="tag"),
+        pytest.param(
+            "eu.gcr.io/p/x@sha256:" + "a" * 64,
+            Image("eu.gcr.io/p/x", None, "sha256:" + "a" * 64),
+            "x",
+            id="digest",
+        ),
+        pytest.param(
+            "x:v@sha256:" + "a" * 64, Image("x", "v", "sha256:" + "a" * 64), "x", id="tag and digest"
+        ),
     ],
 )
 def test_image_names(name: str, image: Image, basename: str) -> None:
@@ -191,7 +202,20 @@ def test_image_names(name: str, image: Image, basename: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "A", "a:", "a/", "/a", "a//b", "a b", "a@sha256:1", "https://a", "a:b:c"]
+    "name",
+    ["", "A", "a:", "a/", "/a", "a//b", "a b", "a@sha256:1", "https://a", "a:b:c"],
+    ids=[
+        "empty",
+        "upper case",
+        "empty tag",
+        "slash at the end",
+        "slash at the start",
+        "two slashes",
+        "space",
+        "short digest",
+        "scheme",
+        "two tags",
+    ],
 )
 def test_no_image_names(name: str) -> None:
     assert parse_image(name) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -21,8 +20,8 @@ from localcloud.cloudbuild.process.images import CHECKOUT
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
 from tests.localcloud.cloudbuild.registry import registry
 from tests.localcloud.cloudbuild.steps import Run, finish, order, processes_naming, runs, tgz, until
+from tests.needs import DOCKER
 
-DOCKER = os.environ.get("DOCKER", "docker")
 # Other builds may be in the same engine.
 BUILD = str(uuid.uuid4())
 IMAGE = f"localcloud-test/shell:{BUILD}"
@@ -33,18 +32,7 @@ def docker(*args: str, **options: object) -> str:
     return str(done.stdout.decode().strip())
 
 
-def answers() -> bool:
-    try:
-        docker("version", "--format", "{{.Server.Version}}")
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not answers(), reason=f"no Docker engine answers `{DOCKER}`"),
-]
+pytestmark = pytest.mark.needs("engine")
 
 
 def shell_files(folder: Path) -> None:

@@ -192,11 +192,11 @@ def test_entrypoint_replaces_the_program(run: Run) -> None:
 @pytest.mark.parametrize(
     ("image", "args", "output"),
     [
-        ("ubuntu:22.04", ("echo", "a  b"), "a  b\n"),
-        ("docker.io/library/alpine", ("sh", "-c", "echo $0", "x"), "x\n"),
-        ("bash:5", ("-c", "echo $BASH | grep -o bash"), "bash\n"),
-        ("bash", ("echo", "-c"), "-c\n"),
-        ("busybox@sha256:" + "0" * 64, (), ""),
+        pytest.param("ubuntu:22.04", ("echo", "a  b"), "a  b\n", id="tag"),
+        pytest.param("docker.io/library/alpine", ("sh", "-c", "echo $0", "x"), "x\n", id="registry"),
+        pytest.param("bash:5", ("-c", "echo $BASH | grep -o bash"), "bash\n", id="shell as entry point"),
+        pytest.param("bash", ("echo", "-c"), "-c\n", id="program of an image of a shell"),
+        pytest.param("busybox@sha256:" + "0" * 64, (), "", id="digest"),
     ],
 )
 def test_utility_images(run: Run, image: str, args: tuple[str, ...], output: str) -> None:

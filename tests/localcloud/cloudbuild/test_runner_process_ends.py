@@ -30,9 +30,11 @@ def test_exit_codes(run: Run, script: str, code: int) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
-        ("no-such-program", 127, '"no-such-program": executable file not found in $PATH'),
-        ("./missing", 127, '"./missing": no such file'),
-        ("/etc/passwd", 126, '"/etc/passwd": Permission denied'),
+        pytest.param(
+            "no-such-program", 127, '"no-such-program": executable file not found in $PATH', id="not in PATH"
+        ),
+        pytest.param("./missing", 127, '"./missing": no such file', id="no such file"),
+        pytest.param("/etc/passwd", 126, '"/etc/passwd": Permission denied', id="not executable"),
     ],
 )
 def test_what_cannot_be_started_says_so(run: Run, command: str, code: int, said: str) -> None:
@@ -133,7 +135,11 @@ def within(unshare: list[str], limited: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("unshare", [["-r"], ["-rn"], ["-U", "--map-user=1000", "--map-group=1000"]])
+@pytest.mark.parametrize(
+    "unshare",
+    [["-r"], ["-rn"], ["-U", "--map-user=1000", "--map-group=1000"]],
+    ids=["root", "root, no network", "user"],
+)
 def test_works_inside_another_user_namespace_and_for_any_user(folder: Path, unshare: list[str]) -> None:
     assert within(unshare, "", folder) == "0 /workspace\n0\n"
 

@@ -55,7 +55,11 @@ def test_source_that_reaches_out_is_refused(
     assert not Path("/out").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b\x08\0\0\0\0\0\0\0xxx"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", b"\x1f\x8b\x08\0\0\0\0\0\0\0xxx"],
+    ids=["empty", "no archive", "broken gzip"],
+)
 def test_damaged_source_is_an_error(room: ProcessRoom, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s.tgz").write_bytes(content)
     with pytest.raises(RunnerError, match=r"the source s\.tgz cannot be unpacked"):
@@ -65,15 +69,15 @@ def test_damaged_source_is_an_error(room: ProcessRoom, tmp_path: Path, content: 
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
-        ("*.txt", ["a.txt"]),
-        ("**.txt", ["a.txt", "d/b.txt", "d/e/c.txt"]),
-        ("**/c.txt", ["d/e/c.txt"]),
-        ("d/*", ["d/b.txt", "d/in"]),
-        ("/workspace/d/[a-c].txt", ["d/b.txt"]),
-        ("./a.tx?", ["a.txt"]),
-        ("[!a]*", []),
-        ("d", []),
-        ("../*", []),
+        pytest.param("*.txt", ["a.txt"], id="star"),
+        pytest.param("**.txt", ["a.txt", "d/b.txt", "d/e/c.txt"], id="two stars"),
+        pytest.param("**/c.txt", ["d/e/c.txt"], id="two stars as a folder"),
+        pytest.param("d/*", ["d/b.txt", "d/in"], id="folder"),
+        pytest.param("/workspace/d/[a-c].txt", ["d/b.txt"], id="absolute, with a range"),
+        pytest.param("./a.tx?", ["a.txt"], id="question mark"),
+        pytest.param("[!a]*", [], id="negated set"),
+        pytest.param("d", [], id="a folder itself"),
+        pytest.param("../*", [], id="leads up"),
     ],
 )
 def test_artifacts_are_found(room: ProcessRoom, run: Run, pattern: str, found: list[str]) -> None:

@@ -22,11 +22,11 @@ def test_outer_directories_come_first() -> None:
 @pytest.mark.parametrize(
     ("keep", "kept"),
     [
-        ("/usr", []),
-        ("/tmpfiles", []),
-        ("/tmp/checkout", ["/tmp/checkout"]),
-        ("/workspace/checkout", ["/workspace/checkout"]),
-        ("/builder/python", ["/builder/python"]),
+        pytest.param("/usr", [], id="/usr"),
+        pytest.param("/tmpfiles", [], id="/tmpfiles"),
+        pytest.param("/tmp/checkout", ["/tmp/checkout"], id="/tmp/checkout"),
+        pytest.param("/workspace/checkout", ["/workspace/checkout"], id="/workspace/checkout"),
+        pytest.param("/builder/python", ["/builder/python"], id="/builder/python"),
     ],
 )
 def test_what_would_be_hidden_is_kept(keep: str, kept: list[str]) -> None:

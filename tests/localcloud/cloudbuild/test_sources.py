@@ -136,8 +136,8 @@ def test_a_cancelled_build_uploads_nothing_more(world: World) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"paths": ["none"]}, 'no file in /workspace matches the path "none"'),
-        ({"location": "gs://other"}, "Error 404"),
+        pytest.param({"paths": ["none"]}, 'no file in /workspace matches the path "none"', id="no such file"),
+        pytest.param({"location": "gs://other"}, "Error 404", id="no such bucket"),
     ],
 )
 def test_artifacts_that_cannot_be_uploaded_fail_the_build(world: World, change: Json, words: str) -> None:

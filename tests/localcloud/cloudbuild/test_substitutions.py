@@ -185,6 +185,7 @@ def test_loose_matching_forgives_and_leaves_nothing() -> None:
 @pytest.mark.parametrize(
     "switches",
     [(True, None, True), (None, True, True), (True, False, False), (None, None, False), (False, True, True)],
+    ids=["build on", "step on", "step off", "neither", "step on, build off"],
 )
 def test_automap(switches: tuple[bool | None, bool | None, bool]) -> None:
     of_build, of_step, mapped = switches
@@ -291,9 +292,13 @@ def test_other_expansions_are_refused(value: str) -> None:
 @pytest.mark.parametrize(
     ("values", "wrong"),
     [
-        ({"_A": "$_A"}, ["_A"]),
-        ({"_A": "${_B:-$_C}", "_B": "", "_C": "x${_D//a/$_A}", "_D": ""}, ["_A", "_C"]),
-        ({"_A": "$_B", "_B": "$_C", "_C": ""}, []),
+        pytest.param({"_A": "$_A"}, ["_A"], id="itself"),
+        pytest.param(
+            {"_A": "${_B:-$_C}", "_B": "", "_C": "x${_D//a/$_A}", "_D": ""},
+            ["_A", "_C"],
+            id="through a default and a pattern",
+        ),
+        pytest.param({"_A": "$_B", "_B": "$_C", "_C": ""}, [], id="no cycle"),
     ],
 )
 def test_cycles(values: dict[str, str], wrong: list[str]) -> None:

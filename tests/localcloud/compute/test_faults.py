@@ -57,7 +57,7 @@ def test_a_failed_insert_may_leave_its_instance_visible(world: World) -> None:
     assert world.status("vm-1") is None
 
 
-@pytest.mark.parametrize("world", [{"CPUS": 4}], indirect=True)
+@pytest.mark.parametrize("world", [{"CPUS": 4}], ids=["4 CPUs"], indirect=True)
 def test_a_failed_insert_counts_against_no_quota(world: World) -> None:
     _fault(world, "compute.instances.insert", "operation_error", code="X", visible_instance=True)
     assert world.done(world.insert(vm_body())).error.errors

@@ -142,7 +142,7 @@ def test_the_vm_s_account_may_do_nothing_here(world: World) -> None:
             call(project=PROJECT, zone=ZONE, instance="vm-1")
 
 
-@pytest.mark.parametrize("world", [{"GPUS_ALL_REGIONS": 1}], indirect=True)
+@pytest.mark.parametrize("world", [{"GPUS_ALL_REGIONS": 1}], ids=["1 GPU"], indirect=True)
 def test_the_global_gpu_quota_fails_in_the_operation(world: World) -> None:
     world.run(gpu_body())
     second = gpu_body(name="vm-2")
@@ -156,7 +156,7 @@ def test_the_global_gpu_quota_fails_in_the_operation(world: World) -> None:
     assert not world.done(world.insert(second)).error.errors
 
 
-@pytest.mark.parametrize("world", [{"CPUS": 6, "SSD_TOTAL_GB": 100}], indirect=True)
+@pytest.mark.parametrize("world", [{"CPUS": 6, "SSD_TOTAL_GB": 100}], ids=["6 CPUs, 100 GB"], indirect=True)
 def test_regional_quotas(world: World) -> None:
     world.run(vm_body())
     done = world.done(world.insert(vm_body("vm-2")))
@@ -171,7 +171,9 @@ def test_regional_quotas(world: World) -> None:
     assert not world.done(world.insert(vm_body("vm-2"))).error.errors
 
 
-@pytest.mark.parametrize("world", [{"NVIDIA_T4_GPUS": 0, "PREEMPTIBLE_NVIDIA_T4_GPUS": 1}], indirect=True)
+@pytest.mark.parametrize(
+    "world", [{"NVIDIA_T4_GPUS": 0, "PREEMPTIBLE_NVIDIA_T4_GPUS": 1}], ids=["1 Spot GPU"], indirect=True
+)
 def test_spot_gpus_have_a_quota_of_their_own(world: World) -> None:
     done = world.done(world.insert(gpu_body()))
     assert "'NVIDIA_T4_GPUS' exceeded" in done.error.errors[0].message

@@ -118,6 +118,7 @@ def test_what_fails_otherwise_is_one_sentence_and_its_traceback_is_in_the_log(
     assert "Traceback" in (tmp_path / "demo/logs/00-beginning.log").read_text()
 
 
+@pytest.mark.needs("namespaces")
 def test_it_is_told_where_namespaces_are_forbidden_and_what_allows_them_is_said_once(tmp_path: Path) -> None:
     folder = example(tmp_path / "example", *CELLS)
     forbid = 'for f in user mnt; do echo 0 > /proc/sys/user/max_${f}_namespaces; done; exec "$@"'

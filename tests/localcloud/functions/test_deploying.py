@@ -71,8 +71,11 @@ def test_what_the_builder_lacks_is_a_403_in_googles_words(world: World) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"service_config__service_account_email": email("builder")},
-        {"build_config__service_account": f"projects/local-project/serviceAccounts/{email('builder')}"},
+        pytest.param({"service_config__service_account_email": email("builder")}, id="service account"),
+        pytest.param(
+            {"build_config__service_account": f"projects/local-project/serviceAccounts/{email('builder')}"},
+            id="build account",
+        ),
     ],
 )
 def test_the_caller_must_act_as_the_accounts(world: World, fields: Any) -> None:
@@ -99,15 +102,27 @@ def test_one_operation_at_a_time(world: World) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"app.py": MAIN}, "missing main.py and GOOGLE_FUNCTION_SOURCE not specified"),
-        ({"sub/main.py": MAIN}, "missing main.py"),
-        ({"main.py": "def go(:"}, "failed to compile the source"),
-        ({"main.py": MAIN, "../outside.py": ""}, "leads out of it"),
-        ({"main.py": MAIN, "/outside.py": ""}, "leads out of it"),
-        (b"no zip", "no zip file that can be read"),
-        (archive({"main.py": MAIN})[:-30], "no zip file that can be read"),
-        ({"main.py": MAIN, "requirements.txt": "-r other.txt"}, "no other files"),
-        ({"main.py": MAIN, "requirements.txt": "not a requirement !"}, "failed to install the packages"),
+        pytest.param(
+            {"app.py": MAIN}, "missing main.py and GOOGLE_FUNCTION_SOURCE not specified", id="no main.py"
+        ),
+        pytest.param({"sub/main.py": MAIN}, "missing main.py", id="main.py in a folder"),
+        pytest.param({"main.py": "def go(:"}, "failed to compile the source", id="syntax error"),
+        pytest.param({"main.py": MAIN, "../outside.py": ""}, "leads out of it", id="member that leads up"),
+        pytest.param({"main.py": MAIN, "/outside.py": ""}, "leads out of it", id="absolute member"),
+        pytest.param(b"no zip", "no zip file that can be read", id="no zip file"),
+        pytest.param(
+            archive({"main.py": MAIN})[:-30], "no zip file that can be read", id="truncated zip file"
+        ),
+        pytest.param(
+            {"main.py": MAIN, "requirements.txt": "-r other.txt"},
+            "no other files",
+            id="requirements of another file",
+        ),
+        pytest.param(
+            {"main.py": MAIN, "requirements.txt": "not a requirement !"},
+            "failed to install the packages",
+            id="no requirement",
+        ),
     ],
 )
 def test_a_source_that_does_not_build(world: World, files: Any, words: str) -> None:
@@ -233,7 +248,7 @@ def test_no_mask_means_all_fields(world: World) -> None:
         world.patch("", description="only this")
 
 
-@pytest.mark.parametrize("mask", [["description"], []])
+@pytest.mark.parametrize("mask", [["description"], []], ids=["one field", "whole function"])
 def test_a_function_that_was_read_can_be_changed_and_sent_back(world: World, mask: list[str]) -> None:
     world.create(labels={"team": "news"}, service_config__timeout_seconds=120)
     read = world.get()

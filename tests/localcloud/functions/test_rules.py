@@ -21,30 +21,94 @@ def begin(world: World, **fields: Any) -> Any:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"build_config__runtime": None}, "build_config.runtime is required"),
-        ({"build_config__runtime": "nodejs22"}, "buildConfig.runtime"),
-        ({"build_config__entry_point": "a-b"}, "buildConfig.entryPoint"),
-        ({"build_config__service_account": email("builder")}, "buildConfig.serviceAccount"),
-        ({"build_config__source": {}}, "storage_source needs a bucket and an object"),
-        ({"service_config__available_memory": "64M"}, "serviceConfig.availableMemory"),
-        ({"service_config__available_memory": "64Gi"}, "serviceConfig.availableMemory"),
-        ({"service_config__available_memory": "lots"}, "serviceConfig.availableMemory"),
-        ({"service_config__available_cpu": "9"}, "serviceConfig.availableCpu"),
-        ({"service_config__timeout_seconds": 541}, "serviceConfig.timeoutSeconds"),
-        ({"service_config__timeout_seconds": 3601, "event_trigger": None}, "serviceConfig.timeoutSeconds"),
-        ({"service_config__timeout_seconds": -1}, "serviceConfig.timeoutSeconds"),
-        ({"service_config__max_instance_count": 1001}, "serviceConfig.maxInstanceCount"),
-        ({"service_config__min_instance_count": 2}, "serviceConfig.minInstanceCount"),
-        ({"service_config__max_instance_request_concurrency": 1001}, "maxInstanceRequestConcurrency"),
-        ({"service_config__environment_variables": {"K_SERVICE": "x"}}, "K_SERVICE is reserved"),
-        ({"service_config__environment_variables": {"A=B": "x"}}, "environmentVariables"),
-        ({"event_trigger__event_type": None}, "event_trigger.event_type is required"),
-        ({"event_trigger__pubsub_topic": "news"}, "eventTrigger.pubsubTopic"),
-        ({"event_trigger__pubsub_topic": f"{TOPIC}-none"}, "there is no topic"),
-        ({"event_trigger__service_account_email": "nobody@example.com"}, "eventTrigger.serviceAccountEmail"),
-        ({"labels": {"Team": "news"}}, "labels"),
-        ({"description": "x" * 2049}, "description"),
-        ({"name": f"{REGION}/functions/other"}, "function.name"),
+        pytest.param({"build_config__runtime": None}, "build_config.runtime is required", id="no runtime"),
+        pytest.param({"build_config__runtime": "nodejs22"}, "buildConfig.runtime", id="unknown runtime"),
+        pytest.param(
+            {"build_config__entry_point": "a-b"}, "buildConfig.entryPoint", id="entry point with a dash"
+        ),
+        pytest.param(
+            {"build_config__service_account": email("builder")},
+            "buildConfig.serviceAccount",
+            id="build account as an e-mail",
+        ),
+        pytest.param(
+            {"build_config__source": {}}, "storage_source needs a bucket and an object", id="empty source"
+        ),
+        pytest.param(
+            {"service_config__available_memory": "64M"},
+            "serviceConfig.availableMemory",
+            id="memory without a binary unit",
+        ),
+        pytest.param(
+            {"service_config__available_memory": "64Gi"},
+            "serviceConfig.availableMemory",
+            id="memory too small",
+        ),
+        pytest.param(
+            {"service_config__available_memory": "lots"},
+            "serviceConfig.availableMemory",
+            id="memory that is no size",
+        ),
+        pytest.param(
+            {"service_config__available_cpu": "9"}, "serviceConfig.availableCpu", id="too many CPUs"
+        ),
+        pytest.param(
+            {"service_config__timeout_seconds": 541},
+            "serviceConfig.timeoutSeconds",
+            id="timeout too long for an event",
+        ),
+        pytest.param(
+            {"service_config__timeout_seconds": 3601, "event_trigger": None},
+            "serviceConfig.timeoutSeconds",
+            id="timeout too long for a request",
+        ),
+        pytest.param(
+            {"service_config__timeout_seconds": -1}, "serviceConfig.timeoutSeconds", id="negative timeout"
+        ),
+        pytest.param(
+            {"service_config__max_instance_count": 1001},
+            "serviceConfig.maxInstanceCount",
+            id="too many instances",
+        ),
+        pytest.param(
+            {"service_config__min_instance_count": 2},
+            "serviceConfig.minInstanceCount",
+            id="minimum above the maximum",
+        ),
+        pytest.param(
+            {"service_config__max_instance_request_concurrency": 1001},
+            "maxInstanceRequestConcurrency",
+            id="concurrency too high",
+        ),
+        pytest.param(
+            {"service_config__environment_variables": {"K_SERVICE": "x"}},
+            "K_SERVICE is reserved",
+            id="reserved variable",
+        ),
+        pytest.param(
+            {"service_config__environment_variables": {"A=B": "x"}},
+            "environmentVariables",
+            id="variable with an equals sign",
+        ),
+        pytest.param(
+            {"event_trigger__event_type": None}, "event_trigger.event_type is required", id="no event type"
+        ),
+        pytest.param(
+            {"event_trigger__pubsub_topic": "news"}, "eventTrigger.pubsubTopic", id="topic by its short name"
+        ),
+        pytest.param(
+            {"event_trigger__pubsub_topic": f"{TOPIC}-none"},
+            "there is no topic",
+            id="topic that does not exist",
+        ),
+        pytest.param(
+            {"event_trigger__service_account_email": "nobody@example.com"},
+            "eventTrigger.serviceAccountEmail",
+            id="trigger account that does not exist",
+        ),
+        pytest.param({"labels": {"Team": "news"}}, "labels", id="label in upper case"),
+        pytest.param({"description": "x" * 2049}, "description", id="description too long"),
+        pytest.param({"name": f"{REGION}/functions/other"}, "function.name", id="name of another function"),
     ],
 )
 def test_refused(world: World, fields: Any, words: str) -> None:
@@ -57,17 +121,39 @@ def test_refused(world: World, fields: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"kms_key_name": "k"}, "kmsKeyName"),
-        ({"environment": 1}, "environment: GEN_1"),
-        ({"build_config__worker_pool": "p"}, "buildConfig.workerPool"),
-        ({"build_config__environment_variables": {"A": "b"}}, "buildConfig.environmentVariables"),
-        ({"build_config__source": {"git_uri": "x"}}, "buildConfig.source.gitUri"),
-        ({"service_config__vpc_connector": "c"}, "serviceConfig.vpcConnector"),
-        ({"service_config__secret_environment_variables": [{"key": "A"}]}, "secretEnvironmentVariables"),
-        ({"event_trigger__pubsub_topic": None}, "eventTrigger.pubsubTopic"),
-        ({"event_trigger__trigger_region": "us-east1"}, "eventTrigger.triggerRegion"),
-        ({"event_trigger__event_type": "google.cloud.storage.object.v1.finalized"}, "eventType"),
-        ({"event_trigger__channel": "c"}, "eventTrigger.channel"),
+        pytest.param({"kms_key_name": "k"}, "kmsKeyName", id="KMS key"),
+        pytest.param({"environment": 1}, "environment: GEN_1", id="first generation"),
+        pytest.param({"build_config__worker_pool": "p"}, "buildConfig.workerPool", id="worker pool"),
+        pytest.param(
+            {"build_config__environment_variables": {"A": "b"}},
+            "buildConfig.environmentVariables",
+            id="build variables",
+        ),
+        pytest.param(
+            {"build_config__source": {"git_uri": "x"}}, "buildConfig.source.gitUri", id="source in Git"
+        ),
+        pytest.param(
+            {"service_config__vpc_connector": "c"}, "serviceConfig.vpcConnector", id="VPC connector"
+        ),
+        pytest.param(
+            {"service_config__secret_environment_variables": [{"key": "A"}]},
+            "secretEnvironmentVariables",
+            id="secret variables",
+        ),
+        pytest.param(
+            {"event_trigger__pubsub_topic": None}, "eventTrigger.pubsubTopic", id="event without a topic"
+        ),
+        pytest.param(
+            {"event_trigger__trigger_region": "us-east1"},
+            "eventTrigger.triggerRegion",
+            id="trigger in another region",
+        ),
+        pytest.param(
+            {"event_trigger__event_type": "google.cloud.storage.object.v1.finalized"},
+            "eventType",
+            id="event of Cloud Storage",
+        ),
+        pytest.param({"event_trigger__channel": "c"}, "eventTrigger.channel", id="channel"),
     ],
 )
 def test_what_localcloud_does_not_have_is_a_501_that_names_the_field(
@@ -78,7 +164,11 @@ def test_what_localcloud_does_not_have_is_a_501_that_names_the_field(
     assert words in str(told.value)
 
 
-@pytest.mark.parametrize("function_id", ["", "abc", "Nightly", "9lives", "ends-", "a" * 64])
+@pytest.mark.parametrize(
+    "function_id",
+    ["", "abc", "Nightly", "9lives", "ends-", "a" * 64],
+    ids=["empty", "too short", "upper case", "leading digit", "trailing dash", "too long"],
+)
 def test_ids(world: World, function_id: str) -> None:
     answer = world.call("POST", f"/v2/{REGION}/functions?functionId={function_id}", {})
     assert answer.status_code == 400

@@ -72,11 +72,11 @@ def test_relay_closes_the_pipe_at_a_line_that_is_too_long() -> None:
 @pytest.mark.parametrize(
     ("code", "line"),
     [
-        (0, "startup-script exit status 0"),
-        (3, 'Script "startup-script" failed with error: exit status 3'),
-        (-9, 'Script "startup-script" failed with error: signal: killed'),
-        (-13, 'Script "startup-script" failed with error: signal: broken pipe'),
-        (-15, 'Script "startup-script" failed with error: signal: terminated'),
+        pytest.param(0, "startup-script exit status 0", id="exit status 0"),
+        pytest.param(3, 'Script "startup-script" failed with error: exit status 3', id="exit status 3"),
+        pytest.param(-9, 'Script "startup-script" failed with error: signal: killed', id="SIGKILL"),
+        pytest.param(-13, 'Script "startup-script" failed with error: signal: broken pipe', id="SIGPIPE"),
+        pytest.param(-15, 'Script "startup-script" failed with error: signal: terminated', id="SIGTERM"),
     ],
 )
 def test_end_of_the_script_is_told_in_the_agents_words(code: int, line: str) -> None:

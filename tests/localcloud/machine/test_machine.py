@@ -122,11 +122,17 @@ def test_output_of_the_script_is_relayed_like_the_agents(room: Room) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("#!/bin/sh\ntrue", "startup-script exit status 0"),
-        ("\n\n  #!/usr/bin/env python3\nraise SystemExit(4)", "exit status 4"),
-        ("exit 5", "exit status 5"),  # no shebang: bash runs it
-        ("#!/no/such/shell\ntrue", "exit status 12"),  # 126 or 127 by the version of bash
-        ("#!/bin/sh\nkill -9 $$", "signal: killed"),
+        pytest.param("#!/bin/sh\ntrue", "startup-script exit status 0", id="success"),
+        pytest.param(
+            "\n\n  #!/usr/bin/env python3\nraise SystemExit(4)",
+            "exit status 4",
+            id="blank lines before the shebang",
+        ),
+        pytest.param("exit 5", "exit status 5", id="no shebang"),  # no shebang: bash runs it
+        pytest.param(
+            "#!/no/such/shell\ntrue", "exit status 12", id="shebang of a missing shell"
+        ),  # 126 or 127 by the version of bash
+        pytest.param("#!/bin/sh\nkill -9 $$", "signal: killed", id="kills itself"),
     ],
 )
 def test_end_of_the_script(script: str, words: str, room: Room) -> None:
@@ -400,9 +406,8 @@ def test_boot_that_fails_leaves_nothing(room: Room, monkeypatch: pytest.MonkeyPa
     assert open_descriptors() <= descriptors
 
 
+@pytest.mark.needs("namespaces")
 def test_machine_boots_without_network_as_an_unprivileged_user_would(room: Room) -> None:
-    if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this system allows no user namespaces")
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom localcloud.machine.machine import Machine, MachineSpec\n"
         "class Events:\n  text = b''\n  def serial(self, data): self.text += data\n"

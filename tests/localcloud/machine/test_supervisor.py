@@ -100,10 +100,10 @@ def test_reader_sees_the_end_when_the_command_ends_though_the_supervisor_lives()
 @pytest.mark.parametrize(
     ("argv", "cwd", "error"),
     [
-        (["/no/such/program"], None, FileNotFoundError),
-        (["no-such-program"], None, FileNotFoundError),
-        (["/etc/passwd"], None, PermissionError),
-        (["true"], Path("/no/such/folder"), FileNotFoundError),
+        pytest.param(["/no/such/program"], None, FileNotFoundError, id="no such file"),
+        pytest.param(["no-such-program"], None, FileNotFoundError, id="not in PATH"),
+        pytest.param(["/etc/passwd"], None, PermissionError, id="not executable"),
+        pytest.param(["true"], Path("/no/such/folder"), FileNotFoundError, id="no such folder"),
     ],
 )
 def test_command_that_cannot_start_is_an_os_error(

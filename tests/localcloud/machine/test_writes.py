@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("act", "expected"),
     [
-        (lambda root: (root / "a" / "new").touch(), ["a", "a/new"]),
-        (lambda root: (root / "a" / "old").unlink(), ["a", "a/old"]),
-        (lambda root: (root / "a" / "old").write_text("longer"), ["a/old"]),
-        (lambda root: (root / "a" / "old").chmod(0o600), ["a/old"]),
-        (lambda root: [(root / "a" / "x").touch(), (root / "a" / "x").unlink()], ["a"]),
-        (lambda root: (root / "ignored" / "x").touch(), []),
-        (lambda root: (root / "a" / "old").read_text(), []),
+        pytest.param(lambda root: (root / "a" / "new").touch(), ["a", "a/new"], id="new file"),
+        pytest.param(lambda root: (root / "a" / "old").unlink(), ["a", "a/old"], id="file removed"),
+        pytest.param(lambda root: (root / "a" / "old").write_text("longer"), ["a/old"], id="file written"),
+        pytest.param(lambda root: (root / "a" / "old").chmod(0o600), ["a/old"], id="mode changed"),
+        pytest.param(
+            lambda root: [(root / "a" / "x").touch(), (root / "a" / "x").unlink()],
+            ["a"],
+            id="made and removed",
+        ),
+        pytest.param(lambda root: (root / "ignored" / "x").touch(), [], id="ignored folder"),
+        pytest.param(lambda root: (root / "a" / "old").read_text(), [], id="file read"),
     ],
 )
 def test_writes_are_found(act: Callable[[Path], object], expected: list[str], tmp_path: Path) -> None:

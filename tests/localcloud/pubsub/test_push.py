@@ -181,14 +181,34 @@ def test_a_service_subscribes_for_a_trigger(world: World, endpoint: Endpoint, ur
 @pytest.mark.parametrize(
     ("settings", "attempts", "delay"),
     [
-        ({"pushConfig": {}}, 5, 0),
-        ({"pushConfig": {"pushEndpoint": "u"}}, 1, 0.1),
-        ({"pushConfig": {"pushEndpoint": "u"}}, 3, 0.4),
-        ({"pushConfig": {"pushEndpoint": "u"}}, 5000, 60),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 1, 10),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 4, 80),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}}, 9, 600),
-        ({"pushConfig": {}, "retryPolicy": {"minimumBackoff": "0s", "maximumBackoff": "600s"}}, 9, 0),
+        pytest.param({"pushConfig": {}}, 5, 0, id="pull"),
+        pytest.param({"pushConfig": {"pushEndpoint": "u"}}, 1, 0.1, id="push, first attempt"),
+        pytest.param({"pushConfig": {"pushEndpoint": "u"}}, 3, 0.4, id="push, third attempt"),
+        pytest.param({"pushConfig": {"pushEndpoint": "u"}}, 5000, 60, id="push, at most a minute"),
+        pytest.param(
+            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}},
+            1,
+            10,
+            id="policy, first attempt",
+        ),
+        pytest.param(
+            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}},
+            4,
+            80,
+            id="policy, fourth attempt",
+        ),
+        pytest.param(
+            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}},
+            9,
+            600,
+            id="policy, at most its maximum",
+        ),
+        pytest.param(
+            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "0s", "maximumBackoff": "600s"}},
+            9,
+            0,
+            id="policy of no minimum",
+        ),
     ],
 )
 def test_the_pause_before_another_delivery(settings: Any, attempts: int, delay: float) -> None:

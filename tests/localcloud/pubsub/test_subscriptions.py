@@ -45,24 +45,72 @@ def test_a_subscription_has_google_s_defaults(world: World) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({"topic": f"{PROJECT}/topics/nothing"}, "NOT_FOUND", "Resource not found (resource=nothing)."),
-        ({"topic": "nonsense"}, "INVALID_ARGUMENT", "Invalid resource name given (name=nonsense)."),
-        ({"topic": "projects/other/topics/news"}, "PERMISSION_DENIED", "User not authorized"),
-        ({"ack_deadline_seconds": 9}, "INVALID_ARGUMENT", "The value for ack_deadline_seconds is too small. You passed 9 in the request, but the minimum value is 10."),
-        ({"ack_deadline_seconds": 601}, "INVALID_ARGUMENT", "The value for ack_deadline_seconds is too large."),
-        ({"message_retention_duration": {"seconds": 60}}, "INVALID_ARGUMENT", "message_retention_duration"),
-        ({"expiration_policy": {"ttl": {"seconds": 3600}}}, "INVALID_ARGUMENT", "expiration_policy.ttl"),
-        ({"retry_policy": {"maximum_backoff": {"seconds": 601}}}, "INVALID_ARGUMENT", "retry_policy"),
-        ({"retry_policy": {"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 20}}}, "INVALID_ARGUMENT", "retry_policy"),
-        ({"filter": 'attributes.a = "b"'}, "UNIMPLEMENTED", "'filter'"),
-        ({"enable_exactly_once_delivery": True}, "UNIMPLEMENTED", "'enableExactlyOnceDelivery'"),
-        ({"enable_message_ordering": True}, "UNIMPLEMENTED", "'enableMessageOrdering'"),
-        ({"dead_letter_policy": {"dead_letter_topic": TOPIC}}, "UNIMPLEMENTED", "'deadLetterPolicy'"),
-        ({"push_config": {"push_endpoint": "ftp://127.0.0.1/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given (endpoint=ftp://127.0.0.1/)."),
-        ({"push_config": {"push_endpoint": "http://example.com/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given"),
-        ({"push_config": {"push_endpoint": "http://[/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given"),
-        ({"push_config": {"push_endpoint": "https://example.com/"}}, "UNIMPLEMENTED", "plain HTTP on this machine"),
-        ({"push_config": {"push_endpoint": "http://127.0.0.1:1/", "no_wrapper": {"write_metadata": True}}}, "UNIMPLEMENTED", "'noWrapper'"),
+        pytest.param(
+            {"topic": f"{PROJECT}/topics/nothing"}, "NOT_FOUND", "Resource not found (resource=nothing).",
+            id="no such topic",
+        ),
+        pytest.param(
+            {"topic": "nonsense"}, "INVALID_ARGUMENT", "Invalid resource name given (name=nonsense).",
+            id="no topic's name",
+        ),
+        pytest.param(
+            {"topic": "projects/other/topics/news"}, "PERMISSION_DENIED", "User not authorized",
+            id="topic of another project",
+        ),
+        pytest.param(
+            {"ack_deadline_seconds": 9}, "INVALID_ARGUMENT", "The value for ack_deadline_seconds is too small. You passed 9 in the request, but the minimum value is 10.",
+            id="deadline too short",
+        ),
+        pytest.param(
+            {"ack_deadline_seconds": 601}, "INVALID_ARGUMENT", "The value for ack_deadline_seconds is too large.",
+            id="deadline too long",
+        ),
+        pytest.param(
+            {"message_retention_duration": {"seconds": 60}}, "INVALID_ARGUMENT", "message_retention_duration",
+            id="retention too short",
+        ),
+        pytest.param(
+            {"expiration_policy": {"ttl": {"seconds": 3600}}}, "INVALID_ARGUMENT", "expiration_policy.ttl",
+            id="expiration too short",
+        ),
+        pytest.param(
+            {"retry_policy": {"maximum_backoff": {"seconds": 601}}}, "INVALID_ARGUMENT", "retry_policy",
+            id="backoff too long",
+        ),
+        pytest.param(
+            {"retry_policy": {"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 20}}}, "INVALID_ARGUMENT", "retry_policy",
+            id="minimum backoff above the maximum",
+        ),
+        pytest.param({"filter": 'attributes.a = "b"'}, "UNIMPLEMENTED", "'filter'", id="filter"),
+        pytest.param(
+            {"enable_exactly_once_delivery": True}, "UNIMPLEMENTED", "'enableExactlyOnceDelivery'",
+            id="exactly once",
+        ),
+        pytest.param({"enable_message_ordering": True}, "UNIMPLEMENTED", "'enableMessageOrdering'", id="ordering"),
+        pytest.param(
+            {"dead_letter_policy": {"dead_letter_topic": TOPIC}}, "UNIMPLEMENTED", "'deadLetterPolicy'",
+            id="dead letters",
+        ),
+        pytest.param(
+            {"push_config": {"push_endpoint": "ftp://127.0.0.1/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given (endpoint=ftp://127.0.0.1/).",
+            id="push by FTP",
+        ),
+        pytest.param(
+            {"push_config": {"push_endpoint": "http://example.com/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given",
+            id="push to another machine",
+        ),
+        pytest.param(
+            {"push_config": {"push_endpoint": "http://[/"}}, "INVALID_ARGUMENT", "Invalid push endpoint given",
+            id="push address that cannot be read",
+        ),
+        pytest.param(
+            {"push_config": {"push_endpoint": "https://example.com/"}}, "UNIMPLEMENTED", "plain HTTP on this machine",
+            id="push by HTTPS",
+        ),
+        pytest.param(
+            {"push_config": {"push_endpoint": "http://127.0.0.1:1/", "no_wrapper": {"write_metadata": True}}}, "UNIMPLEMENTED", "'noWrapper'",
+            id="push without a wrapper",
+        ),
     ],
 )  # fmt: skip
 def test_a_subscription_that_is_refused(world: World, fields: Any, status: str, words: str) -> None:
@@ -218,7 +266,7 @@ METHODS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "request_", "permissions"), METHODS)
+@pytest.mark.parametrize(("method", "request_", "permissions"), METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
     world: World, monkeypatch: pytest.MonkeyPatch, method: str, request_: Any, permissions: set[str]
 ) -> None:

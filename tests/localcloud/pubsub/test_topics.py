@@ -43,7 +43,11 @@ def test_a_name_that_is_taken_is_a_conflict(world: World) -> None:
     assert refusal(world.topic) == ("ALREADY_EXISTS", words)
 
 
-@pytest.mark.parametrize("short", ["ab", "1abc", "goog-x", "a" * 256, "a b", "a:b"])
+@pytest.mark.parametrize(
+    "short",
+    ["ab", "1abc", "goog-x", "a" * 256, "a b", "a:b"],
+    ids=["too short", "leading digit", "reserved prefix", "too long", "space", "colon"],
+)
 def test_a_name_that_is_refused(world: World, short: str) -> None:
     name = f"{PROJECT}/topics/{short}"
     status, words = refusal(lambda: world.topic(name))
@@ -83,10 +87,19 @@ def test_a_topic_that_was_read_can_be_changed_and_sent_back(world: World) -> Non
 @pytest.mark.parametrize(
     ("paths", "status", "words"),
     [
-        ([], "INVALID_ARGUMENT", "The update_mask in the UpdateTopicRequest must be set, and must contain a non-empty paths list."),
-        (["nonsense"], "INVALID_ARGUMENT", "'nonsense' is not a known Topic field"),
-        (["name"], "INVALID_ARGUMENT", "the 'name' field in the Topic is not mutable."),
-        (["schema_settings"], "UNIMPLEMENTED", "does not update the field 'schemaSettings' of a topic"),
+        pytest.param(
+            [], "INVALID_ARGUMENT", "The update_mask in the UpdateTopicRequest must be set, and must contain a non-empty paths list.",
+            id="no mask",
+        ),
+        pytest.param(["nonsense"], "INVALID_ARGUMENT", "'nonsense' is not a known Topic field", id="unknown field"),
+        pytest.param(
+            ["name"], "INVALID_ARGUMENT", "the 'name' field in the Topic is not mutable.",
+            id="immutable field",
+        ),
+        pytest.param(
+            ["schema_settings"], "UNIMPLEMENTED", "does not update the field 'schemaSettings' of a topic",
+            id="field that localcloud lacks",
+        ),
     ],
 )  # fmt: skip
 def test_an_update_that_is_refused(world: World, paths: list[str], status: str, words: str) -> None:
@@ -101,9 +114,13 @@ def test_an_update_that_is_refused(world: World, paths: list[str], status: str, 
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
-        ({"kms_key_name": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}, "UNIMPLEMENTED"),
-        ({"labels": {"UPPER": "x"}}, "INVALID_ARGUMENT"),
-        ({"message_retention_duration": {"seconds": 599}}, "INVALID_ARGUMENT"),
+        pytest.param(
+            {"kms_key_name": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}, "UNIMPLEMENTED", id="KMS key"
+        ),
+        pytest.param({"labels": {"UPPER": "x"}}, "INVALID_ARGUMENT", id="label in upper case"),
+        pytest.param(
+            {"message_retention_duration": {"seconds": 599}}, "INVALID_ARGUMENT", id="retention too short"
+        ),
     ],
 )
 def test_a_topic_that_is_refused(world: World, fields: Any, status: str) -> None:
@@ -127,16 +144,37 @@ EMPTY = (
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ([], "The value for message_count is too small. You passed 0 in the request, but the minimum value is 1."),
-        ([{"data": b"x"}, {}], EMPTY),
-        ([{"ordering_key": "k"}], EMPTY),
-        ([{"data": b"x"}] * 1001, "The value for message_count is too large. You passed 1001 in the request, but the maximum value is 1000."),
-        ([{"data": b"x" * 10_000_001}], "The value for request_size is too large."),
-        ([{"attributes": {f"k{n}": "v" for n in range(101)}}], "The value for attribute_count is too large. You passed 101"),
-        ([{"attributes": {"k" * 257: "v"}}], "The value for attribute_key_size is too large. You passed 257"),
-        ([{"attributes": {"k": "é" * 513}}], "The value for attribute_value_size is too large. You passed 1026"),
-        ([{"attributes": {"googclient": "v"}}], "Invalid attribute key 'googclient'"),
-        ([{"data": b"x", "ordering_key": "k" * 1025}], "The value for ordering_key_size is too large."),
+        pytest.param(
+            [], "The value for message_count is too small. You passed 0 in the request, but the minimum value is 1.",
+            id="no messages",
+        ),
+        pytest.param([{"data": b"x"}, {}], EMPTY, id="one empty message"),
+        pytest.param([{"ordering_key": "k"}], EMPTY, id="ordering key alone"),
+        pytest.param(
+            [{"data": b"x"}] * 1001, "The value for message_count is too large. You passed 1001 in the request, but the maximum value is 1000.",
+            id="too many messages",
+        ),
+        pytest.param([{"data": b"x" * 10_000_001}], "The value for request_size is too large.", id="too many bytes"),
+        pytest.param(
+            [{"attributes": {f"k{n}": "v" for n in range(101)}}], "The value for attribute_count is too large. You passed 101",
+            id="too many attributes",
+        ),
+        pytest.param(
+            [{"attributes": {"k" * 257: "v"}}], "The value for attribute_key_size is too large. You passed 257",
+            id="attribute key too long",
+        ),
+        pytest.param(
+            [{"attributes": {"k": "é" * 513}}], "The value for attribute_value_size is too large. You passed 1026",
+            id="attribute value too long",
+        ),
+        pytest.param(
+            [{"attributes": {"googclient": "v"}}], "Invalid attribute key 'googclient'",
+            id="reserved attribute key",
+        ),
+        pytest.param(
+            [{"data": b"x", "ordering_key": "k" * 1025}], "The value for ordering_key_size is too large.",
+            id="ordering key too long",
+        ),
     ],
 )  # fmt: skip
 def test_a_publish_that_is_refused_publishes_nothing(world: World, messages: list[Any], words: str) -> None:
@@ -181,7 +219,7 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "request_", "permission"), METHODS)
+@pytest.mark.parametrize(("method", "request_", "permission"), METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
     world: World, monkeypatch: pytest.MonkeyPatch, method: str, request_: Any, permission: str
 ) -> None:

@@ -59,9 +59,9 @@ def test_a_policy_stays_over_a_restart(start: Start, served: World) -> None:
 @pytest.mark.parametrize(
     ("verb", "method", "permission"),
     [
-        ("GET", "", "run.services.get"),
-        ("GET", ":getIamPolicy", "run.services.getIamPolicy"),
-        ("POST", ":setIamPolicy", "run.services.setIamPolicy"),
+        pytest.param("GET", "", "run.services.get", id="get"),
+        pytest.param("GET", ":getIamPolicy", "run.services.getIamPolicy", id="getIamPolicy"),
+        pytest.param("POST", ":setIamPolicy", "run.services.setIamPolicy", id="setIamPolicy"),
     ],
 )
 def test_permissions(served: World, verb: str, method: str, permission: str) -> None:

@@ -76,22 +76,49 @@ BAD_SCHEDULE = "Schedule or time zone is invalid."
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({"schedule": "* * * *"}, "INVALID_ARGUMENT", BAD_SCHEDULE),
-        ({"schedule": None}, "INVALID_ARGUMENT", BAD_SCHEDULE),
-        ({"time_zone": "Asia/Munbai"}, "INVALID_ARGUMENT", BAD_SCHEDULE),
-        ({"schedule": "every 24 hours"}, "UNIMPLEMENTED", "'every 24 hours'"),
-        ({"pubsub_target": None}, "INVALID_ARGUMENT", "must have a target"),
-        ({"pubsub_target": {"topic_name": TOPIC}}, "INVALID_ARGUMENT", "Pubsub message must contain either non-empty data, or at least one attribute."),
-        ({"pubsub_target": {"topic_name": "news", "data": b"x"}}, "INVALID_ARGUMENT", "'news'"),
-        ({"pubsub_target": {"topic_name": "projects/other/topics/news", "data": b"x"}}, "INVALID_ARGUMENT", "topic of the job's project"),
-        ({"pubsub_target": None, "http_target": {"uri": "https://example.com"}}, "UNIMPLEMENTED", "httpTarget"),
-        ({"pubsub_target": None, "app_engine_http_target": {"relative_uri": "/"}}, "UNIMPLEMENTED", "appEngineHttpTarget"),
-        ({"retry_config": {"retry_count": 6}}, "INVALID_ARGUMENT", "retryCount: 6"),
-        ({"retry_config": {"retry_count": -1}}, "INVALID_ARGUMENT", "retryCount: -1"),
-        ({"retry_config": {"max_doublings": 17}}, "INVALID_ARGUMENT", "maxDoublings: 17"),
-        ({"retry_config": {"min_backoff_duration": {"seconds": 7200}}}, "INVALID_ARGUMENT", "must not be longer"),
-        ({"description": "x" * 501}, "INVALID_ARGUMENT", "500 characters"),
-        ({"pubsub_target": {"topic_name": TOPIC, "data": b"x" * 800_000}}, "INVALID_ARGUMENT", "1 MB"),
+        pytest.param({"schedule": "* * * *"}, "INVALID_ARGUMENT", BAD_SCHEDULE, id="four fields"),
+        pytest.param({"schedule": None}, "INVALID_ARGUMENT", BAD_SCHEDULE, id="no schedule"),
+        pytest.param({"time_zone": "Asia/Munbai"}, "INVALID_ARGUMENT", BAD_SCHEDULE, id="unknown time zone"),
+        pytest.param({"schedule": "every 24 hours"}, "UNIMPLEMENTED", "'every 24 hours'", id="App Engine's words"),
+        pytest.param({"pubsub_target": None}, "INVALID_ARGUMENT", "must have a target", id="no target"),
+        pytest.param(
+            {"pubsub_target": {"topic_name": TOPIC}}, "INVALID_ARGUMENT", "Pubsub message must contain either non-empty data, or at least one attribute.",
+            id="message without data",
+        ),
+        pytest.param(
+            {"pubsub_target": {"topic_name": "news", "data": b"x"}}, "INVALID_ARGUMENT", "'news'",
+            id="topic by its short name",
+        ),
+        pytest.param(
+            {"pubsub_target": {"topic_name": "projects/other/topics/news", "data": b"x"}}, "INVALID_ARGUMENT", "topic of the job's project",
+            id="topic of another project",
+        ),
+        pytest.param(
+            {"pubsub_target": None, "http_target": {"uri": "https://example.com"}}, "UNIMPLEMENTED", "httpTarget",
+            id="HTTP target",
+        ),
+        pytest.param(
+            {"pubsub_target": None, "app_engine_http_target": {"relative_uri": "/"}}, "UNIMPLEMENTED", "appEngineHttpTarget",
+            id="App Engine target",
+        ),
+        pytest.param({"retry_config": {"retry_count": 6}}, "INVALID_ARGUMENT", "retryCount: 6", id="too many retries"),
+        pytest.param(
+            {"retry_config": {"retry_count": -1}}, "INVALID_ARGUMENT", "retryCount: -1",
+            id="negative retries",
+        ),
+        pytest.param(
+            {"retry_config": {"max_doublings": 17}}, "INVALID_ARGUMENT", "maxDoublings: 17",
+            id="too many doublings",
+        ),
+        pytest.param(
+            {"retry_config": {"min_backoff_duration": {"seconds": 7200}}}, "INVALID_ARGUMENT", "must not be longer",
+            id="minimum backoff above the maximum",
+        ),
+        pytest.param({"description": "x" * 501}, "INVALID_ARGUMENT", "500 characters", id="description too long"),
+        pytest.param(
+            {"pubsub_target": {"topic_name": TOPIC, "data": b"x" * 800_000}}, "INVALID_ARGUMENT", "1 MB",
+            id="message too long",
+        ),
     ],
 )  # fmt: skip
 def test_a_job_that_is_refused(world: World, fields: Any, status: str, words: str) -> None:
@@ -145,18 +172,21 @@ def test_a_state_in_a_create_is_ignored(world: World) -> None:
 @pytest.mark.parametrize(
     ("paths", "fields", "status", "words"),
     [
-        (["bogus"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: bogus"),
-        (["state"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: state"),
-        (["name"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: name"),
-        ([], {"schedule": "* * * * *"}, "UNIMPLEMENTED", "by an updateMask only"),
-        (
+        pytest.param(["bogus"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: bogus", id="unknown field"),
+        pytest.param(["state"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: state", id="state"),
+        pytest.param(["name"], {}, "INVALID_ARGUMENT", "Invalid mask for Job: name", id="name"),
+        pytest.param([], {"schedule": "* * * * *"}, "UNIMPLEMENTED", "by an updateMask only", id="no mask"),
+        pytest.param(
             ["http_target"],
             {"http_target": {"uri": "https://example.com"}},
             "UNIMPLEMENTED",
             "kind of a job's target",
+            id="HTTP target",
         ),
-        (["schedule"], {"schedule": "nonsense"}, "INVALID_ARGUMENT", BAD_SCHEDULE),
-        (["pubsub_target"], {}, "INVALID_ARGUMENT", "must have a target"),
+        pytest.param(
+            ["schedule"], {"schedule": "nonsense"}, "INVALID_ARGUMENT", BAD_SCHEDULE, id="bad schedule"
+        ),
+        pytest.param(["pubsub_target"], {}, "INVALID_ARGUMENT", "must have a target", id="target removed"),
     ],
 )
 def test_an_update_that_is_refused_changes_nothing(
@@ -227,7 +257,7 @@ METHODS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("asked", METHODS)
+@pytest.mark.parametrize("asked", METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
     world: World, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, Any, str, str]
 ) -> None:

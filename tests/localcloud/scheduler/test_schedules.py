@@ -29,7 +29,7 @@ def test_a_schedule_that_google_takes(schedule: str) -> None:
 @pytest.mark.parametrize(
     "schedule",
     [
-        "", "* * * *", "0 * * * * *", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8",
+        pytest.param("", id="empty"), "* * * *", "0 * * * * *", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8",
         "0 0 L * *", "0 0 * * 5L", "0 0 * * 1#2", "0 0 LW * *", "@daily", "0 0 * * mon", "5/15 * * * *",
         "*/0 * * * *", "5-1 * * * *", "0 0 30 2 *", "0 0 * FOO *", "a b c d e", "-1 * * * *", "* * * * *,",
     ],
@@ -40,7 +40,7 @@ def test_a_schedule_that_google_refuses(schedule: str) -> None:
 
 @pytest.mark.parametrize(
     ("zone", "good"),
-    [("utc", True), ("UTC", True), ("Etc/UTC", True), ("America/New_York", True), ("Asia/Munbai", False), ("../etc", False), ("", False)],
+    [("utc", True), ("UTC", True), ("Etc/UTC", True), ("America/New_York", True), ("Asia/Munbai", False), ("../etc", False), pytest.param("", False, id="empty")],
 )  # fmt: skip
 def test_time_zones(zone: str, good: bool) -> None:  # noqa: FBT001
     assert cron.is_valid("* * * * *", zone) is good
@@ -89,14 +89,18 @@ def test_the_pauses_between_retries_double_then_grow_evenly() -> None:
 @pytest.mark.parametrize(
     ("fields", "retries", "elapsed", "again"),
     [
-        ({}, 0, 0, False),
-        ({"retryCount": 2}, 1, 10_000, True),
-        ({"retryCount": 2}, 2, 0, False),
-        ({"maxRetryDuration": "60s"}, 10, 59, True),
-        ({"maxRetryDuration": "60s"}, 0, 60, False),
-        ({"retryCount": 1, "maxRetryDuration": "60s"}, 5, 59, True),
-        ({"retryCount": 2, "maxRetryDuration": "60s"}, 1, 61, True),
-        ({"retryCount": 2, "maxRetryDuration": "60s"}, 2, 61, False),
+        pytest.param({}, 0, 0, False, id="no policy"),
+        pytest.param({"retryCount": 2}, 1, 10_000, True, id="count not reached"),
+        pytest.param({"retryCount": 2}, 2, 0, False, id="count reached"),
+        pytest.param({"maxRetryDuration": "60s"}, 10, 59, True, id="duration not reached"),
+        pytest.param({"maxRetryDuration": "60s"}, 0, 60, False, id="duration reached"),
+        pytest.param(
+            {"retryCount": 1, "maxRetryDuration": "60s"}, 5, 59, True, id="duration not reached, count is"
+        ),
+        pytest.param(
+            {"retryCount": 2, "maxRetryDuration": "60s"}, 1, 61, True, id="count not reached, duration is"
+        ),
+        pytest.param({"retryCount": 2, "maxRetryDuration": "60s"}, 2, 61, False, id="both reached"),
     ],
 )
 def test_when_a_job_is_tried_again(fields: Any, retries: int, elapsed: float, again: bool) -> None:  # noqa: FBT001

@@ -53,19 +53,43 @@ def test_a_secret_that_is_not_there_is_denied_like_one_that_is(world: World) -> 
 @pytest.mark.parametrize(
     ("method", "request_", "permission", "resource"),
     [
-        ("create_secret", {"parent": PROJECT, "secret_id": "t", "secret": AUTOMATIC}, "secrets.create", PROJECT),
-        ("list_secrets", {"parent": PROJECT}, "secrets.list", PROJECT),
-        ("get_secret", {"name": SECRET}, "secrets.get", SECRET),
-        ("update_secret", {"secret": {"name": SECRET}, "update_mask": {"paths": ["labels"]}}, "secrets.update", SECRET),
-        ("delete_secret", {"name": SECRET}, "secrets.delete", SECRET),
-        ("get_iam_policy", {"resource": SECRET}, "secrets.getIamPolicy", SECRET),
-        ("set_iam_policy", {"resource": SECRET, "policy": {}}, "secrets.setIamPolicy", SECRET),
-        ("add_secret_version", {"parent": SECRET, "payload": {"data": b"x"}}, "versions.add", SECRET),
-        ("list_secret_versions", {"parent": SECRET}, "versions.list", SECRET),
-        ("get_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.get", f"{SECRET}/versions/1"),
-        ("enable_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.enable", f"{SECRET}/versions/1"),
-        ("disable_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.disable", f"{SECRET}/versions/1"),
-        ("destroy_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.destroy", f"{SECRET}/versions/1"),
+        pytest.param(
+            "create_secret", {"parent": PROJECT, "secret_id": "t", "secret": AUTOMATIC}, "secrets.create", PROJECT,
+            id="create_secret",
+        ),
+        pytest.param("list_secrets", {"parent": PROJECT}, "secrets.list", PROJECT, id="list_secrets"),
+        pytest.param("get_secret", {"name": SECRET}, "secrets.get", SECRET, id="get_secret"),
+        pytest.param(
+            "update_secret", {"secret": {"name": SECRET}, "update_mask": {"paths": ["labels"]}}, "secrets.update", SECRET,
+            id="update_secret",
+        ),
+        pytest.param("delete_secret", {"name": SECRET}, "secrets.delete", SECRET, id="delete_secret"),
+        pytest.param("get_iam_policy", {"resource": SECRET}, "secrets.getIamPolicy", SECRET, id="get_iam_policy"),
+        pytest.param(
+            "set_iam_policy", {"resource": SECRET, "policy": {}}, "secrets.setIamPolicy", SECRET,
+            id="set_iam_policy",
+        ),
+        pytest.param(
+            "add_secret_version", {"parent": SECRET, "payload": {"data": b"x"}}, "versions.add", SECRET,
+            id="add_secret_version",
+        ),
+        pytest.param("list_secret_versions", {"parent": SECRET}, "versions.list", SECRET, id="list_secret_versions"),
+        pytest.param(
+            "get_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.get", f"{SECRET}/versions/1",
+            id="get_secret_version",
+        ),
+        pytest.param(
+            "enable_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.enable", f"{SECRET}/versions/1",
+            id="enable_secret_version",
+        ),
+        pytest.param(
+            "disable_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.disable", f"{SECRET}/versions/1",
+            id="disable_secret_version",
+        ),
+        pytest.param(
+            "destroy_secret_version", {"name": f"{SECRET}/versions/1"}, "versions.destroy", f"{SECRET}/versions/1",
+            id="destroy_secret_version",
+        ),
     ],
 )  # fmt: skip
 def test_each_method_asks_for_its_permission(
@@ -99,7 +123,9 @@ def test_a_build_reads_as_its_account(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x", "projects/local-project", "secrets/s/versions/1", f"{PROJECT}/secrets/s"]
+    "name",
+    ["", "x", "projects/local-project", "secrets/s/versions/1", f"{PROJECT}/secrets/s"],
+    ids=["empty", "word", "project", "no project", "no version"],
 )
 def test_a_build_s_name_of_a_version_may_be_none(world: World, name: str) -> None:
     world.grant(ACCESSOR, BUILDER)
@@ -155,12 +181,30 @@ def test_of_two_who_change_a_policy_the_second_is_told(world: World) -> None:
 @pytest.mark.parametrize(
     ("binding", "status", "words"),
     [
-        ({"role": ACCESSOR, "members": ["vm"]}, 400, "The member vm is of an unknown type"),
-        ({"role": ACCESSOR, "members": [email("vm")]}, 400, "is of an unknown type"),
-        ({"role": ACCESSOR, "members": [f"serviceAccount:{email('nobody')}"]}, 400, "nobody@local-project.iam.gserviceaccount.com does not exist."),
-        ({"role": "roles/storage.objectUser", "members": [VM]}, 400, "Role roles/storage.objectUser is not supported for this resource."),
-        ({"role": "roles/owner", "members": [VM]}, 501, "does not have the role 'roles/owner'"),
-        ({"role": ACCESSOR, "members": [VM], "condition": {"expression": "true"}}, 501, "does not evaluate conditions"),
+        pytest.param(
+            {"role": ACCESSOR, "members": ["vm"]}, 400, "The member vm is of an unknown type",
+            id="name as a member",
+        ),
+        pytest.param(
+            {"role": ACCESSOR, "members": [email("vm")]}, 400, "is of an unknown type",
+            id="e-mail as a member",
+        ),
+        pytest.param(
+            {"role": ACCESSOR, "members": [f"serviceAccount:{email('nobody')}"]}, 400, "nobody@local-project.iam.gserviceaccount.com does not exist.",
+            id="account that does not exist",
+        ),
+        pytest.param(
+            {"role": "roles/storage.objectUser", "members": [VM]}, 400, "Role roles/storage.objectUser is not supported for this resource.",
+            id="role of another service",
+        ),
+        pytest.param(
+            {"role": "roles/owner", "members": [VM]}, 501, "does not have the role 'roles/owner'",
+            id="basic role",
+        ),
+        pytest.param(
+            {"role": ACCESSOR, "members": [VM], "condition": {"expression": "true"}}, 501, "does not evaluate conditions",
+            id="condition",
+        ),
     ],
 )  # fmt: skip
 def test_a_binding_that_is_refused(world: World, binding: Any, status: int, words: str) -> None:

@@ -52,7 +52,9 @@ def test_a_secret_in_chosen_regions(world: World) -> None:
     assert [replica.location for replica in status.user_managed.replicas] == ["us-east1", "europe-west4"]
 
 
-@pytest.mark.parametrize("secret_id", ["a.b", "ü", "x" * 256, "a b", "a:b"])
+@pytest.mark.parametrize(
+    "secret_id", ["a.b", "ü", "x" * 256, "a b", "a:b"], ids=["dot", "not ASCII", "too long", "space", "colon"]
+)
 def test_an_id_that_is_none(world: World, secret_id: str) -> None:
     with pytest.raises(exceptions.BadRequest) as caught:
         world.secret(secret_id)
@@ -80,21 +82,33 @@ def test_an_id_that_is_taken(world: World) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"replication": {}}, "exactly one of 'automatic' and 'userManaged'"),
-        ({"replication": {"user_managed": {}}}, "one or more regions"),
-        ({"replication": {"user_managed": {"replicas": [{"location": "mars"}]}}}, "one or more regions"),
-        ({"replication": {"user_managed": {"replicas": [{"location": "us-east1"}] * 2}}}, "each once"),
-        ({"labels": {"Team": "x"}}, "invalid key [Team]"),
-        ({"labels": {"1x": "x"}}, "invalid key [1x]"),
-        ({"labels": {"a" * 64: "x"}}, "invalid key"),
-        ({"labels": {"team": "Data"}}, "invalid value [Data] for the key [team]"),
-        ({"labels": {f"k{n}": "x" for n in range(65)}}, "has 65 labels"),
-        ({"annotations": {"-a": "x"}}, "invalid key [-a]"),
-        ({"annotations": {"a": "x" * 16_384}}, "less than 16KiB"),
-        ({"version_aliases": {"prod": 1}}, "the alias [prod] names version [1], which does not exist"),
-        ({"ttl": timedelta(seconds=59)}, "at least 60 seconds"),
-        ({"ttl": timedelta(days=101 * 365)}, "at most 100 years"),
-        ({"expire_time": datetime(2020, 1, 1, tzinfo=UTC)}, "at least 60 seconds"),
+        pytest.param({"replication": {}}, "exactly one of 'automatic' and 'userManaged'", id="no replication"),
+        pytest.param({"replication": {"user_managed": {}}}, "one or more regions", id="no replicas"),
+        pytest.param(
+            {"replication": {"user_managed": {"replicas": [{"location": "mars"}]}}}, "one or more regions",
+            id="unknown region",
+        ),
+        pytest.param(
+            {"replication": {"user_managed": {"replicas": [{"location": "us-east1"}] * 2}}}, "each once",
+            id="region given twice",
+        ),
+        pytest.param({"labels": {"Team": "x"}}, "invalid key [Team]", id="label key in upper case"),
+        pytest.param({"labels": {"1x": "x"}}, "invalid key [1x]", id="label key with a leading digit"),
+        pytest.param({"labels": {"a" * 64: "x"}}, "invalid key", id="label key too long"),
+        pytest.param(
+            {"labels": {"team": "Data"}}, "invalid value [Data] for the key [team]",
+            id="label value in upper case",
+        ),
+        pytest.param({"labels": {f"k{n}": "x" for n in range(65)}}, "has 65 labels", id="too many labels"),
+        pytest.param({"annotations": {"-a": "x"}}, "invalid key [-a]", id="annotation key with a leading dash"),
+        pytest.param({"annotations": {"a": "x" * 16_384}}, "less than 16KiB", id="annotations too long"),
+        pytest.param(
+            {"version_aliases": {"prod": 1}}, "the alias [prod] names version [1], which does not exist",
+            id="alias of a missing version",
+        ),
+        pytest.param({"ttl": timedelta(seconds=59)}, "at least 60 seconds", id="time to live too short"),
+        pytest.param({"ttl": timedelta(days=101 * 365)}, "at most 100 years", id="time to live too long"),
+        pytest.param({"expire_time": datetime(2020, 1, 1, tzinfo=UTC)}, "at least 60 seconds", id="expired already"),
     ],
 )  # fmt: skip
 def test_a_secret_that_is_refused(world: World, fields: Json, words: str) -> None:
@@ -126,11 +140,14 @@ def test_a_time_that_is_none(world: World) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"rotation": {"rotation_period": timedelta(days=1)}},
-        {"topics": [{"name": "projects/p/topics/t"}]},
-        {"secret_type": "OTHER"},
-        {"version_destroy_ttl": timedelta(days=1)},
-        {"replication": {"automatic": {"customer_managed_encryption": {"kms_key_name": "k"}}}},
+        pytest.param({"rotation": {"rotation_period": timedelta(days=1)}}, id="rotation"),
+        pytest.param({"topics": [{"name": "projects/p/topics/t"}]}, id="topics"),
+        pytest.param({"secret_type": "OTHER"}, id="type"),
+        pytest.param({"version_destroy_ttl": timedelta(days=1)}, id="delayed destruction"),
+        pytest.param(
+            {"replication": {"automatic": {"customer_managed_encryption": {"kms_key_name": "k"}}}},
+            id="KMS key",
+        ),
     ],
 )
 def test_what_localcloud_does_not_do_is_refused(world: World, fields: Json) -> None:
@@ -175,18 +192,18 @@ def test_secrets_are_listed_in_pages_newest_first(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("name:alpha", ["alpha"]),
-        ("name:ALPH", ["alpha"]),
-        ("name:alpha OR name:beta", ["beta", "alpha"]),
-        ('name:"a" AND labels.env=prod', ["beta"]),
-        ("labels.env=test OR labels.env=prod AND name:beta", ["beta"]),
-        ("labels.env:*", ["beta", "alpha"]),
-        ("labels.env!=prod", ["gamma", "alpha"]),
-        ("name:a name:b", ["beta"]),
-        ("create_time>2100-01-01T00:00:00Z", []),
-        ("create_time<=2100-01-01T00:00:00Z", ["gamma", "beta", "alpha"]),
-        ("expire_time>2000-01-01T00:00:00Z", ["gamma"]),
-        (f"name={NUMBERED}/secrets/beta", ["beta"]),
+        pytest.param("name:alpha", ["alpha"], id="name"),
+        pytest.param("name:ALPH", ["alpha"], id="name in upper case"),
+        pytest.param("name:alpha OR name:beta", ["beta", "alpha"], id="or"),
+        pytest.param('name:"a" AND labels.env=prod', ["beta"], id="and"),
+        pytest.param("labels.env=test OR labels.env=prod AND name:beta", ["beta"], id="or before and"),
+        pytest.param("labels.env:*", ["beta", "alpha"], id="any value of a label"),
+        pytest.param("labels.env!=prod", ["gamma", "alpha"], id="not a label"),
+        pytest.param("name:a name:b", ["beta"], id="two terms"),
+        pytest.param("create_time>2100-01-01T00:00:00Z", [], id="created after"),
+        pytest.param("create_time<=2100-01-01T00:00:00Z", ["gamma", "beta", "alpha"], id="created until"),
+        pytest.param("expire_time>2000-01-01T00:00:00Z", ["gamma"], id="expires after"),
+        pytest.param(f"name={NUMBERED}/secrets/beta", ["beta"], id="name equal"),
     ],
 )
 def test_secrets_are_filtered(world: World, text: str, found: list[str]) -> None:
@@ -246,7 +263,11 @@ def test_aliases_are_set_and_removed(world: World) -> None:
     assert not world.client().update_secret(secret={"name": made.name}, update_mask=mask).version_aliases
 
 
-@pytest.mark.parametrize("alias", ["latest", "NEW", "1st", "a" * 64, "a.b"])
+@pytest.mark.parametrize(
+    "alias",
+    ["latest", "NEW", "1st", "a" * 64, "a.b"],
+    ids=["latest", "upper case", "leading digit", "too long", "dot"],
+)
 def test_an_alias_that_is_refused(world: World, alias: str) -> None:
     made = world.secret()
     world.version()
@@ -270,10 +291,10 @@ def test_a_secret_with_more_than_50_aliases_is_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        ([], "is required"),
-        (["replication"], "cannot be updated: replication"),
-        (["name", "labels"], "cannot be updated: name"),
-        (["*"], r"cannot be updated: \*"),
+        pytest.param([], "is required", id="no mask"),
+        pytest.param(["replication"], "cannot be updated: replication", id="immutable field"),
+        pytest.param(["name", "labels"], "cannot be updated: name", id="immutable field among others"),
+        pytest.param(["*"], r"cannot be updated: \*", id="star"),
     ],
 )
 def test_an_update_that_is_refused(world: World, paths: list[str], words: str) -> None:

@@ -79,9 +79,9 @@ def test_an_alias_is_read_like_its_version(world: World, secret: Any) -> None:
 @pytest.mark.parametrize(
     ("version", "words"),
     [
-        ("latest", f"Secret [{NUMBERED}/secrets/s] not found or has no versions."),
-        ("1", f"Secret Version [{NUMBERED}/secrets/s/versions/1] not found."),
-        ("prod", f"Secret Version [{NUMBERED}/secrets/s/versions/prod] not found."),
+        pytest.param("latest", f"Secret [{NUMBERED}/secrets/s] not found or has no versions.", id="latest"),
+        pytest.param("1", f"Secret Version [{NUMBERED}/secrets/s/versions/1] not found.", id="number"),
+        pytest.param("prod", f"Secret Version [{NUMBERED}/secrets/s/versions/prod] not found.", id="alias"),
     ],
 )
 @pytest.mark.usefixtures("secret")

@@ -36,7 +36,7 @@ def test_offsets() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-@pytest.mark.parametrize("delimiter", ["", "/"])
+@pytest.mark.parametrize("delimiter", ["", "/"], ids=["no delimiter", "slash"])
 def test_pages_together_are_the_whole(limit: int, delimiter: str) -> None:
     whole = select(NAMES, Query(delimiter=delimiter))
     names: list[str] = []
@@ -55,15 +55,15 @@ def test_pages_together_are_the_whole(limit: int, delimiter: str) -> None:
 @pytest.mark.parametrize(
     ("glob", "matching"),
     [
-        ("a/*", {"a/1", "a/2"}),
-        ("a/**", {"a/1", "a/2", "a/b/3"}),
-        ("**/3", {"a/b/3"}),
-        ("**/1", {"a/1", "b/1"}),
-        ("?", {"a", "Z", "é", "\U0001f600", "\uff21"}),
-        ("{a,b}/1", {"a/1", "b/1"}),
-        ("[ab]/[!2]", {"a/1", "b/1"}),
-        ("a.txt", {"a.txt"}),
-        ("*.{txt,csv}", {"a.txt"}),
+        pytest.param("a/*", {"a/1", "a/2"}, id="star"),
+        pytest.param("a/**", {"a/1", "a/2", "a/b/3"}, id="two stars"),
+        pytest.param("**/3", {"a/b/3"}, id="two stars before a slash, deep"),
+        pytest.param("**/1", {"a/1", "b/1"}, id="two stars before a slash"),
+        pytest.param("?", {"a", "Z", "é", "\U0001f600", "\uff21"}, id="question mark"),
+        pytest.param("{a,b}/1", {"a/1", "b/1"}, id="alternatives"),
+        pytest.param("[ab]/[!2]", {"a/1", "b/1"}, id="set and negated set"),
+        pytest.param("a.txt", {"a.txt"}, id="no wildcard"),
+        pytest.param("*.{txt,csv}", {"a.txt"}, id="alternative endings"),
     ],
 )
 def test_glob(glob: str, matching: set[str]) -> None:
@@ -75,7 +75,11 @@ def test_glob_that_cannot_be_read() -> None:
         glob_pattern("{a,b")
 
 
-@pytest.mark.parametrize("params", [{"maxResults": "-1"}, {"maxResults": "x"}, {"pageToken": "%%%"}])
+@pytest.mark.parametrize(
+    "params",
+    [{"maxResults": "-1"}, {"maxResults": "x"}, {"pageToken": "%%%"}],
+    ids=["negative size", "size that is no number", "bad token"],
+)
 def test_bad_parameters(params: dict[str, str]) -> None:
     with pytest.raises(ApiError):
         Query.of(params)
@@ -84,12 +88,12 @@ def test_bad_parameters(params: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("fields", "kept"),
     [
-        ("a", {"a": {"b": 1, "c": [{"d": 2, "e": 3}]}}),
-        ("a/b", {"a": {"b": 1}}),
-        ("a(b,c/d)", {"a": {"b": 1, "c": [{"d": 2}]}}),
-        ("*/b", {"a": {"b": 1}}),
-        ("nothing", {}),
-        (None, {"a": {"b": 1, "c": [{"d": 2, "e": 3}]}}),
+        pytest.param("a", {"a": {"b": 1, "c": [{"d": 2, "e": 3}]}}, id="whole field"),
+        pytest.param("a/b", {"a": {"b": 1}}, id="path"),
+        pytest.param("a(b,c/d)", {"a": {"b": 1, "c": [{"d": 2}]}}, id="selection in a field"),
+        pytest.param("*/b", {"a": {"b": 1}}, id="star"),
+        pytest.param("nothing", {}, id="unknown field"),
+        pytest.param(None, {"a": {"b": 1, "c": [{"d": 2, "e": 3}]}}, id="no selection"),
     ],
 )
 def test_fields(fields: str | None, kept: object) -> None:

@@ -19,59 +19,58 @@ if TYPE_CHECKING:
 
     from tests.localcloud.storage.conftest import Site
 
-ESCAPING = [
-    "..",
-    ".",
-    "../x",
-    "../../x",
-    "a/../b",
-    "a/../../../x",
-    "a/./b",
-    "/x",
-    "//x",
-    "a//b",
-    "a///",
-    "/",
-    "..\0",
-    "a\0b",
-    "a\nb",
-    "a\rb",
-    ".well-known/acme-challenge/x",
-    "x" * 256,
-    "x/" + "é" * 128,
-    "x" * 1025,
-    "",
-]
-HARMLESS = [
-    "%2e%2e%2fx",
-    "..%2f..%2fx",
-    "%252e%252e%252fx",
-    "..x",
-    "x../y",
-    "...",
-    "back\\..\\slash",
-    "ü ö/ñ.ipynb",
-    "q?a=b&c#d",
-    "a+b;c'd\"e",
-    "x.metadata",
-    "emoji \U0001f600",
-    "tab\tname",
-    "x" * 234,
-    "/".join(["d" * 200] * 5),
-    "~",
-    ".hidden",
-    "a:b@c!$(echo x)",
-]
+ESCAPING = {
+    "two dots": "..",
+    "one dot": ".",
+    "two dots first": "../x",
+    "two dots twice": "../../x",
+    "two dots within": "a/../b",
+    "more dots than folders": "a/../../../x",
+    "one dot within": "a/./b",
+    "leading slash": "/x",
+    "two leading slashes": "//x",
+    "two slashes within": "a//b",
+    "three slashes at the end": "a///",
+    "slash alone": "/",
+    "two dots and a null byte": "..\0",
+    "null byte": "a\0b",
+    "line feed": "a\nb",
+    "carriage return": "a\rb",
+    "reserved by Google": ".well-known/acme-challenge/x",
+    "256 bytes in a row": "x" * 256,
+    "256 bytes in a row, not ASCII": "x/" + "é" * 128,
+    "1025 bytes": "x" * 1025,
+}
+HARMLESS = {
+    "encoded dots and slash": "%2e%2e%2fx",
+    "encoded slashes": "..%2f..%2fx",
+    "encoded twice": "%252e%252e%252fx",
+    "leading dots": "..x",
+    "dots at the end of a folder": "x../y",
+    "three dots": "...",
+    "backslashes": "back\\..\\slash",
+    "not ASCII": "ü ö/ñ.ipynb",
+    "query and fragment": "q?a=b&c#d",
+    "quotes": "a+b;c'd\"e",
+    "ending of a sidecar file": "x.metadata",
+    "emoji": "emoji \U0001f600",
+    "tab": "tab\tname",
+    "234 bytes in a row": "x" * 234,
+    "five long folders": "/".join(["d" * 200] * 5),
+    "tilde": "~",
+    "leading dot": ".hidden",
+    "command": "a:b@c!$(echo x)",
+}
 
 
-@pytest.mark.parametrize("name", ESCAPING)
+@pytest.mark.parametrize("name", [*ESCAPING.values(), ""], ids=[*ESCAPING, "empty"])
 def test_refused_name(name: str) -> None:
     with pytest.raises(ApiError) as caught:
         check_object(name)
     assert caught.value.status == 400
 
 
-@pytest.mark.parametrize("name", HARMLESS)
+@pytest.mark.parametrize("name", HARMLESS.values(), ids=HARMLESS)
 def test_harmless_name_is_a_plain_file(site: Site, bucket: Bucket, name: str) -> None:
     bucket.blob(name).upload_from_string(name)
     assert bucket.blob(name).download_as_text() == name
@@ -85,7 +84,7 @@ def _everything(site: Site) -> set[str]:
     return {str(path) for path in site.state.parent.rglob("*") if "storage.sqlite3" not in path.name}
 
 
-@pytest.mark.parametrize("name", [name for name in ESCAPING if name])
+@pytest.mark.parametrize("name", ESCAPING.values(), ids=ESCAPING)
 def test_refused_in_every_method(
     site: Site, http: urllib3.HTTPConnectionPool, bucket: Bucket, name: str
 ) -> None:
@@ -135,8 +134,13 @@ def test_refused_in_every_method(
         "/storage/v1/b/..%2F..%2Fetc/o/passwd",
         "/storage/v1/b/%2e%2e/o/x",
         "/storage/v1/b/{b}%2f..%2f{b}/o/x",
-        "/download/storage/v1/b/{b}/o/..%2f..%2f..%2f..%2fetc%2fpasswd?alt=media",
-        "/download/storage/v1/b/{b}/o/%2Fetc%2Fpasswd?alt=media",
+        pytest.param(
+            "/download/storage/v1/b/{b}/o/..%2f..%2f..%2f..%2fetc%2fpasswd?alt=media",
+            id="encoded dots after download",
+        ),
+        pytest.param(
+            "/download/storage/v1/b/{b}/o/%2Fetc%2Fpasswd?alt=media", id="encoded slash after download"
+        ),
         "/storage/v1/b/{b}/o/%ff%fe",
         "/storage/v1/b/{b}/o/%C0%AE%C0%AE%2Fx",
     ],
@@ -156,6 +160,21 @@ def test_address_that_leads_out(site: Site, bucket: Bucket, path: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["ab", "x" * 64, "Up", "-x-", "a..b", "1.2.3.4", "my-google-x", "goog1", "a/b", "..", "", "a b", "ü" * 4],
+    ids=[
+        "too short",
+        "too long",
+        "upper case",
+        "leading dash",
+        "two dots",
+        "IP address",
+        "google in it",
+        "goog at its start",
+        "slash",
+        "dots alone",
+        "empty",
+        "space",
+        "not ASCII",
+    ],
 )
 def test_bad_bucket_name(name: str) -> None:
     with pytest.raises(ApiError, match="Invalid bucket name"):
@@ -163,14 +182,25 @@ def test_bad_bucket_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["abc", "a_b-c", "1ab", "www.example.com", "x" * 63, f"{'a' * 60}.{'b' * 60}.{'c' * 60}"]
+    "name",
+    ["abc", "a_b-c", "1ab", "www.example.com", "x" * 63, f"{'a' * 60}.{'b' * 60}.{'c' * 60}"],
+    ids=[
+        "3 characters",
+        "underscore and dash",
+        "leading digit",
+        "domain",
+        "63 characters",
+        "three parts of 60 characters",
+    ],
 )
 def test_good_bucket_name(name: str) -> None:
     check_bucket(name)
 
 
 @pytest.mark.parametrize(
-    "order", [["x", "x/y"], ["x/y", "x"], ["x/y/z", "x/y", "x", "x/"], ["x/", "x", "x/y"]]
+    "order",
+    [["x", "x/y"], ["x/y", "x"], ["x/y/z", "x/y", "x", "x/"], ["x/", "x", "x/y"]],
+    ids=["object first", "folder first", "deepest first", "folder's own object first"],
 )
 def test_object_beside_a_folder_of_its_name(site: Site, bucket: Bucket, order: list[str]) -> None:
     for name in order:

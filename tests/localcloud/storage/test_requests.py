@@ -44,14 +44,19 @@ def test_answers_fit_the_discovery_document(http: urllib3.HTTPConnectionPool, bu
 @pytest.mark.parametrize(
     "bad",
     [
-        ("GET", "/o?nonsense=1", None, "nonsense"),
-        ("GET", "/o?maxResults=x", None, "maxResults"),
-        ("PATCH", "/o/x", {"nonsense": 1}, "nonsense"),
-        ("PATCH", "/o/x", {"metadata": {"a": 1}}, "metadata"),
-        ("PATCH", "/o/x?ifGenerationMatch=one", {}, "ifGenerationMatch"),
-        ("POST", "/o/y/compose", {"sourceObjects": []}, "source components"),
-        ("POST", "/o/y/compose", {"nonsense": []}, "nonsense"),
-        ("GET", "/o/x?fields=a(", None, "field selection"),
+        pytest.param(("GET", "/o?nonsense=1", None, "nonsense"), id="unknown parameter"),
+        pytest.param(("GET", "/o?maxResults=x", None, "maxResults"), id="size that is no number"),
+        pytest.param(("PATCH", "/o/x", {"nonsense": 1}, "nonsense"), id="unknown field"),
+        pytest.param(("PATCH", "/o/x", {"metadata": {"a": 1}}, "metadata"), id="metadata that is no text"),
+        pytest.param(
+            ("PATCH", "/o/x?ifGenerationMatch=one", {}, "ifGenerationMatch"),
+            id="generation that is no number",
+        ),
+        pytest.param(
+            ("POST", "/o/y/compose", {"sourceObjects": []}, "source components"), id="compose of nothing"
+        ),
+        pytest.param(("POST", "/o/y/compose", {"nonsense": []}, "nonsense"), id="unknown field of compose"),
+        pytest.param(("GET", "/o/x?fields=a(", None, "field selection"), id="unclosed selection"),
     ],
 )
 def test_bad_request(
@@ -130,7 +135,7 @@ def test_multipart_content_may_look_like_a_boundary(
     assert bucket.blob("a").download_as_bytes() == content
 
 
-@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["no line feed at the end", "line feed at the end"])
 def test_multipart_lines_may_end_with_a_line_feed_alone(
     http: urllib3.HTTPConnectionPool, bucket: Bucket, end: bytes
 ) -> None:

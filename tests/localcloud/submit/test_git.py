@@ -117,11 +117,11 @@ def test_a_folder_without_git(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("remote", "names"),
     [
-        (None, ("repo", "repo")),
-        ("https://github.com/team/tools.git", ("tools", "team/tools")),
-        ("git@github.com:team/tools.git", ("tools", "team/tools")),
-        ("https://example.com/team/tools/", ("tools", "team/tools")),
-        ("../elsewhere/tools", ("tools", "tools")),
+        pytest.param(None, ("repo", "repo"), id="no remote"),
+        pytest.param("https://github.com/team/tools.git", ("tools", "team/tools"), id="HTTPS"),
+        pytest.param("git@github.com:team/tools.git", ("tools", "team/tools"), id="SSH"),
+        pytest.param("https://example.com/team/tools/", ("tools", "team/tools"), id="slash at the end"),
+        pytest.param("../elsewhere/tools", ("tools", "tools"), id="path"),
     ],
 )
 def test_the_repository_s_name(repo: Repo, remote: str | None, names: tuple[str, str]) -> None:

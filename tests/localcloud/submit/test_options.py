@@ -11,13 +11,13 @@ from localcloud.submit.options import Options, add_arguments, options, substitut
 @pytest.mark.parametrize(
     ("text", "pairs"),
     [
-        ("", {}),
-        ("_A=1", {"_A": "1"}),
-        ("_A=1,_B=", {"_A": "1", "_B": ""}),
-        ("_A=x=y", {"_A": "x=y"}),
-        ("^;^_A=1,2;_B=3", {"_A": "1,2", "_B": "3"}),
-        ("^||^_A=1|2||_B=3", {"_A": "1|2", "_B": "3"}),
-        ("_A=two\nlines", {"_A": "two\nlines"}),
+        pytest.param("", {}, id="nothing"),
+        pytest.param("_A=1", {"_A": "1"}, id="one"),
+        pytest.param("_A=1,_B=", {"_A": "1", "_B": ""}, id="empty value"),
+        pytest.param("_A=x=y", {"_A": "x=y"}, id="equals sign in a value"),
+        pytest.param("^;^_A=1,2;_B=3", {"_A": "1,2", "_B": "3"}, id="other separator"),
+        pytest.param("^||^_A=1|2||_B=3", {"_A": "1|2", "_B": "3"}, id="separator of two characters"),
+        pytest.param("_A=two\nlines", {"_A": "two\nlines"}, id="line feed in a value"),
     ],
 )
 def test_substitutions(text: str, pairs: dict[str, str]) -> None:
@@ -39,14 +39,14 @@ def parsed(*arguments: str) -> Options:
 @pytest.mark.parametrize(
     ("arguments", "due"),
     [
-        ([], (None, None, ".")),
-        (["src"], (None, None, "src")),
-        (["--commit"], ("HEAD", None, ".")),
-        (["--commit", "src"], ("HEAD", None, "src")),
-        (["--commit", "v1", "src"], ("v1", None, "src")),
-        (["--commit", "--branch", "src"], ("HEAD", "", "src")),
-        (["--branch", "src", "."], (None, "src", ".")),
-        (["--commit=v1", "--branch=main"], ("v1", "main", ".")),
+        pytest.param([], (None, None, "."), id="nothing"),
+        pytest.param(["src"], (None, None, "src"), id="folder"),
+        pytest.param(["--commit"], ("HEAD", None, "."), id="commit"),
+        pytest.param(["--commit", "src"], ("HEAD", None, "src"), id="commit, folder"),
+        pytest.param(["--commit", "v1", "src"], ("v1", None, "src"), id="commit with a value, folder"),
+        pytest.param(["--commit", "--branch", "src"], ("HEAD", "", "src"), id="commit, branch, folder"),
+        pytest.param(["--branch", "src", "."], (None, "src", "."), id="branch with a value, folder"),
+        pytest.param(["--commit=v1", "--branch=main"], ("v1", "main", "."), id="values after equals signs"),
     ],
 )
 def test_a_folder_after_commit_or_branch_is_the_folder(
@@ -64,9 +64,9 @@ def test_a_folder_after_commit_or_branch_is_the_folder(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tag", "gcr.io/p/i", "."], "builds without a build file"),
-        (["--no-source", "--commit"], "--no-source does not go with"),
-        (["/nowhere"], "/nowhere is no folder"),
+        pytest.param(["--tag", "gcr.io/p/i", "."], "builds without a build file", id="tag and source"),
+        pytest.param(["--no-source", "--commit"], "--no-source does not go with", id="no source and commit"),
+        pytest.param(["/nowhere"], "/nowhere is no folder", id="no such folder"),
     ],
 )
 def test_what_does_not_go_together(

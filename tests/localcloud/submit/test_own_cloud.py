@@ -28,7 +28,9 @@ sys.exit(command_line.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("flags", "runner"), [((), "process"), (("--runner", "docker"), "docker")])
+@pytest.mark.parametrize(
+    ("flags", "runner"), [((), "process"), (("--runner", "docker"), "docker")], ids=["process", "docker"]
+)
 def test_the_runner_asked_for_is_the_cloud_s(tmp_path: Path, flags: tuple[str, ...], runner: str) -> None:
     environment = {**os.environ, "DOCKER": "false"}  # no engine: the build fails at once
     environment.pop("LOCALCLOUD_URL", None)

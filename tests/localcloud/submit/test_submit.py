@@ -89,10 +89,10 @@ def test_a_broken_file_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "there is no build file"),
-        (["--config", "/"], "cannot be read"),
-        (["--commit"], "not a git repository"),
-        (["--substitutions", "_A"], "is not KEY=VALUE"),
+        pytest.param([], "there is no build file", id="no build file"),
+        pytest.param(["--config", "/"], "cannot be read", id="folder as build file"),
+        pytest.param(["--commit"], "not a git repository", id="no git repository"),
+        pytest.param(["--substitutions", "_A"], "is not KEY=VALUE", id="substitution without a value"),
     ],
 )
 def test_bad_input(arguments: list[str], words: str, folder: Path) -> None:
@@ -115,7 +115,9 @@ def test_state_means_a_cloud_of_its_own(folder: Path, tmp_path: Path) -> None:
     assert len(list((state / "storage" / "local-project_cloudbuild" / "source").iterdir())) == 1
 
 
-@pytest.mark.parametrize("flag", [("--docker-network", "host"), ("--docker-socket",)])
+@pytest.mark.parametrize(
+    "flag", [("--docker-network", "host"), ("--docker-socket",)], ids=["network", "socket"]
+)
 def test_a_docker_flag_is_for_a_cloud_of_its_own(
     folder: Path, there: Mapping[str, str], flag: tuple[str, ...]
 ) -> None:

@@ -1,6 +1,6 @@
 """Any environment, flags and notebooks.yaml give Options or BadInput, nothing else, within a second, in printable words.
 
-More examples than here: `pytest tests/fuzz --hypothesis-profile=long`. `--hypothesis-seed` repeats a run.
+More examples than here: `pytest tests/unit/test_options_fuzz.py --hypothesis-profile=long`. `--hypothesis-seed` repeats a run.
 """
 
 from __future__ import annotations

@@ -1,0 +1,96 @@
+"""Every process collects the same tests under the same ids, as pytest-xdist's workers must."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+REFUSED = {
+    "bytes": '(1, b"x")',
+    "empty": '(1, "")',
+    "long": '(1, "x" * 41)',
+    "line_feed": '(1, "a\\nb")',
+    "not_ascii": '(1, "é")',
+    "lambda": "(1, lambda: 0)",
+    "tuple": '(1, ("a", "b"))',
+    "list": "(1, [])",
+    "mapping": "(1, {})",
+    "set": '(1, {"a", "b"})',
+    "object": "(1, object())",
+}
+TAKEN = {
+    "text": ('(1, "x" * 40)', "1-" + "x" * 40),
+    "null": ("(1, None)", "1-None"),
+    "boolean": ("(1, True)", "1-True"),
+    "integer": ("(1, 7)", "1-7"),
+    "fraction": ("(1, 1.5)", "1-1.5"),
+    "enum": ("(1, signal.Handlers.SIG_IGN)", "1-1"),
+    "class": ("(1, dict)", "1-dict"),
+    "function": ("(1, os.getpid)", "1-getpid"),
+    "explicit": ('pytest.param(1, b"x", id="one byte")', "one byte"),
+}
+
+
+def collect(folder: Path, seed: int) -> subprocess.CompletedProcess[str]:
+    """Collect the tests of `folder` in a process of its own, with this hash seed."""
+    options = ["--collect-only", "-q", "--assert=plain", "-p", "no:cacheprovider"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(folder)],
+        cwd=folder,
+        env=env | {"PYTHONHASHSEED": str(seed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def write_suite(folder: Path, cases: dict[str, str]) -> None:
+    """Write one test file per case, beside a copy of this suite's conftest.py."""
+    shutil.copy(TESTS / "conftest.py", folder)
+    for name, case in cases.items():
+        Path(folder, f"test_{name}.py").write_text(
+            "import os, pytest, signal\n"
+            f'@pytest.mark.parametrize(("fine", "odd"), [{case}])\n'
+            "def test_it(fine, odd): ...\n"
+        )
+
+
+@pytest.mark.timeout(300)  # twice the whole suite, perhaps on a busy machine
+def test_two_processes_collect_the_same_ids() -> None:
+    # One after the other, so that they read each file in different seconds.
+    collected = []
+    for seed in (1, 2):
+        done = collect(TESTS, seed)
+        assert done.returncode == 0, done.stdout[-2000:]
+        collected.append([line for line in done.stdout.splitlines() if "::" in line])
+    first, second = collected
+    assert len(first) > 5000
+    assert sorted(set(first) ^ set(second)) == []
+    assert first == second
+
+
+def test_a_value_that_does_not_name_itself_needs_an_id(tmp_path: Path) -> None:
+    write_suite(tmp_path, REFUSED)
+    done = collect(tmp_path, 1)
+    told = dict(re.findall(r"ERROR collecting test_(\w+)\.py _+\n(.*)", done.stdout))
+    assert told.keys() == REFUSED.keys(), done.stdout
+    for sentence in told.values():
+        assert sentence.startswith("test_it: the argument odd has the value ")
+        assert "give the case an id" in sentence
+
+
+def test_a_value_that_names_itself_or_has_an_id_is_taken(tmp_path: Path) -> None:
+    write_suite(tmp_path, {name: case for name, (case, _) in TAKEN.items()})
+    done = collect(tmp_path, 1)
+    assert done.returncode == 0, done.stdout
+    assert dict(re.findall(r"test_(\w+)\.py::test_it\[(.*)\]", done.stdout)) == {
+        name: told for name, (_, told) in TAKEN.items()
+    }
