@@ -147,7 +147,9 @@ def test_what_is_set_for_uv_wins() -> None:
     assert variables(pip, environment) == {"SSL_CERT_FILE": "/c"}
 
 
-@pytest.mark.parametrize(("value", "options"), [("1", ["--no-index"]), ("True", ["--no-index"]), ("0", [])])
+@pytest.mark.parametrize(
+    ("value", "options"), [("1", ["--no-index"]), ("True", ["--no-index"]), ("0", [])], ids=["1", "True", "0"]
+)
 def test_no_index_is_a_switch(value: str, options: list[str]) -> None:
     assert switches({"no-index": value}) == options
 
