@@ -77,6 +77,9 @@ lint: $(READY) $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the bu
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml examples/*/cloudbuild.yaml
 	$(VENV)/lint/bin/pipeline_check --quiet -p cloudbuild --cloudbuild-path cloudbuild.yaml --fail-on HIGH --ignore-file .pipeline-check-ignore.yml
 
+clean-room:  ## README's commands on bare Debian 12 and 13 (root, debootstrap; ROOMS, EACH and OLDEST say what)
+	@ROOMS='$(ROOMS)' EACH='$(EACH)' $(if $(filter undefined,$(origin OLDEST)),,OLDEST='$(OLDEST)') docker/clean-room.sh
+
 image:  ## build the container image (needs Docker and git; BASE=IMAGE for another base)
 	@BASE='$(BASE)' docker/build.sh
 
@@ -112,4 +115,4 @@ clean:  ## remove what was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .DELETE_ON_ERROR:
-.PHONY: help venv parts demo unit test test-all lint image image-base image-test image-submit image-bench fmt bench docs lock clean
+.PHONY: help venv parts demo unit test test-all lint clean-room image image-base image-test image-submit image-bench fmt bench docs lock clean

@@ -62,7 +62,6 @@ class Telling:
     def begin(self, number: int, of: int, title: str) -> None:
         """Begin a chapter."""
         self._begun = time.monotonic()
-        self._warned: set[str] = set()
         self.place = f'chapter {number}, "{title}"'
         name = re.sub(r"\W+", "-", title.partition(":")[0].lower()).strip("-")
         self.log = self._folder / f"{number:02}-{name}.log"

@@ -147,7 +147,9 @@ def test_what_is_set_for_uv_wins() -> None:
     assert variables(pip, environment) == {"SSL_CERT_FILE": "/c"}
 
 
-@pytest.mark.parametrize(("value", "options"), [("1", ["--no-index"]), ("True", ["--no-index"]), ("0", [])])
+@pytest.mark.parametrize(
+    ("value", "options"), [("1", ["--no-index"]), ("True", ["--no-index"]), ("0", [])], ids=["1", "True", "0"]
+)
 def test_no_index_is_a_switch(value: str, options: list[str]) -> None:
     assert switches({"no-index": value}) == options
 
@@ -166,12 +168,13 @@ def test_an_index_that_only_pip_conf_names_is_used(python: Path, pip_conf: Path,
 def test_further_indexes_are_as_good_as_the_first(
     python: Path, pip_conf: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index.add("tiny", "1.0")
+    index.add("tiny", "2.0")
     with PackageIndex() as more:
-        more.add("tiny", "2.0")
+        more.add("tiny", "1.0")  # uv alone would ask this one first, and no other
         pip_conf.write_text(f"[install]\nindex-url = {index.url}\n")
         monkeypatch.setenv("PIP_EXTRA_INDEX_URL", more.url)
         assert install(python, "tiny").returncode == 0
+        assert more.requests
     assert version(python, "tiny") == "2.0"
 
 

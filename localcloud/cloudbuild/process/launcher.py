@@ -37,7 +37,14 @@ PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
 PLAIN = (
     "WARNING: localcloud cannot give this step its own view of the file system ({}), so it runs in plain folders:"
     " paths that begin with /workspace, /builder or a volume's path do not work, and /tmp is this machine's;"
-    " relative paths, $HOME and $BUILDER_OUTPUT do work"
+    " relative paths, $HOME and $BUILDER_OUTPUT do work{}"
+)
+
+# Settings of the kernel that forbid it, with the value that does and the value that does not. Ubuntu 24.04 has the first.
+FORBIDDING = (
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("user.max_user_namespaces", "0", "10000"),
 )
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -133,6 +140,16 @@ def way(plan: Plan) -> bool:
             return user
         failure = failure or refusal
     raise OSError(failure)
+
+
+def remedy(settings: str = "/proc/sys") -> str:
+    """What allows user namespaces again, as the end of a sentence; "" where no setting below `settings` forbids them."""
+    for name, forbidding, allowing in FORBIDDING:
+        path = f"{settings}/{name.replace('.', '/')}"
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:  # noqa: PTH123
+            if file.read().strip() == forbidding:
+                return f"; what allows it: sudo sysctl {name}={allowing}"
+    return ""
 
 
 class View:
@@ -255,7 +272,7 @@ def main(file: str) -> int:
     try:
         user = way(plan)
     except OSError as refusal:
-        say(PLAIN.format(refusal))
+        say(PLAIN.format(refusal, remedy()))
         roots = [host for host, _ in plan.mounts]
         plan.directory = plan.on_host(plan.directory)
         plan.argv = [plan.on_host(part) if part == SCRIPT else part for part in plan.argv]

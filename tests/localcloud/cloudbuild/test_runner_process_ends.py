@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.cloudbuild.process import launcher
 from localcloud.cloudbuild.process.images import CHECKOUT
 from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
 from localcloud.cloudbuild.runner import RunnerError
@@ -151,4 +152,28 @@ def test_refused_namespaces_are_not_the_end(folder: Path) -> None:
     first, *rest = within(["-r"], "user mnt", folder).splitlines()
     refused = "0 WARNING: localcloud cannot give this step its own view of the file system (unshare: No space left on device)"
     assert first.startswith(refused)
+    assert first.endswith("; what allows it: sudo sysctl user.max_user_namespaces=10000")
     assert rest == [str(folder / "workspace"), "0"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"kernel/apparmor_restrict_unprivileged_userns": "1", "user/max_user_namespaces": "96365"},
+            "; what allows it: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+        (
+            {"kernel/unprivileged_userns_clone": "0"},
+            "; what allows it: sudo sysctl kernel.unprivileged_userns_clone=1",
+        ),
+        ({"kernel/apparmor_restrict_unprivileged_userns": "0", "user/max_user_namespaces": "96365"}, ""),
+        ({}, ""),
+    ],
+    ids=["ubuntu", "debian", "allowed", "unknown"],
+)
+def test_what_allows_namespaces_again_is_told(tmp_path: Path, settings: dict[str, str], told: str) -> None:
+    for name, value in settings.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{value}\n")
+    assert launcher.remedy(str(tmp_path)) == told

@@ -47,6 +47,12 @@ def example(folder: Path, *cells: str) -> Path:
     return folder
 
 
+def story_of(tmp_path: Path, folder: Path) -> str:
+    """Code that tells the story of the repo `folder` and exits as it does."""
+    paths = f"pathlib.Path({str(tmp_path / 'demo')!r}), pathlib.Path({str(folder)!r})"
+    return f"import pathlib, sys; from localcloud import demo; sys.exit(demo.main({paths}))"
+
+
 def titles(printed: str) -> list[str]:
     return re.findall(r"^=== (.*?)(?::.*)? ===$", printed, re.MULTILINE)
 
@@ -112,12 +118,26 @@ def test_what_fails_otherwise_is_one_sentence_and_its_traceback_is_in_the_log(
     assert "Traceback" in (tmp_path / "demo/logs/00-beginning.log").read_text()
 
 
+@pytest.mark.needs("namespaces")
+def test_it_is_told_where_namespaces_are_forbidden_and_what_allows_them_is_said_once(tmp_path: Path) -> None:
+    folder = example(tmp_path / "example", *CELLS)
+    forbid = 'for f in user mnt; do echo 0 > /proc/sys/user/max_${f}_namespaces; done; exec "$@"'
+    told = subprocess.run(
+        ["unshare", "-r", "sh", "-c", forbid, "sh", sys.executable, "-c", story_of(tmp_path, folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert len(titles(told.stdout)) == 7
+    assert told.stdout.count("WARNING: localcloud cannot give this step its own view") == 1
+    assert "what allows it: sudo sysctl user.max_user_namespaces=10000\n" in told.stdout
+
+
 def test_ctrl_c_cancels_the_build_and_leaves_nothing(tmp_path: Path) -> None:
     folder = example(tmp_path / "example", *CELLS, "import time; time.sleep(600)")
-    code = f"import pathlib, sys; from localcloud import demo; p = pathlib.Path({str(tmp_path)!r});"
-    code += f" sys.exit(demo.main(p / 'demo', pathlib.Path({str(folder)!r})))"
     with subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", story_of(tmp_path, folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
