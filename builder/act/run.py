@@ -19,6 +19,7 @@ from builder.act.alert import Alert
 from builder.act.event_lock import LOST, EventLock, Holder
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import JobRun, Services, call_error
+from builder.act.kit_staging import KitStaging
 from builder.act.lease import Lease
 from builder.act.ledger import Ledger
 from builder.act.placement import Placement
@@ -141,8 +142,8 @@ class Run:
                 for job in self._plan.jobs
             ]
             with Lease(self._store, self._plan.location, run) as lease:
-                staging = Staging(self._store, self._plan.location, runner_kit)
-                results = self._run_jobs(run, parcels, staging, lease)
+                kits = KitStaging(self._store, self._plan.location, runner_kit)
+                results = self._run_jobs(run, parcels, kits, lease)
         workspaces = {
             job.job: parcel.workspace_sha256 for job, parcel in zip(self._plan.jobs, parcels, strict=True)
         }
@@ -205,7 +206,7 @@ class Run:
         )
 
     def _run_jobs(
-        self, run: str, parcels: Sequence[Parcel], staging: Staging, lease: Lease
+        self, run: str, parcels: Sequence[Parcel], kits: KitStaging, lease: Lease
     ) -> list[JobResult]:
         jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
         io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
@@ -217,7 +218,8 @@ class Run:
             machines=self._machines,
             fleet=self.fleet,
             placement=self._placement,
-            staging=staging,
+            staging=Staging(self._store),
+            kits=kits,
             publisher=Publisher(self._store, self._plan.location, io, self._confirm),
             clock=self._clock,
             pool=io,

@@ -30,6 +30,7 @@ class Bench:
         world.booted()
         self.prefix = f"watch/{self.vm.name}-{id(self)}/"
         self.relayed: list[str] = []
+        self.wishes: list[object] = []
         self.log = Log()
         self.store = world.store()
 
@@ -41,6 +42,7 @@ class Bench:
             store=self.store,
             machines=self.fleet.machines,
             clock=self.world.time,
+            supply=self.wishes.append,
             relay=self.relayed.append,
             log=self.log,
         )
@@ -58,6 +60,11 @@ class Bench:
             "log_chunks": chunks,
         }
         self.put("heartbeat.json", json.dumps(beat).encode())
+
+    def ask(self, kit: object, nonce: str = "n0nce") -> None:
+        """What the bootstrap writes in the place of the first heartbeat."""
+        wish = {"schema": 1, "nonce": nonce, "attempt": 1, "phase": "kit", "kit": kit}
+        self.put("heartbeat.json", json.dumps(wish).encode())
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something when the watch has waited so long."""
@@ -100,6 +107,37 @@ def test_what_the_startup_script_says_of_its_failure_is_heard_at_once(bench: Ben
         bench.watch().until_evidence()
     assert caught.value.reason == "boot_failed"
     assert world.time.monotonic() - started < 30
+
+
+def test_a_vm_that_asks_for_a_kit_is_heard_once_and_its_boot_goes_on(bench: Bench) -> None:
+    bench.ask("cp311")
+    bench.later(20, partial(bench.beat, 1))
+    bench.later(40, bench.end)
+    assert bench.watch().until_evidence() == b"{}"
+    assert bench.wishes == ["cp311"]
+
+
+def test_a_strangers_wish_is_not_heard(bench: Bench) -> None:
+    bench.ask("cp311", nonce="another")
+    bench.later(20, bench.end)
+    bench.watch().until_evidence()
+    assert bench.wishes == []
+
+
+def test_a_wish_is_no_sign_of_life(bench: Bench, world: World) -> None:
+    bench.ask("cp311")
+    bench.later(
+        10, lambda: world.booted().events.serial(b"x notebook-builder: failed: kit: its sha256 is 0\n")
+    )
+    with pytest.raises(EnvironmentFailed, match="its sha256 is 0") as caught:
+        bench.watch().until_evidence()
+    assert caught.value.reason == "boot_failed"
+
+
+def test_a_vm_that_asks_and_then_says_nothing_is_given_up_after_its_boot_timeout(bench: Bench) -> None:
+    bench.ask("cp311")
+    with pytest.raises(EnvironmentFailed, match="no sign of life within 60 s"):
+        bench.watch().until_evidence()
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])

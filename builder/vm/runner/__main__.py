@@ -12,10 +12,8 @@ from pathlib import Path
 def main() -> int:
     """Set the path up, import the part asked for, run it; return the exit code."""
     kit = Path(__file__).resolve().parent.parent
-    cpython = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    trees = [kit / tree / part for tree in ("runner-site", "kernel") for part in ("common", cpython)]
     # The first entry is the folder of this file, put there by the interpreter; the package lies one above.
-    sys.path[:1] = [str(kit), *map(str, trees)]
+    sys.path[:1] = [str(kit), str(kit / "runner-site"), str(kit / "kernel")]
     # Relative imports, which a type checker can follow, need to know the package that this file is in.
     globals().update(__package__="runner", __spec__=None)
     if sys.argv[1] == "papermill":
