@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
-KIT    := build/kit/kit.tar.gz
+KIT    := build/kit/kit.json
 BQ     := $(VENV)/bigquery/.ready
 LINT   := $(VENV)/lint/.ready
 FUNCTION := build/functions/.ready
@@ -27,8 +27,8 @@ $(READY): requirements/dev.txt
 	$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) requirements/machine-image-scientific.txt $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
-	$(PY) -m builder.kit $@
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) requirements/machine-image-scientific.txt $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) $(wildcard builder/kit/*.py)
+	$(PY) -m builder.kit.build $(@D) own uv
 	$(PY) -m localcloud.machine.images bare scientific
 
 $(BQ): $(READY) requirements/bigquery.txt
