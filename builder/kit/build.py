@@ -7,7 +7,8 @@ all that stand in FOLDER; other archives there are removed, unless no name is gi
     kernel/        what ipykernel needs; appended to the image's own packages
     runner-site/   papermill, nbconvert, the storage client; the runner's alone
 
-with that CPython's bytecode where its interpreter is at hand. The archive of uv holds the binary and its licences.
+with that CPython's bytecode where its interpreter is at hand, in runner-site/ instead of the source: each file costs time at every boot,
+and no notebook's traceback leads there. The archive of uv holds the binary and its licences.
 """
 
 from __future__ import annotations
@@ -107,9 +108,13 @@ def _byte_compile(python: str, tree: Path) -> None:
     all files: what it compiled before leaves traces in the bytes, and workers would share the files as it comes.
     """
     command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    command += ["-s", str(tree), "-p", "/kit", str(tree)]
-    # A template or an example that does not compile is not worth a failure: it is carried as it is.
-    subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONHASHSEED": "0"})
+    command += ["-s", str(tree), "-p", "/kit"]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    for more in ([str(tree / "runner"), str(tree / "kernel")], ["-b", str(tree / "runner-site")]):
+        # A template or an example that does not compile is not worth a failure: it is carried as it is.
+        subprocess.run([*command, *more], capture_output=True, check=False, env=environment)
+    for bytecode in (tree / "runner-site").rglob("*.pyc"):
+        bytecode.with_suffix(".py").unlink()
 
 
 def _archive(tree: Path, output: Path) -> Path:

@@ -27,8 +27,29 @@ LEFT_OUT = {
     "proto-plus": "only for the storage client over gRPC; ours speaks REST",
     "pyasn1": "google-auth's older key formats; the VM has a token from its metadata server, and no key",
     "pyasn1-modules": "as pyasn1",
+    "pycparser": "cffi needs it to build modules, not to load the one that cryptography uses",
+    "tqdm": "papermill's progress bar, which is switched off",
     "tzdata": "Linux images have their own time zones",
 }
+# Parts of Google's packages that a client over REST never imports: those for gRPC, for asyncio, and for long operations.
+NEVER_IMPORTED = tuple(
+    PurePosixPath("google", *part.split("/"))
+    for part in (
+        "_async_resumable_media",
+        "api",
+        "api_core/gapic_v1",
+        "api_core/operations_v1",
+        "auth/aio",
+        "cloud/_storage_v2",
+        "cloud/location",
+        "cloud/storage/_experimental",
+        "cloud/storage/asyncio",
+        "gapic",
+        "logging",
+        "longrunning",
+        "type",
+    )
+)
 PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
     "manylinux2014_x86_64",
@@ -146,6 +167,8 @@ def _kept(path: PurePosixPath) -> PurePosixPath | None:
     if top.endswith(".dist-info"):
         is_licence = "licen" in path.name.lower() or "notice" in path.name.lower() or "licenses" in rest
         return path if path.name in METADATA_FILES or is_licence else None
+    if any(path.is_relative_to(part) for part in NEVER_IMPORTED):
+        return None
     if path.suffix in DROPPED_SUFFIXES or DROPPED_FOLDERS.intersection(path.parts[:-1]):
         return None
     return path

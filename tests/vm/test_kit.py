@@ -45,7 +45,10 @@ def check_layout(archive: Archive, *, compiled: bool) -> None:
     assert "runner/__main__.py" in modes
     tag = f"cpython-{archive.name[2:]}"
     bytecode = [name for name in modes if name.endswith(".pyc")]
-    assert all(f".{tag}." in name for name in bytecode)
+    assert all(f".{tag}." in name or name.startswith("runner-site/") for name in bytecode)
+    assert ("runner-site/papermill/execute.pyc" in modes) is compiled
+    assert ("runner-site/papermill/execute.py" in modes) is not compiled
+    assert {"kernel/ipykernel/kernelbase.py", "runner/app.py"} <= modes.keys()
     assert (f"kernel/ipykernel/__pycache__/kernelbase.{tag}.pyc" in modes) is compiled
     other = {f"cpython-{cpython[2:]}-" for cpython in CPYTHONS} - {f"{tag}-"}
     assert not any(part in name for name in modes for part in other)

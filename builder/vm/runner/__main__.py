@@ -6,7 +6,16 @@ The path is the kit's trees and the standard library, nothing of the image: its 
 from __future__ import annotations
 
 import sys
+import types
 from pathlib import Path
+
+
+def load_lean(site: Path, *packages: str) -> None:
+    """Have each package's modules loaded without its `__init__`, which loads many that are not needed here."""
+    for name in packages:
+        package = types.ModuleType(name)
+        package.__path__ = [str(site.joinpath(*name.split(".")))]
+        sys.modules[name] = package
 
 
 def main() -> int:
@@ -21,6 +30,7 @@ def main() -> int:
 
         return papermill_process.main(sys.argv[2:])
     if sys.argv[1] == "html":
+        load_lean(kit / "runner-site", "nbconvert", "nbconvert.filters", "nbconvert.preprocessors")
         from . import html
 
         return html.main(sys.argv[2:])
