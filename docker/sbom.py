@@ -51,7 +51,7 @@ def kit_trees(kit: Path, scratch: Path) -> Iterator[tuple[str, list[Path]]]:
         cpython = path.name.removesuffix(".tar.gz")
         with tarfile.open(path) as archive:
             archive.extractall(scratch / cpython, filter="data")
-        yield cpython, [scratch / cpython / tree for tree in ("kernel", "runner-site")]
+        yield cpython, [scratch / cpython / tree for tree in ("kernel", "kernel.zip", "runner-site")]
 
 
 def merge(parts: Iterable[tuple[str, Json]]) -> tuple[list[Json], list[Json]]:

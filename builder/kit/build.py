@@ -5,6 +5,7 @@ all that stand in FOLDER; other archives there are removed, unless no name is gi
 
     runner/        our own code (builder/vm/runner)
     kernel/        what ipykernel needs; appended to the image's own packages
+    kernel.zip     the part of it of which a notebook imports little, a thousand files as one; appended behind
     runner-site/   papermill, nbconvert, the storage client; the runner's alone
 
 with that CPython's bytecode where its interpreter is at hand, in runner-site/ instead of the source: each file costs time at every boot,
@@ -28,6 +29,8 @@ from builder.kit import CPYTHONS, UV, Kit, KitError, write_index
 from builder.kit.wheels import Wheel, closure, dotted, take_apart, wheels_of
 
 KERNEL_ROOT = "ipykernel"
+# Large packages without data or libraries, of which few modules are ever imported. Each file costs time at every boot.
+ZIPPED = {"prompt-toolkit", "pygments"}
 RUNNER_ROOTS = {"google-cloud-storage", "latex2mathml", "nbconvert", "nh3", "papermill", "psutil", "tinycss2"}
 VM = Path(__file__).resolve().parents[1] / "vm"
 
@@ -64,10 +67,12 @@ def _add_cpython(tree: Path, cpython: str, cache: Path) -> None:
     kernel, runner = closure(wheels, {KERNEL_ROOT}), closure(wheels, RUNNER_ROOTS)
     for wheel in wheels:
         if wheel.project in kernel | runner:
-            take_apart(wheel, tree / ("kernel" if wheel.project in kernel else "runner-site"))
+            folder = "kernel" if wheel.project in kernel else "runner-site"
+            take_apart(wheel, tree / ("zipped" if wheel.project in ZIPPED else folder))
     python = _interpreter(cpython)
     if python:
         _byte_compile(python, tree)
+    _zip(tree / "zipped", tree / "kernel.zip")
 
 
 def _add_uv(tree: Path, name: str, cache: Path) -> None:
@@ -110,11 +115,20 @@ def _byte_compile(python: str, tree: Path) -> None:
     command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(tree), "-p", "/kit"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    for more in ([str(tree / "runner"), str(tree / "kernel")], ["-b", str(tree / "runner-site")]):
+    beside = ["-b", str(tree / "runner-site"), str(tree / "zipped")]
+    for more in ([str(tree / "runner"), str(tree / "kernel")], beside):
         # A template or an example that does not compile is not worth a failure: it is carried as it is.
         subprocess.run([*command, *more], capture_output=True, check=False, env=environment)
     for bytecode in (tree / "runner-site").rglob("*.pyc"):
         bytecode.with_suffix(".py").unlink()
+
+
+def _zip(folder: Path, output: Path) -> None:
+    """Move a folder into a zip archive that Python imports from, not compressed: the archive around it is."""
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
+    shutil.rmtree(folder)
 
 
 def _archive(tree: Path, output: Path) -> Path:

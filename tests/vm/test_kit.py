@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tarfile
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -28,10 +30,17 @@ def names(archive: Archive) -> dict[str, int]:
     return found
 
 
+def kernel_zip(archive: Archive) -> zipfile.ZipFile:
+    with tarfile.open(archive.path) as tar:
+        file = tar.extractfile("kernel.zip")
+        assert file is not None
+        return zipfile.ZipFile(io.BytesIO(file.read()))
+
+
 def check_layout(archive: Archive, *, compiled: bool) -> None:
     modes = names(archive)
     assert set(modes.values()) == {0o644}
-    assert {name.partition("/")[0] for name in modes} == {"kernel", "runner", "runner-site"}
+    assert {name.partition("/")[0] for name in modes} == {"kernel", "kernel.zip", "runner", "runner-site"}
     for left_out in LEFT_OUT:
         assert not any(f"/{left_out.replace('-', '_')}/" in name for name in modes)
     assert not any("/tests/" in name or name.endswith((".pyi", ".exe")) for name in modes)
@@ -49,6 +58,16 @@ def check_layout(archive: Archive, *, compiled: bool) -> None:
     assert ("runner-site/papermill/execute.pyc" in modes) is compiled
     assert ("runner-site/papermill/execute.py" in modes) is not compiled
     assert {"kernel/ipykernel/kernelbase.py", "runner/app.py"} <= modes.keys()
+    zipped = set(kernel_zip(archive).namelist())
+    assert {"pygments/__init__.py", "prompt_toolkit/__init__.py"} <= zipped
+    assert ("pygments/lexer.pyc" in zipped) is compiled
+    # A library cannot be loaded from there, and data is read by its path.
+    assert {PurePosixPath(name).suffix for name in zipped if ".dist-info/" not in name} <= {
+        ".py",
+        ".pyc",
+        "",
+        ".typed",
+    }
     assert (f"kernel/ipykernel/__pycache__/kernelbase.{tag}.pyc" in modes) is compiled
     other = {f"cpython-{cpython[2:]}-" for cpython in CPYTHONS} - {f"{tag}-"}
     assert not any(part in name for name in modes for part in other)

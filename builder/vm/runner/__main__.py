@@ -21,8 +21,9 @@ def load_lean(site: Path, *packages: str) -> None:
 def main() -> int:
     """Set the path up, import the part asked for, run it; return the exit code."""
     kit = Path(__file__).resolve().parent.parent
+    trees = [kit, kit / "runner-site", kit / "kernel", kit / "kernel.zip"]
     # The first entry is the folder of this file, put there by the interpreter; the package lies one above.
-    sys.path[:1] = [str(kit), str(kit / "runner-site"), str(kit / "kernel")]
+    sys.path[:1] = map(str, trees)
     # Relative imports, which a type checker can follow, need to know the package that this file is in.
     globals().update(__package__="runner", __spec__=None)
     if sys.argv[1] == "papermill":

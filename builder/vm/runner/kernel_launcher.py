@@ -14,7 +14,7 @@ KIT_FIRST = "NB_KIT_FIRST"
 def set_path(*, kit_first: bool) -> None:
     """Take our own folder off the path; behind the image's packages come the notebook's own, then the kernel tree, or that first."""
     here = Path(__file__).resolve().parent
-    tree = [str(here.parent / "kernel")]
+    tree = [str(here.parent / "kernel"), str(here.parent / "kernel.zip")]
     path = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
     sys.path[:] = path
     overlay = here.parent.parent / "overlay"
