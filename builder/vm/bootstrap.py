@@ -144,7 +144,7 @@ def kit_of(job: Json) -> tuple[str, str]:
     kits = job["kits"]
     if CPYTHON not in kits:
         built = ", ".join(sorted(name for name in kits if name.startswith("cp")))
-        raise BootError("kit", f"this Python is a {CPYTHON}, and the builder has kits for {built} only")
+        raise BootError("kit", f"this Python is {CPYTHON}, and the builder has kits for {built} only")
     return kits[CPYTHON]["object"], kits[CPYTHON]["sha256"]
 
 
