@@ -107,6 +107,7 @@ class Watch:
         self._relay = relay
         self._log = log
         self._started = clock.monotonic()
+        self._supplied = self._started  # since when all that the VM waits for stands in the bucket
         self._heard = self._started
         self._looked_at_vm = self._started
         self._looked_at_serial = self._started
@@ -162,6 +163,7 @@ class Watch:
         if wish is not None:
             # No sign of life yet: until the runner's own heartbeat the serial port and the boot limit tell of a failed boot.
             self._supply(wish)
+            self._supplied = self._clock.monotonic()
             return
         heartbeat = parse_heartbeat(raw, self._vm.attempt.nonce)
         if heartbeat is None:
@@ -212,7 +214,7 @@ class Watch:
     def _check_refusals(self, now: float) -> None:
         """The VM's account lacks a role: it says so on the serial port, for want of another place where it may write."""
         refused = [line for line in self._serial_lines if any(words in line for words in _REFUSALS)]
-        if refused and now - self._started > self._limits.boot * _REFUSED_SHARE:
+        if refused and now - self._supplied > self._limits.boot * _REFUSED_SHARE:
             said = refused[-1].partition(_SERIAL_MARK)[2] or refused[-1]
             raise ProjectSetup(
                 f"The account of VM {self._vm.name} may not use the bucket as it must: {said}",

@@ -201,7 +201,9 @@ def test_without_tar_nothing_but_plain_files_inside_is_unpacked(
 def test_a_python_without_a_kit_is_named() -> None:
     entry = {"object": "o", "sha256": "h"}
     assert bootstrap.kit_of({"kits": {bootstrap.CPYTHON: entry, "uv": {}}}) == ("o", "h")
-    with pytest.raises(bootstrap.BootError, match=r"Python is cp3\d+, and the builder has kits for cp310, cp39 only"):
+    with pytest.raises(
+        bootstrap.BootError, match=r"Python is cp3\d+, and the builder has kits for cp310, cp39 only"
+    ):
         bootstrap.kit_of({"kits": {"cp310": entry, "cp39": entry, "uv": entry}})
 
 
