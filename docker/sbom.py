@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,24 @@ def installed(folders: Iterable[Path]) -> Json:
 
 
 def kit_trees(kit: Path, scratch: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Yield for each CPython's archive of the kit its name and the folders that it imports from, unpacked in `scratch`."""
+    """Yield for each CPython's archive of the kit its name and the folders that hold its packages' metadata, below `scratch`.
+
+    Only that is unpacked: a Python that runs with this path must not import what is another one's bytecode.
+    """
     for path in sorted(kit.glob("cp*.tar.gz")):
         cpython = path.name.removesuffix(".tar.gz")
+        target = scratch / cpython
         with tarfile.open(path) as archive:
-            archive.extractall(scratch / cpython, filter="data")
-        yield cpython, [scratch / cpython / tree for tree in ("kernel", "kernel.zip", "runner-site")]
+            wanted = [member for member in archive if is_metadata(member.name) or member.name == "kernel.zip"]
+            archive.extractall(target, members=wanted, filter="data")
+        with zipfile.ZipFile(target / "kernel.zip") as zipped:
+            zipped.extractall(target / "zipped", [name for name in zipped.namelist() if is_metadata(name)])
+        yield cpython, [target / tree for tree in ("kernel", "zipped", "runner-site")]
+
+
+def is_metadata(name: str) -> bool:
+    """Return whether a file of an archive is part of a package's metadata."""
+    return ".dist-info/" in name
 
 
 def merge(parts: Iterable[tuple[str, Json]]) -> tuple[list[Json], list[Json]]:
