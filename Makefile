@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
-KIT    := build/kit/kit.tar.gz
+KIT    := build/kit/kit.json
 BQ     := $(VENV)/bigquery/.ready
 LINT   := $(VENV)/lint/.ready
 IMAGES := $(VENV)/machine-images/.ready
@@ -34,8 +34,8 @@ $(READY): requirements/dev.txt requirements/uv.txt
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) builder/kit.py
-	$(PY) -m builder.kit $@
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) $(wildcard builder/kit/*.py)
+	$(PY) -m builder.kit.build $(@D) own uv
 
 $(IMAGES): $(READY) requirements/machine-image-scientific.txt localcloud/machine/images.py localcloud/machine/relocate.py
 	$(PY) -m localcloud.machine.images bare scientific

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Builds the image as notebook-builder:<version> and notebook-builder:dev. Needs an engine with BuildKit, git and sh.
-# BASE=IMAGE takes another base. Further arguments go to `docker build`. The host's pip settings and certificates reach
+# BASE=IMAGE takes another base, also for the stages that build the kits, unless BASE_311 and BASE_312 name theirs. Further arguments go to `docker build`. The host's pip settings and certificates reach
 # the build as secrets; an index in a folder or on the loopback interface of this host works too.
 set -eu
 cd "$(dirname "$0")/.."
 
 docker=${DOCKER:-docker}
 base=${BASE:-$(sed -n 's/^ARG BASE=//p' Dockerfile)}
+base_311=${BASE_311:-${BASE:-$(sed -n 's/^ARG BASE_311=//p' Dockerfile)}}
+base_312=${BASE_312:-${BASE:-$(sed -n 's/^ARG BASE_312=//p' Dockerfile)}}
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 export DOCKER_BUILDKIT=1
 
@@ -80,6 +82,7 @@ set -- --secret "id=pip-config,src=$secrets/pip-config" "$@"
 # What listens on this host's loopback interface is seen only by a build in the host's own network.
 ! grep -qE '://([^/@ ]*@)?(127\.|localhost[:/]|\[::1\])' "$secrets/pip-config" || set -- --network host "$@"
 
-$docker build "$@" --build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "REVISION=$(revision)" \
+$docker build "$@" --build-arg "BASE=$base" --build-arg "BASE_311=$base_311" --build-arg "BASE_312=$base_312" \
+  --build-arg "VERSION=$version" --build-arg "REVISION=$(revision)" \
   --build-arg "SOURCE=$(origin)" --tag "notebook-builder:$version" --tag notebook-builder:dev . || not_built
 say "notebook-builder:$version and notebook-builder:dev, on $base"

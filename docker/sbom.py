@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the image's list of parts: one CycloneDX document of builder's packages and of what is in the runner kit.
 
-`sbom.py --packages FOLDER --kit KIT.tar.gz --version VERSION OUTPUT.json`, run by a Python that has cyclonedx-bom. The
+`sbom.py --packages FOLDER --kit FOLDER --version VERSION OUTPUT.json`, run by a Python that has cyclonedx-bom. The
 same parts give the same bytes: no time, no serial number. Each component says which part of the image has it.
 """
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,26 @@ def installed(folders: Iterable[Path]) -> Json:
     return found
 
 
-def kit_trees(kit: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Yield for each CPython of the unpacked kit its name there and the folders that it imports from."""
-    for cpython in sorted(path.name for path in kit.glob("kernel/cp*")):
-        yield cpython, [kit / tree / sub for tree in ("kernel", "runner-site") for sub in ("common", cpython)]
+def kit_trees(kit: Path, scratch: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Yield for each CPython's archive of the kit its name and the folders that hold its packages' metadata, below `scratch`.
+
+    Only that is unpacked: a Python that runs with this path must not import what is another one's bytecode.
+    """
+    for path in sorted(kit.glob("cp*.tar.gz")):
+        cpython = path.name.removesuffix(".tar.gz")
+        target = scratch / cpython
+        with tarfile.open(path) as archive:
+            wanted = [member for member in archive if is_metadata(member.name) or member.name == "kernel.zip"]
+            archive.extractall(target, members=wanted, filter="data")
+        with zipfile.ZipFile(target / "kernel.zip") as zipped:
+            names = [name for name in zipped.namelist() if is_metadata(name)]
+            zipped.extractall(target / "zipped", names)  # noqa: S202 - our own archive
+        yield cpython, [target / tree for tree in ("kernel", "zipped", "runner-site")]
+
+
+def is_metadata(name: str) -> bool:
+    """Return whether a file of an archive is part of a package's metadata."""
+    return ".dist-info/" in name
 
 
 def merge(parts: Iterable[tuple[str, Json]]) -> tuple[list[Json], list[Json]]:
@@ -99,10 +116,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("output", type=Path)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        with tarfile.open(given.kit) as archive:
-            archive.extractall(scratch, filter="data")
         trees = [("builder", [given.packages])]
-        trees += [(f"kit {cpython}", folders) for cpython, folders in kit_trees(Path(scratch))]
+        trees += [(f"kit {cpython}", folders) for cpython, folders in kit_trees(given.kit, Path(scratch))]
         parts = [(part, installed(folders)) for part, folders in trees]
     text = json.dumps(document(given.version, *merge(parts)), indent=1, sort_keys=True) + "\n"
     mistakes = JsonStrictValidator(SPEC).validate_str(text)

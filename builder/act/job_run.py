@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from builder.act.fleet import Ending, Fleet, Vm
+from builder.act.kit_staging import KitStaging
 from builder.act.lease import LEASE_SECONDS
 from builder.act.placement import Order, Placement
 from builder.act.publish import Publication, Publisher
@@ -56,6 +57,7 @@ class Services:
     fleet: Fleet
     placement: Placement
     staging: Staging
+    kits: KitStaging
     publisher: Publisher
     clock: Clock
     permit_attempt: Callable[[], None]  # raises BuilderError where no attempt may begin any more
@@ -122,13 +124,19 @@ class JobRun:
             has_notebook=f"{self._job.name}.ipynb" in outcome.names,
             image=self._s.image(self._job).path if verdict.green else "",
             packages=outcome.packages,
-            inputs=inputs_sha256(self._job, self._parcel.workspace.sha256, self._s.staging.kit_sha256),
+            inputs=inputs_sha256(self._job, self._parcel.workspace.sha256, self._s.kits.sha256),
             workspace_sha256=self._parcel.workspace.sha256,
         )
 
     def _stage(self) -> Future[Mapping[str, int]]:
         """Begin to upload the input. A second time it meets its own objects, and knows them by their checksums."""
-        return self._s.pool.submit(self._s.staging.stage, self._parcel)
+        return self._s.pool.submit(self._stage_input)
+
+    def _stage_input(self) -> Mapping[str, int]:
+        """Upload the input, and before it what only a job with requirements needs."""
+        if self._job.preparation.requirements is not None:
+            self._s.kits.supply_uv()
+        return self._s.staging.stage(self._parcel)
 
     def _attempt(self, number: int, staged: Future[Mapping[str, int]]) -> tuple[Outcome, Future[None]]:
         """One try on one VM; its teardown goes on beside what follows, since the verdict need not wait for it."""
@@ -160,7 +168,7 @@ class JobRun:
             "compute_endpoint": self._s.endpoint("compute"),
             "secretmanager_endpoint": self._s.endpoint("secretmanager"),
             "bucket": self._s.store.bucket,
-            "kit": {"object": self._s.staging.kit_object, "sha256": self._s.staging.kit_sha256},
+            "kits": dict(self._s.kits.described),
             "job": {"object": self._parcel.prefix + "job.json", "sha256": self._parcel.job_sha256},
             "attempt_prefix": self._attempt_prefix(attempt),
             "run": attempt.run,
@@ -196,6 +204,7 @@ class JobRun:
             store=self._s.store,
             machines=self._s.machines,
             clock=self._s.clock,
+            supply=self._s.kits.supply_cpython,
             relay=lambda line: self._s.voice.relay(self._job.job, line),
             log=self._log,
         ).until_evidence()

@@ -17,6 +17,7 @@ from builder.act.build_end import BuildEnd, LimitedClock
 from builder.act.event_lock import EventLock, Holder
 from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import BUG, JobRun, Services, call_error, verdict_of
+from builder.act.kit_staging import KitStaging
 from builder.act.lease import Lease
 from builder.act.ledger import Ledger
 from builder.act.placement import Placement
@@ -165,8 +166,9 @@ class Run:
             for job in self._plan.jobs:
                 if job.proven is not None:
                     parcel_of(job)  # all of what was tested, or no VM for any of it
-            staging = Staging(self._store, location, runner_kit, workspaces)
-            results = self._run_jobs(run, parcel_of, staging, lease)
+            staging = Staging(self._store, workspaces)
+            kits = KitStaging(self._store, location, runner_kit)
+            results = self._run_jobs(run, parcel_of, staging, kits, lease)
         return self._conclude(run, results, runner_kit)
 
     def _conclude(self, run: str, results: Sequence[JobResult], runner_kit: Kit) -> ExitCode:
@@ -219,7 +221,12 @@ class Run:
         )
 
     def _run_jobs(
-        self, run: str, parcel_of: Callable[[JobPlan], Parcel], staging: Staging, lease: Lease
+        self,
+        run: str,
+        parcel_of: Callable[[JobPlan], Parcel],
+        staging: Staging,
+        kits: KitStaging,
+        lease: Lease,
     ) -> list[JobResult]:
         jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
         io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
@@ -232,6 +239,7 @@ class Run:
             fleet=self.fleet,
             placement=self._placement,
             staging=staging,
+            kits=kits,
             publisher=Publisher(self._store, self._plan.location, io, self._confirm),
             clock=self._limited,
             permit_attempt=self._build_end.check,

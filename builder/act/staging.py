@@ -1,4 +1,4 @@
-"""Puts a job's input into Cloud Storage: workspace, parameters, job.json, and the kit, each once and never over another."""
+"""Puts a job's input into Cloud Storage: workspace, parameters, job.json, each once and never over another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,41 +152,19 @@ def _accelerator(job: JobPlan) -> JsonObject | None:
 
 
 class Staging:
-    """Uploads for one run. The kit goes up once per bucket: its name is its hash."""
+    """Uploads the jobs' input for one run."""
 
-    def __init__(self, store: ObjectStore, location: GcsLocation, kit: Kit, workspaces: Workspaces) -> None:
+    def __init__(self, store: ObjectStore, workspaces: Workspaces) -> None:
         self._store = store
         self._workspaces = workspaces
-        self._kit = kit
-        self.kit_sha256 = kit.sha256
-        self.kit_object = location.object("kits", f"{kit.sha256}.tar.gz")
-        self._kit_lock = threading.Lock()
-        self._kit_ready = False
 
     def stage(self, parcel: Parcel) -> Mapping[str, int]:
         """Upload what the VM waits for, job.json last; the generations written, by `workspace`, `parameters`, `job`."""
-        self._stage_kit()
         return {
             "workspace": self._workspaces.upload(parcel.workspace).generation,
             "parameters": self._put(parcel, "parameters.json", parcel.parameters),
             "job": self._put(parcel, "job.json", parcel.job),
         }
-
-    def _stage_kit(self) -> None:
-        with self._kit_lock:
-            if self._kit_ready:
-                return
-            standing = self._store.stat(self.kit_object)
-            if standing is None:
-                standing = self._store.create(
-                    self.kit_object, self._kit.path, content_type="application/gzip"
-                ) or self._store.stat(self.kit_object)
-            if standing is None or standing.size != self._kit.size:
-                # Its name is its hash, so whatever else stands there is a broken upload, of no use to anybody.
-                self._store.replace(
-                    self.kit_object, self._kit.path.read_bytes(), content_type="application/gzip"
-                )
-            self._kit_ready = True
 
     def _put(self, parcel: Parcel, name: str, content: bytes) -> int:
         """The generation of the document that was created."""

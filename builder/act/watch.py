@@ -55,6 +55,15 @@ class Log:
             self.text.append(f"# attempt {attempt}\n")
 
 
+def parse_wish(raw: bytes, nonce: str) -> object:
+    """Return the CPython whose kit the VM asks for in the place of its first heartbeat; None where it asks for none."""
+    try:
+        document = json.loads(raw)
+        return document["kit"] if document["nonce"] == nonce and document["phase"] == "kit" else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def parse_heartbeat(raw: bytes, nonce: str) -> Heartbeat | None:
     """The heartbeat, or None where it is not this attempt's or cannot be read: it decides nothing on its own."""
     try:
@@ -84,6 +93,7 @@ class Watch:
         store: ObjectStore,
         machines: Machines,
         clock: Clock,
+        supply: Callable[[object], None],
         relay: Callable[[str], None],
         log: Log,
     ) -> None:
@@ -93,9 +103,11 @@ class Watch:
         self._store = store
         self._machines = machines
         self._clock = clock
+        self._supply = supply
         self._relay = relay
         self._log = log
         self._started = clock.monotonic()
+        self._supplied = self._started  # since when all that the VM waits for stands in the bucket
         self._heard = self._started
         self._looked_at_vm = self._started
         self._looked_at_serial = self._started
@@ -147,6 +159,12 @@ class Watch:
         if newer is None:
             return
         raw, self._generation = newer
+        wish = parse_wish(raw, self._vm.attempt.nonce)
+        if wish is not None:
+            # No sign of life yet: until the runner's own heartbeat the serial port and the boot limit tell of a failed boot.
+            self._supply(wish)
+            self._supplied = self._clock.monotonic()
+            return
         heartbeat = parse_heartbeat(raw, self._vm.attempt.nonce)
         if heartbeat is None:
             return
@@ -196,7 +214,7 @@ class Watch:
     def _check_refusals(self, now: float) -> None:
         """The VM's account lacks a role: it says so on the serial port, for want of another place where it may write."""
         refused = [line for line in self._serial_lines if any(words in line for words in _REFUSALS)]
-        if refused and now - self._started > self._limits.boot * _REFUSED_SHARE:
+        if refused and now - self._supplied > self._limits.boot * _REFUSED_SHARE:
             said = refused[-1].partition(_SERIAL_MARK)[2] or refused[-1]
             raise ProjectSetup(
                 f"The account of VM {self._vm.name} may not use the bucket as it must: {said}",

@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ MAX_RUNNER_LINES = 500
 # The runner's exit status when it ended the run because the builder is gone.
 ABANDONED = 75
 RETRIED = {408, 429, 500, 502, 503, 504}
-CPYTHON = f"{sys.version_info[0]}{sys.version_info[1]}"
+CPYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 PR_SET_CHILD_SUBREAPER = 36
 
 Json = dict[str, Any]
@@ -64,11 +65,12 @@ def say(text: str) -> None:
         print(f"notebook-builder: {line}", flush=True)  # noqa: T201 - standard output is the serial port
 
 
-def request(url: str, headers: dict[str, str], method: str = "GET") -> BinaryIO:
+def request(url: str, headers: dict[str, str], method: str = "GET", content: bytes | None = None) -> BinaryIO:
     """Open `url` without any proxy. Raises `OSError` (an HTTPError is one) or `http.client.HTTPException`."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     # The two schemes come from our own builder's options, not from a notebook.
-    answer: BinaryIO = opener.open(urllib.request.Request(url, headers=headers, method=method), timeout=30)  # noqa: S310
+    asked = urllib.request.Request(url, content, headers, method=method)  # noqa: S310
+    answer: BinaryIO = opener.open(asked, timeout=30)
     return answer
 
 
@@ -114,43 +116,82 @@ def token() -> str:
 
 
 def fetch_kit(job: Json, target: Path, deadline: float) -> None:
-    """Download the kit to `target`. It may still be on its way to the bucket when the VM boots.
+    """Download the kit of this CPython to `target`, and ask the builder for it where it is not in the bucket.
 
-    A missing object is a 404, or a 403 where the account may not list the bucket: both are waited for.
+    A missing object is a 404, or a 403 where the account may not list the bucket. What a broken upload left has another hash.
     """
-    name = job["kit"]["object"]
-    quoted = urllib.parse.quote(name, safe="")
-    url = f"{job['storage_endpoint']}/storage/v1/b/{job['bucket']}/o/{quoted}?alt=media"
-    last, said = "", False
+    name, wanted = kit_of(job)
+    last, said, asked = "", False, False
     for _ in waits(deadline):
         try:
-            with request(url, {"Authorization": f"Bearer {token()}"}) as answer, target.open("wb") as file:
-                digest = hashlib.sha256()
-                while data := answer.read(1 << 20):
-                    digest.update(data)
-                    file.write(data)
+            found = download(job, name, target)
         except (OSError, http.client.HTTPException) as error:
             last = describe(error)
-            if not said and time.monotonic() > STARTED + QUIET_SECONDS:
-                said = True
-                say(f"boot: still waiting for gs://{job['bucket']}/{name}: {last}")
-            continue
-        if digest.hexdigest() == job["kit"]["sha256"]:
-            return
-        last = f"its sha256 is {digest.hexdigest()}"
+            missing = isinstance(error, urllib.error.HTTPError) and error.code in {403, 404}
+        else:
+            if found == wanted:
+                return
+            last, missing = f"its sha256 is {found}", True
+        asked = asked or (missing and ask_for_kit(job))
+        if not said and time.monotonic() > STARTED + QUIET_SECONDS:
+            said = True
+            say(f"boot: still waiting for gs://{job['bucket']}/{name}: {last}")
     raise BootError("kit", f"gs://{job['bucket']}/{name} could not be fetched by the VM's account: {last}")
 
 
+def kit_of(job: Json) -> tuple[str, str]:
+    """Return object and hash of the kit for this CPython; raises `BootError` where the builder has none."""
+    kits = job["kits"]
+    if CPYTHON not in kits:
+        built = ", ".join(sorted(name for name in kits if name.startswith("cp")))
+        raise BootError("kit", f"this Python is {CPYTHON}, and the builder has kits for {built} only")
+    return kits[CPYTHON]["object"], kits[CPYTHON]["sha256"]
+
+
+def download(job: Json, name: str, target: Path) -> str:
+    """Write an object to `target`; return the SHA-256 of what came. Raises `OSError` or `http.client.HTTPException`."""
+    quoted = urllib.parse.quote(name, safe="")
+    url = f"{job['storage_endpoint']}/storage/v1/b/{job['bucket']}/o/{quoted}?alt=media"
+    digest = hashlib.sha256()
+    with request(url, {"Authorization": f"Bearer {token()}"}) as answer, target.open("wb") as file:
+        while data := answer.read(1 << 20):
+            digest.update(data)
+            file.write(data)
+    return digest.hexdigest()
+
+
+def ask_for_kit(job: Json) -> bool:
+    """Tell the builder, in the place of the first heartbeat, that this CPython's kit is wanted; say whether that was written."""
+    query = urllib.parse.urlencode({"uploadType": "media", "name": job["attempt_prefix"] + "heartbeat.json"})
+    wish = {"schema": 1, "nonce": job["nonce"], "attempt": job["attempt"], "phase": "kit", "kit": CPYTHON}
+    try:
+        headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+        url = f"{job['storage_endpoint']}/upload/storage/v1/b/{job['bucket']}/o?{query}"
+        with request(url, headers, "POST", json.dumps(wish).encode()):
+            return True
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 def unpack_kit(archive: Path, target: Path) -> None:
-    """Unpack regular files only, and only what this CPython needs. The hash was checked before."""
+    """Unpack the kit, whose hash was checked before: by the image's tar, else by Python, which takes twice the time."""
+    target.mkdir()
+    command = ["tar", "-xzof", str(archive), "-C", str(target)]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        shutil.rmtree(target)
+        unpack_by_python(archive, target)
+
+
+def unpack_by_python(archive: Path, target: Path) -> None:
+    """Unpack regular files only. Raises `BootError` for any other."""
     made = set()
     with tarfile.open(archive, "r|gz") as kit:
         for member in kit:
             path = PurePosixPath(member.name)
             if not member.isreg() or path.is_absolute() or ".." in path.parts:
                 raise BootError("kit", f"it holds {member.name!r}, which is not a plain file of the kit")
-            if other_cpython(path):
-                continue
             destination = target / path
             if destination.parent not in made:
                 destination.parent.mkdir(parents=True, exist_ok=True)
@@ -158,16 +199,6 @@ def unpack_kit(archive: Path, target: Path) -> None:
             content = kit.extractfile(member)
             if content:
                 destination.write_bytes(content.read())
-    if not (target / "runner-site" / f"cp{CPYTHON}").is_dir():
-        raise BootError("kit", f"it has no packages for CPython {CPYTHON}")
-
-
-def other_cpython(path: PurePosixPath) -> bool:
-    """Say whether a file of the kit is for another CPython than this one."""
-    tree = path.parts[1] if len(path.parts) > 1 else ""
-    if re.fullmatch(r"cp\d+", tree) and tree != f"cp{CPYTHON}":
-        return True
-    return path.suffix == ".pyc" and f".cpython-{CPYTHON}." not in path.name
 
 
 def start_runner(home: Path, job: Json) -> tuple[subprocess.Popen[bytes], threading.Thread]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import requests
 
+from builder.act.watch import TICK
 from builder.gcp.storage import GoogleObjectStore
 from builder.model import Listed
 from builder.ports import CallFailed
@@ -54,6 +55,14 @@ class Desk:
             self.prefix + "heartbeat.json", json.dumps(heartbeat).encode(), content_type="application/json"
         )
 
+    def ask(self, kit: object, nonce: str | None = None) -> None:
+        """What the bootstrap writes where its kit is missing."""
+        nonce = nonce or self.job["nonce"]
+        wish = {"schema": 1, "nonce": nonce, "attempt": self.job["attempt"], "phase": "kit", "kit": kit}
+        self.store.replace(
+            self.prefix + "heartbeat.json", json.dumps(wish).encode(), content_type="application/json"
+        )
+
     def say(self, text: str) -> None:
         self.log_chunks += 1
         self.put(f"log/{self.log_chunks:06d}.txt", text.encode(), listed=False)
@@ -66,14 +75,15 @@ class Desk:
 
     def staged(self) -> dict[str, tuple[bytes, int]]:
         """The input with its generations, as soon as it is all there."""
-        job, generation = self._fetch(self.job["job"]["object"])
+        job, generation = self.fetch(self.job["job"]["object"])
         document = json.loads(job)
         found = {"job": (job, generation)}
         for name in ("workspace", "parameters"):
-            found[name] = self._fetch(document[name]["object"])
+            found[name] = self.fetch(document[name]["object"])
         return found
 
-    def _fetch(self, name: str) -> tuple[bytes, int]:
+    def fetch(self, name: str, sha256: str = "") -> tuple[bytes, int]:
+        """An object and its generation, as soon as it is there, with that hash where one is given."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and not self.machine.off.is_set():
             try:
@@ -83,7 +93,7 @@ class Desk:
                 if failure.http_status != HTTPStatus.FORBIDDEN:
                     raise
                 found = None
-            if found is not None:
+            if found is not None and sha256 in {"", hashlib.sha256(found[0]).hexdigest()}:
                 return found
             time.sleep(0.01)
         raise TimeoutError(name)
@@ -158,6 +168,33 @@ def green(world: World, machine: StandIn) -> None:
     desk = sit_down(world, machine)
     execute(desk)
     desk.finish(desk.evidence())
+
+
+def asking(wanted: str) -> Guest:
+    """A guest whose Python is `wanted` ("cp311"): it asks for that kit, and is green once the kit is there whole."""
+
+    def guest(world: World, machine: StandIn) -> None:
+        desk = sit_down(world, machine)
+        desk.ask(wanted)
+        kit = desk.job["kits"][wanted]
+        desk.fetch(kit["object"], kit["sha256"])
+        green(world, machine)
+
+    return guest
+
+
+def forging(wanted: object, *, nonce: str | None = None) -> Guest:
+    """A guest that asks for what it cannot have, by that nonce or its own, and is green all the same."""
+
+    def guest(world: World, machine: StandIn) -> None:
+        desk = sit_down(world, machine)
+        desk.ask(wanted, nonce)
+        looks = world.time.monotonic() + 3 * TICK
+        while world.time.monotonic() < looks:  # the builder's clock is moved: moments
+            time.sleep(0.01)
+        green(world, machine)
+
+    return guest
 
 
 def with_fault(reason: str) -> Guest:

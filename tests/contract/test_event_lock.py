@@ -30,6 +30,7 @@ from builder.ports import CallFailed
 from localcloud.storage import pace
 from tests.contract.guests import altered, execute, green, sit_down, with_fault
 from tests.contract.world import BUCKET, MovedClock, StandIn, World
+from tests.small_kit import make_small_kit
 
 Json = dict[str, Any]
 # The clocks of both runs are moved, the pause between two renewals is not: seconds.
@@ -38,9 +39,7 @@ BRISK, LOOK = 0.05, 0.5
 
 @pytest.fixture(autouse=True)
 def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit of " + tmp_path.name.encode())
-    small = kit.load(path)
+    small = make_small_kit(tmp_path / "kit")
     monkeypatch.setattr(kit, "load", lambda: small)
 
 

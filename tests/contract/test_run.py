@@ -17,6 +17,7 @@ from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSet
 from builder.plan.make import Plan
 from tests.contract.guests import altered, execute, green, silent, sit_down, vanishing, with_fault
 from tests.contract.world import StandIn, World
+from tests.small_kit import make_small_kit
 
 Json = dict[str, Any]
 
@@ -24,9 +25,7 @@ Json = dict[str, Any]
 @pytest.fixture(autouse=True)
 def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kit of a few bytes: its 30 MB are no matter of these tests."""
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit of " + tmp_path.name.encode())
-    small = kit.load(path)
+    small = make_small_kit(tmp_path / "kit")
     monkeypatch.setattr(kit, "load", lambda: small)
 
 
@@ -222,15 +221,6 @@ def test_staging_that_is_forbidden_is_4_and_ends_the_vm(world: World, plan: Plan
     )
     assert world.run(plan) is ExitCode.PROJECT_SETUP
     assert world.left() == []
-
-
-def test_a_broken_kit_in_the_bucket_is_replaced(world: World, plan: Plan) -> None:
-    small = kit.load()
-    name = plan.location.object("kits", f"{small.sha256}.tar.gz")
-    world.store().replace(name, b"torn", content_type="application/gzip")
-    world.guests = [green]
-    assert world.run(plan) is ExitCode.GREEN
-    assert world.store().read(name) == small.path.read_bytes()
 
 
 # What stands before any job

@@ -12,15 +12,14 @@ from builder.errors import ExitCode, NoCapacity
 from builder.plan.vm_spec import models_to_try
 from tests.contract.guests import green, silent
 from tests.contract.world import Guest, World
+from tests.small_kit import make_small_kit
 
 A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"
 
 
 @pytest.fixture(autouse=True)
 def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit of " + tmp_path.name.encode())
-    small = kit.load(path)
+    small = make_small_kit(tmp_path / "kit")
     monkeypatch.setattr(kit, "load", lambda: small)
 
 

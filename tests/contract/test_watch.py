@@ -11,7 +11,7 @@ import pytest
 
 from builder.act.fleet import Vm
 from builder.act.watch import QUIET, SILENCE, Log, Watch, parse_heartbeat
-from builder.errors import EnvironmentFailed, TimeLimit
+from builder.errors import EnvironmentFailed, ProjectSetup, TimeLimit
 from builder.plan.make import Plan
 from builder.plan.vm_spec import Limits
 from tests.contract.world import World
@@ -30,6 +30,8 @@ class Bench:
         world.booted()
         self.prefix = f"watch/{self.vm.name}-{id(self)}/"
         self.relayed: list[str] = []
+        self.wishes: list[object] = []
+        self.upload_seconds = 0.0
         self.log = Log()
         self.store = world.store()
 
@@ -41,6 +43,7 @@ class Bench:
             store=self.store,
             machines=self.fleet.machines,
             clock=self.world.time,
+            supply=self.supply,
             relay=self.relayed.append,
             log=self.log,
         )
@@ -58,6 +61,15 @@ class Bench:
             "log_chunks": chunks,
         }
         self.put("heartbeat.json", json.dumps(beat).encode())
+
+    def supply(self, wish: object) -> None:
+        self.wishes.append(wish)
+        self.world.time.sleep(self.upload_seconds)
+
+    def ask(self, kit: object, nonce: str = "n0nce") -> None:
+        """What the bootstrap writes in the place of the first heartbeat."""
+        wish = {"schema": 1, "nonce": nonce, "attempt": 1, "phase": "kit", "kit": kit}
+        self.put("heartbeat.json", json.dumps(wish).encode())
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something when the watch has waited so long."""
@@ -100,6 +112,58 @@ def test_what_the_startup_script_says_of_its_failure_is_heard_at_once(bench: Ben
         bench.watch().until_evidence()
     assert caught.value.reason == "boot_failed"
     assert world.time.monotonic() - started < 30
+
+
+def test_a_vm_that_asks_for_a_kit_is_heard_once_and_its_boot_goes_on(bench: Bench) -> None:
+    bench.ask("cp311")
+    bench.later(20, partial(bench.beat, 1))
+    bench.later(40, bench.end)
+    assert bench.watch().until_evidence() == b"{}"
+    assert bench.wishes == ["cp311"]
+
+
+def test_a_strangers_wish_is_not_heard(bench: Bench) -> None:
+    bench.ask("cp311", nonce="another")
+    bench.later(20, bench.end)
+    bench.watch().until_evidence()
+    assert bench.wishes == []
+
+
+def test_a_wish_is_no_sign_of_life(bench: Bench, world: World) -> None:
+    bench.ask("cp311")
+    bench.later(
+        10, lambda: world.booted().events.serial(b"x notebook-builder: failed: kit: its sha256 is 0\n")
+    )
+    with pytest.raises(EnvironmentFailed, match="its sha256 is 0") as caught:
+        bench.watch().until_evidence()
+    assert caught.value.reason == "boot_failed"
+
+
+def test_a_vm_that_waits_for_a_slow_upload_is_not_refused(bench: Bench, world: World) -> None:
+    """It says so once, when it has waited for a while: a missing object is a 403 for who may not list."""
+    bench.ask("cp311")
+    bench.upload_seconds = 20
+    world.booted().events.serial(
+        b"x notebook-builder: boot: still waiting for gs://b/ci/kits/0.tar.gz: HTTP 403\n"
+    )
+    bench.later(22, partial(bench.beat, 1))
+    bench.later(30, bench.end)
+    assert bench.watch().until_evidence() == b"{}"
+
+
+def test_a_vm_that_is_refused_after_the_upload_is_a_matter_of_set_up(bench: Bench, world: World) -> None:
+    bench.ask("cp311")
+    world.booted().events.serial(
+        b"x notebook-builder: boot: still waiting for gs://b/ci/kits/0.tar.gz: HTTP 403\n"
+    )
+    with pytest.raises(ProjectSetup, match="HTTP 403"):
+        bench.watch().until_evidence()
+
+
+def test_a_vm_that_asks_and_then_says_nothing_is_given_up_after_its_boot_timeout(bench: Bench) -> None:
+    bench.ask("cp311")
+    with pytest.raises(EnvironmentFailed, match="no sign of life within 60 s"):
+        bench.watch().until_evidence()
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])

@@ -36,9 +36,9 @@ exec /usr/local/bin/docker-client "$command" "$@"
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 
-def base() -> str:
-    """The base that the image was built on: $BASE, or the Dockerfile's own."""
-    own = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+def base(name: str = "BASE") -> str:
+    """The base that the image, or the kit of a CPython, was built on: $BASE, or the Dockerfile's own."""
+    own = re.search(rf"^ARG {name}=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert own
     return os.environ.get("BASE") or own[1]
 
@@ -99,6 +99,8 @@ def test_own_build_publishes_the_image(docker_image: str, served: Registry, tmp_
         "COMMIT_SHA": COMMIT,
         "_REGION": f"{served.host}/{REGION}",  # all else of the name stays as it is
         "_BASE": base(),
+        "_BASE_311": base("BASE_311"),
+        "_BASE_312": base("BASE_312"),
         "_PYTHON": base(),
         "_DOCKER": docker_image,
         "_TESTS": "none",

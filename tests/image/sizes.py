@@ -11,7 +11,7 @@ import sys
 
 from tests.image.saved_image import Layer, saved
 
-KIT_LIMIT = 50_000_000
+KIT_LIMIT = 90_000_000
 OTHERS_LIMIT = 45_000_000
 
 

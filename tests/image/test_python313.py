@@ -10,14 +10,14 @@ from builder.kit import load
 from tests.image.engine import Engine
 from tests.vm.world import World
 
-KIT = "/opt/notebook-builder/build/kit/kit.tar.gz"
+KIT = "/opt/notebook-builder/build/kit"
 PASSED_ON = ("TMPDIR", "GCE_METADATA_HOST", "GCE_METADATA_IP")
 
 
 @pytest.fixture
 def world(engine: Engine, image: str, tmp_path: Path) -> World:
     """A cloud that has the kit of the image in its bucket."""
-    kit = tmp_path / "kit.tar.gz"
+    kit = tmp_path / "kit"
     container = engine.call("create", "--label", engine.label, image)
     engine.call("cp", f"{container}:{KIT}", str(kit))
     engine.call("rm", container)

@@ -10,6 +10,7 @@ import pytest
 
 from builder import kit as kit_module
 from builder.kit import Kit
+from builder.kit.build import build, own_cpython
 
 from .world import World
 
@@ -18,19 +19,19 @@ from .world import World
 def kit() -> Kit:
     """The kit of this checkout, built anew where it is older than what it is made of; once for all test processes."""
     root = kit_module.ROOT
-    path = root / "build" / "kit" / "kit.tar.gz"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    index = root / "build" / "kit" / kit_module.INDEX
+    index.parent.mkdir(parents=True, exist_ok=True)
     sources = [
         *Path(root, "builder", "vm").rglob("*.*"),
+        *Path(root, "builder", "kit").glob("*.py"),
         *Path(root, "requirements").glob("kit-*"),
-        Path(kit_module.__file__),
     ]
     newest = max(source.stat().st_mtime for source in sources if source.suffix != ".pyc")
-    with Path(path.parent, "lock").open("w") as lock:
+    with Path(index.parent, "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists() or path.stat().st_mtime < newest:
-            kit_module.build(path)
-        return kit_module.load(path)
+        if not index.exists() or index.stat().st_mtime < newest:
+            build(index.parent, [own_cpython(), kit_module.UV])
+        return kit_module.load()
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -14,9 +16,11 @@ from typing import Any
 import pytest
 
 from builder import vm
+from builder.act.watch import parse_wish
+from builder.kit.build import own_cpython
 from builder.vm import bootstrap
 
-from .world import Task, World, processes_below
+from .world import NONCE, Task, World, processes_below
 
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 
@@ -114,15 +118,21 @@ def test_inputs_may_arrive_late(world: World) -> None:
     task = Task(cells=("1 + 1",))
     settings = world.stage(task)
     names = [settings["job"]["object"], settings["job"]["object"].replace("job.json", "workspace.tar.gz")]
-    kit = f"ci/late/kits/{world.kit.sha256}.tar.gz"
-    settings["kit"]["object"] = kit
+    own = world.kit.archives[own_cpython()]
+    kit = f"ci/late/kits/{own.sha256}.tar.gz"
+    settings["kits"][own.name]["object"] = kit
     held = {name: world.bucket.blob(name).download_as_bytes() for name in names}
     for name in names:
         world.bucket.blob(name).delete()
 
+    wishes: list[bytes] = []
+
     def arrive() -> None:
-        time.sleep(1)
-        world.put(kit, world.kit.path.read_bytes())
+        heartbeat = world.bucket.blob(settings["attempt_prefix"] + "heartbeat.json")
+        while not heartbeat.exists():
+            time.sleep(0.05)
+        wishes.append(heartbeat.download_as_bytes())
+        world.put(kit, own.path.read_bytes())
         for name in names:
             time.sleep(1.5)
             world.put(name, held[name])
@@ -132,16 +142,80 @@ def test_inputs_may_arrive_late(world: World) -> None:
     outcome = world.boot(settings, task)
     thread.join()
     assert outcome.evidence["papermill"]["exit_code"] == 0
+    assert [parse_wish(wish, NONCE) for wish in wishes] == [own.name]
+
+
+def packed_kit(folder: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(folder / "kit.tar.gz", "w:gz") as kit:
+        for member in members:
+            member.size = len(member.name) if member.isreg() else 0
+            kit.addfile(member, io.BytesIO(member.name.encode()))
+    return folder / "kit.tar.gz"
+
+
+@pytest.mark.parametrize("path", ["/usr/bin:/bin", "/nowhere"], ids=["tar", "no tar"])
+def test_a_kit_is_unpacked_with_and_without_tar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    archive = packed_kit(tmp_path, tarfile.TarInfo("runner/__main__.py"), tarfile.TarInfo("kernel/a/b/c.py"))
+    monkeypatch.setenv("PATH", path)
+    by_python: list[Path] = []
+    real = bootstrap.unpack_by_python
+
+    def noted(archive: Path, target: Path) -> None:
+        by_python.append(target)
+        real(archive, target)
+
+    monkeypatch.setattr(bootstrap, "unpack_by_python", noted)
+    bootstrap.unpack_kit(archive, tmp_path / "kit")
+    found = {
+        p.relative_to(tmp_path / "kit").as_posix(): p.read_text() for p in (tmp_path / "kit").rglob("*.py")
+    }
+    assert found == {name: name for name in ("runner/__main__.py", "kernel/a/b/c.py")}
+    assert bool(by_python) is (path == "/nowhere")
+
+
+def test_what_tar_leaves_half_done_is_done_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tar = tmp_path / "tar"
+    tar.write_text('#!/bin/sh\nfor last; do :; done\n/bin/touch "$last/torn"\nexit 2\n')
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    bootstrap.unpack_kit(packed_kit(tmp_path, tarfile.TarInfo("runner/a.py")), tmp_path / "kit")
+    assert [p.name for p in (tmp_path / "kit").rglob("*") if p.is_file()] == ["a.py"]
+
+
+def test_without_tar_nothing_but_plain_files_inside_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    link = tarfile.TarInfo("runner/link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+    for number, member in enumerate((link, tarfile.TarInfo("../out"), tarfile.TarInfo("/tmp/out"))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with pytest.raises(bootstrap.BootError, match="is not a plain file of the kit"):
+            bootstrap.unpack_kit(packed_kit(folder, member), folder / "kit")
+
+
+def test_a_python_without_a_kit_is_named() -> None:
+    entry = {"object": "o", "sha256": "h"}
+    assert bootstrap.kit_of({"kits": {bootstrap.CPYTHON: entry, "uv": {}}}) == ("o", "h")
+    with pytest.raises(
+        bootstrap.BootError, match=r"Python is cp3\d+, and the builder has kits for cp310, cp39 only"
+    ):
+        bootstrap.kit_of({"kits": {"cp310": entry, "cp39": entry, "uv": entry}})
 
 
 @pytest.mark.slow
 def test_a_kit_with_another_hash_is_not_run(world: World) -> None:
     settings = world.stage(Task(cells=("1",), settings={"boot_timeout": 2}))
-    settings["kit"]["sha256"] = "0" * 64
+    settings["kits"][own_cpython()]["sha256"] = "0" * 64
     outcome = world.boot(settings, Task())
     assert "notebook-builder: failed: kit: " in outcome.serial
-    assert world.kit.sha256 in outcome.serial
-    assert outcome.objects == {}
+    assert world.kit.archives[own_cpython()].sha256 in outcome.serial
+    # It may be what a broken upload left, which the builder can mend.
+    assert set(outcome.objects) == {"heartbeat.json"}
+    assert json.loads(outcome.objects["heartbeat.json"])["kit"] == own_cpython()
 
 
 @pytest.mark.slow

@@ -57,6 +57,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
         nonce="n",
         boot_timeout=60,
         lease=LeaseTerms("lease.json", 300),
+        uv=Staged("uv.tar.gz", "0"),
     )
     monkeypatch.setattr(app, "Bucket", lambda *_: None)
     made = Runner(settings, cast("Papermill", None))

@@ -112,7 +112,8 @@ class World:
         )
         self.client = client
         self.bucket = client.bucket(BUCKET)
-        self.put(f"ci/kits/{kit.sha256}.tar.gz", kit.path.read_bytes())
+        for archive in kit.archives.values():
+            self.put(f"ci/kits/{archive.sha256}.tar.gz", archive.path.read_bytes())
         self._count = 0
         self._boots = 0
 
@@ -160,7 +161,10 @@ class World:
             "compute_endpoint": self.cloud.url,
             "secretmanager_endpoint": self.cloud.url,
             "bucket": BUCKET,
-            "kit": {"object": f"ci/kits/{self.kit.sha256}.tar.gz", "sha256": self.kit.sha256},
+            "kits": {
+                name: {"object": f"ci/kits/{archive.sha256}.tar.gz", "sha256": archive.sha256}
+                for name, archive in self.kit.archives.items()
+            },
             "job": {"object": f"{folder}/job.json", "sha256": sha(text)},
             "attempt_prefix": f"{folder}/attempt-1/",
             "run": job["run"],

@@ -6,16 +6,24 @@ The path is the kit's trees and the standard library, nothing of the image: its 
 from __future__ import annotations
 
 import sys
+import types
 from pathlib import Path
+
+
+def load_lean(site: Path, *packages: str) -> None:
+    """Have each package's modules loaded without its `__init__`, which loads many that are not needed here."""
+    for name in packages:
+        package = types.ModuleType(name)
+        package.__path__ = [str(site.joinpath(*name.split(".")))]
+        sys.modules[name] = package
 
 
 def main() -> int:
     """Set the path up, import the part asked for, run it; return the exit code."""
     kit = Path(__file__).resolve().parent.parent
-    cpython = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    trees = [kit / tree / part for tree in ("runner-site", "kernel") for part in ("common", cpython)]
+    trees = [kit, kit / "runner-site", kit / "kernel", kit / "kernel.zip"]
     # The first entry is the folder of this file, put there by the interpreter; the package lies one above.
-    sys.path[:1] = [str(kit), *map(str, trees)]
+    sys.path[:1] = map(str, trees)
     # Relative imports, which a type checker can follow, need to know the package that this file is in.
     globals().update(__package__="runner", __spec__=None)
     if sys.argv[1] == "papermill":
@@ -23,6 +31,7 @@ def main() -> int:
 
         return papermill_process.main(sys.argv[2:])
     if sys.argv[1] == "html":
+        load_lean(kit / "runner-site", "nbconvert", "nbconvert.filters", "nbconvert.preprocessors")
         from . import html
 
         return html.main(sys.argv[2:])

@@ -96,8 +96,9 @@ class Runner:
         terms = settings.lease
         self.lease = Lease(lambda: self.bucket.generation(terms.object), terms.seconds)
         self._phase_began = settings.started
-        self._aside = ThreadPoolExecutor(1)
+        self._aside = ThreadPoolExecutor(2)
         self._image: Future[tuple[image_packages.Package, ...] | None] | None = None
+        self._uv: Future[Path] | None = None
         self._papermill = papermill
         self._conversion = Conversion()
         self.tree = settings.home / "work"
@@ -143,6 +144,8 @@ class Runner:
         self.heartbeat.seconds = job.heartbeat_seconds
         if not job.setup:  # which may install something
             self._image = self._aside.submit(image_packages.read, self.settings.home)
+        if job.requirements:
+            self._uv = self._aside.submit(self._fetch_uv)
         self._phase("workspace")
         parameters = self._fetch_inputs(job)
         path, notebook = workspace.open_notebook(self.tree, job)
@@ -226,11 +229,20 @@ class Runner:
                 raise Fault("runner", "the image's Python cannot list its packages")
             self.facts.packages["overlay"] = self._install(job.requirements, image)
 
+    def _fetch_uv(self) -> Path:
+        """Fetch uv, which only jobs with requirements need; return the program."""
+        archive, uv = self.settings.home / "uv.tar.gz", self.settings.uv
+        self.bucket.fetch(uv.name, uv.sha256, self.settings.boot_deadline, archive)
+        workspace.unpack(archive, self.settings.home / "uv")
+        archive.unlink()
+        return self.settings.home / "uv" / "uv"
+
     def _install(self, wanted: Requirements, image: tuple[image_packages.Package, ...]) -> list[str]:
         """Install the requirements; return what was added."""
         added = requirements.install(
             wanted,
             image,
+            uv=(self._uv or self._aside.submit(self._fetch_uv)).result(),
             home=self.settings.home,
             tree=self.tree,
             token=access_token,

@@ -14,14 +14,13 @@ KIT_FIRST = "NB_KIT_FIRST"
 def set_path(*, kit_first: bool) -> None:
     """Take our own folder off the path; behind the image's packages come the notebook's own, then the kernel tree, or that first."""
     here = Path(__file__).resolve().parent
-    cpython = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    trees = [str(here.parent / "kernel" / part) for part in ("common", cpython)]
+    tree = [str(here.parent / "kernel"), str(here.parent / "kernel.zip")]
     path = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
     sys.path[:] = path
     overlay = here.parent.parent / "overlay"
     if overlay.is_dir():
         site.addsitedir(str(overlay))  # appends it, and what its .pth files name
-    sys.path[:] = trees + sys.path if kit_first else sys.path + trees
+    sys.path[:] = tree + sys.path if kit_first else sys.path + tree
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
 import shutil
@@ -44,6 +43,7 @@ def install(
     wanted: Requirements,
     image: tuple[Package, ...],
     *,
+    uv: Path,
     home: Path,
     tree: Path,
     token: Callable[[], str],
@@ -52,7 +52,7 @@ def install(
 ) -> tuple[str, ...]:
     """Install what `wanted` asks for and the image lacks into `home`/overlay; return that as name==version.
 
-    `token` gives an access token of the VM's account. Raises `Fault`, which says whose fault it is.
+    `uv` is the program; `token` gives an access token of the VM's account. Raises `Fault`, which says whose fault it is.
     """
     overlay, constraints = home / "overlay", home / "image.txt"
     overlay.mkdir()
@@ -60,7 +60,7 @@ def install(
     stand_ins = image_packages.write_stand_ins(pinned, overlay)
     constraints.write_text("".join(f"{package}\n" for package in pinned), encoding="utf-8")
     options, secret = index_options(wanted.index_url, token)
-    command = [str(unpack_uv(home)), "pip", "install", "--quiet", "--no-config", "--no-cache"]
+    command = [str(uv), "pip", "install", "--quiet", "--no-config", "--no-cache"]
     command += ["--no-progress", "--color", "never", "--no-python-downloads", "--python", sys.executable]
     command += ["--target", str(overlay), "--constraint", str(constraints), *_proven(wanted, home), *options]
     command += ["--require-hashes"] if wanted.require_hashes else []
@@ -106,16 +106,6 @@ def _check_proven(added: tuple[str, ...], wanted: Requirements) -> None:
         [f"{more} came beside them"] * bool(more) + [f"{fewer} did not come"] * bool(fewer),
     )
     raise Fault("requirements_unresolvable", f"{wanted.path} does not give {_AS_PROVEN}: {found}; {_ANEW}")
-
-
-def unpack_uv(home: Path) -> Path:
-    """Unpack the kit's uv into `home` and return where it is."""
-    uv = home / "uv"
-    packed = Path(__file__).resolve().parent.parent / "uv" / "uv.xz"
-    with lzma.open(packed) as source, uv.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    uv.chmod(0o755)
-    return uv
 
 
 def index_options(url: str | None, token: Callable[[], str]) -> tuple[list[str], dict[str, str]]:

@@ -103,6 +103,7 @@ class Settings:
     nonce: str
     boot_timeout: float
     lease: LeaseTerms
+    uv: Staged
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -122,6 +123,7 @@ class Settings:
             nonce=str(value["nonce"]),
             boot_timeout=float(value["boot_timeout"]),
             lease=LeaseTerms.of(value["lease"]),
+            uv=Staged.of(value["kits"]["uv"]),
         )
 
     @property

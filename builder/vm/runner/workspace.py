@@ -22,7 +22,7 @@ def unpack(archive: Path, target: Path) -> None:
             else:  # CPython 3.11 before 3.11.4: plain files only
                 tree.extractall(target, members=[_plain(member) for member in tree])  # noqa: S202 - checked by _plain
     except tarfile.TarError as error:
-        message = f"workspace.tar.gz cannot be unpacked: {error}"
+        message = f"{archive.name} cannot be unpacked: {error}"
         raise Fault("workspace", message) from error
 
 
