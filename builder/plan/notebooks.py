@@ -15,6 +15,7 @@ from builder.errors import Problem
 from builder.model import CodeCell, JsonObject, Notebook
 from builder.plan.declared import declared_parameters, reads_parameters
 from builder.plan.notebook_schema import schema_fault
+from builder.stored_json import is_deeper
 
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 
@@ -25,6 +26,8 @@ RAISES_TAG = "raises-exception"
 SKIP_TAG = "skip-execution"
 
 _FORMAT = 4
+_DEEPEST = 200  # levels of objects and lists; a chart's output has some twenty
+_TOO_DEEP = "not a notebook: its JSON is nested too deeply"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -139,6 +142,8 @@ def _parse(content: bytes, limit: int) -> JsonObject:
         raise UnreadableNotebook(_why_no_json(error)) from error
     if not isinstance(data, dict):
         raise UnreadableNotebook("holds no JSON object; expected a Jupyter notebook")
+    if is_deeper(data, _DEEPEST):
+        raise UnreadableNotebook(_TOO_DEEP)
     return data
 
 
@@ -151,7 +156,7 @@ def _why_no_json(error: Exception) -> str:
         case json.JSONDecodeError():
             return f"not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         case RecursionError():
-            return "not a notebook: its JSON is nested too deeply"
+            return _TOO_DEEP
     return f"not valid JSON: {str(error).partition(';')[0]}"
 
 
