@@ -242,7 +242,7 @@ def _unknown_parameter(notebook: Notebook, variable: str, name: str, declared: f
             name,
             f"{path} does not declare it: cells[{at}], the first one tagged {PARAMETERS_TAG}, is no code cell; tag that instead",
         )
-    if re.search(rf"(?<!\w){re.escape(name)}(?!\w)[^\n]*=", tagged.source):
+    if _is_assigned(name, tagged.source):
         return Problem(
             variable,
             name,
@@ -256,6 +256,13 @@ def _unknown_parameter(notebook: Notebook, variable: str, name: str, declared: f
     return Problem(
         variable, name, f"not a parameter of {path}{hint}; it declares {', '.join(sorted(declared))}"
     )
+
+
+def _is_assigned(name: str, source: str) -> bool:
+    """True if a line has the name and an `=` after it."""
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    found = ((line, word.search(line)) for line in source.split("\n"))
+    return any(match is not None and "=" in line[match.end() :] for line, match in found)
 
 
 def _is_finite(value: Any) -> bool:

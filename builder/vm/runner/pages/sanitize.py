@@ -55,12 +55,29 @@ _WITH_CONTENT = {
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp|svg\+xml)[;,]", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?:|mailto:|#)", re.IGNORECASE)
 MAX_DEPTH = 500  # elements inside of one another; the parser takes the square of that
+MAX_AMPERSANDS = 20_000  # in one text between two tags; the same holds for them
+_AMPERSAND = re.compile(r"&(?!lt;|gt;|quot;|#)")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 # These have no closing tag, or need none: the next one of its kind ends them.
-_UNCLOSED = frozenset(
-    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot colgroup "
-    "option optgroup rt rp".split()
-)
+_UNCLOSED = {
+    *(
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+    ),
+    *("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup"),
+}
 _SVG_SPACE = "http://www.w3.org/2000/svg"
 
 
@@ -68,13 +85,15 @@ def sanitize(fragment: str, scope: str = "") -> str:
     """Return the harmless part of a fragment of HTML, every element closed.
 
     Drawings become images. Style sheets stay only where `scope` is the id of the element that the fragment goes into:
-    they are cut down to the look of what is in it. Raises ValueError for elements that are nested too deeply.
+    they are cut down to the look of what is in it. Raises ValueError for what would take the
+    parser the square of its length.
     """
     fragment, sheet = styles.split(fragment, scope)
     drawings = tags.elements(fragment, "svg")
     fragment = tags.replaced(
         fragment, drawings, lambda drawing: svg_image(fragment[drawing.start : drawing.end])
     )
+    _refuse_ampersands(fragment)
     _refuse_depth(fragment)
     cleaned = nh3.clean(
         fragment,
@@ -87,6 +106,12 @@ def sanitize(fragment: str, scope: str = "") -> str:
         link_rel="noopener noreferrer nofollow",
     )
     return f"<style>{sheet}</style>{cleaned}" if sheet else cleaned
+
+
+def _refuse_ampersands(fragment: str) -> None:
+    many = (text for text in fragment.split("<") if text.count("&") > MAX_AMPERSANDS)
+    if any(len(_AMPERSAND.findall(text)) > MAX_AMPERSANDS for text in many):
+        raise ValueError(f"more than {MAX_AMPERSANDS} ampersands in one text")
 
 
 def _refuse_depth(fragment: str) -> None:
