@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 JsonObject = dict[str, Any]
@@ -42,18 +43,18 @@ def read_object(raw: bytes | str) -> JsonObject:
 
 def is_deeper(value: Any, levels: int) -> bool:
     """Return True if objects and lists in `value` are nested in more levels. Needs no recursion itself."""
-    level = [value]
-    for _ in range(levels + 1):
-        level = [child for item in level for child in _children(item)]
-        if not level:
-            return False
-    return True
+    level = _containers([value])
+    for _ in range(levels):
+        level = [
+            inner
+            for item in level
+            for inner in _containers(item.values() if isinstance(item, dict) else item)
+        ]
+    return bool(level)
 
 
-def _children(item: Any) -> Any:
-    if isinstance(item, dict):
-        return item.values()
-    return item if isinstance(item, list) else ()
+def _containers(items: Iterable[Any]) -> list[Any]:
+    return [item for item in items if isinstance(item, dict | list)]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:

@@ -241,13 +241,18 @@ STRANGE = {
 
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("field", ["counter", "cell", "cells", "log_chunks"])
-def test_a_heartbeat_of_a_hostile_vm_is_none(bench: Bench, field: str, name: str) -> None:
+def test_a_heartbeat_of_a_hostile_vm_is_none(field: str, name: str) -> None:
     """It stands for silence, which the builder is prepared for, and is no bug of the builder's."""
     good = {"nonce": "n0nce", "counter": 1, "phase": "notebook", "cell": 1, "cells": 2, "log_chunks": 0}
     raw = json.dumps({**good, field: "@"}).encode().replace(b'"@"', STRANGE[name])
     assert parse_heartbeat(json.dumps(good).encode(), "n0nce") is not None
     assert parse_heartbeat(raw, "n0nce") is None
+
+
+@pytest.mark.parametrize("name", ["infinity", "nesting"])
+def test_a_watch_goes_on_after_a_hostile_heartbeat(bench: Bench, name: str) -> None:
     bench.beat(1)
-    bench.tick()
-    bench.put("heartbeat.json", raw)
-    bench.tick()
+    raw = b'{"nonce": "n0nce", "phase": "notebook", "cell": 1, "cells": 2, "log_chunks": 0, "counter": @}'
+    bench.later(20, lambda: bench.put("heartbeat.json", raw.replace(b"@", STRANGE[name])))
+    bench.later(40, bench.end)
+    assert bench.watch().until_evidence() == b"{}"

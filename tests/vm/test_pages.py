@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.vm.runner import html
-from builder.vm.runner.pages import charts, outputs, page, patience
+from builder.vm.runner.pages import charts, markdown, outputs, page, patience
 from builder.vm.runner.pages.mathml import formula
 from builder.vm.runner.pages.page import pages
 from builder.vm.runner.pages.sanitize import sanitize
@@ -257,7 +257,7 @@ def test_every_part_of_a_page_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RecursionError
 
     monkeypatch.setattr(page, "highlight", broken)
-    monkeypatch.setattr(page.markdown, "MarkdownWithMath", broken)
+    monkeypatch.setattr(markdown, "MarkdownWithMath", broken)
     monkeypatch.setattr(outputs, "coloured", broken)
     failing = v4.new_output("error", ename="E", evalue="wrong", traceback=["TB"])
     cells = (
