@@ -20,6 +20,7 @@ from builder.act.waiting import STOPPED, WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, Interrupted
 from builder.model import GcsLocation
 from builder.ports import CallFailed, Clock, ObjectStore
+from builder.stored_json import read_object
 
 # How long the object may stand still: as long as the repetitions of one write may take.
 STILL_SECONDS = 120.0
@@ -276,7 +277,7 @@ class EventLock:
 def _read(content: bytes, generation: int) -> _Standing:
     """What the object says; one that cannot be read is nobody's, and counts as running."""
     try:
-        document = json.loads(content)
+        document = read_object(content)
         holder = Holder(str(document["run"]), str(document.get("verdict", "")))
         return _Standing(generation, str(document["owner"]), document["state"] == _DONE, holder)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from builder.model import GcsLocation, JsonObject, Listed
 from builder.ports import CallFailed, ObjectStore
+from builder.stored_json import read_object
 
 RESULT = "result.json"
 _PUBLISHING, _DONE = "publishing", "done"
@@ -130,7 +131,6 @@ def _green_run(store: ObjectStore, result: Listed | None) -> str | None:
 def _read(content: bytes) -> JsonObject:
     """A document; one that cannot be read says nothing."""
     try:
-        document = json.loads(content)
+        return read_object(content)
     except ValueError:
         return {}
-    return document if isinstance(document, dict) else {}

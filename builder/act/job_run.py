@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import time
@@ -27,6 +26,7 @@ from builder.plan.inputs import inputs_sha256
 from builder.plan.make import JobPlan, Plan
 from builder.plan.vm_spec import Attempt
 from builder.ports import CallFailed, Clock, Image, Machines, ObjectStore
+from builder.stored_json import read_object
 
 _logger = logging.getLogger(__name__)
 _FORBIDDEN = frozenset({401, 403})
@@ -225,7 +225,7 @@ class JobRun:
             verdict=verdict,
             objects=tuple(listing[item.name] for item in proven),
             names=tuple(item.name for item in proven),
-            facts=json.loads(raw),
+            facts=read_object(raw),
             packages=evidence.packages.overlay if evidence.packages else (),
         )
 

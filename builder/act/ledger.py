@@ -17,6 +17,7 @@ from builder.act.fleet import Ending, Vm
 from builder.errors import Interrupted
 from builder.model import GcsLocation, Listed
 from builder.ports import CallFailed, ObjectStore
+from builder.stored_json import read_object
 
 _logger = logging.getLogger(__name__)
 _FOLDER = "open"
@@ -103,9 +104,9 @@ def tell_of_the_lost(
 
 def _read(store: ObjectStore, listed: Listed) -> _Entry | None:
     try:
-        content = json.loads(store.read(listed.name) or b"")
+        content = read_object(store.read(listed.name) or b"")
         return _Entry(
             str(content["run"]), str(content["vm"]), str(content["zone"]), float(content["deadline"])
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from builder.act.result import JobResult
 from builder.model import GcsLocation, Listed
 from builder.ports import CallFailed, ObjectStore
+from builder.stored_json import read_object
 
 _SCHEMA = 1
 _THREADS = 8  # proofs that are written at a time: the run's last lines wait for them
@@ -52,7 +53,7 @@ class Proof:
 def decode(raw: bytes) -> Proof | None:
     """The proof in these bytes; None where they are none that this version wrote."""
     try:
-        found = json.loads(raw)
+        found = read_object(raw)
         if found.pop("schema") != _SCHEMA:
             return None
         return Proof(**{**found, "packages": tuple(found["packages"])})

@@ -6,7 +6,6 @@ the time in Compute Engine's answer: "unknown to me" is never a reason (docs/fac
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from builder.plan.vm_spec import (
     Attempt,
 )
 from builder.ports import Instance, Machines, ObjectStore
+from builder.stored_json import read_object
 
 LATENESS = 120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
 BUDGET = 60.0  # seconds for one leftover: what resists is met again by the next sweep
@@ -75,7 +75,7 @@ def _attempt_of(instance: Instance) -> Attempt | None:
     if labels.get(TOOL_LABEL) != TOOL or not _NAME.fullmatch(instance.name):
         return None
     try:
-        job = json.loads(instance.metadata[JOB_METADATA])
+        job = read_object(instance.metadata[JOB_METADATA])
         attempt = Attempt(
             run=str(job["run"]), job=str(job["job_id"]), number=int(job["attempt"]), nonce=str(job["nonce"])
         )

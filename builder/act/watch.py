@@ -6,7 +6,6 @@ clocks are ever compared. While nothing happens a tick costs one conditional rea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from builder.act.waiting import WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup, TimeLimit
 from builder.plan.vm_spec import Limits
 from builder.ports import CallFailed, Clock, Machines, ObjectStore
+from builder.stored_json import read_object
 
 TICK = 1.0  # seconds between two looks at the heartbeat
 LOOK_AT_VM = 15.0  # seconds between two looks at the VM itself
@@ -67,18 +67,25 @@ def parse_wish(raw: bytes, nonce: str) -> object:
 def parse_heartbeat(raw: bytes, nonce: str) -> Heartbeat | None:
     """The heartbeat, or None where it is not this attempt's or cannot be read: it decides nothing on its own."""
     try:
-        document = json.loads(raw)
+        document = read_object(raw)
         if document["nonce"] != nonce:
             return None
         return Heartbeat(
-            counter=int(document["counter"]),
+            counter=_count(document["counter"]),
             phase=str(document["phase"]),
-            cell=int(document["cell"] or 0),
-            cells=int(document["cells"] or 0),
-            log_chunks=int(document["log_chunks"]),
+            cell=_count(document["cell"] or 0),
+            cells=_count(document["cells"] or 0),
+            log_chunks=_count(document["log_chunks"]),
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
         return None
+
+
+def _count(value: object) -> int:
+    """Return a whole number that is not negative. Raises ValueError for anything else."""
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value
 
 
 class Watch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from builder.errors import InputRefused
 from builder.model import GcsLocation, JsonObject
 from builder.plan.make import JobPlan
 from builder.ports import ObjectStore
+from builder.stored_json import read_object
 
 _SHOWN = 20  # jobs that a refusal names
 _SHOWN_FILES = 6
@@ -100,10 +100,9 @@ class _Summaries:
 
 def _document(raw: bytes | None) -> JsonObject | None:
     try:
-        found = json.loads(raw or b"")
+        return read_object(raw or b"")
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _refusal(doubts: Sequence[str]) -> InputRefused:

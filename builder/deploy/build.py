@@ -31,7 +31,6 @@ def scheduled_build(
     env = [
         f"NB_CONFIG={CONFIG}",
         f"NB_GCS_LOCATION={location.url().rstrip('/')}",
-        "NB_OUTPUT=versions/<date>",
         f"PROJECT_ID={project}",
         *overrides(endpoints),
     ]

@@ -10,6 +10,7 @@ from typing import Any
 from builder.errors import ProjectSetup
 from builder.model import LIVE_SCHEMA, GcsLocation, JsonObject
 from builder.options.day import moment
+from builder.stored_json import read_object
 
 MOST_EARLIER = 10
 
@@ -169,7 +170,7 @@ def first(live: Live) -> LiveDocument:
 def decode(raw: bytes, address: str) -> LiveDocument:
     """The document in these bytes. Raises ProjectSetup where it is none that this version can read."""
     try:
-        found = json.loads(raw)
+        found = read_object(raw)
         if found["schema"] != LIVE_SCHEMA:
             raise _unreadable(address, f"its schema is {found['schema']!r}")
         moment(found["newest"]["created"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from builder.deploy.live import Place
 from builder.deploy.refusals import contested
 from builder.ports import ObjectStore
+from builder.stored_json import read_object
 
 _SCHEMA = 1
 _TRIES = 10
@@ -61,7 +62,7 @@ class Places:
         if found is None:
             return frozenset(), 0
         try:
-            places = json.loads(found[0])["places"]
+            places = read_object(found[0])["places"]
             return frozenset(
                 Place(self.project, str(one["region"]), str(one["topic"])) for one in places
             ), found[1]

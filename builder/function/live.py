@@ -6,11 +6,11 @@ the function's update and the document's: only what is needed is looked at.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from builder.model import LIVE_SCHEMA, LIVE_TAG, JsonObject
 from builder.options.message import Declared
+from builder.stored_json import read_object
 
 
 class LiveUnreadable(ValueError):
@@ -37,7 +37,7 @@ class Live:
 def read_live(raw: bytes) -> Live:
     """What is live, by the document's bytes. Raises LiveUnreadable."""
     try:
-        document = json.loads(raw)
+        document = read_object(raw)
         if document["schema"] == LIVE_SCHEMA:
             return _live(document["live"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -44,7 +44,7 @@ _CAPACITY_CODES = frozenset(
 # The libraries begin their messages with the request, which we name ourselves.
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
 # What follows in an address: where it is signed, whoever has it may upload.
-_QUERY = re.compile(r"\?[^\s'\"]*=[^\s'\")]*")
+_QUERY = re.compile(r"\?[^\s'\"]*")
 
 
 @contextmanager
@@ -123,4 +123,11 @@ def _lost(call: str, resource: str, code: str, message: str) -> CallFailed:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return _QUERY.sub("?…", lines[0]) if lines else type(error).__name__
+    return _QUERY.sub(_without_query, lines[0]) if lines else type(error).__name__
+
+
+def _without_query(found: re.Match[str]) -> str:
+    """What stays of a question mark and all up to the next space or quote: no name, no value, but a bracket after them."""
+    named, _, value = found.group().rpartition("=")
+    _, bracket, after = value.partition(")")
+    return f"?…{bracket}{after}" if named else found.group()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from builder.model import JsonObject, Listed
+from builder.stored_json import UnreadableJson, read_object
 
 SCHEMA = 1
 MAX_EVIDENCE_BYTES = 32 * 2**20
@@ -236,31 +236,10 @@ def _load(raw: bytes) -> JsonObject:
         message = f"evidence.json: {len(raw)} bytes, more than the {MAX_EVIDENCE_BYTES} that are read"
         raise EvidenceError(message)
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
-    except EvidenceError:
-        raise
-    except (ValueError, RecursionError) as error:
-        message = f"evidence.json: not valid JSON ({error})"
+        return read_object(raw)
+    except UnreadableJson as error:
+        message = f"evidence.json: {error}"
         raise EvidenceError(message) from error
-    if type(value) is not dict:
-        message = "evidence.json: expected an object"
-        raise EvidenceError(message)
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        message = f"evidence.json: {twice}: stands twice in one object"
-        raise EvidenceError(message)
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    message = f"evidence.json: {name} is no JSON number"
-    raise EvidenceError(message)
 
 
 def _inputs(fields: _Fields) -> Inputs:

@@ -66,7 +66,7 @@ run_id = matching(
 _BUCKET_PART = r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?"
 _BUCKET = rf"{_BUCKET_PART}(?:\.{_BUCKET_PART})*"
 _PREFIX_PART = r"[A-Za-z0-9_][A-Za-z0-9._=+@~-]*"
-_OUTPUT = r"(?:results|versions)(?:/(?:<run>|<date>|[A-Za-z0-9][A-Za-z0-9._=-]{0,99})){1,6}"
+_OUTPUT = r"results/<run>(?:/[A-Za-z0-9][A-Za-z0-9._=-]{0,99}){0,5}"
 
 
 def gcs_location(value: object) -> GcsLocation:
@@ -100,11 +100,15 @@ def _is_bucket(name: str) -> bool:
 
 
 def output(value: object) -> str:
-    """Where the jobs' folders go below the location: `results/<run>` or `versions/<date>`, or either with words of one's own."""
+    """Return where the jobs' folders go below the location: `results/<run>`, or a folder below it.
+
+    Other folders hold what other runs have published. No option names them, so no change of a repository replaces it.
+    """
     path = text(value).removesuffix("/")
     if not re.fullmatch(_OUTPUT, path):
         raise Unfit(
-            "expected results/<run> (with <run> for the run's id), or versions/<date> (with <date> for today's date)"
+            "expected results/<run> or a folder below it, such as results/<run>/figures; <run> stands for this run's id, and "
+            "versions/ is for scheduled runs alone"
         )
     return path
 

@@ -119,7 +119,9 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # Values that say by their form what they are: keys of clouds and code hosts, private keys, signed tokens.
 _KNOWN_FORMS = re.compile(
     r"AIza[\w-]{35}|ya29\.[\w-]{20,}|AKIA[A-Z0-9]{16}|gh[pousr]_\w{36}|github_pat_\w{22,}|glpat-[\w-]{20}|xox[abprs]-[\w-]{10,}"
-    r"|sk-[\w-]{32,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"
+    r"|sk-[\w-]{32,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    # From the beginning of a word, which is read once: the first eyJ in it has the longest rest.
+    r"|(?<![\w-])(?>[\w-]*?eyJ)[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]{8}"
 )
 
 

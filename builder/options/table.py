@@ -451,9 +451,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "output",
         _RESULTS,
-        "Where the jobs' folders go below the location; `<run>` stands for the run's id, `<date>` for today's date, which is the "
-        "event's where there is one. A scheduled build sets `versions/<date>`.",
-        "versions/<date>",
+        "Where the jobs' folders go below the location: `results/<run>` or a folder below it; `<run>` stands for the run's id. "
+        "A run of an event writes `versions/<date>` instead.",
+        "results/<run>/figures",
         names.output,
         default="results/<run>",
         default_shown="`results/<run>`",

@@ -24,6 +24,7 @@ from builder.plan.make import JobPlan, Plan, ProvenBytes
 from builder.plan.staged_files import Collected
 from builder.plan.tracked import Tracked
 from builder.plan.workspace import StagedFile, Workspace
+from builder.stored_json import read_object
 
 FOLDER = ".notebook-builder"
 CONFIG = f"{FOLDER}/notebooks.json"
@@ -83,7 +84,7 @@ class Manifest:
 def decode_manifest(raw: bytes) -> Manifest:
     """The manifest in these bytes; raises ValueError where they are none."""
     try:
-        found: Any = json.loads(raw)
+        found: Any = read_object(raw)
         if found["schema"] != _SCHEMA:
             raise ValueError
         return Manifest(

@@ -1,14 +1,23 @@
-"""Globs over slash-separated paths: `*` and `?` stay within a folder, `**` crosses folders, `[…]` is a class."""
+"""Globs over slash-separated paths: `*` and `?` stay within a folder, `**` crosses folders, `[…]` is a class.
+
+A pattern becomes a regular expression that never tries a place twice. What stands between two stars, or between two `**/`, has a
+fixed length or a fixed number of folders, so its first place in the path is as good as any later one: each such part is
+an atomic group. Matching takes at most the product of both lengths, whatever the pattern.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
 
 _TOKEN = re.compile(
-    r"(?P<folders>(?<![^/])\*\*/)|(?P<rest>(?<![^/])\*\*\Z)|(?P<star>\*+)|(?P<one>\?)|(?P<set>\[!?\]?[^\]]*\])"
+    r"(?P<folders>(?<![^/])\*\*/)|(?P<rest>(?<![^/])\*\*\Z)|(?P<star>\*+)|(?P<one>\?)|(?P<set>\[!?\]?[^\]]*\])|(?P<plain>.)",
+    re.DOTALL,
 )
 _IS_GLOB = re.compile(r"[*?\[]")
+_FOLDERS, _REST, _STAR, _SLASH = "folders", "rest", "star", "/"
+_FIXED = {_FOLDERS: _FOLDERS, _REST: _REST, _STAR: _STAR, "one": "[^/]"}
 
 
 def is_glob(pattern: str) -> bool:
@@ -17,7 +26,10 @@ def is_glob(pattern: str) -> bool:
 
 
 def matches(pattern: str, path: str) -> bool:
-    """True if the whole path is what the pattern means. A pattern without special characters is the path itself."""
+    """True if the whole path is what the pattern means. A pattern without special characters is the path itself.
+
+    No folder on the path has an empty name: neither files nor the evidence's objects may have one.
+    """
     return bool(_compiled(pattern).fullmatch(path))
 
 
@@ -30,28 +42,52 @@ def fixed_folder(pattern: str) -> str:
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    end = 0
-    for token in _TOKEN.finditer(pattern):
-        parts += [re.escape(pattern[end : token.start()]), _regex_of(token)]
-        end = token.end()
+    first, *others = _split([_element(token) for token in _TOKEN.finditer(pattern)], _FOLDERS)
+    parts = [_path(first)]
+    if others:
+        *middle, last = others
+        parts += [f"(?>(?:[^/]+/)*?{_path(block)})" for block in middle]
+        parts.append(f"(?:[^/]+/)*{_path(last)}")
     try:
-        return re.compile("".join([*parts, re.escape(pattern[end:])]), re.DOTALL)
+        return re.compile("".join(parts), re.DOTALL)
     except re.error:  # a class such as [z-a]: no class, then, but the characters themselves
         return re.compile(re.escape(pattern))
 
 
-def _regex_of(token: re.Match[str]) -> str:
-    match token.lastgroup:
-        case "folders":
-            return "(?:[^/]+/)*"
-        case "rest":
-            return ".+"
-        case "star":
-            return "[^/]*"
-        case "one":
-            return "[^/]"
-    inside = token.group()[1:-1]
+def _element(token: re.Match[str]) -> str:
+    """What a token means: one of the names above, or the regular expression of exactly one character."""
+    kind = str(token.lastgroup)
+    if kind == "set":
+        return _class(token.group()[1:-1])
+    return _FIXED.get(kind) or (_SLASH if token.group() == _SLASH else re.escape(token.group()))
+
+
+def _class(inside: str) -> str:
     negated = inside.startswith("!")
     members = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
     return f"(?!/)[{'^' if negated else ''}{members}]"
+
+
+def _path(elements: Sequence[str]) -> str:
+    return _SLASH.join(map(_folder, _split(elements, _SLASH)))
+
+
+def _folder(elements: Sequence[str]) -> str:
+    if list(elements) == [_REST]:
+        return ".+"
+    begin, *others = ("".join(piece) for piece in _split(elements, _STAR))
+    if not others:
+        return begin
+    *middle, end = others
+    return "".join([begin, *(f"(?>[^/]*?{piece})" for piece in middle), "[^/]*", end])
+
+
+def _split(elements: Sequence[str], at: str) -> Iterator[list[str]]:
+    piece: list[str] = []
+    for element in elements:
+        if element == at:
+            yield piece
+            piece = []
+        else:
+            piece.append(element)
+    yield piece

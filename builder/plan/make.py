@@ -100,7 +100,10 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a run will do. `output` is where the jobs' folders go, below the location; it may hold `<run>`.
+    """All that a run will do.
+
+    `output` is where the jobs' folders go, below the location: the day's folder for an event, else what NB_OUTPUT says,
+    where `<run>` stands for the run's id.
 
     `today` is the day that the run is for; `scheduled` says that an event asked for it.
     """
@@ -147,7 +150,7 @@ def make_plan(options: Options, chosen: Sequence[ChosenNotebook], asked: Asked) 
         jobs=jobs,
         concurrency=options.concurrency,
         fail_fast=options.fail_fast,
-        output=options.output.replace("<date>", asked.today.isoformat()),
+        output=options.output if asked.message is None else f"versions/{asked.today.isoformat()}",
         today=asked.today,
         scheduled=asked.message is not None,
     )

@@ -15,6 +15,7 @@ from builder.errors import Problem
 from builder.model import CodeCell, JsonObject, Notebook
 from builder.plan.declared import declared_parameters, reads_parameters
 from builder.plan.notebook_schema import schema_fault
+from builder.stored_json import is_deeper
 
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 
@@ -25,6 +26,8 @@ RAISES_TAG = "raises-exception"
 SKIP_TAG = "skip-execution"
 
 _FORMAT = 4
+_DEEPEST = 200  # levels of objects and lists; a chart's output has some twenty
+_TOO_DEEP = "not a notebook: its JSON is nested too deeply"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -139,6 +142,8 @@ def _parse(content: bytes, limit: int) -> JsonObject:
         raise UnreadableNotebook(_why_no_json(error)) from error
     if not isinstance(data, dict):
         raise UnreadableNotebook("holds no JSON object; expected a Jupyter notebook")
+    if is_deeper(data, _DEEPEST):
+        raise UnreadableNotebook(_TOO_DEEP)
     return data
 
 
@@ -151,7 +156,7 @@ def _why_no_json(error: Exception) -> str:
         case json.JSONDecodeError():
             return f"not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         case RecursionError():
-            return "not a notebook: its JSON is nested too deeply"
+            return _TOO_DEEP
     return f"not valid JSON: {str(error).partition(';')[0]}"
 
 
@@ -237,7 +242,7 @@ def _unknown_parameter(notebook: Notebook, variable: str, name: str, declared: f
             name,
             f"{path} does not declare it: cells[{at}], the first one tagged {PARAMETERS_TAG}, is no code cell; tag that instead",
         )
-    if re.search(rf"(?<!\w){re.escape(name)}(?!\w)[^\n]*=", tagged.source):
+    if _is_assigned(name, tagged.source):
         return Problem(
             variable,
             name,
@@ -251,6 +256,13 @@ def _unknown_parameter(notebook: Notebook, variable: str, name: str, declared: f
     return Problem(
         variable, name, f"not a parameter of {path}{hint}; it declares {', '.join(sorted(declared))}"
     )
+
+
+def _is_assigned(name: str, source: str) -> bool:
+    """True if a line has the name and an `=` after it."""
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    found = ((line, word.search(line)) for line in source.split("\n"))
+    return any(match is not None and "=" in line[match.end() :] for line, match in found)
 
 
 def _is_finite(value: Any) -> bool:

@@ -12,16 +12,18 @@ from builder.model import JsonObject
 
 ReadFile = Callable[[str], str]
 
-_NAME = r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
-_ONE = r"(?:===|==|~=|!=|<=|>=|<|>)\s*[^\s,;()]+"
-_REQUIREMENT = re.compile(
-    rf"{_NAME}\s*(?:\[[^\]]*\])?\s*(?:@\s*\S+|\(?\s*{_ONE}(?:\s*,\s*{_ONE})*\s*,?\s*\)?)?\s*(?:;.*)?"
-)
+# Possessive: none of these gives back what it took, so a line takes time proportional to its length. A URL's end alone is
+# looked for backwards, since a marker may follow without a space.
+_NAME = r"(?P<name>[A-Za-z0-9]++(?:[._-]++[A-Za-z0-9]++)*+)"
+_ONE = r"(?:===|==|~=|!=|<=|>=|<|>)\s*+[^\s,;()]++"
+_VERSIONS = rf"\(?\s*+{_ONE}(?:\s*+,\s*+{_ONE})*+\s*+(?:,\s*+)?+\)?"
+_REQUIREMENT = re.compile(rf"{_NAME}\s*+(?:\[[^\]]*+\]\s*+)?+(?:@\s*+\S+|{_VERSIONS})?\s*+(?:;.*)?")
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s*=\s*|\s+|(?<=-r)|(?<=-c))(?P<path>\S.*)")
 _INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url|--no-index|--pypi-url)(?:[\s=].*)?")
 _PATH_OR_URL = re.compile(r"\.{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://|.*\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)(?:\s|$)")
-_COMMENT = re.compile(r"(?:^|\s+)#.*")
+_COMMENT = re.compile(r"(?:^|(?<!\s)\s+)#.*")
 _HASH = "--hash"
+_DEEPEST = 50  # files that include one another in a row
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,22 @@ class _Reader:
     def __init__(self, read: ReadFile, *, only_index: bool) -> None:
         self._read = read
         self._only_index = only_index
-        self.files: list[str] = []
+        self.files: dict[str, None] = {}
         self.lines: list[Line] = []
         self.hashed = 0
         self.problems: list[Problem] = []
 
-    def take(self, path: str, asked_by: str = "NB_REQUIREMENTS", *, constraints: bool = False) -> None:
+    def take(
+        self, path: str, asked_by: str = "NB_REQUIREMENTS", *, constraints: bool = False, depth: int = 0
+    ) -> None:
         if path in self.files:
             return
-        self.files.append(path)
+        self.files[path] = None
+        if depth > _DEEPEST:
+            self.problems.append(
+                Problem(asked_by, path, f"at most {_DEEPEST} files may include one another in a row")
+            )
+            return
         try:
             text = self._read(path)
         except (OSError, ValueError) as error:
@@ -83,28 +92,27 @@ class _Reader:
             self.problems.append(Problem(asked_by, path, f"cannot be read: {reason}"))
             return
         for number, line in _logical_lines(text):
-            self._take_line(path, number, line, constraints=constraints)
+            self._take_line(path, number, line, constraints=constraints, depth=depth)
 
-    def _take_line(self, path: str, number: int, line: str, *, constraints: bool) -> None:
+    def _take_line(self, path: str, number: int, line: str, *, constraints: bool, depth: int) -> None:
         here = f"{path} line {number}"
         if include := _INCLUDE.fullmatch(line):
-            self._take_included(
-                path, here, include["path"].strip("\"'"), constraints=line.startswith(("-c", "--c"))
-            )
+            target, constraining = include["path"].strip("\"'"), line.startswith(("-c", "--c"))
+            self._take_included(path, here, target, constraints=constraining, depth=depth)
         elif _INDEX.fullmatch(line) and self._only_index:
             wanted = "NB_INDEX_URL is the only index; take this line out, or NB_INDEX_URL"
             self.problems.append(Problem(here, "", wanted))
         elif not line.startswith("-") and not constraints:
             self._take_requirement(path, number, here, line)
 
-    def _take_included(self, path: str, here: str, target: str, *, constraints: bool) -> None:
+    def _take_included(self, path: str, here: str, target: str, *, constraints: bool, depth: int) -> None:
         if "://" in target:
             return  # uv fetches it
         wanted = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if wanted.startswith(("/", "../")):
             self.problems.append(Problem(here, target, "expected a file inside the repository"))
         else:
-            self.take(wanted, here, constraints=constraints)
+            self.take(wanted, here, constraints=constraints, depth=depth + 1)
 
     def _take_requirement(self, path: str, number: int, here: str, line: str) -> None:
         text = line.partition(_HASH)[0].strip()
@@ -123,14 +131,13 @@ def normalized(name: str) -> str:
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines that say something, continued ones joined, each with the number of its first."""
-    whole, begun = "", 0
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+    pieces: list[str] = []
+    begun = 0
+    for number, line in enumerate([*text.removeprefix("\ufeff").splitlines(), ""], start=1):
         begun = begun or number
         if line.endswith("\\") and not line.lstrip().startswith("#"):
-            whole += line[:-1] + " "
+            pieces.append(line[:-1])
             continue
-        if joined := _COMMENT.sub("", whole + line).strip():
+        if joined := _COMMENT.sub("", " ".join([*pieces, line])).strip():
             yield begun, joined
-        whole, begun = "", 0
-    if joined := _COMMENT.sub("", whole).strip():
-        yield begun, joined
+        pieces, begun = [], 0

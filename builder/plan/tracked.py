@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SUBMODULE = 0o160000
-_SHA256_REPOSITORY = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
+_SHA256_REPOSITORY = re.compile(
+    r"^[ \t]*objectformat[ \t]*=[ \t]*sha256[ \t]*$", re.IGNORECASE | re.MULTILINE
+)
 
 
 class IndexUnreadable(ValueError):

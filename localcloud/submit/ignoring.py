@@ -80,8 +80,8 @@ def _pattern(line: str) -> _Pattern | None:
         return None
     text = line.removeprefix("!")
     folders_only = text.endswith("/")
-    text = re.sub(r"(?<!\\) +$", "", text.removesuffix("/"))
-    if not text or re.search(r"(?<!\\)(\\\\)*\\$", text):
+    text = _without_spaces(text.removesuffix("/"))
+    if not text or (len(text) - len(text.rstrip("\\"))) % 2:
         return None
     parts = _ESCAPED.sub(r"\1", text).split("/")
     if parts[0] not in {"", "*"} and "**" not in parts:
@@ -90,9 +90,24 @@ def _pattern(line: str) -> _Pattern | None:
     return _Pattern(rooted, ignores=not line.startswith("!"), folders_only=folders_only)
 
 
+def _without_spaces(text: str) -> str:
+    """Return the text without the spaces at its end; one that a backslash escapes stays."""
+    bare = text.rstrip(" ")
+    return bare + " " if bare.endswith("\\") and bare != text else bare
+
+
 def _matches(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return any(_matches(pattern[1:], path[start:]) for start in range(len(path) + 1))
-    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])
+    """Say whether the path fits. Where a part does not, the last "**" before it takes one more folder, and no earlier one."""
+    at, place = 0, 0
+    resume: tuple[int, int] | None = None
+    while place < len(path):
+        if at < len(pattern) and pattern[at] == "**":
+            at += 1
+            resume = (at, place)
+        elif at < len(pattern) and fnmatch.fnmatchcase(path[place], pattern[at]):
+            at, place = at + 1, place + 1
+        elif resume is not None:
+            resume = at, place = resume[0], resume[1] + 1
+        else:
+            return False
+    return all(part == "**" for part in pattern[at:])

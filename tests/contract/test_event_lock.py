@@ -280,7 +280,7 @@ def test_an_error_ends_the_event_red_and_a_signal_leaves_it(desk: Desk) -> None:
 
 
 def scheduled(world: World, tmp_path: Path, **options: str) -> Plan:
-    given = {"NB_EVENT": '{"today": "2018-04-01"}', "NB_OUTPUT": "versions/<date>", **options}
+    given = {"NB_EVENT": '{"today": "2018-04-01"}', **options}
     return world.plan(tmp_path / "repo", **given)
 
 

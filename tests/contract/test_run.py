@@ -320,9 +320,14 @@ def test_no_more_vms_at_once_than_concurrency_allows(world: World, tmp_path: Pat
 # What was there before
 
 
+def plan_of_day(world: World, folder: Path, day: str) -> Plan:
+    """A scheduled run's plan: it publishes into the day's folder, as earlier and later runs do."""
+    return world.plan(folder, NB_EVENT=json.dumps({"today": day}))
+
+
 def test_what_an_older_run_left_is_removed(world: World, tmp_path: Path) -> None:
-    folder = f"versions/{run_id()}"
-    plan = world.plan(tmp_path / "repo", NB_OUTPUT=folder)
+    folder = "versions/2018-04-01"
+    plan = plan_of_day(world, tmp_path / "repo", "2018-04-01")
     old = {
         "outputs/old.csv": b"old",
         "FAILED": b"old",
@@ -339,8 +344,8 @@ def test_what_an_older_run_left_is_removed(world: World, tmp_path: Path) -> None
 
 
 def test_a_red_run_never_replaces_a_green_version(world: World, tmp_path: Path) -> None:
-    folder, run = f"versions/{run_id()}", run_id()
-    plan = world.plan(tmp_path / "repo", NB_OUTPUT=folder)
+    folder, run = "versions/2018-04-02", run_id()
+    plan = plan_of_day(world, tmp_path / "repo", "2018-04-02")
     world.guests = [green]
     assert world.run(plan) is ExitCode.GREEN
     before = published(world, "", folder=folder)
@@ -351,14 +356,25 @@ def test_a_red_run_never_replaces_a_green_version(world: World, tmp_path: Path) 
 
 
 def test_a_red_run_replaces_a_red_version(world: World, tmp_path: Path) -> None:
-    folder = f"versions/{run_id()}"
-    plan = world.plan(tmp_path / "repo", NB_OUTPUT=folder)
+    folder = "versions/2018-04-03"
+    plan = plan_of_day(world, tmp_path / "repo", "2018-04-03")
     world.guests = [with_fault("kernel_died")]
     world.run(plan)
     world.guests = [with_fault("disk_full")]
     world.run(plan)
     result = json.loads(published(world, "", folder=folder)["result.json"])
     assert result["reason"] == "disk_full"
+
+
+def test_a_run_without_an_event_publishes_below_its_own_results_alone(world: World, tmp_path: Path) -> None:
+    scheduled = plan_of_day(world, tmp_path / "repo", "2018-04-04")
+    world.guests = [green]
+    assert world.run(scheduled) is ExitCode.GREEN
+    before = published(world, "", folder="versions/2018-04-04")
+    plan, run = world.plan(tmp_path / "repo", NB_OUTPUT="results/<run>/figures"), run_id()
+    assert world.run(plan, run) is ExitCode.GREEN
+    assert "result.json" in published(world, "", folder=f"results/{run}/figures")
+    assert published(world, "", folder="versions/2018-04-04") == before
 
 
 def test_results_that_cannot_be_published_are_not_green(world: World, plan: Plan) -> None:

@@ -288,3 +288,37 @@ def test_watching_costs_little_while_nothing_happens(bench: Bench, world: World)
 )
 def test_a_heartbeat_that_cannot_be_read_is_none(raw: bytes) -> None:
     assert parse_heartbeat(raw, "n") is None
+
+
+STRANGE = {
+    "infinity": b"Infinity",
+    "minus infinity": b"-Infinity",
+    "no number": b"NaN",
+    "too large a number": b"1e999",
+    "many digits": b"9" * 5000,
+    "negative": b"-1",
+    "a fraction": b"1.5",
+    "true": b"true",
+    "text": b'"1"',
+    "nesting": b"[" * 100_000,
+    "closed nesting": b"[" * 500 + b"]" * 500,
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("field", ["counter", "cell", "cells", "log_chunks"])
+def test_a_heartbeat_of_a_hostile_vm_is_none(field: str, name: str) -> None:
+    """It stands for silence, which the builder is prepared for, and is no bug of the builder's."""
+    good = {"nonce": "n0nce", "counter": 1, "phase": "notebook", "cell": 1, "cells": 2, "log_chunks": 0}
+    raw = json.dumps({**good, field: "@"}).encode().replace(b'"@"', STRANGE[name])
+    assert parse_heartbeat(json.dumps(good).encode(), "n0nce") is not None
+    assert parse_heartbeat(raw, "n0nce") is None
+
+
+@pytest.mark.parametrize("name", ["infinity", "nesting"])
+def test_a_watch_goes_on_after_a_hostile_heartbeat(bench: Bench, name: str) -> None:
+    bench.beat(1)
+    raw = b'{"nonce": "n0nce", "phase": "notebook", "cell": 1, "cells": 2, "log_chunks": 0, "counter": @}'
+    bench.later(20, lambda: bench.put("heartbeat.json", raw.replace(b"@", STRANGE[name])))
+    bench.later(40, bench.end)
+    assert bench.watch().until_evidence() == b"{}"

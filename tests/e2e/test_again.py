@@ -29,7 +29,7 @@ def test_a_second_run_into_the_same_place(builder: Builder, repo: Repo) -> None:
     builder.folder = repo.folder / "sub"  # where a build's step may stand
     options = {
         "NB_NOTEBOOKS": "keep.ipynb,renew.ipynb",
-        "NB_OUTPUT": "versions/2026-07-01",
+        "NB_EVENT": '{"today": "2026-07-01"}',
         "NB_RUN_ID": "again",
     }
     first = builder.run(**options)

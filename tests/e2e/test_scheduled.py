@@ -43,7 +43,6 @@ def test_a_scheduled_run_gets_its_days_dates_and_its_duplicate_nothing(builder: 
     repo.write({"rides.ipynb": book})
     options = {
         "NB_NOTEBOOKS": "rides.ipynb",
-        "NB_OUTPUT": "versions/<date>",
         "NB_PARAMETERS": '{"matrix": {"start": ["2017-01-01", "2017-02-01"]}}',
         "NB_SCHEDULE_PARAMETERS": SCHEDULE,
         "NB_EVENT": '{"today": "2018-03-31", "parameters": {"city": "Rome"}}',
@@ -72,7 +71,7 @@ def test_a_scheduled_run_gets_its_days_dates_and_its_duplicate_nothing(builder: 
 
 def test_a_red_day_leaves_its_green_version_alone(builder: Builder, repo: Repo) -> None:
     repo.write({"rides.ipynb": notebook(DATED, "assert city == 'Paris', city")})
-    options = {"NB_NOTEBOOKS": "rides.ipynb", "NB_OUTPUT": "versions/<date>"}
+    options = {"NB_NOTEBOOKS": "rides.ipynb"}
     first = builder.run(
         **options, NB_EVENT="{}", NB_EVENT_TIME="2018-03-31T23:00:00Z", NB_TIME_ZONE="Europe/Paris"
     )
@@ -94,7 +93,6 @@ def test_a_run_whose_event_another_one_has_stops_with_6(telling: Builder, repo: 
     event = f"e-{builder.prefix}"
     process, environment = builder.start(
         NB_NOTEBOOKS="rides.ipynb",
-        NB_OUTPUT="versions/<date>",
         NB_EVENT='{"today": "2018-04-01"}',
         NB_EVENT_ID=event,
         NB_ALERT_TOPIC=TOPIC,
@@ -134,7 +132,6 @@ def test_mistakes_of_a_message_are_told_by_plan(builder: Builder, repo: Repo) ->
     good = builder.run(
         "plan",
         NB_NOTEBOOKS="rides.ipynb",
-        NB_OUTPUT="versions/<date>",
         NB_SCHEDULE_PARAMETERS=SCHEDULE,
         NB_EVENT='{"today": "2018-04-01"}',
     )
@@ -174,7 +171,6 @@ def test_a_topic_is_told_of_red_runs(telling: Builder, repo: Repo) -> None:
     repo.write({"rides.ipynb": notebook(DATED, "1 / 0")})
     options = {
         "NB_NOTEBOOKS": "rides.ipynb",
-        "NB_OUTPUT": "versions/<date>",
         "NB_ALERT_TOPIC": TOPIC,
         "NB_EVENT": '{"today": "2018-04-01"}',
         "NB_EVENT_ID": "e1",

@@ -82,13 +82,30 @@ def mistakes(folder: Path, *notebooks: str, **env: str) -> list[str]:
 def test_today_is_the_messages_else_the_events_else_now_in_the_zone(
     folder: Path, env: dict[str, str], day: str
 ) -> None:
-    plan = planned(folder, NB_OUTPUT="versions/<date>", **env)
-    assert (plan.today.isoformat(), plan.output) == (day, f"versions/{day}")
+    plan = planned(folder, **env)
+    assert plan.today.isoformat() == day
     assert plan.scheduled is ("NB_EVENT" in env)
     described = describe(plan, project="p", run="r")
     assert described["today"] == day
-    assert described["jobs"][0]["output"] == f"gs://bucket/ci/versions/{day}/rides/"
     assert (f"scheduled, for {day}" in list(plan_lines(described))) is plan.scheduled
+
+
+@pytest.mark.parametrize(
+    ("env", "output"),
+    [
+        ({}, "results/r/rides/"),
+        ({"NB_OUTPUT": "results/<run>/figures"}, "results/r/figures/rides/"),
+        ({"NB_EVENT": '{"today": "2018-04-01"}'}, "versions/2018-04-01/rides/"),
+        (
+            {"NB_EVENT": '{"today": "2018-04-01"}', "NB_OUTPUT": "results/<run>/figures"},
+            "versions/2018-04-01/rides/",
+        ),
+    ],
+    ids=["no event", "no event, a folder below", "an event", "an event, a folder below"],
+)
+def test_an_event_alone_writes_a_days_folder(folder: Path, env: dict[str, str], output: str) -> None:
+    (job,) = describe(planned(folder, **env), project="p", run="r")["jobs"]
+    assert job["output"] == f"gs://bucket/ci/{output}"
 
 
 def test_a_time_out_of_the_calendar_is_a_mistake(folder: Path) -> None:

@@ -198,7 +198,7 @@ def test_what_is_the_runs_own() -> None:
         NB_TIME_ZONE="Europe/Paris",
         NB_ALERT_TOPIC="projects/my-project/topics/red",
         NB_RUN_ID="mine",
-        NB_OUTPUT="results/mine",
+        NB_OUTPUT="results/<run>/mine",
     )
     entries = [entry_of(PATH, BASE, image=IMAGE, preparation=Preparation())]
     document = json.loads(notebooks_json(options, entries))

@@ -31,10 +31,11 @@ ALLOWED = {
     "builder.ports": {"builder.model"},
     "builder.model": set(),
     "builder.errors": set(),
+    "builder.stored_json": set(),
     "builder.kit": set(),
     "builder.vm": set(),
 }  # fmt: skip
-EVERYWHERE = {"builder", "builder.errors"}
+EVERYWHERE = {"builder", "builder.errors", "builder.stored_json"}
 
 
 def modules(folder: str) -> Iterator[tuple[str, Path]]:

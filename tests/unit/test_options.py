@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -606,3 +607,54 @@ def test_a_schedule_without_a_function_is_said_before_a_vm_is_paid_for(given: di
     warning = "there is a schedule, but no function: `deploy` will require NB_FUNCTION."
     assert load(env=given).warnings == (warning,)
     assert load(env={**given, "NB_FUNCTION": "nightly"}).warnings == ()
+
+
+OTHER_FOLDERS = (
+    "versions/2026-11-28",
+    "versions/<date>",
+    "versions/<run>",
+    "results",
+    "results/another-run",
+    "results/another-run/<run>",
+    "results/<date>",
+    "results/<run>/../another-run",
+    "results/<run>/..",
+    "results/<run>/.",
+    "results/../versions/2026-11-28",
+    "results/<run>/%2e%2e/another-run",
+    "results/<run>%2f..%2fanother-run",
+    "results/<run>/\uff0e\uff0e/another-run",
+    "results\\<run>",
+    "results/<RUN>",
+    " /results/<run>",
+    "/results/<run>",
+    "results//<run>",
+    "live/function",
+    "proofs/<run>",
+    "locks/<run>",
+    "gs://nb-test/ci/versions/2026-11-28",
+)
+
+
+@pytest.mark.parametrize("folder", OTHER_FOLDERS, ids=[f"folder {n}" for n in range(len(OTHER_FOLDERS))])
+@pytest.mark.parametrize("source", ["notebooks.yaml", "variable", "flag"])
+def test_no_source_sends_results_out_of_the_runs_own_folder(source: str, folder: str) -> None:
+    given: dict[str, Mapping[str, object]] = {
+        "notebooks.yaml": {"file": f"output: {json.dumps(folder)}"},
+        "variable": {"env": {"NB_OUTPUT": folder}},
+        "flag": {"argv": ("run", "--output", folder)},
+    }
+    chosen = dict(given[source])
+    with pytest.raises(BadInput) as caught:
+        load(*chosen.pop("argv", ()), **chosen)  # type: ignore[misc, arg-type]
+    assert caught.value.exit_code == 2
+    (problem,) = caught.value.problems
+    assert "expected results/<run> or a folder below it" in problem.expected
+
+
+@pytest.mark.parametrize("key", ["event", "event_id", "event_time"])
+def test_a_repositorys_file_makes_no_run_a_scheduled_one(key: str) -> None:
+    """A run of an event writes the day's folder, so only the environment and a flag may bring one."""
+    with pytest.raises(BadInput) as caught:
+        load(env={"NB_EVENT": "{}"}, file=f'{key}: "2"')
+    assert [problem.variable for problem in caught.value.problems] == [f"notebooks.yaml line 1: {key}"]

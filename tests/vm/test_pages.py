@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.vm.runner import html
-from builder.vm.runner.pages import charts, outputs, page
+from builder.vm.runner.pages import charts, markdown, outputs, page, patience
 from builder.vm.runner.pages.mathml import formula
 from builder.vm.runner.pages.page import pages
 from builder.vm.runner.pages.sanitize import sanitize
@@ -96,6 +97,7 @@ def test_nothing_hostile_survives(number: int, tmp_path: Path) -> None:
         assert len(ids) == len(set(ids))
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="<>\"'$&;/=\\ \nabnosvgtyle-![](){}:#`*!\x1b[m", max_size=60))
 def test_no_text_becomes_active(text: str) -> None:
     assert_inert(pages(book([text + "<img src=x onerror=alert(1)>"]), text, Path())[0])
@@ -162,6 +164,125 @@ def test_a_styled_frame_keeps_its_colours_to_itself() -> None:
     assert 'id="T_a1_row0_col0"' in made
     assert 'style="font-weight:bold"' in made.replace(": ", ":")
     assert_inert(made)
+
+
+ESCAPING = {
+    "a sibling": "~ .nb-output",
+    "the next one": "+ .nb-output",
+    "a child": "> .nb-output",
+    "without a space": "~.nb-output",
+    "a comment": "/**/~ .nb-output",
+    "comments and spaces": "/* */ /**/ + *",
+    "the second of a list": "b, ~ .nb-output",
+    "the first of a list": "~ .nb-output, b",
+    "after :is()": ":is(b, c), ~ *",
+    "after a text with a comma": '[a="],b"], ~ *',
+    "between two texts": '[a="],~ .nb-output,[b="], ~ *',
+    "a space of another kind": "\u00a0~ .nb-output, ~ *",
+    "a form feed": "\f~ *",
+    "nesting": "& ~ *",
+    "nesting after a comment": "/**/& + *",
+    ":has()": ":has(~ .nb-output)",
+    "a column": "|| *",
+    "a namespace": "*|* ~ *",
+    "media": "@media all { ~ *",
+    "a layer": "@layer a { ~ *",
+    "@scope": "@scope (:root) { ~ *",
+    "a rule in a rule": "b { ~ .nb-output",
+    "a rule in a rule with &": "b { & ~ .nb-output",
+    "after a closed rule": "b { } ~ .nb-output",
+    "an escape": "\\7e .nb-output",
+    "an escaped combinator": "\\~ *, ~ *",
+    "comment of HTML": "<!-- ~ *",
+    "end of a comment of HTML": "--> ~ *",
+    "an open comment": "~ * /*",
+    "an open bracket": "[a, ~ *",
+    "an open text": '"a, ~ *',
+    "an empty one": ", ~ *",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", ESCAPING)
+def test_no_selector_leaves_its_output(name: str) -> None:
+    sheet = f"<style>{ESCAPING[name]} {{ display: none }}</style>"
+    made = sanitize(sheet + "<b>x</b>", "nb-cell-0-0")
+    assert "display" not in made, made
+    assert "<b>x</b>" in made or name == "comment of HTML"
+    assert_inert(pages(book([sheet]), "demo", Path())[0])
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "a > b", "a + b", "a ~ b.c", "tr:nth-child(even) td", '[class="x,y"] + b', ":is(a, b) c", ":not(:first-child)",
+        "*", "#a .b", "a:hover", "a/**/b", "a, b",
+    ],
+)  # fmt: skip
+def test_selectors_within_an_output_stay(selector: str) -> None:
+    made = sanitize(f"<style>{selector} {{ color: red }}</style>", "nb-x")
+    assert made.startswith("<style>#nb-x ")
+    assert "{ color: red }" in made
+
+
+REJECTED = "<p>a</p><![x y]><img src=b>"  # the parser behind pictures in Markdown raises at this
+
+
+def test_an_output_that_a_library_refuses_costs_itself_alone() -> None:
+    cells = (
+        v4.new_markdown_cell(f"# before\n\n{REJECTED}"),
+        v4.new_code_cell(
+            "x = 1",
+            outputs=[
+                v4.new_output("display_data", {"text/markdown": REJECTED}),
+                v4.new_output("display_data", {"text/markdown": REJECTED, "text/plain": "as text"}),
+                v4.new_output("display_data", {"text/html": "<div>" * 100_000}),
+                v4.new_output("display_data", {"text/html": "&amp;" * 100_000}),
+                v4.new_output("stream", name="stdout", text="after"),
+            ],
+        ),
+    )
+    for made in shown(*cells):
+        assert_inert(made)
+        assert "# before" in made
+        assert "as text" in made
+        assert "after" in made
+        assert made.count("cannot show") == 3
+
+
+def test_every_part_of_a_page_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a library raises in the midst of a cell, the other cells and the failure's banner are there."""
+
+    def broken(*_: Any, **__: Any) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr(page, "highlight", broken)
+    monkeypatch.setattr(markdown, "MarkdownWithMath", broken)
+    monkeypatch.setattr(outputs, "coloured", broken)
+    failing = v4.new_output("error", ename="E", evalue="wrong", traceback=["TB"])
+    cells = (
+        v4.new_markdown_cell("some *text*"),
+        v4.new_code_cell("x < 1", outputs=[failing]),
+        v4.new_code_cell("", outputs=[v4.new_output("display_data", {"text/html": "<b>fine</b>"})]),
+    )
+    made = shown(*cells)[0]
+    assert_inert(made)
+    for part in ("some *text*", "x &lt; 1", "<b>fine</b>", "E: wrong", "cannot show"):
+        assert part in made
+
+
+def test_what_takes_a_library_too_long_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mistune takes the square of a run of spaces: hours for the text of this test."""
+    monkeypatch.setattr(page, "Patience", lambda: patience.Patience(0.2, 0.5))
+    spaces = "a" + " " * 500_000 + "b"
+    cells = (
+        *(v4.new_markdown_cell(spaces) for _ in range(5)),
+        v4.new_code_cell("x = 1", outputs=[v4.new_output("stream", name="stdout", text="after")]),
+    )
+    began = time.process_time()
+    made = shown(*cells)[0]
+    assert time.process_time() - began < 30
+    assert made.count('<div class="highlight"><pre>a  ') == 5
 
 
 def test_the_failing_cell_is_named_and_linked() -> None:

@@ -147,6 +147,23 @@ def _predicted(kind: int, left: int, up: int, corner: int) -> int:
     return min((left, up, corner), key=lambda value: abs(guess - value))
 
 
+def test_an_output_hides_no_other_one(tmp_path: Path) -> None:
+    """Selectors that reach for what follows, and margins that lay a box over what stands before."""
+    escaping = ("~ *", "/**/~ *", "b, ~ *", "\u00a0~ *", "& ~ *", "b { & ~ *", "+ *", "b {} ~ *")
+    sheets = "".join(f"<style>{selector} {{ display: none }}</style>" for selector in escaping)
+    cover = '<div style="margin-top:-400px;height:400px;background:#fff"><b>x</b></div>'
+    pink = '<div style="background:#f0f;height:100px"></div>'
+    markdown = {"cell_type": "markdown", "metadata": {}}
+    code = {"cell_type": "code", "source": "", "metadata": {}, "execution_count": 1}
+    shown = [
+        {"output_type": "display_data", "data": {"text/html": text}, "metadata": {}}
+        for text in (sheets, pink, cover)
+    ]
+    cells = [{**markdown, "source": sheets}, {**code, "outputs": shown}, {**markdown, "source": cover}]
+    made = pages({"cells": cells, "metadata": {}}, "honest", tmp_path)[0]
+    assert pixels(made, tmp_path).count(PINK) > 50_000
+
+
 def test_a_chart_draws_in_its_frame(tmp_path: Path) -> None:
     made = pages(chart("document.body.style.background = '#f0f'"), "honest", tmp_path)[0]
     assert pixels(made, tmp_path).count(PINK) > 50_000

@@ -55,7 +55,7 @@ def test_a_line_without_end_stays_small() -> None:
     lines = Lines()
     for _ in range(2000):
         assert lines.feed(b"x" * 10_000) == []
-    assert len(lines._pending) < 200_000
+    assert sum(map(len, lines._pending)) < 200_000
     (line,) = lines.feed(b"\n")
     assert len(line) == MAX_LINE
 

@@ -114,10 +114,11 @@ class Redactor:
         begin, end, name = next(found, (-1, -1, ""))
         position = 0
         for piece in encoded:
-            kept, at, stop = b"", position, position + len(piece)
+            kept: list[bytes] = []
+            at, stop = position, position + len(piece)
             while at < stop:
                 if name and at == begin:
-                    kept += label(name).encode()
+                    kept.append(label(name).encode())
                     self.counts[name] += 1
                 if name and begin <= at < end:
                     at = min(end, stop)
@@ -125,9 +126,9 @@ class Redactor:
                         begin, end, name = next(found, (-1, -1, ""))
                 else:
                     until = min(begin, stop) if name else stop
-                    kept += piece[at - position : until - position]
+                    kept.append(piece[at - position : until - position])
                     at = until
-            made.append(kept)
+            made.append(b"".join(kept))
             position = stop
         return [piece.decode("utf-8", "surrogatepass") for piece in made]
 

@@ -30,20 +30,26 @@ class Lines:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._pending = ""
+        self._pending: list[str] = []
+        self._length = 0
 
     def feed(self, data: bytes) -> list[str]:
         """Take more bytes; return the lines that are now complete."""
-        *lines, self._pending = (self._pending + self._decoder.decode(data)).split("\n")
-        if len(self._pending) > MAX_PENDING:
+        text = self._decoder.decode(data)
+        self._pending.append(text)
+        self._length += len(text)
+        if "\n" not in text and self._length <= MAX_PENDING:
+            return []
+        *lines, rest = "".join(self._pending).split("\n")
+        if len(rest) > MAX_PENDING:
             # A progress bar overwrites itself without end: only its last state counts. Anything else that is this
             # long will be cut, so its middle may go now.
-            last = self._pending.rstrip("\r").rpartition("\r")[2]
-            self._pending = last[: MAX_PENDING // 2]
+            rest = rest.rstrip("\r").rpartition("\r")[2][: MAX_PENDING // 2]
+        self._pending, self._length = [rest], len(rest)
         return [clean(line) for line in lines]
 
     def end(self) -> list[str]:
         """Return what stands after the last newline, if anything."""
-        rest = self._pending + self._decoder.decode(b"", final=True)
-        self._pending = ""
+        rest = "".join(self._pending) + self._decoder.decode(b"", final=True)
+        self._pending, self._length = [], 0
         return [clean(rest)] if rest else []

@@ -10,19 +10,18 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from . import tags
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 MAX_FRAME = 10_000_000  # characters of one chart, its library included
 MAX_FRAMES = 30_000_000  # characters of all charts of a notebook
 _HEIGHT = re.compile(r"\bheight[\"']?\s*[:=]\s*[\"']?([0-9]{2,4})(?:px)?\b")
-# Plotly loads it for formulas in labels, and does without.
-_MATHJAX = re.compile(r"<script\b[^>]*\bsrc=[^>]*mathjax[^>]*>\s*</script\s*>", re.IGNORECASE)
-_SCRIPT_BEGINS = re.compile(r"<script\b([^>]*)>", re.IGNORECASE)
-_SCRIPT_ENDS = re.compile(r"</script\s*>", re.IGNORECASE)
-_REACHES_OUT = re.compile(r"<(?:link|base|meta)\b[^>]*>", re.IGNORECASE)
+_SOURCE = re.compile(r"\bsrc=", re.IGNORECASE)
+_REACHES_OUT = r"<(?:link|base|meta)\b"
 _FROM_ELSEWHERE = re.compile(r"\bsrc\s*=|\btype\s*=\s*[\"']?module", re.IGNORECASE)
 _ACTIVE = re.compile(r"<\s*(script|iframe|object|embed|applet|video|audio|form|portal)\b", re.IGNORECASE)
 
@@ -53,7 +52,7 @@ KINDS = (
     Kind(
         "Bokeh chart",
         r"application/vnd\.bokehjs_",
-        r"\bBokeh\b.*\b(?:embed|safely|docs_json)\b|bk-root|data-root-id",
+        r"(?m:^)(?>.*?\bBokeh\b).*\b(?:embed|safely|docs_json)\b|bk-root|data-root-id",
         r"Bokeh\.register_plugin|root\.Bokeh\s*=|BokehJS contributors",
         "For a chart in this page: display(HTML(file_html(figure, INLINE))), from bokeh.embed and bokeh.resources; save it "
         "to outputs/ for a file.",
@@ -128,7 +127,7 @@ class Frames:
 
     def frame(self, kind: Kind, data: Mapping[str, Any]) -> str | None:
         """Return the chart in a frame, or None where it does not carry all that it needs, or too much."""
-        body = _MATHJAX.sub("", _text(data.get("text/html", "")))
+        body = _without_mathjax(_text(data.get("text/html", "")))
         if not re.search(kind.library, body) and kind.name in self.libraries and "require(" not in body:
             body = self.libraries[kind.name] + body
         if (
@@ -137,10 +136,11 @@ class Frames:
             or not _runs_alone(body)
         ):
             return None
-        body = _REACHES_OUT.sub("", body.replace("\r\n", "\n").replace("\r", "\n"))
+        body = body.replace("\r\n", "\n").replace("\r", "\n")
+        body = tags.replaced(body, tags.tags(body, _REACHES_OUT))
         self.left -= len(body)
-        for _, script in _scripts(body):
-            digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in tags.elements(body, "script"):
+            digest = base64.b64encode(hashlib.sha256(script.inside.encode()).digest()).decode()
             self.hashes[f"'sha256-{digest}'"] = None
         document = (
             f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -169,19 +169,20 @@ def note(kind: Kind) -> str:
 
 
 def _runs_alone(text: str) -> bool:
-    scripts = list(_scripts(text))
-    return bool(scripts) and not any(_FROM_ELSEWHERE.search(attributes) for attributes, _ in scripts)
+    scripts = list(tags.elements(text, "script"))
+    return bool(scripts) and not any(_FROM_ELSEWHERE.search(script.attributes) for script in scripts)
 
 
-def _scripts(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each script's attributes and content, in order. One pattern for a whole script takes ten times as long."""
-    at = 0
-    while begin := _SCRIPT_BEGINS.search(text, at):
-        end = _SCRIPT_ENDS.search(text, begin.end())
-        if end is None:
-            return
-        yield begin.group(1), text[begin.end() : end.start()]
-        at = end.end()
+def _without_mathjax(text: str) -> str:
+    """Return the text without the script that loads MathJax: Plotly uses it for formulas in labels, and does without."""
+    loading = (script for script in tags.elements(text, "script") if _loads_mathjax(script))
+    return tags.replaced(text, loading)
+
+
+def _loads_mathjax(script: tags.Element) -> bool:
+    source = _SOURCE.search(script.attributes)
+    named = source is not None and "mathjax" in script.attributes[source.end() :].lower()
+    return named and not script.inside.strip()
 
 
 def _text(value: Any) -> str:

@@ -9,13 +9,17 @@ from typing import Any
 
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+from . import tags
 from .mathml import formula
 from .sanitize import sanitize
 
 MAX_IMAGE = 10_000_000  # bytes of one picture that a Markdown cell names
+MAX_UNCLOSED = 20  # beginnings of formulas without an end in one cell; more are no formulas
+_MATH = re.compile(r"\\\\([\[\]()])|\\(begin|end)\{([a-z]*\*?)\}")
+_CLOSES = {"]": "[", ")": "("}
 MAX_MARKDOWN = 1_000_000  # characters of one cell; the parser takes a second for as many
 
-_CHECKBOX = re.compile(r'<input class="task-list-item-checkbox"[^>]*>')
+_CHECKBOX = '<input class="task-list-item-checkbox"'
 
 
 def render(source: str, folder: Path, attachments: dict[str, dict[str, str]], scope: str) -> str:
@@ -23,11 +27,35 @@ def render(source: str, folder: Path, attachments: dict[str, dict[str, str]], sc
     if len(source) > MAX_MARKDOWN:
         source = f"{source[:MAX_MARKDOWN]}\n\n*[cut here: the executed notebook has all of it]*"
     renderer = _Renderer(folder, attachments)
-    body = MarkdownWithMath(renderer=renderer).render(source)
-    body = _CHECKBOX.sub(
-        lambda box: "☑ " if "checked" in box.group().rpartition("disabled")[2] else "☐ ", body
+    parser = MarkdownWithMath(renderer=renderer)
+    if _unclosed(source) > MAX_UNCLOSED:
+        parser.block.rules.remove("multiline_math")
+        for rule in ("block_math_latex", "inline_math_latex", "latex_environment"):
+            parser.inline.rules.remove(rule)
+    body = parser.render(source)
+    body = tags.replaced(
+        body,
+        tags.tags(body, _CHECKBOX),
+        lambda box: "☑ " if "checked" in box.attributes.rpartition("disabled")[2] else "☐ ",
     )
     return renderer.with_formulas(sanitize(body, scope))
+
+
+def _unclosed(source: str) -> int:
+    r"""Return how many times `\\[`, `\\(` or `\begin{NAME}` stands after the last place that closes it.
+
+    The parser looks for the end of each at its beginning, so many that nothing closes would take the square of the length.
+    """
+    ends: dict[str, int] = {}
+    begins: dict[str, list[int]] = {}
+    for found in _MATH.finditer(source):
+        bracket, word, name = found.groups()
+        kind = _CLOSES.get(bracket, bracket) if bracket else f"{{{name}}}"
+        if word == "end" or bracket in _CLOSES:
+            ends[kind] = found.start()
+        else:
+            begins.setdefault(kind, []).append(found.start())
+    return sum(at > ends.get(kind, -1) for kind, places in begins.items() for at in places)
 
 
 class _Renderer(IPythonRenderer):
@@ -66,6 +94,10 @@ class _Renderer(IPythonRenderer):
         if name != src and not self.attachments.get(name):
             return ""
         return str(super()._embed_image_or_attachment(src))
+
+    def _html_embed_images(self, html: str) -> str:
+        """Parse only what may name a picture: the parser refuses some HTML, and takes the square of the length of other."""
+        return str(super()._html_embed_images(html)) if "<img" in html.lower() else html
 
     def _src_to_base64(self, src: str) -> str | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 from latex2mathml.converter import convert
 
@@ -56,7 +57,9 @@ _ATTRIBUTES = {
 }
 _VALUE = re.compile(r"[\w.,#%+ -]{0,60}")
 _SPACE = "{http://www.w3.org/1998/Math/MathML}"
-_DELIMITED = re.compile(r"(\$\$?|\\\[|\\\()(.*?)(?:\$\$?|\\\]|\\\))", re.DOTALL)
+_DELIMITER = re.compile(r"\$\$?|\\[\[\]()]")
+_OPENING = frozenset({"$", "$$", "\\[", "\\("})
+_CLOSING = frozenset({"$", "$$", "\\]", "\\)"})
 
 
 def formula(tex: str, *, display: bool) -> str:
@@ -73,16 +76,28 @@ def formula(tex: str, *, display: bool) -> str:
 def from_output(latex: str) -> str:
     """Return what a cell gave as text/latex: formulas between their delimiters, or one environment."""
     text = latex.strip()
-    parts = list(_DELIMITED.finditer(text))
+    parts = list(_formulas(text))
     if not parts:
         return formula(text, display=True)
     pieces, end = [], 0
-    for part in parts:
-        pieces.append(html.escape(text[end : part.start()]))
-        alone = part.start() == 0 and part.end() == len(text)
-        pieces.append(formula(part.group(2), display=alone or part.group(1) in {"$$", "\\["}))
-        end = part.end()
+    for opening, closing in parts:
+        pieces.append(html.escape(text[end : opening.start()]))
+        alone = opening.start() == 0 and closing.end() == len(text)
+        tex = text[opening.end() : closing.start()]
+        pieces.append(formula(tex, display=alone or opening.group() in {"$$", "\\["}))
+        end = closing.end()
     return "".join(pieces) + html.escape(text[end:])
+
+
+def _formulas(text: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
+    """Yield the two delimiters of each formula, in order; the next one that can close a formula does."""
+    opening = None
+    for delimiter in _DELIMITER.finditer(text):
+        if opening is None:
+            opening = delimiter if delimiter.group() in _OPENING else None
+        elif delimiter.group() in _CLOSING:
+            yield opening, delimiter
+            opening = None
 
 
 def _source(tex: str, *, display: bool) -> str:

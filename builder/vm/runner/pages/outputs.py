@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nbconvert.filters.ansi import ansi2html
-
 from . import charts, markdown, mathml
+from .colours import coloured
+from .patience import Patience
 from .sanitize import sanitize, svg_image
 
 MAX_TEXT = 400_000  # characters of one printed text: a few thousand screens
@@ -19,33 +19,38 @@ MAX_HTML = 8_000_000  # characters of one piece of HTML
 MAX_PICTURE = 20_000_000  # characters of one picture, in base64
 MAX_PIXELS = 20_000
 MAX_PAGE = 60_000_000  # characters of all outputs
+MAX_NAME = 1000  # characters of what Python calls an object
+_NAME = re.compile(r"\s*<[\w. ]+(?: object.*)?>\s*")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_REST = "The executed notebook has all of it."
+REST = "The executed notebook has all of it."
 
 
 class Outputs:
     """Renders the outputs of one notebook, within the limits of a page that a browser opens at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: Patience) -> None:
+        self._patience = patience
         self.frames = charts.Frames()
         self._folder = folder
         self._left = MAX_PAGE
 
     def render(self, output: Mapping[str, Any], scope: str) -> str:
         """Return the output as HTML for the element with the id `scope`; empty if there is nothing to see."""
+        rendered = self._patience.attempt(lambda: self._rendered(output, scope))
+        if rendered is None:
+            return note(f"An output that this page cannot show was here. {REST}")
+        if len(rendered) > self._left:
+            return note(f"An output of {_megabytes(len(rendered))} was here; this page is full. {REST}")
+        self._left -= len(rendered)
+        return rendered
+
+    def _rendered(self, output: Mapping[str, Any], scope: str) -> str:
         kind = output.get("output_type")
         if kind == "stream":
             name = "nb-stderr" if output.get("name") == "stderr" else "nb-stdout"
-            rendered = _printed(_joined(output.get("text", "")), name)
-        elif kind == "error":
-            rendered = error(output)
-        else:
-            rendered = self._data(output, scope)
-        if len(rendered) > self._left:
-            return note(f"An output of {_megabytes(len(rendered))} was here; this page is full. {_REST}")
-        self._left -= len(rendered)
-        return rendered
+            return _printed(_joined(output.get("text", "")), name)
+        return error(output) if kind == "error" else self._data(output, scope)
 
     def _data(self, output: Mapping[str, Any], scope: str) -> str:
         data = {media: _joined(value) for media, value in output.get("data", {}).items()}
@@ -69,14 +74,22 @@ class Outputs:
             ("text/plain", lambda text: _printed(text, "nb-result")),
         )
         for media, render in forms:
-            if media in data and (rendered := render(data[media])):
+            if media in data and (rendered := _or_nothing(render, data[media])):
                 return rendered
         names = ", ".join(sorted(data)) or "nothing"
         return (
-            note(f"An output in a form that this page cannot show was here ({names[:200]}). {_REST}")
+            note(f"An output in a form that this page cannot show was here ({names[:200]}). {REST}")
             if data
             else ""
         )
+
+
+def _or_nothing(render: Callable[[str], str], text: str) -> str:
+    """Return one form of an output as HTML; empty where a library refuses it, so that the next form is shown."""
+    try:
+        return render(text)
+    except Exception:  # noqa: BLE001 - libraries raise whatever their lists and dictionaries do
+        return ""
 
 
 def note(text: str) -> str:
@@ -92,10 +105,10 @@ def error(output: Mapping[str, Any]) -> str:
 
 def _html(fragment: str, scope: str) -> str:
     if len(fragment) > MAX_HTML:
-        return note(f"A piece of HTML of {_megabytes(len(fragment))} was here. {_REST}")
+        return note(f"A piece of HTML of {_megabytes(len(fragment))} was here. {REST}")
     cleaned, parts = sanitize(fragment, scope), charts.active_parts(fragment)
     if parts:
-        cleaned += note(f"Left out here: {', '.join(parts)}. This page runs and loads nothing. {_REST}")
+        cleaned += note(f"Left out here: {', '.join(parts)}. This page runs and loads nothing. {REST}")
     return f'<div class="nb-html">{cleaned}</div>' if cleaned.strip() else ""
 
 
@@ -107,7 +120,7 @@ def _still(data: Mapping[str, str]) -> str:
     text = data.get("text/plain", "")
     return (
         ""
-        if re.fullmatch(r"\s*<[\w. ]+(?: object.*)?>\s*", text) or "{" in text
+        if (len(text) <= MAX_NAME and _NAME.fullmatch(text)) or "{" in text
         else _printed(text, "nb-result")
     )
 
@@ -115,7 +128,7 @@ def _still(data: Mapping[str, str]) -> str:
 def _picture(media: str, metadata: Any) -> Callable[[str], str]:
     def render(encoded: str) -> str:
         if len(encoded) > MAX_PICTURE:
-            return note(f"A picture of {_megabytes(len(encoded))} was here. {_REST}")
+            return note(f"A picture of {_megabytes(len(encoded))} was here. {REST}")
         if not _BASE64.fullmatch(encoded):
             return ""
         known = metadata if isinstance(metadata, dict) else {}
@@ -137,9 +150,9 @@ def _printed(text: str, name: str) -> str:
         return ""
     more = ""
     if len(text) > MAX_TEXT:
-        more = note(f"{len(text) - MAX_TEXT:,} of {len(text):,} characters were left out here. {_REST}")
+        more = note(f"{len(text) - MAX_TEXT:,} of {len(text):,} characters were left out here. {REST}")
         text = f"{text[: MAX_TEXT // 2]}\n\n[…]\n\n{text[-MAX_TEXT // 2 :]}"
-    return f'<pre class="{name}">{sanitize(str(ansi2html(_overwritten(text))))}</pre>{more}'
+    return f'<pre class="{name}">{sanitize(coloured(_overwritten(text)))}</pre>{more}'
 
 
 def _overwritten(text: str) -> str:

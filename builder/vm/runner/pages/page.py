@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from pygments.util import ClassNotFound
 
 from ..settings import INJECTED  # noqa: TID252 - on the VM the runner has no package above it
 from . import markdown
-from .outputs import Outputs
+from .outputs import REST, Outputs, note
+from .patience import Patience
 from .sanitize import sanitize
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
@@ -53,8 +55,9 @@ class Failure:
 
 def pages(notebook: Mapping[str, Any], name: str, folder: Path) -> tuple[str, str]:
     """Return the page with code and the page without, of a notebook of format 4 as its JSON. `folder` is the notebook's."""
-    outputs = Outputs(folder)
-    cells = tuple(_cells(notebook, outputs, folder))
+    patience = Patience()
+    outputs = Outputs(folder, patience)
+    cells = tuple(_cells(notebook, outputs, folder, patience))
     failure = _failure(notebook)
     head = _head(name, outputs.frames.script_policy)
     top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{_banner(notebook, failure)}</header>'
@@ -79,7 +82,7 @@ def _head(name: str, script_policy: str) -> str:
     )
 
 
-def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path) -> Iterator[Cell]:
+def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path, patience: Patience) -> Iterator[Cell]:
     lexer = _lexer(notebook)
     failure = _failure(notebook)
     for index, cell in enumerate(notebook["cells"]):
@@ -88,8 +91,9 @@ def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path) -> Itera
         if _RUNNERS_OWN in tags:
             continue
         if cell["cell_type"] == "markdown":
-            body = markdown.render(source, folder, cell.get("attachments") or {}, anchor)
-            yield Cell("nb-markdown nb-text", anchor, "", "", body)
+            attachments = cell.get("attachments") or {}
+            body = patience.attempt(partial(markdown.render, source, folder, attachments, anchor))
+            yield Cell("nb-markdown nb-text", anchor, "", "", _as_it_is(source) if body is None else body)
         elif cell["cell_type"] == "code":
             rendered = (
                 (f"{anchor}-{number}", output)
@@ -101,7 +105,14 @@ def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path) -> Itera
                 if (shown := outputs.render(output, scope))
             )
             kind = "nb-code nb-failed" if failure and failure.anchor == anchor else "nb-code"
-            yield Cell(kind, anchor, _label(cell, tags), _source(source, lexer), body)
+            code = patience.attempt(partial(_source, source, lexer))
+            yield Cell(kind, anchor, _label(cell, tags), _as_it_is(source) if code is None else code, body)
+
+
+def _as_it_is(source: str) -> str:
+    """Return the text of a cell that no library can show otherwise."""
+    cut = note(f"This cell is longer than what is shown here. {REST}") if len(source) > MAX_SOURCE else ""
+    return f'<div class="highlight"><pre>{html.escape(source[:MAX_SOURCE])}</pre></div>{cut}'
 
 
 def _placed(cell: Cell, *, code: bool) -> str:

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 
 import nh3
 
-from . import styles
+from . import styles, tags
 
 TAGS = (nh3.ALLOWED_TAGS - {"area", "map"}) | {"section", "tfoot", "label"}
 _GLOBAL = {
@@ -54,7 +54,30 @@ _WITH_CONTENT = {
 }
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp|svg\+xml)[;,]", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?:|mailto:|#)", re.IGNORECASE)
-_SVG = re.compile(r"<svg\b.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
+MAX_DEPTH = 500  # elements inside of one another; the parser takes the square of that
+MAX_AMPERSANDS = 20_000  # in one text between two tags; the same holds for them
+_AMPERSAND = re.compile(r"&(?!lt;|gt;|quot;|#)")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
+# These have no closing tag, or need none: the next one of its kind ends them.
+_UNCLOSED = {
+    *(
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+    ),
+    *("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup"),
+}
 _SVG_SPACE = "http://www.w3.org/2000/svg"
 
 
@@ -62,11 +85,18 @@ def sanitize(fragment: str, scope: str = "") -> str:
     """Return the harmless part of a fragment of HTML, every element closed.
 
     Drawings become images. Style sheets stay only where `scope` is the id of the element that the fragment goes into:
-    they are cut down to the look of what is in it.
+    they are cut down to the look of what is in it. Raises ValueError for what would take the
+    parser the square of its length.
     """
     fragment, sheet = styles.split(fragment, scope)
+    drawings = tags.elements(fragment, "svg")
+    fragment = tags.replaced(
+        fragment, drawings, lambda drawing: svg_image(fragment[drawing.start : drawing.end])
+    )
+    _refuse_ampersands(fragment)
+    _refuse_depth(fragment)
     cleaned = nh3.clean(
-        _SVG.sub(_drawing, fragment),
+        fragment,
         tags=TAGS,
         clean_content_tags=_WITH_CONTENT,
         attributes=ATTRIBUTES,
@@ -76,6 +106,30 @@ def sanitize(fragment: str, scope: str = "") -> str:
         link_rel="noopener noreferrer nofollow",
     )
     return f"<style>{sheet}</style>{cleaned}" if sheet else cleaned
+
+
+def _refuse_ampersands(fragment: str) -> None:
+    many = (text for text in fragment.split("<") if text.count("&") > MAX_AMPERSANDS)
+    if any(len(_AMPERSAND.findall(text)) > MAX_AMPERSANDS for text in many):
+        raise ValueError(f"more than {MAX_AMPERSANDS} ampersands in one text")
+
+
+def _refuse_depth(fragment: str) -> None:
+    """Raise ValueError where more elements are open at once than a document has."""
+    opened: dict[str, int] = {}
+    depth = 0
+    for closing, tag in _TAG.findall(fragment):
+        name = tag.lower()
+        if name in _UNCLOSED:
+            continue
+        if not closing:
+            opened[name] = opened.get(name, 0) + 1
+            depth += 1
+        elif opened.get(name):
+            opened[name] -= 1
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} elements inside of one another")
 
 
 def svg_image(svg: str, alt: str = "drawing") -> str:
@@ -92,10 +146,6 @@ def svg_image(svg: str, alt: str = "drawing") -> str:
         return ""
     encoded = base64.b64encode(svg.encode("utf-8", "replace")).decode()
     return f'<img alt="{alt}" src="data:image/svg+xml;base64,{encoded}">'
-
-
-def _drawing(match: re.Match[str]) -> str:
-    return svg_image(match.group())
 
 
 def _harmless(_tag: str, attribute: str, value: str) -> str | None:

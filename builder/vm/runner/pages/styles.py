@@ -8,6 +8,8 @@ from typing import Any
 
 import tinycss2
 
+from . import tags
+
 PROPERTIES = {
     "background",
     "background-color",
@@ -73,7 +75,13 @@ PROPERTIES = {
 }
 # Longer sheets come with widgets and themes, and take long to read.
 MAX_SHEET = 1_000_000
-_SHEET = re.compile(r"<style\b[^>]*>(.*?)(?:</style\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_WHITE_SPACE = " \t\n\r\f"  # CSS's own; any other space is part of a name
+# What a selector may consist of. Each part of it then names elements inside of the one that the rule is bound to.
+_SIMPLE = frozenset({".", ":", "*"})
+_COMBINATORS = frozenset({">", "+", "~"})
+_FUNCTIONS = frozenset(
+    {"not", "is", "where", "nth-child", "nth-last-child", "nth-of-type", "nth-last-of-type", "lang", "dir"}
+)
 # A backslash could spell any of these in another way, < could end the sheet.
 _LOADS = re.compile(
     r"url\s*\(|image-set|image\s*\(|src\s*\(|expression|element\s*\(|var\s*\(|attr\s*\(|@|\\|<", re.IGNORECASE
@@ -82,11 +90,10 @@ _LOADS = re.compile(
 
 def split(fragment: str, scope: str) -> tuple[str, str]:
     """Take the style sheets out of a fragment; return it without them, and the rules that hold within the id `scope`."""
-    if "<style" not in fragment.lower():
-        return fragment, ""
-    sheets = [match.group(1) for match in _SHEET.finditer(fragment)] if scope else []
-    rules = (rule for sheet in sheets if len(sheet) <= MAX_SHEET for rule in _rules(sheet, scope))
-    return _SHEET.sub("", fragment), "\n".join(rules)
+    found = list(tags.elements(fragment, "style", unclosed=True))
+    sheets = [style.inside for style in found if len(style.inside) <= MAX_SHEET] if scope else []
+    rules = (rule for sheet in sheets for rule in _rules(sheet, scope))
+    return tags.replaced(fragment, found), "\n".join(rules)
 
 
 def is_harmless(css: str) -> bool:
@@ -98,13 +105,45 @@ def _rules(sheet: str, scope: str) -> Iterator[str]:
     for rule in tinycss2.parse_stylesheet(sheet, skip_comments=True, skip_whitespace=True):
         if rule.type != "qualified-rule":
             continue  # @import, @font-face, @media
-        selectors = [part.strip() for part in tinycss2.serialize(rule.prelude).split(",")]
-        if not all(part and is_harmless(part) and part.count("(") == part.count(")") for part in selectors):
+        try:
+            selectors = list(_selectors(rule.prelude))
+            declarations = "; ".join(_declarations(rule.content))
+        except (ValueError, RecursionError):
             continue
-        declarations = "; ".join(_declarations(rule.content))
         if declarations:
-            scoped = ", ".join(f"#{scope} {part}" for part in selectors)
+            scoped = ", ".join(f"#{scope} {selector}" for selector in selectors)
             yield f"{scoped} {{ {declarations} }}"
+
+
+def _selectors(prelude: list[Any]) -> Iterator[str]:
+    """Yield the selectors of a list. Raises ValueError for one that could name an element outside of what it is bound to."""
+    for parts in _separated(prelude):
+        selector = tinycss2.serialize(parts).strip(_WHITE_SPACE)
+        first = next((part for part in parts if part.type != "whitespace"), None)
+        begins_well = first is not None and not (first.type == "literal" and first.value in _COMBINATORS)
+        if not begins_well or not all(map(_is_plain, parts)) or not is_harmless(selector):
+            raise ValueError(selector)
+        yield selector
+
+
+def _separated(prelude: list[Any]) -> Iterator[list[Any]]:
+    """Yield what stands between the commas that belong to no bracket and no text, without comments."""
+    parts: list[Any] = []
+    for part in prelude:
+        if part.type == "literal" and part.value == ",":
+            yield parts
+            parts = []
+        elif part.type != "comment":
+            parts.append(part)
+    yield parts
+
+
+def _is_plain(part: Any) -> bool:
+    if part.type == "literal":
+        return part.value in _SIMPLE or part.value in _COMBINATORS
+    if part.type == "function":
+        return part.lower_name in _FUNCTIONS
+    return part.type in {"ident", "hash", "whitespace", "[] block"}
 
 
 def _declarations(content: list[Any]) -> Iterator[str]:
