@@ -58,9 +58,9 @@ class Log:
 def parse_wish(raw: bytes, nonce: str) -> object:
     """Return the CPython whose kit the VM asks for in the place of its first heartbeat; None where it asks for none."""
     try:
-        document = json.loads(raw)
+        document = read_object(raw)
         return document["kit"] if document["nonce"] == nonce and document["phase"] == "kit" else None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
         return None
 
 
