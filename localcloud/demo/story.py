@@ -98,7 +98,7 @@ class Story:
         names = [path.relative_to(self._bucket) for path in files]
         folders = Counter("/".join(n.parts[: 2 if n.parts[0] == "versions" else 1]) for n in names)
         for folder, count in folders.items():
-            self._telling.say(f"  {folder + '/':24}{count:>4} files")
+            self._telling.say(f"  {folder + '/':24}{count:>4} file{'s' * (count > 1)}")
         self._telling.note(
             "".join(f"{n!s:84} {p.stat().st_size:>9,} bytes\n" for n, p in zip(names, files, strict=True))
         )
