@@ -174,7 +174,7 @@ def ask_for_kit(job: Json) -> bool:
 
 
 def unpack_kit(archive: Path, target: Path) -> None:
-    """Unpack the kit, whose hash was checked before: by the image's tar, else by Python, which takes twice the time."""
+    """Unpack the kit, whose hash was checked before: by the image's tar, else by Python, which takes longer."""
     target.mkdir()
     command = ["tar", "-xzof", str(archive), "-C", str(target)]
     try:
