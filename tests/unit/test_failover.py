@@ -36,14 +36,39 @@ CASES = [
     ("notFound", f"The resource '{_PROJECT}/zones/us-nowhere1-a' was not found", Scope.ZONE),
     ("notFound", f"The resource '{_PROJECT}/global/images/family/gone' was not found", Scope.INPUT),
     ("notFound", f"The resource '{_PROJECT}/global/networks/default' was not found", Scope.SETUP),
-    ("notFound", f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found", Scope.SETUP),
+    ("notFound", f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found", Scope.REGION),
+    ("RESOURCE_NOT_FOUND", f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found", Scope.REGION),
+    (
+        "invalid",
+        "Invalid value for field 'resource.networkInterfaces[0]': ''. Subnetwork should be specified for custom subnetmode network",
+        Scope.SETUP,
+    ),
     (
         "invalid",
         f"Invalid value '{_PROJECT}/zones/z/machineTypes/x9'. Machine type does not exist.",
         Scope.ZONE,
     ),
-    ("SUBNET_NOT_FOUND_FOR_VPC", "No subnet in this region", Scope.REGION),
-    ("VPC_NOT_FOUND", "No such network", Scope.SETUP),
+    (
+        "conditionNotMet",
+        "Constraint constraints/compute.requireShieldedVm violated for project projects/p. Secure Boot is not enabled in the "
+        "'shielded_instance_config' field.",
+        Scope.SETUP,
+    ),
+    (
+        "CONDITION_NOT_MET",
+        "Constraint constraints/compute.trustedImageProjects violated for project p. Use of images from project i is prohibited.",
+        Scope.SETUP,
+    ),
+    (
+        "conditionNotMet",
+        "Location ZONE:us-central1-a violates constraint constraints/gcp.resourceLocations on the resource projects/p/zones/z.",
+        Scope.REGION,
+    ),
+    (
+        "SOMETHING_NEW",
+        'Operation denied by org policy on resource \'projects/p\': ["customConstraints/custom.smallVms": "small ones only"].',
+        Scope.SETUP,
+    ),
     ("IAM_PERMISSION_DENIED", "Permission denied", Scope.SETUP),
     (
         "forbidden",
