@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from builder.act.failover import Scope, passes, scope_of
 from builder.act.fleet import Ending, Fleet, Vm, is_own
-from builder.act.refusals import Refusal, image_refused, no_vm, stopped, zones_refused
+from builder.act.refusals import Refusal, image_refused, no_secure_boot, no_vm, stopped, zones_refused
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import EnvironmentFailed, ProjectSetup
 from builder.model import JsonObject, is_zone, region_of
@@ -58,6 +58,8 @@ class Placement:
 
     def place(self, order: Order) -> Vm:
         """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search."""
+        if order.job.vm.secure_boot and not order.image.uefi:
+            raise no_secure_boot(order.image)
         refusals: list[Refusal] = []
         numbers = itertools.count(1)
         started = self._clock.monotonic()

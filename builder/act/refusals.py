@@ -10,7 +10,7 @@ from builder.act.failover import Scope, is_capacity, is_configuration
 from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
 from builder.plan.make import ImageChoice, JobPlan
 from builder.plan.vm_spec import SPOT, STANDARD
-from builder.ports import CallFailed
+from builder.ports import CallFailed, Image
 
 _GRANT = "Grant the role that the message names to the build's service account, then run again."
 _ENABLE = "Enable the API: gcloud services enable compute.googleapis.com."
@@ -112,6 +112,15 @@ def image_refused(failure: CallFailed, choice: ImageChoice) -> BuilderError:
         reason="image_not_found",
         advice="Families are retired. List those that are current: gcloud compute images list "
         f"--project={choice.project} --no-standard-images; then set NB_IMAGE_FAMILY or NB_IMAGE.",
+    )
+
+
+def no_secure_boot(image: Image) -> InputRefused:
+    """The error of NB_SECURE_BOOT with an image that cannot boot so."""
+    return InputRefused(
+        f"NB_SECURE_BOOT is true, and the image {image.path} does not support UEFI, which Secure Boot needs.",
+        reason="image_without_uefi",
+        advice="Name another image with NB_IMAGE_FAMILY or NB_IMAGE, or leave NB_SECURE_BOOT out.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +195,11 @@ def test_what_a_search_without_success_ends_as(
         pytest.param(OWN, "an exception from this constraint", id="an organization's own"),
     ],
 )
-@pytest.mark.parametrize(("place", "code"), [("http", "conditionNotMet"), ("operation", "CONDITION_NOT_MET")])
+@pytest.mark.parametrize("place", ["http", "operation"])
 def test_an_organization_policy_is_4_with_its_name_and_what_to_do(
-    world: World, plan: Plan, message: str, advice: str, place: str, code: str
+    world: World, plan: Plan, message: str, advice: str, place: str
 ) -> None:
+    code = "conditionNotMet" if place == "http" else "CONDITION_NOT_MET"
     refuse(world, Row(code, message, 412), place)
     with pytest.raises(ProjectSetup) as caught:
         world.placement(world.fleet()).place(world.order(plan))
@@ -237,6 +238,29 @@ def test_a_network_that_gives_no_subnetwork_is_4_at_once(
         world.placement(world.fleet()).place(world.order(plan))
     assert advice in caught.value.advice
     assert [attempt.zone for attempt in world.compute.inserts()] == [A]
+
+
+@pytest.mark.parametrize(
+    "machine_type", ["n4-standard-4", "n4d-standard-4", "c3-standard-4", "e2-standard-4"]
+)
+def test_each_series_boots_from_a_disk_that_it_takes(world: World, tmp_path: Path, machine_type: str) -> None:
+    plan = world.plan(tmp_path / "repo", NB_MACHINE_TYPE=machine_type)
+    assert world.placement(world.fleet()).place(world.order(plan)).zone == A
+
+
+def test_a_policy_that_requires_secure_boot_is_met(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_SECURE_BOOT="true")
+    world.placement(world.fleet()).place(world.order(plan))
+    (attempt,) = world.compute.inserts()
+    assert attempt.body["shieldedInstanceConfig"]["enableSecureBoot"] is True
+
+
+def test_secure_boot_with_an_image_that_cannot_is_2_before_any_insert(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_SECURE_BOOT="true")
+    order = world.order(plan)
+    with pytest.raises(InputRefused, match="does not support UEFI"):
+        world.placement(world.fleet()).place(replace(order, image=replace(order.image, uefi=False)))
+    assert world.compute.inserts() == []
 
 
 def test_a_region_stands_for_its_zones(world: World, tmp_path: Path) -> None:

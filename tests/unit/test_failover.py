@@ -50,8 +50,7 @@ CASES = [
     ),
     (
         "conditionNotMet",
-        "Constraint constraints/compute.requireShieldedVm violated for project projects/p. Secure Boot is not enabled in the "
-        "'shielded_instance_config' field.",
+        "Constraint constraints/compute.requireShieldedVm violated for project projects/p. Secure Boot is not enabled.",
         Scope.SETUP,
     ),
     (
