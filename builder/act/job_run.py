@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,6 +64,7 @@ class Services:
     endpoint: Callable[[str], str]
     image: Callable[[JobPlan], Image]
     lease: str  # the object that this builder renews while it lives
+    stop: threading.Event  # once it is set, no further job is started
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class JobRun:
             if staged.done() and staged.exception() is not None:
                 staged = self._stage()
             number += 1
+        if self._s.plan.fail_fast and not outcome.verdict.green:
+            self._s.stop.set()
         seconds = self._s.clock.monotonic() - started
         self._s.voice.judged(self._job.job, outcome.verdict, seconds)
         verdict, output = self._publish(outcome, number, seconds)
@@ -174,6 +178,7 @@ class JobRun:
             startup_script=self._s.startup_script,
             job_metadata=metadata,
             now=time.time(),
+            stop=self._s.stop.is_set,
         )
 
     def _attempt_prefix(self, attempt: Attempt) -> str:

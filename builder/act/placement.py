@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from builder.act.failover import Scope, passes, scope_of
 from builder.act.fleet import Ending, Fleet, Vm, is_own
-from builder.act.refusals import Refusal, image_refused, no_secure_boot, no_vm, stopped, zones_refused
+from builder.act.quota_line import QuotaLine, Turn, limit_of
+from builder.act.refusals import (
+    Refusal,
+    image_refused,
+    no_secure_boot,
+    no_turn,
+    stopped,
+    used_up,
+    zones_refused,
+)
 from builder.act.waiting import WaitTimeout, poll
 from builder.errors import EnvironmentFailed, ProjectSetup
 from builder.model import JsonObject, is_zone, region_of
@@ -34,6 +44,7 @@ class Order:
     startup_script: str
     job_metadata: JsonObject
     now: float  # seconds since the epoch, for the deadline label
+    stop: Callable[[], bool] = lambda: False  # True: a job that has no VM yet need not be started any more
 
 
 class Placement:
@@ -46,6 +57,7 @@ class Placement:
         self._fleet = fleet
         self._clock = clock
         self._say = say
+        self._line = QuotaLine(fleet, clock)
 
     def resolve_image(self, choice: ImageChoice) -> Image:
         """The exact image. Raises BuilderError with exit code 2 when it is gone, 4 when it may not be read."""
@@ -57,22 +69,62 @@ class Placement:
             raise image_refused(failure, choice) from failure
 
     def place(self, order: Order) -> Vm:
-        """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search."""
+        """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search.
+
+        Where VMs of this run hold a quota that is used up, the job waits for one of them to end and asks again.
+        """
         if order.job.vm.secure_boot and not order.image.uefi:
             raise no_secure_boot(order.image)
+        turn = self._line.turn(order.job.job, order.stop, partial(self._say, order.job.job))
+        try:
+            return self._search(order, turn)
+        finally:
+            turn.leave()
+
+    def _search(self, order: Order, turn: Turn) -> Vm:
         refusals: list[Refusal] = []
         numbers = itertools.count(1)
-        started = self._clock.monotonic()
-        for zone, model in self._places(order, refusals):
-            if self._clock.monotonic() - started > PLACING_BUDGET:
+        deadline = self._clock.monotonic() + PLACING_BUDGET
+        places: Iterable[tuple[str, str]] = self._places(order, refusals)
+        while True:
+            found = self._ask_each(places, order, turn, refusals=refusals, numbers=numbers, deadline=deadline)
+            if isinstance(found, Vm):
+                return found
+            limits = frozenset(limit for refusal in found if (limit := limit_of(refusal)) is not None)
+            if not limits or not turn.await_end(limits, deadline):
+                raise used_up(order.job, refusals, found, held=len(turn.holders(limits)))
+            places = [(refusal.zone, refusal.model) for refusal in found]
+            refusals[:] = [refusal for refusal in refusals if refusal not in found]
+
+    def _ask_each(
+        self,
+        places: Iterable[tuple[str, str]],
+        order: Order,
+        turn: Turn,
+        *,
+        refusals: list[Refusal],
+        numbers: Iterator[int],
+        deadline: float,
+    ) -> Vm | Sequence[Refusal]:
+        """The first VM that one of the places gives, else the refusals for want of quota. Raises what stops the search."""
+        turn.begin()
+        quotas: list[Refusal] = []
+        for zone, model in places:
+            if self._clock.monotonic() > deadline:
                 break
+            if not turn.await_first(order.job.vm, zone, deadline):
+                raise no_turn(order.job, turn.limits)
             answer = self._ask(zone, model, order, numbers)
             if isinstance(answer, Vm):
                 return answer
             refusals.append(answer)
-            if answer.scope.stops:
+            if limit_of(answer) is not None:
+                quotas.append(answer)
+            elif answer.scope.stops:
                 raise stopped(answer)
-        raise no_vm(order.job, refusals)
+            if answer.scope is Scope.QUOTA:
+                break
+        return quotas
 
     def _places(self, order: Order, refusals: Sequence[Refusal]) -> Iterator[tuple[str, str]]:
         """Each allowed zone with the first provisioning model, then with the next: quotas and stocks are separate."""
@@ -90,6 +142,7 @@ class Placement:
                 attempt=order.attempt,
                 max_run_seconds=order.job.limits.vm,
                 model=model,
+                spec=order.job.vm,
             )
             refusal = self._try_and_clean_up(vm, order)
             if refusal is None:

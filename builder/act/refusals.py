@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from builder.act.failover import Scope, is_capacity, is_configuration
-from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
-from builder.plan.make import ImageChoice, JobPlan
+from builder.errors import (
+    BuilderError,
+    EnvironmentFailed,
+    InputRefused,
+    NoCapacity,
+    NotStarted,
+    ProjectSetup,
+)
+from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import SPOT, STANDARD
 from builder.ports import CallFailed, Image
 
@@ -54,6 +61,39 @@ class Refusal:
     def __str__(self) -> str:
         where = f"{self.zone} (Spot)" if self.model == SPOT else self.zone
         return f"{where}: {self.code}: {self.message}"
+
+
+def used_up(
+    job: JobPlan, refusals: Sequence[Refusal], quotas: Sequence[Refusal], *, held: int
+) -> BuilderError:
+    """The error of a job that got no VM, `quotas` its refusals for want of quota; `held` VMs of the run still hold some."""
+    stopping = next((refusal for refusal in quotas if refusal.scope.stops), None)
+    error = no_vm(job, refusals) if stopping is None else stopped(stopping)
+    if not held:
+        return error
+    return NoCapacity(
+        f"{error.message}\n{held} other VMs of this run held some of the quota for all of the {PLACING_BUDGET} s that were waited.",
+        reason=error.reason,
+        advice=f"Lower NB_CONCURRENCY, or ask for more quota. {error.advice}",
+    )
+
+
+def no_turn(job: JobPlan, limits: Collection[object]) -> NoCapacity:
+    """The error of a job before which others waited for the same quotas, for as long as it could wait."""
+    return NoCapacity(
+        f"No VM was requested for {job.job}: other jobs of this run waited for the same quota before it, for {PLACING_BUDGET} s "
+        f"({', '.join(sorted(map(str, limits)))}).",
+        reason="no_capacity",
+        advice="Lower NB_CONCURRENCY, or ask for more quota.",
+    )
+
+
+def not_started(job: str) -> NotStarted:
+    """The error of a job that waited for quota when another one turned red, under NB_FAIL_FAST."""
+    return NotStarted(
+        f"{job} was not started: NB_FAIL_FAST is set, and another notebook failed while this one waited for quota.",
+        reason="not_started",
+    )
 
 
 def no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:

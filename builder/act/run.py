@@ -226,11 +226,11 @@ class Run:
             endpoint=self._endpoint,
             image=self._image,
             lease=lease.object,
+            stop=threading.Event(),
         )
-        stop = threading.Event()
         pairs = zip(self._plan.jobs, parcels, strict=True)
         try:
-            futures = [jobs.submit(self._run_job, services, job, parcel, stop) for job, parcel in pairs]
+            futures = [jobs.submit(self._run_job, services, job, parcel) for job, parcel in pairs]
             results = [self._await(future) for future in futures]
             self._await(sweeping)
             self._take_down_forgotten()
@@ -256,21 +256,18 @@ class Run:
         self._cancellation.check()
         return future.result()
 
-    def _run_job(self, services: Services, job: JobPlan, parcel: Parcel, stop: threading.Event) -> JobResult:
-        if stop.is_set():
+    def _run_job(self, services: Services, job: JobPlan, parcel: Parcel) -> JobResult:
+        if services.stop.is_set():
             return _unjudged(
                 job, ExitCode.NOTEBOOK_FAILED, "not_started", "NB_FAIL_FAST: an earlier notebook failed."
             )
         try:
-            result = JobRun(services, job, parcel).execute()
+            return JobRun(services, job, parcel).execute()
         except Exception:  # the edge of a job: the other jobs and every teardown go on
             _logger.exception("job %s", job.job)
             return _unjudged(
                 job, ExitCode.BUG, "bug", "A bug in Notebook Builder; the traceback stands above."
             )
-        if self._plan.fail_fast and not result.verdict.green:
-            stop.set()
-        return result
 
     def _image(self, job: JobPlan) -> Image:
         """The job's exact image, resolved once per run so that all attempts see the same."""

@@ -297,7 +297,7 @@ OPTIONS: tuple[Option, ...] = (
         "200",
         values.whole_number(10, 65536, "GB"),
         _number(10, 65536),
-        100,
+        50,
     ),
     Option(
         "boot_disk_type",
@@ -426,11 +426,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "concurrency",
         _LIMITS,
-        "How many VMs run at the same time.",
-        "4",
+        "How many VMs run at the same time. A job for which the quota has no room waits for another one to end, ten minutes at "
+        "the most.",
+        "8",
         values.whole_number(1, 100, "a count"),
         _number(1, 100),
-        10,
+        4,
         scope="run",
     ),
     Option(

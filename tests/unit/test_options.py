@@ -50,7 +50,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
     options = load()
     assert (options.command, options.format) == ("run", "text")
     assert options.location == GcsLocation("nb-test", "ci")
-    assert (options.concurrency, options.fail_fast, options.output) == (10, False, "results/<run>")
+    assert (options.concurrency, options.fail_fast, options.output) == (4, False, "results/<run>")
     assert (options.project, options.run_id, options.endpoints, options.warnings) == (None, None, {}, ())
     (entry,) = options.notebooks
     assert (entry.pattern, entry.origin) == ("a.ipynb", "NB_NOTEBOOKS")
@@ -70,7 +70,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
         image_family="common-cu129-ubuntu-2404-nvidia-580",
         image=None,
         image_project="deeplearning-platform-release",
-        boot_disk_gb=100,
+        boot_disk_gb=50,
         network="default",
         subnetwork=None,
         external_ip=False,
