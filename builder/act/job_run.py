@@ -14,6 +14,7 @@ from typing import Protocol
 
 from builder.act.fleet import Ending, Fleet, Vm
 from builder.act.lease import LEASE_SECONDS
+from builder.act.offer import Offer
 from builder.act.placement import Order, Placement
 from builder.act.publish import Publication, Publisher
 from builder.act.result import JobResult
@@ -63,6 +64,7 @@ class Services:
     startup_script: str
     endpoint: Callable[[str], str]
     image: Callable[[JobPlan], Image]
+    offer: Offer
     lease: str  # the object that this builder renews while it lives
     stop: threading.Event  # once it is set, no further job is started
 
@@ -153,6 +155,7 @@ class JobRun:
 
     def _order(self, attempt: Attempt) -> Order:
         image = self._s.image(self._job)
+        self._s.offer.check(self._job)
         metadata: JsonObject = {
             "schema": 1,
             "storage_endpoint": self._s.endpoint("storage"),

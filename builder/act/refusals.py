@@ -17,7 +17,7 @@ from builder.errors import (
 )
 from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import SPOT, STANDARD
-from builder.ports import CallFailed, Image
+from builder.ports import CallFailed, Image, TypeKind
 
 _GRANT = "Grant the role that the message names to the build's service account, then run again."
 _ENABLE = "Enable the API: gcloud services enable compute.googleapis.com."
@@ -161,6 +161,31 @@ def no_secure_boot(image: Image) -> InputRefused:
         f"NB_SECURE_BOOT is true, and the image {image.path} does not support UEFI, which Secure Boot needs.",
         reason="image_without_uefi",
         advice="Name another image with NB_IMAGE_FAMILY or NB_IMAGE, or leave NB_SECURE_BOOT out.",
+    )
+
+
+_MOST_ZONES = 12  # of those that a message names
+_OPTION: dict[TypeKind, str] = {"machineTypes": "NB_MACHINE_TYPE", "acceleratorTypes": "NB_ACCELERATOR"}
+
+
+def no_such_type(kind: TypeKind, name: str, meant: Sequence[str]) -> InputRefused:
+    """The error of a machine type or accelerator type that no zone offers; `meant` are names like it."""
+    question = f"; did you mean {' or '.join(meant)}?" if meant else ""
+    listing = "machine-types" if kind == "machineTypes" else "accelerator-types"
+    return InputRefused(
+        f"{_OPTION[kind]} is {name}, which Compute Engine has in no zone{question}",
+        reason="no_such_type",
+        advice=f"Correct {_OPTION[kind]}. List what there is: gcloud compute {listing} list.",
+    )
+
+
+def not_in_zones(kind: TypeKind, name: str, *, offered: Sequence[str], allowed: Sequence[str]) -> NoCapacity:
+    """The error of a machine type or accelerator type that no allowed zone offers."""
+    return NoCapacity(
+        f"{_OPTION[kind]} is {name}, which is in none of the allowed zones ({', '.join(allowed)}). "
+        f"It is in {', '.join(offered[:_MOST_ZONES])}{' and others' if len(offered) > _MOST_ZONES else ''}.",
+        reason="not_in_zones",
+        advice="Allow one of these zones with NB_ZONES, or take another type.",
     )
 
 

@@ -21,6 +21,7 @@ from builder.act.fleet import Ending, Fleet
 from builder.act.job_run import JobRun, Services, call_error
 from builder.act.lease import Lease
 from builder.act.ledger import Ledger
+from builder.act.offer import Offer
 from builder.act.placement import Placement
 from builder.act.proofs import Origin, keep_proofs
 from builder.act.publish import Publisher
@@ -128,6 +129,7 @@ class Run:
         return holder
 
     def _execute(self, runner_kit: Kit, wanted_run_id: str | None) -> ExitCode:
+        offer = Offer(self._machines, self._plan.jobs)  # first, so that no insert waits for the look-up
         try:
             run = self._claim(wanted_run_id)
             if self.event is not None:
@@ -142,7 +144,7 @@ class Run:
             ]
             with Lease(self._store, self._plan.location, run) as lease:
                 staging = Staging(self._store, self._plan.location, runner_kit)
-                results = self._run_jobs(run, parcels, staging, lease)
+                results = self._run_jobs(run, parcels, staging, lease, offer)
         workspaces = {
             job.job: parcel.workspace_sha256 for job, parcel in zip(self._plan.jobs, parcels, strict=True)
         }
@@ -205,7 +207,7 @@ class Run:
         )
 
     def _run_jobs(
-        self, run: str, parcels: Sequence[Parcel], staging: Staging, lease: Lease
+        self, run: str, parcels: Sequence[Parcel], staging: Staging, lease: Lease, offer: Offer
     ) -> list[JobResult]:
         jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
         io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
@@ -225,6 +227,7 @@ class Run:
             startup_script=vm.startup_script(),
             endpoint=self._endpoint,
             image=self._image,
+            offer=offer,
             lease=lease.object,
             stop=threading.Event(),
         )
