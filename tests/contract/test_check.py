@@ -312,7 +312,7 @@ def test_a_bucket_without_uniform_access_is_told(tmp_path: Path) -> None:
     [
         ({"CPUS": 0}, {}, "us-central1 CPUS", "4 --dimensions=region=us-central1"),
         ({"INSTANCES": 0}, {}, "us-central1 INSTANCES", "1 --dimensions=region=us-central1"),
-        ({"SSD_TOTAL_GB": 50}, {}, "us-central1 SSD_TOTAL_GB", "100 --dimensions=region=us-central1"),
+        ({"SSD_TOTAL_GB": 40}, {}, "us-central1 SSD_TOTAL_GB", "50 --dimensions=region=us-central1"),
         ({"CPUS_ALL_REGIONS": 2}, {}, "all regions CPUS_ALL_REGIONS", "4"),
         ({"GPUS_ALL_REGIONS": 0}, {"NB_MACHINE_TYPE": "g2-standard-8"}, "all regions GPUS_ALL_REGIONS", "1"),
         (
