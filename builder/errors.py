@@ -48,6 +48,12 @@ class BuilderError(Exception):
         self.advice = advice
 
 
+class NotStarted(BuilderError):
+    """A job that was not started, since another notebook of its run failed."""
+
+    exit_code = ExitCode.NOTEBOOK_FAILED
+
+
 class BadInput(BuilderError):
     """Mistakes in options, files or notebooks, all of them together, found before the first API call."""
 

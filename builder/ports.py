@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from builder.model import JsonObject, Listed
 
@@ -227,6 +227,9 @@ class Messages(Protocol):
         """Publish one message to `projects/P/topics/T` and return its id. A reply that was lost may make it two."""
 
 
+TypeKind = Literal["machineTypes", "acceleratorTypes"]  # Compute Engine's collections
+
+
 class Machines(Protocol):
     """The part of Compute Engine that the builder uses, in one project."""
 
@@ -240,6 +243,12 @@ class Machines(Protocol):
 
     def zones(self, region: str) -> Sequence[str]:
         """The names of a region's zones, sorted."""
+
+    def zones_with(self, kind: TypeKind, name: str) -> Sequence[str]:
+        """The zones, in order of name, that offer a machine type or accelerator type of this name."""
+
+    def type_names(self, kind: TypeKind, zone: str) -> Sequence[str]:
+        """The names of all machine types or accelerator types of a zone."""
 
     def insert(
         self, zone: str, body: JsonObject, *, request_id: str, permit: Callable[[], None] = lambda: None

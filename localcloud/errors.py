@@ -7,6 +7,8 @@ from typing import Any, Literal
 Json = dict[str, Any]
 Style = Literal["compute", "storage", "rpc"]
 
+# Where the HTTP status does not tell which it is.
+_STATUS_BY_REASON = {"failedPrecondition": "FAILED_PRECONDITION", "aborted": "ABORTED"}
 _STATUS_NAMES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -43,8 +45,9 @@ class ApiError(Exception):
         error: Json = {"code": self.status, "message": self.message}
         if style != "rpc":
             error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
-        if style != "storage" and self.status in _STATUS_NAMES:
-            error["status"] = _STATUS_NAMES[self.status]
+        status = _STATUS_BY_REASON.get(self.reason) or _STATUS_NAMES.get(self.status)
+        if style != "storage" and status is not None:
+            error["status"] = status
         return {"error": error | self.extra}
 
 
@@ -80,12 +83,12 @@ def already_exists(message: str) -> ApiError:
 
 def aborted(message: str) -> ApiError:
     """409 of the newer APIs: somebody else changed it first; read it again and try again."""
-    return ApiError(409, "aborted", message, {"status": "ABORTED"})
+    return ApiError(409, "aborted", message)
 
 
 def failed_precondition(message: str) -> ApiError:
     """400 of the newer APIs: the resource is in a state, or has an etag, in which the call cannot be."""
-    return ApiError(400, "failedPrecondition", message, {"status": "FAILED_PRECONDITION"})
+    return ApiError(400, "failedPrecondition", message)
 
 
 def precondition_failed(message: str) -> ApiError:

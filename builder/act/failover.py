@@ -34,10 +34,8 @@ _BY_CODE = {
     "resourceNotReady": Scope.ZONE,
     "RESOURCE_OPERATION_RATE_EXCEEDED": Scope.ZONE,
     "operationRateExceeded": Scope.ZONE,
-    "QUOTA_EXCEEDED": Scope.REGION,
-    "quotaExceeded": Scope.REGION,
-    "SUBNET_NOT_FOUND_FOR_VPC": Scope.REGION,
-    "VPC_NOT_FOUND": Scope.SETUP,
+    "conditionNotMet": Scope.SETUP,  # an organization policy; the operation's code is the next one
+    "CONDITION_NOT_MET": Scope.SETUP,
     "IAM_PERMISSION_DENIED": Scope.SETUP,
     "SERVICE_ACCOUNT_ACCESS_DENIED": Scope.SETUP,  # the caller may not act as the VM's account
     "EXTERNAL_RESOURCE_NOT_FOUND": Scope.SETUP,  # the VM's account does not exist
@@ -59,8 +57,21 @@ _PASSING = {
     "RESOURCE_OPERATION_RATE_EXCEEDED",
     "operationRateExceeded",
 }
-_CONFIGURATION = {"SUBNET_NOT_FOUND_FOR_VPC"}
-_NOTHING_SAID = _PASSING | _CONFIGURATION | {"OPERATION_CANCELED_BY_USER"}  # ... of capacity
+_QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
+_NOTHING_SAID = _PASSING | {"OPERATION_CANCELED_BY_USER"}  # ... of capacity
+_LOCATIONS = (
+    "constraints/gcp.resourceLocations"  # the organization policy that names the locations that are allowed
+)
+_SUBNETWORK = "/subnetworks/"
+# Words that tell more than the code; the first that are found count.
+_BY_WORDS = {
+    _LOCATIONS: Scope.REGION,
+    "onstraints/": Scope.SETUP,  # any other organization policy, `constraints/…` or `customConstraints/…`
+    "is not found or access is unauthorized": Scope.ZONE,
+    "Policy update access denied": Scope.SETUP,
+    "disk size cannot be smaller than the image size": Scope.INPUT,
+    "custom subnetmode network": Scope.SETUP,  # it has no automatic subnetworks, and none was named
+}
 # A 404 names what is missing. Machine and accelerator types differ between zones; the rest does not.
 _ZONAL_KINDS = ("/machineTypes/", "/acceleratorTypes/", "/diskTypes/")
 
@@ -69,12 +80,11 @@ def scope_of(code: str, message: str) -> Scope:
     """How far the refusal with this code and message reaches. Unknown codes count as the zone's."""
     if code in _NOT_FOUND:
         return _scope_of_missing(message)
-    if "_ALL_REGIONS'" in message and code in {"QUOTA_EXCEEDED", "quotaExceeded"}:
-        return Scope.QUOTA
-    if "Policy update access denied" in message or "is not found or access is unauthorized" in message:
-        return Scope.ZONE if "is not found" in message else Scope.SETUP
-    if "disk size cannot be smaller than the image size" in message:
-        return Scope.INPUT
+    if code in _QUOTA:
+        return Scope.QUOTA if "_ALL_REGIONS'" in message else Scope.REGION
+    by_words = next((scope for words, scope in _BY_WORDS.items() if words in message), None)
+    if by_words is not None:
+        return by_words
     if code in {"invalid", "badRequest"} and any(kind in message for kind in _ZONAL_KINDS):
         return Scope.ZONE
     return _BY_CODE.get(code, Scope.UNKNOWN)
@@ -85,14 +95,22 @@ def passes(code: str) -> bool:
     return code in _PASSING
 
 
-def is_configuration(code: str) -> bool:
-    """Whether a region's refusal is the project's set-up there: other regions may do, but more capacity would not."""
-    return code in _CONFIGURATION
+def is_configuration(code: str, message: str) -> bool:
+    """Whether a region refuses because of the set-up: other regions may do, but more capacity in this one would not."""
+    missing = code in _NOT_FOUND and _SUBNETWORK in message
+    return missing or _LOCATIONS in message
+
+
+def is_quota(code: str) -> bool:
+    """Whether the refusal is for want of quota."""
+    return code in _QUOTA
 
 
 def is_capacity(code: str, message: str) -> bool:
     """Whether the refusal is for want of machines or quota, rather than one that says nothing of capacity."""
-    return code not in _NOTHING_SAID and scope_of(code, message) in {Scope.ZONE, Scope.REGION, Scope.QUOTA}
+    if code in _NOTHING_SAID or is_configuration(code, message):
+        return False
+    return scope_of(code, message) in {Scope.ZONE, Scope.REGION, Scope.QUOTA}
 
 
 def _scope_of_missing(message: str) -> Scope:
@@ -102,6 +120,8 @@ def _scope_of_missing(message: str) -> Scope:
         return Scope.ZONE
     if "/images/" in message:
         return Scope.INPUT
-    if "/networks/" in message or "/subnetworks/" in message:
+    if _SUBNETWORK in message:  # a subnetwork belongs to one region
+        return Scope.REGION
+    if "/networks/" in message:
         return Scope.SETUP
     return Scope.ZONE

@@ -10,7 +10,7 @@ from enum import Enum
 
 from builder.act.waiting import Cancellation, WaitTimeout, poll
 from builder.errors import Interrupted
-from builder.plan.vm_spec import NONCE_LABEL, STANDARD, Attempt
+from builder.plan.vm_spec import NONCE_LABEL, STANDARD, Attempt, VmSpec
 from builder.ports import CallFailed, Clock, Instance, Machines, Operation
 
 TEARDOWN_BUDGET = 180.0  # seconds for one VM's deletion with all its repetitions
@@ -39,6 +39,7 @@ class Vm:
     attempt: Attempt
     max_run_seconds: int
     model: str = STANDARD  # Compute Engine's provisioning model
+    spec: VmSpec | None = None  # None: a VM of an earlier run
     requested: bool = False  # an insert was sent
     operation: str = ""  # the insert's operation, once that is known
     settled: bool = False  # the insert has had its effect, or never will: from now on a 404 means gone
@@ -96,6 +97,11 @@ class Fleet:
             self._vms = [known for known in self._vms if known is not vm]
         vm.ending = Ending.GONE
         self._note(vm)
+
+    def known(self) -> Sequence[Vm]:
+        """All VMs that were requested, ended ones too."""
+        with self._lock:
+            return tuple(self._vms)
 
     def open(self, job: str | None = None) -> Sequence[Vm]:
         """The VMs whose end is not confirmed; those of one job, if one is named."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Protocol
 from builder.act.fleet import Ending, Fleet, Vm
 from builder.act.kit_staging import KitStaging
 from builder.act.lease import LEASE_SECONDS
+from builder.act.offer import Offer
 from builder.act.placement import Order, Placement
 from builder.act.publish import Publication, Publisher
 from builder.act.result import JobResult
@@ -66,7 +68,9 @@ class Services:
     startup_script: str
     endpoint: Callable[[str], str]
     image: Callable[[JobPlan], Image]
+    offer: Offer
     lease: str  # the object that this builder renews while it lives
+    stop: threading.Event  # once it is set, no further job is started
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class JobRun:
             if staged.done() and staged.exception() is not None:
                 staged = self._stage()
             number += 1
+        if self._s.plan.fail_fast and not outcome.verdict.green:
+            self._s.stop.set()
         seconds = self._s.clock.monotonic() - started
         self._s.voice.judged(self._job.job, outcome.verdict, seconds)
         verdict, output = self._publish(outcome, number, seconds)
@@ -162,6 +168,7 @@ class JobRun:
 
     def _order(self, attempt: Attempt) -> Order:
         image = self._s.image(self._job)
+        self._s.offer.check(self._job)
         metadata: JsonObject = {
             "schema": 1,
             "storage_endpoint": self._s.endpoint("storage"),
@@ -187,6 +194,7 @@ class JobRun:
             startup_script=self._s.startup_script,
             job_metadata=metadata,
             now=time.time(),
+            stop=self._s.stop.is_set,
         )
 
     def _attempt_prefix(self, attempt: Attempt) -> str:

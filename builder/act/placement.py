@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from builder.act.failover import Scope, is_capacity, is_configuration, passes, scope_of
+from builder.act.failover import Scope, passes, scope_of
 from builder.act.fleet import Ending, Fleet, Vm, is_own
+from builder.act.quota_line import QuotaLine, Turn, limit_of
+from builder.act.refusals import (
+    Refusal,
+    image_refused,
+    no_secure_boot,
+    no_turn,
+    stopped,
+    used_up,
+    zones_refused,
+)
 from builder.act.waiting import WaitTimeout, poll
-from builder.errors import BuilderError, EnvironmentFailed, InputRefused, NoCapacity, ProjectSetup
+from builder.errors import EnvironmentFailed, ProjectSetup
 from builder.model import JsonObject, is_zone, region_of
 from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
-from builder.plan.vm_spec import SPOT, STANDARD, Attempt, insert_body, models_to_try, vm_labels
+from builder.plan.vm_spec import SPOT, Attempt, insert_body, models_to_try, vm_labels
 from builder.ports import CallFailed, Clock, Image, Machines, Operation
 
 OPERATION_BUDGET = 300.0  # seconds that Compute Engine has to create a VM
@@ -21,22 +32,6 @@ _CONFLICT = 409
 _PASSING_PAUSES = (5.0, 15.0)  # seconds before a zone is asked again whose refusal may pass
 # What an instance that was asked for can be before it runs; anything else means that its life is over.
 _COMING = frozenset({"PROVISIONING", "STAGING", "REPAIRING", "PENDING"})
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a zone did not give a VM."""
-
-    zone: str
-    code: str
-    message: str
-    scope: Scope
-    passing: bool = False  # the same zone is worth another try soon
-    model: str = STANDARD  # what was asked for
-
-    def __str__(self) -> str:
-        where = f"{self.zone} (Spot)" if self.model == SPOT else self.zone
-        return f"{where}: {self.code}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class Order:
     startup_script: str
     job_metadata: JsonObject
     now: float  # seconds since the epoch, for the deadline label
+    stop: Callable[[], bool] = lambda: False  # True: a job that has no VM yet need not be started any more
 
 
 class Placement:
@@ -61,6 +57,7 @@ class Placement:
         self._fleet = fleet
         self._clock = clock
         self._say = say
+        self._line = QuotaLine(fleet, clock)
 
     def resolve_image(self, choice: ImageChoice) -> Image:
         """The exact image. Raises BuilderError with exit code 2 when it is gone, 4 when it may not be read."""
@@ -69,23 +66,65 @@ class Placement:
                 return self._machines.image_of_family(choice.project, choice.family or "")
             return self._machines.image(choice.path)
         except CallFailed as failure:
-            raise _image_error(failure, choice) from failure
+            raise image_refused(failure, choice) from failure
 
     def place(self, order: Order) -> Vm:
-        """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search."""
+        """A VM that is running. Raises NoCapacity when no zone had one, or what stopped the search.
+
+        Where VMs of this run hold a quota that is used up, the job waits for one of them to end and asks again.
+        """
+        if order.job.vm.secure_boot and not order.image.uefi:
+            raise no_secure_boot(order.image)
+        turn = self._line.turn(order.job.job, order.stop, partial(self._say, order.job.job))
+        try:
+            return self._search(order, turn)
+        finally:
+            turn.leave()
+
+    def _search(self, order: Order, turn: Turn) -> Vm:
         refusals: list[Refusal] = []
         numbers = itertools.count(1)
-        started = self._clock.monotonic()
-        for zone, model in self._places(order, refusals):
-            if self._clock.monotonic() - started > PLACING_BUDGET:
+        deadline = self._clock.monotonic() + PLACING_BUDGET
+        places: Iterable[tuple[str, str]] = self._places(order, refusals)
+        while True:
+            found = self._ask_each(places, order, turn, refusals=refusals, numbers=numbers, deadline=deadline)
+            if isinstance(found, Vm):
+                return found
+            limits = frozenset(limit for refusal in found if (limit := limit_of(refusal)) is not None)
+            if not limits or not turn.await_end(limits, deadline):
+                raise used_up(order.job, refusals, found, held=len(turn.holders(limits)))
+            places = [(refusal.zone, refusal.model) for refusal in found]
+            refusals[:] = [refusal for refusal in refusals if refusal not in found]
+
+    def _ask_each(
+        self,
+        places: Iterable[tuple[str, str]],
+        order: Order,
+        turn: Turn,
+        *,
+        refusals: list[Refusal],
+        numbers: Iterator[int],
+        deadline: float,
+    ) -> Vm | Sequence[Refusal]:
+        """The first VM that one of the places gives, else the refusals for want of quota. Raises what stops the search."""
+        turn.begin()
+        quotas: list[Refusal] = []
+        for zone, model in places:
+            if self._clock.monotonic() > deadline:
                 break
+            if not turn.await_first(order.job.vm, zone, deadline):
+                raise no_turn(order.job, turn.limits)
             answer = self._ask(zone, model, order, numbers)
             if isinstance(answer, Vm):
                 return answer
             refusals.append(answer)
-            if answer.scope.stops:
-                raise _stopped(answer)
-        raise _no_vm(order.job, refusals)
+            if limit_of(answer) is not None:
+                quotas.append(answer)
+            elif answer.scope.stops:
+                raise stopped(answer)
+            if answer.scope is Scope.QUOTA:
+                break
+        return quotas
 
     def _places(self, order: Order, refusals: Sequence[Refusal]) -> Iterator[tuple[str, str]]:
         """Each allowed zone with the first provisioning model, then with the next: quotas and stocks are separate."""
@@ -103,6 +142,7 @@ class Placement:
                 attempt=order.attempt,
                 max_run_seconds=order.job.limits.vm,
                 model=model,
+                spec=order.job.vm,
             )
             refusal = self._try_and_clean_up(vm, order)
             if refusal is None:
@@ -145,7 +185,7 @@ class Placement:
         try:
             return self._machines.zones(region)
         except CallFailed as failure:
-            raise _refused_call(failure, f"The zones of region {region} cannot be listed") from failure
+            raise zones_refused(failure, region) from failure
 
     def _try(self, vm: Vm, order: Order) -> Refusal | None:
         """Ask one zone; None when the VM runs."""
@@ -255,77 +295,3 @@ class Placement:
         if status == "RUNNING":
             return None
         return Refusal(vm.zone, status, "the VM ended before it ran", Scope.UNKNOWN)
-
-
-_GRANT = "Grant the role that the message names to the build's service account, then run again."
-_ENABLE = "Enable the API: gcloud services enable compute.googleapis.com."
-_CORRECT = "Correct the option that names it, or create it."
-_SETUP_ADVICE = {
-    "accessNotConfigured": _ENABLE,
-    "SERVICE_DISABLED": _ENABLE,
-    "notFound": _CORRECT,
-    "RESOURCE_NOT_FOUND": _CORRECT,
-    "VPC_NOT_FOUND": "Create the network, or name another one with NB_NETWORK or NB_SUBNETWORK.",
-    "EXTERNAL_RESOURCE_NOT_FOUND": "Create the account, or name another one with NB_VM_SERVICE_ACCOUNT.",
-    "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the build's service account roles/iam.serviceAccountUser on the VM's account.",
-}
-
-
-def _no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:
-    table = "\n".join(f"  {refusal}" for refusal in refusals)
-    message = f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}"
-    if any(is_capacity(refusal.code, refusal.message) for refusal in refusals):
-        return NoCapacity(
-            message,
-            reason="no_capacity",
-            advice="Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota "
-            "named above.",
-        )
-    if any(is_configuration(refusal.code) for refusal in refusals):
-        return ProjectSetup(
-            message,
-            reason="no_subnetwork",
-            advice="Name a subnetwork of that region with NB_SUBNETWORK, or allow a region that has one.",
-        )
-    return EnvironmentFailed(
-        message,
-        reason="no_vm",
-        advice="Run again; if it persists, look at Google Cloud's status page, or allow other zones.",
-    )
-
-
-def _stopped(refusal: Refusal) -> BuilderError:
-    message = f"Compute Engine refused the VM in {refusal}"
-    if refusal.scope is Scope.QUOTA:
-        return NoCapacity(
-            message,
-            reason="global_quota",
-            advice="Ask for more of this quota (IAM & Admin > Quotas); no zone can help.",
-        )
-    if refusal.scope is Scope.INPUT:
-        return InputRefused(
-            message, reason="request_refused", advice="Correct the option that the message names."
-        )
-    return _setup_error(message, refusal.code)
-
-
-def _image_error(failure: CallFailed, choice: ImageChoice) -> BuilderError:
-    if failure.http_status != 404:  # noqa: PLR2004 - HTTP's "not found"
-        return _refused_call(failure, f"The image {choice} cannot be read")
-    return InputRefused(
-        f"There is no such image: {choice} ({failure.message})",
-        reason="image_not_found",
-        advice="Families are retired. List those that are current: gcloud compute images list "
-        f"--project={choice.project} --no-standard-images; then set NB_IMAGE_FAMILY or NB_IMAGE.",
-    )
-
-
-def _refused_call(failure: CallFailed, what: str) -> BuilderError:
-    message = f"{what}: {failure.message}"
-    if failure.transient:
-        return EnvironmentFailed(message, reason="api_unavailable", advice="Run again.")
-    return _setup_error(message, failure.code)
-
-
-def _setup_error(message: str, code: str) -> ProjectSetup:
-    return ProjectSetup(message, reason="refused", advice=_SETUP_ADVICE.get(code, _GRANT))

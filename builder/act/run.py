@@ -20,6 +20,7 @@ from builder.act.job_run import BUG, JobRun, Services, call_error, verdict_of
 from builder.act.kit_staging import KitStaging
 from builder.act.lease import Lease
 from builder.act.ledger import Ledger
+from builder.act.offer import Offer
 from builder.act.placement import Placement
 from builder.act.proofs import Origin, keep_proofs
 from builder.act.publish import Publisher
@@ -144,6 +145,7 @@ class Run:
         return holder
 
     def _execute(self, runner_kit: Kit, wanted_run_id: str | None) -> ExitCode:
+        offer = Offer(self._machines, self._plan.jobs)  # first, so that no insert waits for the look-up
         try:
             run = self._claim(wanted_run_id)
             if self.event is not None:
@@ -166,9 +168,14 @@ class Run:
             for job in self._plan.jobs:
                 if job.proven is not None:
                     parcel_of(job)  # all of what was tested, or no VM for any of it
-            staging = Staging(self._store, workspaces)
-            kits = KitStaging(self._store, location, runner_kit)
-            results = self._run_jobs(run, parcel_of, staging, kits, lease)
+            results = self._run_jobs(
+                run,
+                parcel_of,
+                staging=Staging(self._store, workspaces),
+                kits=KitStaging(self._store, location, runner_kit),
+                lease=lease,
+                offer=offer,
+            )
         return self._conclude(run, results, runner_kit)
 
     def _conclude(self, run: str, results: Sequence[JobResult], runner_kit: Kit) -> ExitCode:
@@ -224,9 +231,11 @@ class Run:
         self,
         run: str,
         parcel_of: Callable[[JobPlan], Parcel],
+        *,
         staging: Staging,
         kits: KitStaging,
         lease: Lease,
+        offer: Offer,
     ) -> list[JobResult]:
         jobs = ThreadPoolExecutor(max_workers=self._plan.concurrency, thread_name_prefix="job")
         io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * self._plan.concurrency, thread_name_prefix="io")
@@ -248,11 +257,12 @@ class Run:
             startup_script=vm.startup_script(),
             endpoint=self._endpoint,
             image=self._image,
+            offer=offer,
             lease=lease.object,
+            stop=threading.Event(),
         )
-        stop = threading.Event()
         try:
-            futures = [jobs.submit(self._run_job, services, job, parcel_of, stop) for job in self._plan.jobs]
+            futures = [jobs.submit(self._run_job, services, job, parcel_of) for job in self._plan.jobs]
             results = [self._await(future) for future in futures]
             self._await(sweeping)
             self._take_down_forgotten()
@@ -278,26 +288,19 @@ class Run:
         self._cancellation.check()
         return future.result()
 
-    def _run_job(
-        self,
-        services: Services,
-        job: JobPlan,
-        parcel_of: Callable[[JobPlan], Parcel],
-        stop: threading.Event,
-    ) -> JobResult:
-        if stop.is_set():
+    def _run_job(self, services: Services, job: JobPlan, parcel_of: Callable[[JobPlan], Parcel]) -> JobResult:
+        if services.stop.is_set():
             return unjudged(job, _NOT_STARTED)
         try:
             services.permit_attempt()
-            result = JobRun(services, job, parcel_of(job)).execute()
+            return JobRun(services, job, parcel_of(job)).execute()
         except BuilderError as error:
-            result = unjudged(job, verdict_of(error))
+            if self._plan.fail_fast:
+                services.stop.set()
+            return unjudged(job, verdict_of(error))
         except Exception:  # the edge of a job: the other jobs and every teardown go on
             _logger.exception("job %s", job.job)
             return unjudged(job, BUG)
-        if self._plan.fail_fast and not result.verdict.green:
-            stop.set()
-        return result
 
     def _image(self, job: JobPlan) -> Image:
         """The job's exact image, resolved once per run so that all attempts see the same."""

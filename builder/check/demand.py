@@ -82,10 +82,16 @@ def _regional(job: JobPlan, size: Size, quotas: Quotas) -> Iterator[Demand]:
             instead = "" if spot or job.limits.vm > _SHORT_RUN else f"PREEMPTIBLE_{gpus}"
             yield Demand(_spot_metric(gpus, quotas) if spot else gpus, size.gpus, instead, optional)
     yield Demand("INSTANCES", 1)
-    hyperdisk = disk_type(job.vm).startswith("hyperdisk") and "HDB_TOTAL_GB" in quotas.by_metric
-    yield Demand("HDB_TOTAL_GB" if hyperdisk else "SSD_TOTAL_GB", size.disk_gb)
+    yield Demand(_disk_metric(disk_type(job.vm), quotas), size.disk_gb)
     if job.vm.external_ip:
         yield Demand("IN_USE_ADDRESSES", 1)
+
+
+def _disk_metric(disk: str, quotas: Quotas) -> str:
+    if disk == "pd-standard":
+        return "DISKS_TOTAL_GB"
+    own = "HDB_TOTAL_GB"
+    return own if disk.startswith("hyperdisk") and own in quotas.by_metric else "SSD_TOTAL_GB"
 
 
 def _cpu_metric(family: str) -> str:

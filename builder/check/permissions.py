@@ -22,6 +22,8 @@ _RUN = (
     "compute.zoneOperations.list",
     "compute.regions.get",
     "compute.zones.list",
+    "compute.machineTypes.list",
+    "compute.acceleratorTypes.list",
 )
 _CHECK = (
     "compute.projects.get",

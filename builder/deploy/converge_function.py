@@ -28,11 +28,15 @@ from builder.ports import CallFailed
 
 _DEADLINE = 1200.0  # seconds for one deployment; Google's own take two minutes, their builds at the most ten
 _LOOK = 5.0
-_SETTING_UP = 60.0  # Google says "a few minutes"
+_SETTING_UP = (
+    60.0  # seconds between two tries while Eventarc's agent gets its role; Google says "a few minutes"
+)
+_MOST_SETTING_UP = 10  # such waits
 _ROUNDS = 5  # looks, each followed by a try, before somebody else is to blame
 _BUSY = frozenset({"DEPLOYING", "DELETING", "DETACHING", "6"})  # 6: what the library calls DETACHING
 _CONFLICT = 409
-_NOT_FOUND, _ALREADY_EXISTS = 5, 6
+_REFUSED = frozenset({400, 403})
+_NOT_FOUND, _ALREADY_EXISTS, _PERMISSION_DENIED = 5, 6, 7
 # DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE
 _PASSING = frozenset({4, 8, 10, 13, 14})
 
@@ -41,7 +45,8 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
     """Create or change the function until it is so, and return it. Raises BuilderError, CallFailed and WaitTimeout."""
     asked: Change | None = None  # what an earlier round asked for, its end not seen
     ended: FunctionOperation | None = None
-    for _ in range(_ROUNDS):
+    rounds = waits = 0
+    while rounds < _ROUNDS:
         found = settled(work)
         if found is not None and not is_fed(found, work.names):
             work.say(
@@ -62,11 +67,14 @@ def put_function(work: Work, spec: FunctionSpec) -> FunctionState:
             if made := settled(work):
                 work.replacing = False
                 return made
-        new = ended is not None and is_setting_up(ended.message)
+        new = ended is not None and is_setting_up(ended.message) and waits < _MOST_SETTING_UP
         if ended and ended.code not in _PASSING | {0, _ALREADY_EXISTS} and not new:
             raise _failed(work, ended, before=found)
         if new:
             work.say(f"Google is still setting up Eventarc in this project: waiting {_SETTING_UP:.0f} s")
+            waits += 1
+        else:
+            rounds += 1
         work.doors.clock.sleep(_SETTING_UP if new else _LOOK)
     raise (
         deployment_passing(work.names.function, ended, _ROUNDS)
@@ -140,10 +148,15 @@ def _ask(work: Work, found: FunctionState | None, spec: FunctionSpec) -> Functio
 
 
 def _started(work: Work, ask: Callable[[], FunctionOperation | None]) -> FunctionOperation | None:
-    """The operation that was asked for; None where Google has another one of the same function under way, or no function."""
+    """The operation that was asked for; None where Google has another one of the same function under way, or no function.
+
+    Google checks the trigger in the call, too: a refusal because Eventarc's agent has no role yet is an operation that failed.
+    """
     try:
         return ask()
     except CallFailed as failure:
+        if failure.http_status in _REFUSED and is_setting_up(failure.message):
+            return FunctionOperation("", done=True, code=_PERMISSION_DENIED, message=failure.message)
         if failure.http_status != _CONFLICT:
             raise
         work.say(f"function {work.names.function} is busy: {failure.message}")

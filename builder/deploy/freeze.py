@@ -116,6 +116,8 @@ _WRITTEN: Mapping[str, Callable[[Any], Any]] = {
     "image": _same,
     "image_project": _same,
     "boot_disk_gb": _same,
+    "boot_disk_type": _same,
+    "secure_boot": _same,
     "network": _same,
     "subnetwork": _same,
     "external_ip": _same,

@@ -22,6 +22,12 @@ _NEEDS = {
     "pubsub.topics.subscriptions.list": "pubsub.topics.get",
     "storage.objects.insert": "storage.objects.create",
 }
+# How Eventarc begins its refusals, of calls and in operations. Whose permission is missing stands in the rest, if anywhere.
+_TRIGGER_REFUSED = ("Validation failed for trigger", "Cannot create trigger")
+_TRIGGER_ADVICE = (
+    "Grant Eventarc's agent, service-PROJECT_NUMBER@gcp-sa-eventarc.iam.gserviceaccount.com, roles/eventarc.serviceAgent, and "
+    "see that the account of NB_TRIGGER_SERVICE_ACCOUNT exists and has the roles of docs/accounts.md; then deploy again."
+)
 _ACT_AS = "iam.serviceAccounts.actAs"
 _CODE_PERMISSION_DENIED = 7
 _UNDEPLOYED = "Remove it or rename it, or choose another name with {option}."
@@ -54,6 +60,12 @@ def call_refused(failure: CallFailed, caller: str) -> BuilderError:
             f"{failure.call} on {failure.resource} was refused: the API {service}.googleapis.com is not enabled.",
             reason="api_disabled",
             advice=f"gcloud services enable {service}.googleapis.com",
+        )
+    if _is_about_trigger(failure.message):
+        return ProjectSetup(
+            f"{failure.call} on {failure.resource} was refused: {failure.message}",
+            reason="trigger_refused",
+            advice=_TRIGGER_ADVICE,
         )
     if failure.http_status in _FORBIDDEN and not failure.transient:
         return _denied(failure, caller)
@@ -102,7 +114,9 @@ def deployment_failed(
     log = f" Its build's log is {ended.log_url}." if ended.log_url else ""
     before = "The version before is still live." if live else "No version of it is live."
     permission = _permission_in(ended.message)
-    if ended.code == _CODE_PERMISSION_DENIED and permission:
+    if _is_about_trigger(ended.message):
+        advice = _TRIGGER_ADVICE
+    elif ended.code == _CODE_PERMISSION_DENIED and permission:
         advice = _grant(caller or "the account that deploys", permission, ended.message)
     else:
         advice = "Read the build's log and mend what it names; the next deploy repairs the function."
@@ -114,8 +128,13 @@ def deployment_failed(
 
 
 def is_setting_up(message: str) -> bool:
-    """Whether a deployment failed since the project used Eventarc never before: its agent's permissions take minutes (docs/facts.md 5)."""
-    return "Eventarc Service Agent" in message and "few minutes" in message
+    """True if Eventarc's service agent lacks its role: in a project's first use of Eventarc for minutes (docs/facts.md 5)."""
+    return "ermission denied while using the Eventarc Service Agent" in message
+
+
+def _is_about_trigger(message: str) -> bool:
+    """True if Eventarc refused the function's trigger, and names no permission that the caller lacks."""
+    return message.startswith(_TRIGGER_REFUSED) and not _permission_in(message)
 
 
 def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:

@@ -94,14 +94,19 @@ def resolving(bucket: str) -> Need:
 
 
 def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
-    """What it means that Cloud Build takes no such build: the same one will do no better, unless its archive could not be read.
+    """What it means that Cloud Build takes no such build: the same one will do no better, with two exceptions.
 
+    Its archive could not be read, or the project is in a state in which Cloud Build takes none, such as a limit of the region.
     `source` is what reading the archive needs, `account` the address of the one who reads it: the build's.
     """
     match = _UNRESOLVED.search(_words(content))
     status = int(match[1]) if match else 0
     if status == _FORBIDDEN or _is_passing(status):
         return failure(status, content, source, lambda: account)
+    if match is None and _status(content) == "FAILED_PRECONDITION":
+        return Redeliver(
+            "ERROR", f"Cloud Build takes no build of this project at present ({_words(content)})."
+        )
     return Dropped(
         "ERROR",
         f"No build was submitted: Cloud Build takes none such ({_words(content)}). Deploy again, then publish the message again.",
@@ -137,6 +142,14 @@ def _error_info(content: bytes) -> tuple[str, str]:
         return str(found["reason"]), str(found.get("metadata", {}).get("service", ""))
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return "", ""
+
+
+def _status(content: bytes) -> str:
+    """Google's word for the refusal, as INVALID_ARGUMENT; "" where it tells none."""
+    try:
+        return str(json.loads(content)["error"]["status"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _words(content: bytes) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import email.utils
 import json
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
@@ -19,10 +20,27 @@ from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.failures import google_call
 from builder.model import JsonObject
 from builder.plan.vm_spec import TOOL, TOOL_LABEL
-from builder.ports import CallFailed, Clock, Image, Instance, Operation, OperationError, SerialOutput
+from builder.ports import (
+    CallFailed,
+    Clock,
+    Image,
+    Instance,
+    Operation,
+    OperationError,
+    SerialOutput,
+    TypeKind,
+)
 
 T = TypeVar("T")
 
+_FIELDS: Mapping[TypeKind, str] = {
+    "machineTypes": "machine_types",
+    "acceleratorTypes": "accelerator_types",
+}
+_AGGREGATED: Mapping[TypeKind, Any] = {
+    "machineTypes": compute_v1.AggregatedListMachineTypesRequest,
+    "acceleratorTypes": compute_v1.AggregatedListAcceleratorTypesRequest,
+}
 _NOT_FOUND = 404
 _BAD_REQUEST = 400
 # zoneOperations.wait holds its answer back for up to two minutes (docs/facts.md 1.7).
@@ -52,11 +70,22 @@ class GoogleMachines:
         )
         self._images = compute_v1.ImagesClient(credentials=access.credentials, client_options=options)
         self._regions = compute_v1.RegionsClient(credentials=access.credentials, client_options=options)
+        self._types: Mapping[TypeKind, Any] = {
+            "machineTypes": compute_v1.MachineTypesClient(
+                credentials=access.credentials, client_options=options
+            ),
+            "acceleratorTypes": compute_v1.AcceleratorTypesClient(
+                credentials=access.credentials, client_options=options
+            ),
+        }
 
     def close(self) -> None:
         """Close the connections; a process that ends need not."""
-        for client in (self._instances, self._operations, self._images, self._regions):
-            client.transport.close()  # type: ignore[no-untyped-call]
+        for client in (
+            *(self._instances, self._operations, self._images, self._regions),
+            *self._types.values(),
+        ):
+            client.transport.close()
 
     def image_of_family(self, project: str, family: str) -> Image:
         """See ports.Machines."""
@@ -87,6 +116,30 @@ class GoogleMachines:
             lambda: self._regions.get(project=self.project, region=region, timeout=self._timeout, retry=None),
         )
         return sorted(url.rpartition("/")[2] for url in answer.zones)
+
+    def zones_with(self, kind: TypeKind, name: str) -> Sequence[str]:
+        """See ports.Machines."""
+        found = partial(self._types[kind].aggregated_list, timeout=self._timeout, retry=None)
+        request = _AGGREGATED[kind](project=self.project, filter=f'name="{name}"')
+
+        def fetch() -> list[str]:
+            return sorted(
+                scope.rpartition("/")[2]
+                for scope, scoped in found(request=request)
+                if getattr(scoped, _FIELDS[kind])
+            )
+
+        return self._call(f"compute.{kind}.aggregatedList", f"projects/{self.project}", fetch)
+
+    def type_names(self, kind: TypeKind, zone: str) -> Sequence[str]:
+        """See ports.Machines."""
+        found = partial(self._types[kind].list, timeout=self._timeout, retry=None)
+        path = f"projects/{self.project}/zones/{zone}"
+
+        def fetch() -> list[str]:
+            return [item.name for item in found(project=self.project, zone=zone)]
+
+        return self._call(f"compute.{kind}.list", path, fetch)
 
     def insert(
         self, zone: str, body: JsonObject, *, request_id: str, permit: Callable[[], None] = lambda: None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from builder.errors import Problem
 from builder.model import Accelerator, region_of
+from builder.options.boot_disks import boot_disk_types
 from builder.options.google_names import region_in
 from builder.options.layers import Setting, show
 from builder.options.packages import secret_names
@@ -122,6 +123,16 @@ def _boot_disk(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def _boot_disk_type(settings: Settings) -> Iterator[Problem]:
+    disk, machine = settings.get("boot_disk_type"), settings.get("machine_type")
+    if disk is None or machine is None or disk.value is None:
+        return
+    possible = boot_disk_types(str(machine.value))
+    if disk.value not in possible:
+        what = f"{machine.variable} is {machine.value}, which boots from {' or '.join(possible)}"
+        yield Problem(disk.variable, str(disk.value), what)
+
+
 def _image(settings: Settings) -> Iterator[Problem]:
     """An image and a family from the same layer contradict each other; from two layers, the higher one wins."""
     image, family = settings.get("image"), settings.get("image_family")
@@ -209,6 +220,7 @@ _CHECKS: tuple[Check, ...] = (
     _variables,
     _accelerator,
     _boot_disk,
+    _boot_disk_type,
     _image,
     _lifetime,
     _merged_parameters,

@@ -77,6 +77,8 @@ class JobOptions:
     setup_timeout: int
     requirements_timeout: int
     max_attempts: int
+    boot_disk_type: str | None = None  # None: by machine series
+    secure_boot: bool | None = None  # None: as image and GPU allow
     parameters_file: str | None = None
     allow_secret_parameters: bool = False
     schedule_parameters: Mapping[str, Any] = field(default_factory=dict)  # with templates, as given

@@ -9,6 +9,7 @@ from builder import __version__
 from builder.model import UTC
 from builder.options import google_names as names
 from builder.options import packages, schedule, secret_names, values
+from builder.options.boot_disks import DISK_TYPES
 
 NOT_YET = "not in this version"
 # Images are tagged by what their users can rely on, as docs/setup.md pushes them.
@@ -118,12 +119,6 @@ def _account(what: str, text: str, *, default: str = "") -> Option:
         default_shown=f"`{address}`",
         scope="run",
     )
-
-
-def _provisioning(value: object) -> str:
-    if value not in PROVISIONING:  # no set: YAML may give a list
-        raise values.Unfit(f"expected {', '.join(PROVISIONING[:-1])} or {PROVISIONING[-1]}")
-    return str(value)
 
 
 _RUNS, _MACHINE, _LIMITS, _RESULTS, _SCHEDULED, _DEPLOY = GROUPS
@@ -302,7 +297,25 @@ OPTIONS: tuple[Option, ...] = (
         "200",
         values.whole_number(10, 65536, "GB"),
         _number(10, 65536),
-        100,
+        50,
+    ),
+    Option(
+        "boot_disk_type",
+        _MACHINE,
+        "Type of the boot disk. Series of the fourth generation and newer take `hyperdisk-balanced` only, most older ones none.",
+        "pd-ssd",
+        values.one_of(DISK_TYPES),
+        {"enum": list(DISK_TYPES)},
+        default_shown="`pd-balanced` or `hyperdisk-balanced`, by machine series",
+    ),
+    Option(
+        "secure_boot",
+        _MACHINE,
+        "Switches Secure Boot on or off. With it, a GPU's driver loads only if it is signed.",
+        "true",
+        values.boolean,
+        _BOOLEAN,
+        default_shown="on where the image supports UEFI and the VM has no GPU",
     ),
     Option(
         "network",
@@ -352,7 +365,7 @@ OPTIONS: tuple[Option, ...] = (
         "`standard`; `spot`, which costs far less and may be taken back at any time; or `spot-then-standard`, which takes a "
         "standard VM for the last attempt, and where no zone has a Spot VM.",
         "spot-then-standard",
-        _provisioning,
+        values.one_of(PROVISIONING),
         {"enum": list(PROVISIONING)},
         "standard",
         "`standard`",
@@ -413,11 +426,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "concurrency",
         _LIMITS,
-        "How many VMs run at the same time.",
-        "4",
+        "How many VMs run at the same time. A job for which the quota has no room waits for another one to end, ten minutes at "
+        "the most.",
+        "8",
         values.whole_number(1, 100, "a count"),
         _number(1, 100),
-        10,
+        4,
         scope="run",
     ),
     Option(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from builder.model import Expectation
@@ -69,6 +69,18 @@ def matching(pattern: str, expected: str) -> Callable[[object], str]:
         if not re.fullmatch(pattern, result):  # compiled at its first use: most runs use few of them
             raise Unfit(expected)
         return result
+
+    return parse
+
+
+def one_of(words: Sequence[str]) -> Callable[[object], str]:
+    """A parser of text that is one of at least two words."""
+    expected = f"expected {', '.join(words[:-1])} or {words[-1]}"
+
+    def parse(value: object) -> str:
+        if value not in words:  # no set: YAML may give a list
+            raise Unfit(expected)
+        return str(value)
 
     return parse
 

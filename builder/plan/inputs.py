@@ -61,6 +61,8 @@ def _vm(job: JobPlan) -> JsonObject:
         "machine_type": spec.machine_type,
         "accelerator": None if spec.accelerator is None else asdict(spec.accelerator),
         "boot_disk_gb": spec.boot_disk_gb,
+        "boot_disk_type": spec.boot_disk_type,
+        "secure_boot": spec.secure_boot,
         "network": spec.network,
         "subnetwork": spec.subnetwork,
         "external_ip": spec.external_ip,

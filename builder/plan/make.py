@@ -177,6 +177,8 @@ def _plan_job(slug: str, item: ChosenNotebook, parameters: Mapping[str, Any]) ->
             external_ip=wanted.external_ip,
             service_account=wanted.vm_service_account,
             labels=wanted.labels,
+            boot_disk_type=wanted.boot_disk_type,
+            secure_boot=wanted.secure_boot,
         ),
         limits=Limits(
             boot=wanted.boot_timeout,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.model import Accelerator, JsonObject, region_of
+from builder.options.boot_disks import boot_disk_types
 from builder.options.checks import has_gpu
 from builder.options.table import SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 from builder.ports import Image
@@ -28,10 +29,6 @@ SPOT = "SPOT"
 
 _CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 _REQUEST_IDS = uuid.UUID("5c1cb1a4-6a3b-5d0e-9f0c-3d0f3f0b6c11")
-# Families that boot from hyperdisk only (docs/facts.md 1.2, defaults of AttachedDiskInitializeParams.diskType).
-_HYPERDISK_FAMILIES = frozenset(
-    {"a3", "a4", "a4x", "g4", "c4", "c4a", "c4d", "n4", "m4", "h3", "h4d", "z3", "x4"}
-)
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,8 @@ class VmSpec:
     external_ip: bool
     service_account: str
     labels: Mapping[str, str]
+    boot_disk_type: str | None = None  # None: by machine series
+    secure_boot: bool | None = None  # None: as image and GPU allow
 
     @property
     def family(self) -> str:
@@ -164,8 +163,11 @@ def insert_body(
         },
     }
     if image.uefi:
-        # No Secure Boot: the images' NVIDIA drivers are not known to be signed for it (docs/facts.md 1.2).
-        body["shieldedInstanceConfig"] = {"enableVtpm": True, "enableIntegrityMonitoring": True}
+        body["shieldedInstanceConfig"] = {
+            "enableSecureBoot": _secure_boot(spec),
+            "enableVtpm": True,
+            "enableIntegrityMonitoring": True,
+        }
     if spec.accelerator is not None:
         accelerator_type = f"projects/{project}/zones/{zone}/acceleratorTypes/{spec.accelerator.type}"
         body["guestAccelerators"] = [
@@ -176,7 +178,12 @@ def insert_body(
 
 def disk_type(spec: VmSpec) -> str:
     """The boot disk's type, by its bare name."""
-    return "hyperdisk-balanced" if spec.family in _HYPERDISK_FAMILIES else "pd-balanced"
+    return spec.boot_disk_type or boot_disk_types(spec.machine_type)[0]
+
+
+def _secure_boot(spec: VmSpec) -> bool:
+    """Whether Secure Boot is on. The images' NVIDIA drivers are not known to be signed for it (docs/facts.md 1.2)."""
+    return not spec.has_gpu if spec.secure_boot is None else spec.secure_boot
 
 
 def _boot_disk(spec: VmSpec, *, zone: str, name: str, image: Image, labels: Mapping[str, str]) -> JsonObject:

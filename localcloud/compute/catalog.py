@@ -117,6 +117,8 @@ def _machine_types() -> Iterator[MachineType]:
         yield MachineType(f"g2-standard-{cpus}", cpus, 4096 * cpus, gpu="nvidia-l4", gpu_count=gpus)
     yield MachineType("a2-highgpu-1g", 12, 87040, "A2_CPUS", "nvidia-tesla-a100", 1)
     yield MachineType("c3-standard-4", 4, 16384, "C3_CPUS")
+    for series in ("n4", "n4d"):
+        yield MachineType(f"{series}-standard-4", 4, 16384, "CPUS_PER_VM_FAMILY")
 
 
 MACHINE_TYPES: Mapping[str, MachineType] = {m.name: m for m in _machine_types()}
@@ -157,18 +159,22 @@ DISK_TYPES: Mapping[str, DiskType] = {
         DiskType("hyperdisk-balanced", "Hyperdisk Balanced", 100, "4GB-65536GB", "SSD_TOTAL_GB"),
     )
 }
+_PERSISTENT = frozenset({"pd-standard", "pd-balanced", "pd-ssd"})
 _NO_DISK: Mapping[str, frozenset[str]] = {
     "e2": frozenset({"hyperdisk-balanced"}),
     "n1": frozenset({"hyperdisk-balanced"}),
     "a2": frozenset({"hyperdisk-balanced"}),
     "g2": frozenset({"pd-standard", "hyperdisk-balanced"}),
     "c3": frozenset({"pd-standard"}),
+    "n4": _PERSISTENT,
+    "n4d": _PERSISTENT,
 }
 
 
 def default_disk_type(machine: MachineType) -> str:
     """Return the disk type that a boot disk gets when the request names none."""
-    return "pd-balanced" if "pd-standard" in _NO_DISK[machine.family] else "pd-standard"
+    preferred = ("pd-standard", "pd-balanced", "hyperdisk-balanced")
+    return next(name for name in preferred if disk_fits(machine, name))
 
 
 def disk_fits(machine: MachineType, disk_type: str) -> bool:
@@ -219,4 +225,6 @@ QUOTA_LIMITS: Mapping[str, float] = {
     **{a.metric: 4 for a in ACCELERATORS.values()},
     **{f"PREEMPTIBLE_{a.metric}": 4 for a in ACCELERATORS.values()},
 }
+# Limits that hold, and that `regions.get` does not print (docs/facts.md 1.10).
+UNLISTED_QUOTA_LIMITS: Mapping[str, float] = {"CPUS_PER_VM_FAMILY": 24}
 GLOBAL_QUOTA_LIMITS: Mapping[str, float] = {"GPUS_ALL_REGIONS": 8, "CPUS_ALL_REGIONS": 400}

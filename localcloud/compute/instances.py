@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from localcloud.compute import catalog, rules
-from localcloud.compute.filters import page
+from localcloud.compute import rules
 from localcloud.compute.inserts import Inserts, planned_failure, request_key, requester
 from localcloud.compute.links import link
-from localcloud.compute.lookups import check_scope, listing, scope
+from localcloud.compute.lookups import aggregate, check_scope, listing, scope
 from localcloud.compute.operations import Operation, Operations
 from localcloud.compute.refusals import in_use, missing
 from localcloud.compute.views import disk_view, fingerprint, instance_view
@@ -106,21 +105,11 @@ class Instances:
         return self._aggregate(call, "disks", self._disk_views)
 
     def _aggregate(self, call: Call, collection: str, views: Callable[[str], list[Json]]) -> Json:
-        """Return one page over all zones, by zone; a zone with nothing on this page has a warning instead."""
-        project = scope(call, "project")
-        call.require(f"compute.{collection}.list", project)
-        check_scope(project)
+        def resources(path: str) -> list[Json]:
+            return views(path.rpartition("/")[2])
+
         with self._state.changed:
-            found = [view for zone in catalog.ZONES for view in views(zone)]
-        chosen = page(found, call.params)
-        path = f"{project}/aggregated/{collection}"
-        printed: Json = {
-            "kind": f"compute#{collection[:-1]}AggregatedList",
-            "id": path,
-            "selfLink": link(path),
-            "items": {f"zones/{zone}": _scoped(collection, zone, chosen.items) for zone in catalog.ZONES},
-        }
-        return printed | ({"nextPageToken": chosen.next_token} if chosen.next_token else {})
+            return aggregate(call, collection, resources)
 
     def _delete(self, call: Call) -> Json:
         with self._state.changed:
@@ -271,15 +260,3 @@ class Instances:
         operation = self._open(call, kind, vm)
         self._operations.finish(operation)
         return self._operations.view(operation)
-
-
-def _scoped(collection: str, zone: str, items: Iterable[Json]) -> Json:
-    own = [item for item in items if item["zone"].endswith(f"/zones/{zone}")]
-    if own:
-        return {collection: own}
-    warning = {
-        "code": "NO_RESULTS_ON_PAGE",
-        "message": f"There are no results for scope 'zones/{zone}' on this page.",
-        "data": [{"key": "scope", "value": f"zones/{zone}"}],
-    }
-    return {"warning": warning}

@@ -65,6 +65,12 @@ class Lookups:
             **_both("zone", "zones", "project", _zones),
             **_both("machineType", "machineTypes", "zone", _machine_types),
             **_both("acceleratorType", "acceleratorTypes", "zone", _accelerator_types),
+            "compute.machineTypes.aggregatedList": lambda call: aggregate(
+                call, "machineTypes", _machine_types
+            ),
+            "compute.acceleratorTypes.aggregatedList": lambda call: aggregate(
+                call, "acceleratorTypes", _accelerator_types
+            ),
             **_both("diskType", "diskTypes", "zone", _disk_types),
             **_both("subnetwork", "subnetworks", "region", _subnetworks),
         }
@@ -124,6 +130,35 @@ def _both(
         return listing(f"compute#{kind}List", f"{path}/{collection}", resources(path), call.params)
 
     return {f"compute.{collection}.get": get, f"compute.{collection}.list": list_all}
+
+
+def aggregate(call: Call, collection: str, resources: Callable[[str], Iterable[Json]]) -> Json:
+    """Return one page over all zones, by zone; a zone with nothing on this page has a warning instead."""
+    project = scope(call, "project")
+    call.require(f"compute.{collection}.list", project)
+    check_scope(project)
+    found = [view for zone in catalog.ZONES for view in resources(f"{project}/zones/{zone}")]
+    chosen = page(found, call.params)
+    path = f"{project}/aggregated/{collection}"
+    printed: Json = {
+        "kind": f"compute#{collection[:-1]}AggregatedList",
+        "id": path,
+        "selfLink": link(path),
+        "items": {f"zones/{zone}": _scoped(collection, zone, chosen.items) for zone in catalog.ZONES},
+    }
+    return printed | ({"nextPageToken": chosen.next_token} if chosen.next_token else {})
+
+
+def _scoped(collection: str, zone: str, items: Iterable[Json]) -> Json:
+    own = [item for item in items if item["zone"].rpartition("/")[2] == zone]
+    if own:
+        return {collection: own}
+    warning = {
+        "code": "NO_RESULTS_ON_PAGE",
+        "message": f"There are no results for scope 'zones/{zone}' on this page.",
+        "data": [{"key": "scope", "value": f"zones/{zone}"}],
+    }
+    return {"warning": warning}
 
 
 def scope(call: Call, parent: str) -> str:

@@ -21,7 +21,12 @@ class Quotas:
     """The limits of one project. Usage is counted anew from what exists, so it cannot drift."""
 
     def __init__(self, limits: Mapping[str, float]) -> None:
-        self._limits = {**catalog.QUOTA_LIMITS, **catalog.GLOBAL_QUOTA_LIMITS, **limits}
+        self._limits = {
+            **catalog.QUOTA_LIMITS,
+            **catalog.UNLISTED_QUOTA_LIMITS,
+            **catalog.GLOBAL_QUOTA_LIMITS,
+            **limits,
+        }
 
     def excess(self, wanted: Wanted, vms: Iterable[Vm], disks: Iterable[Disk]) -> Failure | None:
         """Return the failure of an insert for which some quota is too small, None when all suffice."""

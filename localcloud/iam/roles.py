@@ -87,7 +87,9 @@ ROLES: Mapping[str, frozenset[str]] = {
             "zones.list",
             "projects.get",
             "machineTypes.get",
+            "machineTypes.list",
             "acceleratorTypes.get",
+            "acceleratorTypes.list",
             "networks.get",
             "subnetworks.get",
         )

@@ -327,10 +327,10 @@ def test_a_bucket_without_uniform_access_is_told(tmp_path: Path) -> None:
             {"INSTANCES": 0}, {}, "us-central1 INSTANCES", "1 --dimensions=region=us-central1", id="VMs"
         ),
         pytest.param(
-            {"SSD_TOTAL_GB": 50},
+            {"SSD_TOTAL_GB": 40},
             {},
             "us-central1 SSD_TOTAL_GB",
-            "100 --dimensions=region=us-central1",
+            "50 --dimensions=region=us-central1",
             id="disk",
         ),
         pytest.param(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,22 @@ from tests.contract.world import World
 A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"  # two zones of one region, and another region
 ZONES = f"{A},{B},{C}"
 PLACES = ("http", "operation", "operation without http")
+SUBNETWORK = "The resource 'projects/p/regions/us-central1/subnetworks/ci' was not found"
+LOCATION = f"Location ZONE:{A} violates constraint constraints/gcp.resourceLocations on the resource projects/p/zones/{A}/instances/i."
+SHIELDED = (
+    "Constraint constraints/compute.requireShieldedVm violated for project projects/p. Secure Boot is not enabled in the "
+    "'shielded_instance_config' field."
+)
+IMAGES = (
+    "Constraint constraints/compute.trustedImageProjects violated for project p. Use of images from project "
+    "deeplearning-platform-release is prohibited."
+)
+ADDRESS = (
+    "Constraint constraints/compute.vmExternalIpAccess violated for project 1. Add instance projects/p/zones/z/instances/i to "
+    "the constraint to use external IP with it."
+)
+MANAGED = 'Operation denied by org policy on resource \'projects/p\': ["constraints/compute.managed.vmExternalIpAccess": "no"].'
+OWN = 'Operation denied by custom org policies: ["customConstraints/custom.smallVms": "small ones only"].'
 
 
 @dataclass(frozen=True)
@@ -75,8 +91,18 @@ ROWS = {
         404,
         stops=ExitCode.BAD_INPUT,
     ),
-    "no subnet in the region": Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet in us-central1", 400, (A, C)),
-    "no such network": Row("VPC_NOT_FOUND", "no such network", 400, stops=ExitCode.PROJECT_SETUP),
+    "no subnet in the region": Row("notFound", SUBNETWORK, 404, (A, C)),
+    "no subnet in the region, by operation": Row("RESOURCE_NOT_FOUND", SUBNETWORK, 404, (A, C)),
+    "no such network": Row(
+        "notFound",
+        "The resource 'projects/p/global/networks/gone' was not found",
+        404,
+        stops=ExitCode.PROJECT_SETUP,
+    ),
+    "location policy": Row("conditionNotMet", LOCATION, 412, (A, C)),
+    "location policy, by operation": Row("CONDITION_NOT_MET", LOCATION, 412, (A, C)),
+    "shielded policy": Row("conditionNotMet", SHIELDED, 412, stops=ExitCode.PROJECT_SETUP),
+    "shielded policy, by operation": Row("CONDITION_NOT_MET", SHIELDED, 412, stops=ExitCode.PROJECT_SETUP),
     "permission denied": Row("IAM_PERMISSION_DENIED", "Permission denied", 403, stops=ExitCode.PROJECT_SETUP),
     "policy denied": Row("forbidden", "Policy update access denied.", 403, stops=ExitCode.PROJECT_SETUP),
     "no access to the account": Row(
@@ -157,7 +183,8 @@ def test_a_stock_out_in_every_zone_is_3_and_tells_each(world: World, tmp_path: P
     ("row", "error"),
     [
         pytest.param(Row("SOMETHING_NEW", "never seen before", 400), EnvironmentFailed, id="unknown code"),
-        pytest.param(Row("SUBNET_NOT_FOUND_FOR_VPC", "no subnet", 400), ProjectSetup, id="no subnet"),
+        pytest.param(Row("notFound", SUBNETWORK, 404), ProjectSetup, id="no subnet"),
+        pytest.param(Row("conditionNotMet", LOCATION, 412), ProjectSetup, id="location policy"),
         pytest.param(
             Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region r.", 403),
             NoCapacity,
@@ -171,6 +198,85 @@ def test_what_a_search_without_success_ends_as(
     refuse(world, row, "operation")
     with pytest.raises(error, match=row.code):
         world.placement(world.fleet()).place(world.order(plan))
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        pytest.param(SHIELDED, "NB_SECURE_BOOT=true", id="requireShieldedVm"),
+        pytest.param(IMAGES, "NB_IMAGE_PROJECT", id="trustedImageProjects"),
+        pytest.param(ADDRESS, "NB_EXTERNAL_IP", id="vmExternalIpAccess"),
+        pytest.param(MANAGED, "NB_EXTERNAL_IP", id="its successor"),
+        pytest.param(LOCATION, "NB_ZONES", id="resourceLocations"),
+        pytest.param(OWN, "an exception from this constraint", id="an organization's own"),
+    ],
+)
+@pytest.mark.parametrize("place", ["http", "operation"])
+def test_an_organization_policy_is_4_with_its_name_and_what_to_do(
+    world: World, plan: Plan, message: str, advice: str, place: str
+) -> None:
+    code = "conditionNotMet" if place == "http" else "CONDITION_NOT_MET"
+    refuse(world, Row(code, message, 412), place)
+    with pytest.raises(ProjectSetup) as caught:
+        world.placement(world.fleet()).place(world.order(plan))
+    assert message in caught.value.message
+    assert caught.value.reason == "organization_policy"
+    assert advice in caught.value.advice
+
+
+def test_a_region_without_the_subnetwork_means_the_next_region(world: World, tmp_path: Path) -> None:
+    zones = "us-east1-b,us-east1-c,us-central1-a"
+    plan = world.plan(tmp_path / "repo", NB_ZONES=zones, NB_SUBNETWORK="custom-central")
+    assert world.placement(world.fleet()).place(world.order(plan)).zone == "us-central1-a"
+    assert [attempt.zone for attempt in world.compute.inserts()] == ["us-east1-b", "us-central1-a"]
+
+
+def test_no_region_with_the_subnetwork_is_4(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_ZONES="us-east1-b", NB_SUBNETWORK="custom-central")
+    with pytest.raises(ProjectSetup, match="/subnetworks/custom-central' was not found") as caught:
+        world.placement(world.fleet()).place(world.order(plan))
+    assert caught.value.reason == "no_subnetwork"
+    assert "NB_SUBNETWORK" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("network", "advice"),
+    [
+        pytest.param("custom", "Name a subnetwork of this network with NB_SUBNETWORK", id="custom mode"),
+        pytest.param("gone", "Create the network", id="not there"),
+    ],
+)
+def test_a_network_that_gives_no_subnetwork_is_4_at_once(
+    world: World, tmp_path: Path, network: str, advice: str
+) -> None:
+    plan = world.plan(tmp_path / "repo", NB_ZONES=ZONES, NB_NETWORK=network)
+    with pytest.raises(ProjectSetup) as caught:
+        world.placement(world.fleet()).place(world.order(plan))
+    assert advice in caught.value.advice
+    assert [attempt.zone for attempt in world.compute.inserts()] == [A]
+
+
+@pytest.mark.parametrize(
+    "machine_type", ["n4-standard-4", "n4d-standard-4", "c3-standard-4", "e2-standard-4"]
+)
+def test_each_series_boots_from_a_disk_that_it_takes(world: World, tmp_path: Path, machine_type: str) -> None:
+    plan = world.plan(tmp_path / "repo", NB_MACHINE_TYPE=machine_type)
+    assert world.placement(world.fleet()).place(world.order(plan)).zone == A
+
+
+def test_a_policy_that_requires_secure_boot_is_met(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_SECURE_BOOT="true")
+    world.placement(world.fleet()).place(world.order(plan))
+    (attempt,) = world.compute.inserts()
+    assert attempt.body["shieldedInstanceConfig"]["enableSecureBoot"] is True
+
+
+def test_secure_boot_with_an_image_that_cannot_is_2_before_any_insert(world: World, tmp_path: Path) -> None:
+    plan = world.plan(tmp_path / "repo", NB_SECURE_BOOT="true")
+    order = world.order(plan)
+    with pytest.raises(InputRefused, match="does not support UEFI"):
+        world.placement(world.fleet()).place(replace(order, image=replace(order.image, uefi=False)))
+    assert world.compute.inserts() == []
 
 
 def test_a_region_stands_for_its_zones(world: World, tmp_path: Path) -> None:

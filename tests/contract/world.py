@@ -11,7 +11,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -260,15 +260,20 @@ class World:
 
 
 @contextlib.contextmanager
-def opened(directory: Path, storage: StorageService, iam: Iam) -> Iterator[World]:
-    """Serve a world; at its end every planned fault must have been met, and localcloud have made no mistake."""
+def opened(
+    directory: Path, storage: StorageService, iam: Iam, *, quotas: Mapping[str, float] | None = None
+) -> Iterator[World]:
+    """Serve a world; at its end every planned fault must have been met, and localcloud have made no mistake.
+
+    `quotas` are limits of the project other than localcloud's own.
+    """
     clock, faults, findings = Clock(), FaultPlan(), Findings()
     world: World
 
     def boot(spec: MachineSpec, events: MachineEvents) -> StandIn:
         return world.boot(spec, events)
 
-    compute = ComputeService(directory, clock, iam, faults, boot=boot, pace=QUICK)
+    compute = ComputeService(directory, clock, iam, faults, boot=boot, pace=QUICK, quotas=quotas)
     server = Server(
         services=[compute],
         raw_services=[storage],

@@ -89,6 +89,18 @@ def test_a_build_that_is_refused_is_an_error_without_what_was_asked_for(world: W
     assert SECRET not in world.function.log()
 
 
+def test_a_state_in_which_no_build_is_taken_is_delivered_again(world: World) -> None:
+    limit = "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support"
+    world.fault(CREATE, "error", status=400, reason="failedPrecondition", message=limit)
+    event_id = new_id()
+    told = world.deliver(event_id=event_id)
+    assert told.status == 500
+    assert told.line["severity"] == "ERROR"
+    assert limit in told.line["message"]
+    assert world.deliver(event_id=event_id).line["message"].startswith("submitted build ")
+    assert len(world.builds()) == 1
+
+
 def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
     live = world.make_live({"day": "string"})
     step = live.build["steps"][0]

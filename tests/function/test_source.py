@@ -22,19 +22,17 @@ def unpacked(content: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_it_holds_the_function_at_its_root_and_the_builder_as_git_has_it() -> None:
+def test_it_holds_the_function_at_its_root_and_every_file_of_the_builder_but_bytecode() -> None:
     source = function_source()
     assert source.sha256 == hashlib.sha256(source.zip).hexdigest()
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "builder"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     files = unpacked(source.zip)
-    existing = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
-    assert set(files) == {"main.py", "requirements.txt", *existing}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "builder").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {"builder/errors.py", "builder/vm/startup.sh"} <= found
+    assert set(files) == {"main.py", "requirements.txt", *found}
     assert files["main.py"] == (ROOT / "function" / "main.py").read_bytes()
     assert len(source.zip) < 2 << 20
 

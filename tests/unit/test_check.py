@@ -208,6 +208,13 @@ def test_hyperdisks_have_a_quota_of_their_own_where_the_region_tells_of_it(tmp_p
     assert "SSD_TOTAL_GB" in {d.metric for d in regional(job, size, quotas())}
 
 
+def test_a_standard_disk_counts_against_a_quota_of_its_own(tmp_path: Path) -> None:
+    (job,) = make(tmp_path, NB_BOOT_DISK_TYPE="pd-standard").jobs
+    taken = {d.metric: d.amount for d in regional(job, Size(4, 0, "", 100), quotas())}
+    assert taken["DISKS_TOTAL_GB"] == 100
+    assert "SSD_TOTAL_GB" not in taken
+
+
 def test_a_quota_that_google_does_not_tell_of_is_unknown(tmp_path: Path) -> None:
     found = looked(make(tmp_path, NB_MACHINE_TYPE="c4-standard-4"))
     assert found.exit_code is ExitCode.GREEN

@@ -459,9 +459,11 @@ def test_a_project_that_is_new_to_eventarc_is_waited_for() -> None:
     changes, said = run(cloud)
     assert "function nightly created" in changes
     assert said.count("Google is still setting up Eventarc in this project: waiting 60 s") == 4
-    cloud = Cloud(endings=[ending] * 5)
-    with pytest.raises(EnvironmentFailed, match=r"in 5 tries: Validation failed"):
+    cloud = Cloud(endings=[ending] * 11)
+    with pytest.raises(ProjectSetup, match=r"could not be deployed: Validation failed") as caught:
         run(cloud)
+    assert cloud.slept == 600
+    assert "roles/eventarc.serviceAgent" in caught.value.advice
 
 
 def test_an_existing_name_inside_the_operation_is_looked_at_again() -> None:

@@ -89,8 +89,20 @@ CASES = [
     pytest.param(
         "notFound",
         f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found",
-        Scope.SETUP,
+        Scope.REGION,
         id="no such subnetwork",
+    ),
+    pytest.param(
+        "RESOURCE_NOT_FOUND",
+        f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found",
+        Scope.REGION,
+        id="no such subnetwork, by operation",
+    ),
+    pytest.param(
+        "invalid",
+        "Invalid value for field 'resource.networkInterfaces[0]': ''. Subnetwork should be specified for custom subnetmode network",
+        Scope.SETUP,
+        id="custom-mode network without a subnetwork",
     ),
     pytest.param(
         "invalid",
@@ -99,9 +111,29 @@ CASES = [
         id="machine type that does not exist",
     ),
     pytest.param(
-        "SUBNET_NOT_FOUND_FOR_VPC", "No subnet in this region", Scope.REGION, id="no subnet in the region"
+        "conditionNotMet",
+        "Constraint constraints/compute.requireShieldedVm violated for project projects/p. Secure Boot is not enabled.",
+        Scope.SETUP,
+        id="shielded policy",
     ),
-    pytest.param("VPC_NOT_FOUND", "No such network", Scope.SETUP, id="no VPC"),
+    pytest.param(
+        "CONDITION_NOT_MET",
+        "Constraint constraints/compute.trustedImageProjects violated for project p. Use of images from project i is prohibited.",
+        Scope.SETUP,
+        id="image policy, by operation",
+    ),
+    pytest.param(
+        "conditionNotMet",
+        "Location ZONE:us-central1-a violates constraint constraints/gcp.resourceLocations on the resource projects/p/zones/z.",
+        Scope.REGION,
+        id="location policy",
+    ),
+    pytest.param(
+        "SOMETHING_NEW",
+        'Operation denied by org policy on resource \'projects/p\': ["customConstraints/custom.smallVms": "small ones only"].',
+        Scope.SETUP,
+        id="custom policy",
+    ),
     pytest.param("IAM_PERMISSION_DENIED", "Permission denied", Scope.SETUP, id="permission denied"),
     pytest.param(
         "forbidden",

@@ -55,6 +55,8 @@ HOW: dict[type, dict[str, Any]] = {
         "machine_type": "n1-standard-4",
         "accelerator": Accelerator("nvidia-tesla-t4", 1),
         "boot_disk_gb": 200,
+        "boot_disk_type": "pd-ssd",
+        "secure_boot": True,
         "network": "default",
         "subnetwork": "ci",
         "external_ip": True,
@@ -170,4 +172,4 @@ def test_an_index_counts_only_where_something_is_installed_from_it() -> None:
 
 def test_the_hash_stays_what_it_is() -> None:
     """Proofs are found by it: another hash for the same job makes every older proof worthless. Change it knowingly."""
-    assert hashed(JOB) == "7212ff890c1494221ca779b2b007bf9d5abd8b4b3cac14caa0d1e80564d6e0e5"
+    assert hashed(JOB) == "88c3959dcf1195e19f7ce03a45b026bd64f53a8885fd4f2e345e286ef32a0046"

@@ -51,7 +51,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
     options = load()
     assert (options.command, options.format) == ("run", "text")
     assert options.location == GcsLocation("nb-test", "ci")
-    assert (options.concurrency, options.fail_fast, options.output) == (10, False, "results/<run>")
+    assert (options.concurrency, options.fail_fast, options.output) == (4, False, "results/<run>")
     assert (options.project, options.run_id, options.endpoints, options.warnings) == (None, None, {}, ())
     (entry,) = options.notebooks
     assert (entry.pattern, entry.origin) == ("a.ipynb", "NB_NOTEBOOKS")
@@ -71,7 +71,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
         image_family="common-cu129-ubuntu-2404-nvidia-580",
         image=None,
         image_project="deeplearning-platform-release",
-        boot_disk_gb=100,
+        boot_disk_gb=50,
         network="default",
         subnetwork=None,
         external_ip=False,
@@ -94,6 +94,35 @@ def test_flag_beats_environment_beats_entry_beats_top_beats_default() -> None:
     assert job(file=file, env={"NB_TIMEOUT": "3"}).timeout == 3
     assert job("--timeout", "4", file=file, env={"NB_TIMEOUT": "3"}).timeout == 4
     assert job("run", "--timeout=5", file=file, env={"NB_TIMEOUT": "3"}).timeout == 5
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "disk"),
+    [
+        ("e2-standard-4", "hyperdisk-balanced"),
+        ("custom-4-8192", "hyperdisk-balanced"),
+        ("n4d-standard-4", "pd-balanced"),
+        ("a3-highgpu-2g", "hyperdisk-balanced"),
+        ("c3-standard-4", "pd-standard"),
+        ("g2-standard-4", "pd-standard"),
+    ],
+)
+def test_a_boot_disk_that_the_series_does_not_take_is_a_mistake(machine_type: str, disk: str) -> None:
+    problem = one_problem(env={"NB_MACHINE_TYPE": machine_type, "NB_BOOT_DISK_TYPE": disk})
+    assert (problem.variable, problem.value) == ("NB_BOOT_DISK_TYPE", disk)
+    assert f"NB_MACHINE_TYPE is {machine_type}, which boots from " in problem.expected
+
+
+def test_a_boot_disk_of_no_known_type_is_a_mistake() -> None:
+    expected = "expected pd-balanced, pd-ssd, pd-standard or hyperdisk-balanced"
+    problem = one_problem(env={"NB_BOOT_DISK_TYPE": "ssd"})
+    assert problem == Problem("NB_BOOT_DISK_TYPE", "ssd", expected)
+
+
+def test_boot_disk_type_and_secure_boot_are_per_notebook() -> None:
+    file = "secure_boot: false\nnotebooks:\n- path: a.ipynb\n  boot_disk_type: pd-ssd\n"
+    assert (job(file=file).boot_disk_type, job(file=file).secure_boot) == ("pd-ssd", False)
+    assert (job().boot_disk_type, job().secure_boot) == (None, None)
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\n"], ids=["empty", "space", "line feed"])

@@ -117,14 +117,48 @@ def test_g2_has_its_l4_built_in_and_cannot_migrate_either() -> None:
     assert body(spec)["scheduling"]["onHostMaintenance"] == "TERMINATE"
 
 
-def test_a3_boots_from_hyperdisk() -> None:
-    spec = replace(SPEC, machine_type="a3-highgpu-8g")
-    assert body(spec)["disks"][0]["initializeParams"]["diskType"].endswith("/hyperdisk-balanced")
+@pytest.mark.parametrize(
+    ("machine_type", "expected"),
+    [
+        *((name, "pd-balanced") for name in ("e2-standard-4", "n1-standard-4", "custom-4-8192", "n2d-standard-2")),
+        *((name, "pd-balanced") for name in ("m2-ultramem-208", "t2d-standard-4", "a2-highgpu-1g", "g2-standard-4")),
+        *((name, "pd-balanced") for name in ("c3-standard-4", "c3d-standard-4", "m3-megamem-64")),
+        *((f"a3-highgpu-{count}g", "pd-balanced") for count in (1, 2, 4)),
+        *((f"a3-{kind}gpu-8g", "hyperdisk-balanced") for kind in ("high", "mega", "ultra")),
+        *((name, "hyperdisk-balanced") for name in ("h3-standard-88", "z3-highmem-88", "a4-highgpu-8g", "g4-standard-48")),
+        *((name, "hyperdisk-balanced") for name in ("n4-standard-4", "n4d-standard-4", "n4a-standard-4", "c4-standard-4")),
+        *((name, "hyperdisk-balanced") for name in ("c4a-standard-4", "c4d-standard-4", "h4d-standard-192", "x4-480-8t-metal")),
+        ("n5-standard-4", "hyperdisk-balanced"),  # newer than the documentation that this follows
+    ],
+)  # fmt: skip
+def test_the_boot_disk_is_one_that_the_series_takes(machine_type: str, expected: str) -> None:
+    spec = replace(SPEC, machine_type=machine_type)
+    assert body(spec)["disks"][0]["initializeParams"]["diskType"].endswith(f"/{expected}")
+
+
+def test_the_boot_disk_is_of_the_type_that_was_asked_for() -> None:
+    spec = replace(SPEC, boot_disk_type="pd-ssd")
+    assert body(spec)["disks"][0]["initializeParams"]["diskType"].endswith("/pd-ssd")
 
 
 def test_shielded_options_only_where_the_image_supports_them() -> None:
-    assert body()["shieldedInstanceConfig"] == {"enableVtpm": True, "enableIntegrityMonitoring": True}
+    assert body()["shieldedInstanceConfig"]["enableVtpm"] is True
+    assert body()["shieldedInstanceConfig"]["enableIntegrityMonitoring"] is True
     assert "shieldedInstanceConfig" not in body(image=replace(IMAGE, uefi=False))
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine_type", "expected"),
+    [
+        pytest.param(None, "e2-standard-4", True, id="default without a GPU"),
+        pytest.param(None, "g2-standard-4", False, id="default with a GPU"),
+        pytest.param(True, "g2-standard-4", True, id="on"),
+        pytest.param(False, "e2-standard-4", False, id="off"),
+    ],
+)
+def test_secure_boot(asked: bool | None, machine_type: str, expected: bool) -> None:  # noqa: FBT001
+    spec = replace(SPEC, machine_type=machine_type, secure_boot=asked)
+    assert body(spec)["shieldedInstanceConfig"]["enableSecureBoot"] is expected
 
 
 def test_metadata_holds_the_script_the_job_and_no_way_in() -> None:

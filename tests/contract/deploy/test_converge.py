@@ -109,6 +109,57 @@ def test_what_the_schedule_publishes_is_heard_also_after_repairs(place: Place) -
     assert heard(place, 3).splitlines()[-1].endswith(" 2")
 
 
+FIRST_USE = (
+    "Validation failed for trigger projects/local-project/locations/us-central1/triggers/nightly-0: Invalid resource state for "
+    '"": Permission denied while using the Eventarc Service Agent. If you recently started to use Eventarc, it may take a few '
+    "minutes before all necessary permissions are propagated to the Service Agent. Otherwise, verify that it has Eventarc "
+    "Service Agent role."
+)
+WAITS = "Google is still setting up Eventarc in this project: waiting 60 s"
+
+
+@pytest.mark.parametrize(("status", "reason"), [(400, "failedPrecondition"), (403, "forbidden")])
+def test_a_project_that_is_new_to_eventarc_is_waited_for_when_the_call_is_refused(
+    place: Place, status: int, reason: str
+) -> None:
+    place.fault(f"{FUNCTIONS}.create", "error", times=9, status=status, reason=reason, message=FIRST_USE)
+    assert run(place) == EVERYTHING
+    assert place.said.count(WAITS) == 9
+    assert place.consumed() == [9]
+    assert_stands(place)
+
+
+def test_an_eventarc_agent_without_its_role_ends_after_ten_minutes_with_its_name(place: Place) -> None:
+    place.fault(f"{FUNCTIONS}.create", "error", times=11, status=400, message=FIRST_USE)
+    with pytest.raises(
+        ProjectSetup, match="Permission denied while using the Eventarc Service Agent"
+    ) as caught:
+        run(place)
+    assert place.said.count(WAITS) == 10
+    assert place.consumed() == [11]
+    assert "gcp-sa-eventarc.iam.gserviceaccount.com, roles/eventarc.serviceAgent" in caught.value.advice
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Validation failed for trigger projects/p/locations/l/triggers/t: the event provider is not ready",
+        "Cannot create trigger projects/p/locations/l/triggers/t: Permission denied on 'projects/p'",
+    ],
+    ids=["validation", "creation"],
+)
+def test_a_refused_trigger_is_told_in_googles_words_and_not_blamed_on_the_caller(
+    place: Place, words: str, status: int
+) -> None:
+    place.fault(f"{FUNCTIONS}.create", "error", status=status, message=words)
+    with pytest.raises(ProjectSetup) as caught:
+        run(place)
+    assert words in caught.value.message
+    assert "lacks" not in caught.value.message
+    assert "NB_TRIGGER_SERVICE_ACCOUNT" in caught.value.advice
+
+
 CREATING = [
     f"{TOPICS}.create",
     f"{FUNCTIONS}.generateUploadUrl",

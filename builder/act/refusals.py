@@ -1,0 +1,214 @@
+"""Compute Engine's refusals of a VM, and the error that each of them ends a job with. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from builder.act.failover import Scope, is_capacity, is_configuration
+from builder.errors import (
+    BuilderError,
+    EnvironmentFailed,
+    InputRefused,
+    NoCapacity,
+    NotStarted,
+    ProjectSetup,
+)
+from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
+from builder.plan.vm_spec import SPOT, STANDARD
+from builder.ports import CallFailed, Image, TypeKind
+
+_GRANT = "Grant the role that the message names to the build's service account, then run again."
+_ENABLE = "Enable the API: gcloud services enable compute.googleapis.com."
+_CORRECT = "Correct the option that names it, or create it."
+_BY_CODE = {
+    "accessNotConfigured": _ENABLE,
+    "SERVICE_DISABLED": _ENABLE,
+    "notFound": _CORRECT,
+    "RESOURCE_NOT_FOUND": _CORRECT,
+    "EXTERNAL_RESOURCE_NOT_FOUND": "Create the account, or name another one with NB_VM_SERVICE_ACCOUNT.",
+    "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the build's service account roles/iam.serviceAccountUser on the VM's account.",
+}
+_BY_WORDS = {
+    "custom subnetmode network": "Name a subnetwork of this network with NB_SUBNETWORK, and zones of its region with NB_ZONES.",
+    "/networks/": "Create the network, or name another one with NB_NETWORK or NB_SUBNETWORK.",
+}
+_CONSTRAINT = re.compile(r"\b(?:customConstraints|constraints)/([A-Za-z0-9_.]+[A-Za-z0-9_])")
+# By the last part of a constraint's name: compute.vmExternalIpAccess has a successor, compute.managed.vmExternalIpAccess.
+_BY_CONSTRAINT = {
+    "requireShieldedVm": "Set NB_SECURE_BOOT=true, with an image that supports UEFI.",
+    "trustedImageProjects": "Name an image of a project that the policy allows with NB_IMAGE_PROJECT and NB_IMAGE_FAMILY, "
+    "such as a copy of this one, or ask for the image's project to be allowed.",
+    "vmExternalIpAccess": "Leave NB_EXTERNAL_IP out, and switch Private Google Access on for the subnetwork.",
+    "resourceLocations": "Name zones in a location that the policy allows with NB_ZONES.",
+    "restrictSharedVpcSubnetworks": "Name a subnetwork that the policy allows with NB_SUBNETWORK.",
+}
+_EXCEPTION = "Ask whoever administers the organization's policies for an exception from this constraint."
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a zone did not give a VM."""
+
+    zone: str
+    code: str
+    message: str
+    scope: Scope
+    passing: bool = False  # the same zone is worth another try soon
+    model: str = STANDARD  # the provisioning model that was asked for
+
+    def __str__(self) -> str:
+        where = f"{self.zone} (Spot)" if self.model == SPOT else self.zone
+        return f"{where}: {self.code}: {self.message}"
+
+
+def used_up(
+    job: JobPlan, refusals: Sequence[Refusal], quotas: Sequence[Refusal], *, held: int
+) -> BuilderError:
+    """The error of a job that got no VM, `quotas` its refusals for want of quota; `held` VMs of the run still hold some."""
+    stopping = next((refusal for refusal in quotas if refusal.scope.stops), None)
+    error = no_vm(job, refusals) if stopping is None else stopped(stopping)
+    if not held:
+        return error
+    return NoCapacity(
+        f"{error.message}\n{held} other VMs of this run held some of the quota for all of the {PLACING_BUDGET} s that were waited.",
+        reason=error.reason,
+        advice=f"Lower NB_CONCURRENCY, or ask for more quota. {error.advice}",
+    )
+
+
+def no_turn(job: JobPlan, limits: Collection[object]) -> NoCapacity:
+    """The error of a job before which others waited for the same quotas, for as long as it could wait."""
+    return NoCapacity(
+        f"No VM was requested for {job.job}: other jobs of this run waited for the same quota before it, for {PLACING_BUDGET} s "
+        f"({', '.join(sorted(map(str, limits)))}).",
+        reason="no_capacity",
+        advice="Lower NB_CONCURRENCY, or ask for more quota.",
+    )
+
+
+def not_started(job: str) -> NotStarted:
+    """The error of a job that waited for quota when another one turned red, under NB_FAIL_FAST."""
+    return NotStarted(
+        f"{job} was not started: NB_FAIL_FAST is set, and another notebook failed while this one waited for quota.",
+        reason="not_started",
+    )
+
+
+def no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:
+    """The error of a job for which no allowed zone had a VM."""
+    table = "\n".join(f"  {refusal}" for refusal in refusals)
+    message = f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}"
+    if any(is_capacity(refusal.code, refusal.message) for refusal in refusals):
+        return NoCapacity(
+            message,
+            reason="no_capacity",
+            advice="Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota "
+            "named above.",
+        )
+    set_up = [refusal for refusal in refusals if is_configuration(refusal.code, refusal.message)]
+    if set_up:
+        return _no_region(message, set_up)
+    return EnvironmentFailed(
+        message,
+        reason="no_vm",
+        advice="Run again; if it persists, look at Google Cloud's status page, or allow other zones.",
+    )
+
+
+def _no_region(message: str, refusals: Sequence[Refusal]) -> ProjectSetup:
+    if any(_CONSTRAINT.search(refusal.message) for refusal in refusals):
+        return ProjectSetup(message, reason="organization_policy", advice=_BY_CONSTRAINT["resourceLocations"])
+    return ProjectSetup(
+        message,
+        reason="no_subnetwork",
+        advice="Name a subnetwork of that region with NB_SUBNETWORK, or allow a region that has one.",
+    )
+
+
+def stopped(refusal: Refusal) -> BuilderError:
+    """The error of a job whose refusal no other zone can help."""
+    message = f"Compute Engine refused the VM in {refusal}"
+    if refusal.scope is Scope.QUOTA:
+        return NoCapacity(
+            message,
+            reason="global_quota",
+            advice="Ask for more of this quota (IAM & Admin > Quotas); no zone can help.",
+        )
+    if refusal.scope is Scope.INPUT:
+        return InputRefused(
+            message, reason="request_refused", advice="Correct the option that the message names."
+        )
+    return _setup_error(message, refusal.code)
+
+
+def image_refused(failure: CallFailed, choice: ImageChoice) -> BuilderError:
+    """The error of an image that cannot be read."""
+    if failure.http_status != 404:  # noqa: PLR2004 - HTTP's "not found"
+        return _refused_call(failure, f"The image {choice} cannot be read")
+    return InputRefused(
+        f"There is no such image: {choice} ({failure.message})",
+        reason="image_not_found",
+        advice="Families are retired. List those that are current: gcloud compute images list "
+        f"--project={choice.project} --no-standard-images; then set NB_IMAGE_FAMILY or NB_IMAGE.",
+    )
+
+
+def no_secure_boot(image: Image) -> InputRefused:
+    """The error of NB_SECURE_BOOT with an image that cannot boot so."""
+    return InputRefused(
+        f"NB_SECURE_BOOT is true, and the image {image.path} does not support UEFI, which Secure Boot needs.",
+        reason="image_without_uefi",
+        advice="Name another image with NB_IMAGE_FAMILY or NB_IMAGE, or leave NB_SECURE_BOOT out.",
+    )
+
+
+_MOST_ZONES = 12  # of those that a message names
+_OPTION: dict[TypeKind, str] = {"machineTypes": "NB_MACHINE_TYPE", "acceleratorTypes": "NB_ACCELERATOR"}
+
+
+def no_such_type(kind: TypeKind, name: str, meant: Sequence[str]) -> InputRefused:
+    """The error of a machine type or accelerator type that no zone offers; `meant` are names like it."""
+    question = f"; did you mean {' or '.join(meant)}?" if meant else ""
+    listing = "machine-types" if kind == "machineTypes" else "accelerator-types"
+    return InputRefused(
+        f"{_OPTION[kind]} is {name}, which Compute Engine has in no zone{question}",
+        reason="no_such_type",
+        advice=f"Correct {_OPTION[kind]}. List what there is: gcloud compute {listing} list.",
+    )
+
+
+def not_in_zones(kind: TypeKind, name: str, *, offered: Sequence[str], allowed: Sequence[str]) -> NoCapacity:
+    """The error of a machine type or accelerator type that no allowed zone offers."""
+    return NoCapacity(
+        f"{_OPTION[kind]} is {name}, which is in none of the allowed zones ({', '.join(allowed)}). "
+        f"It is in {', '.join(offered[:_MOST_ZONES])}{' and others' if len(offered) > _MOST_ZONES else ''}.",
+        reason="not_in_zones",
+        advice="Allow one of these zones with NB_ZONES, or take another type.",
+    )
+
+
+def zones_refused(failure: CallFailed, region: str) -> BuilderError:
+    """The error of a region whose zones cannot be listed."""
+    return _refused_call(failure, f"The zones of region {region} cannot be listed")
+
+
+def _refused_call(failure: CallFailed, what: str) -> BuilderError:
+    message = f"{what}: {failure.message}"
+    if failure.transient:
+        return EnvironmentFailed(message, reason="api_unavailable", advice="Run again.")
+    return _setup_error(message, failure.code)
+
+
+def _setup_error(message: str, code: str) -> ProjectSetup:
+    constraints = _CONSTRAINT.findall(message)
+    if constraints:
+        advice = " ".join(dict.fromkeys(_policy_advice(name) for name in constraints))
+        return ProjectSetup(message, reason="organization_policy", advice=advice)
+    by_words = next((advice for words, advice in _BY_WORDS.items() if words in message), None)
+    return ProjectSetup(message, reason="refused", advice=by_words or _BY_CODE.get(code, _GRANT))
+
+
+def _policy_advice(constraint: str) -> str:
+    return _BY_CONSTRAINT.get(constraint.rpartition(".")[2], _EXCEPTION)
