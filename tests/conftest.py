@@ -8,10 +8,15 @@ from enum import Enum
 from types import BuiltinFunctionType, FunctionType
 
 import pytest
+from hypothesis import settings
 
 from tests import needs
 
 LONGEST_ID = 40
+
+# How long one example takes depends on what else the machine does.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 
 class UnnamedCase(pytest.Collector.CollectError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -86,9 +87,8 @@ def test_a_run_without_results_has_no_verdict() -> None:
 
 def test_a_reader_that_has_enough_is_no_bug_of_ours(tmp_path: Path) -> None:
     plan(tmp_path)
-    command = (
-        f"{sys.executable} {ROOT / 'entrypoint.py'} plan --notebooks über.ipynb --gcs-location gs://bucket/ci"
-    )
+    program = shlex.join([sys.executable, str(ROOT / "entrypoint.py")])
+    command = f"{program} plan --notebooks über.ipynb --gcs-location gs://bucket/ci"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command} | true"],
         cwd=tmp_path,
