@@ -47,7 +47,7 @@ def again(text: str, before: str = "", after: str = "") -> Callable[[int], str]:
 
 
 def rows() -> Iterator[tuple[str, Row]]:
-    """Yield every row. The imports stand in the functions: only the measuring process needs them."""
+    """Yield every row.."""
     for part in (repository_rows, option_rows, vm_rows, runner_rows, page_rows, html_rows, localcloud_rows):
         yield from part()
     yield "the measure: a square", Row(re.compile(r"\s+#").search, again(" "), SMALL, 20_000)
@@ -362,7 +362,7 @@ def localcloud_rows() -> Iterator[tuple[str, Row]]:
     yield "ignore rules: backslashes", Row(lambda line: ignored([line], "a"), again("\\", "a", "b"))
 
 
-NAMES = [name for name, _ in rows()] if __name__ != "__main__" else []
+TABLE = dict(rows())
 
 
 def fastest(row: Row, size: int, *clocks: Callable[[], float], times: int) -> float:
@@ -379,9 +379,8 @@ def fastest(row: Row, size: int, *clocks: Callable[[], float], times: int) -> fl
 
 def measure() -> None:
     """Read the names of rows from standard input; write both times of each as a line of JSON."""
-    table = dict(rows())
     for line in sys.stdin:
-        row = table[line.rstrip("\n")]
+        row = TABLE[line.rstrip("\n")]
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + LONGEST, hard))
         real, own = time.perf_counter, time.process_time
@@ -438,13 +437,13 @@ def measuring() -> Iterator[Measuring]:
 
 
 def is_linear(name: str, times: tuple[float, float] | None) -> bool:
-    row = dict(rows())[name]
+    row = TABLE[name]
     return times is not None and times[1] <= MOST * row.large / row.small * max(times[0], FLOOR)
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, id=f"row {n}") for n, name in enumerate(NAMES) if name != "the measure: a square"],
+    [pytest.param(name, id=f"row {n}") for n, name in enumerate(TABLE) if name != "the measure: a square"],
 )
 def test_reading_grows_with_the_size_of_what_is_read(measuring: Measuring, name: str) -> None:
     times = measuring.times(name)
