@@ -266,7 +266,7 @@ def jobs(folder: Path, **env: str) -> list[dict[str, Any]]:
     for one in description["jobs"]:
         assert f"{one['job']}: a.ipynb\n  parameters   {json.dumps(one['parameters'])}" in text
     if len(description["jobs"]) == 4:
-        assert "4 jobs of 1 notebook, at most 10 at a time" in text
+        assert "4 jobs of 1 notebook, at most 4 at a time" in text
     return list(description["jobs"])
 
 
