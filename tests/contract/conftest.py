@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from builder import kit
+from builder.kit import CPYTHONS, UV, Kit, write_index
 from builder.plan.make import Plan
 from localcloud.clock import Clock
 from localcloud.faults import FaultPlan
@@ -40,3 +42,15 @@ def world(tmp_path: Path, storage: StorageService, identities: Iam) -> Iterator[
 def plan(world: World, tmp_path: Path) -> Plan:
     """One job for one zone, everything else by default."""
     return world.plan(tmp_path / "repo")
+
+
+@pytest.fixture(autouse=True)
+def small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
+    """A kit of a few bytes in the place of the built one: no VM unpacks it. It differs from test to test."""
+    folder = tmp_path / "kit"
+    folder.mkdir()
+    for name in (*CPYTHONS, UV):
+        (folder / f"{name}.tar.gz").write_bytes(f"kit {name} of {folder}".encode())
+    small = write_index(folder)
+    monkeypatch.setattr(kit, "load", lambda: small)
+    return small

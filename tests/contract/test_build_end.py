@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from builder import kit
 from builder.act.build_end import LAST_RESORT, MARGIN
 from builder.act.waiting import STOPPED
 from builder.errors import ExitCode, Interrupted
@@ -21,14 +20,6 @@ from tests.contract.world import StandIn, World
 
 Json = dict[str, Any]
 TIMEOUT = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit")
-    small = kit.load(path)
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 def jobs(world: World, run: str) -> list[Json]:

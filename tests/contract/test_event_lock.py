@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from builder import kit, report
+from builder import report
 from builder.act import event_lock
 from builder.act.event_lock import EventLock, Holder
 from builder.act.fleet import Fleet
@@ -30,17 +30,10 @@ from builder.ports import CallFailed
 from localcloud.storage import pace
 from tests.contract.guests import altered, execute, green, sit_down, with_fault
 from tests.contract.world import BUCKET, MovedClock, StandIn, World
-from tests.small_kit import make_small_kit
 
 Json = dict[str, Any]
 # The clocks of both runs are moved, the pause between two renewals is not: seconds.
 BRISK, LOOK = 0.05, 0.5
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = make_small_kit(tmp_path / "kit")
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 @pytest.fixture(autouse=True)

@@ -7,21 +7,12 @@ from typing import Any
 
 import pytest
 
-from builder import kit
 from builder.errors import ExitCode
 from builder.gcp.storage import GoogleObjectStore
 from builder.kit import Kit
 from builder.plan.make import Plan
 from tests.contract.guests import asking, forging, green, sit_down
 from tests.contract.world import StandIn, World
-from tests.small_kit import make_small_kit
-
-
-@pytest.fixture(autouse=True)
-def small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
-    small = make_small_kit(tmp_path / "kit")
-    monkeypatch.setattr(kit, "load", lambda: small)
-    return small
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from builder import kit
 from builder.act.offer import Offer
 from builder.errors import ExitCode, InputRefused, NoCapacity
 from builder.plan.make import JobPlan
@@ -16,14 +15,6 @@ from tests.contract.guests import green
 from tests.contract.world import World
 
 LOOK_UP = "compute.machineTypes.aggregatedList"
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit of " + tmp_path.name.encode())
-    small = kit.load(path)
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 def check(world: World, job: JobPlan) -> None:

@@ -19,18 +19,9 @@ from builder.plan.make import Plan
 from builder.plan.workspace import pack
 from tests.contract.guests import altered, green, with_fault
 from tests.contract.world import World
-from tests.small_kit import make_small_kit
 
 Json = dict[str, Any]
 RUN = "proven-1"
-
-
-@pytest.fixture(autouse=True)
-def small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> kit.Kit:
-    """A kit of a few bytes."""
-    small = make_small_kit(tmp_path / "kit")
-    monkeypatch.setattr(kit, "load", lambda: small)
-    return small
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from builder import kit
 from builder.act.fleet import Fleet, Vm
 from builder.act.placement import Order, Placement
 from builder.act.quota_line import Limit
@@ -36,14 +35,6 @@ class PatientClock(MovedClock):
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
         time.sleep(0.1)
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit of " + tmp_path.name.encode())
-    small = kit.load(path)
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 @pytest.fixture

@@ -11,22 +11,13 @@ from typing import Any
 
 import pytest
 
-from builder import kit
 from builder.act import lease
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSetup
 from builder.plan.make import Plan
 from tests.contract.guests import altered, execute, green, silent, sit_down, vanishing, with_fault
 from tests.contract.world import StandIn, World
-from tests.small_kit import make_small_kit
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kit of a few bytes: its 30 MB are no matter of these tests."""
-    small = make_small_kit(tmp_path / "kit")
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 def published(world: World, run: str, job: str = "demo", folder: str = "") -> dict[str, bytes]:

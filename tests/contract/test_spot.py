@@ -7,20 +7,12 @@ from typing import Any
 
 import pytest
 
-from builder import kit
 from builder.errors import ExitCode, NoCapacity
 from builder.plan.vm_spec import models_to_try
 from tests.contract.guests import green, silent
 from tests.contract.world import Guest, World
-from tests.small_kit import make_small_kit
 
 A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = make_small_kit(tmp_path / "kit")
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 def asked(world: World) -> list[tuple[str, str]]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from builder import kit
 from builder.act.workspaces import Workspaces, pack_each, workspace_object
 from builder.errors import BadInput, ExitCode
 from builder.gcp.storage import GoogleObjectStore
@@ -23,14 +22,6 @@ from tests.contract.guests import green, sit_down
 from tests.contract.world import BUCKET, StandIn, World
 
 NOTEBOOKS = ("a.ipynb", "b.ipynb", "c.ipynb", "d.ipynb", "e.ipynb", "f.ipynb")
-
-
-@pytest.fixture(autouse=True)
-def _small_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "kit.tar.gz"
-    path.write_bytes(b"kit")
-    small = kit.load(path)
-    monkeypatch.setattr(kit, "load", lambda: small)
 
 
 class Counting(GoogleObjectStore):
