@@ -13,7 +13,7 @@ FUNCTION := build/functions/.ready
 INSTALL := $(PY) -m localcloud.packages --require-hashes --no-deps --compile-bytecode --python
 PYTEST := $(PY) -m pytest -n 2 --dist=worksteal
 # What `make test` runs: the longest tests first, so that both workers end at the same time.
-T      ?= -m 'not needs' tests/e2e tests/vm tests/function tests/contract tests/unit
+T      ?= -m 'not needs' tests/e2e tests/vm tests/deploy tests/function tests/contract tests/unit
 
 .DEFAULT_GOAL := help
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloud import Cloud
+from localcloud.iam import GRANTS
 from tests.e2e.deploying import Deployer, Proven, prove
+from tests.e2e.shared_run import FRUGAL, common_folder, once
 from tests.e2e.world import BUCKET, Builder, Repo
 
 
 @pytest.fixture(scope="session")
 def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One local cloud for all tests of a worker; tests that move its clock or break it make their own."""
-    with Cloud(tmp_path_factory.mktemp("cloud"), buckets=[BUCKET]) as cloud:
+    with Cloud(tmp_path_factory.mktemp("cloud"), buckets=[BUCKET], grants=[*GRANTS, *FRUGAL]) as cloud:
         yield cloud
         assert cloud.inventory().get("schema_violations", []) == []
 
@@ -57,8 +59,10 @@ def own_builder(own_cloud: Cloud, repo: Repo) -> Builder:
 
 @pytest.fixture(scope="session")
 def proven(tmp_path_factory: pytest.TempPathFactory) -> Proven:
-    """A notebook that a run found green, and the cloud that knows it, at rest."""
-    return prove(tmp_path_factory.mktemp("proven"))
+    """A notebook that a run found green, and the cloud that knows it, at rest; made once for all workers."""
+    folder = common_folder(tmp_path_factory) / "proven"
+    once(tmp_path_factory, "proven-run", lambda: prove(folder))
+    return Proven(folder)
 
 
 @pytest.fixture

@@ -127,13 +127,17 @@ class Proven:
         assert unmet == [], "planned faults that no call met"
 
 
-def prove(folder: Path) -> Proven:
-    """Run a notebook, which is green."""
+def prove(folder: Path) -> Finished:
+    """Run a notebook, which is green, where the account that deploys is the only one that builds run as."""
     repo = Repo(folder / "repo")
-    repo.folder.mkdir()
+    repo.folder.mkdir(parents=True)
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.write({"demo.ipynb": BOOK})
-    with Cloud(folder / "cloud", buckets=[BUCKET]) as cloud:
-        done = Deployer(cloud, repo.folder).run()
-    assert done.code == 0, done.output
-    return Proven(folder)
+    grants = [grant for grant in GRANTS if grant.account != "builder"]
+    assert len(grants) < len(GRANTS)
+    with Cloud(folder / "cloud", buckets=[BUCKET], grants=grants) as cloud:
+        deployer = Deployer(cloud, repo.folder)
+        done = deployer.run()
+        assert done.code == 0, done.output
+        assert deployer.left() == []
+    return done

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from localcloud.iam import GRANTS
 from tests.e2e.world import BUCKET, Builder, Finished
 
 PATIENCE = 280  # seconds for a run with many VMs at a time on a small machine
+RUNNER = "builder-of-runs"
+# What the account of shared runs may do: what `builder` may, but for the role that only `check` needs.
+FRUGAL = tuple(
+    replace(grant, account=RUNNER)
+    for grant in GRANTS
+    if grant.account == "builder" and grant.role != "roles/storage.bucketViewer"
+)
 
 
-def once(folder: Path, name: str, make: Callable[[], Finished]) -> Finished:
-    """What `make` returns, from the first worker that asks; the others wait for it. `folder` is common to all."""
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[], Finished]) -> Finished:
+    """Return what `make` returns in the first worker that asks; the others wait for it and read it."""
+    folder = common_folder(factory)
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = folder / f"{name}.json"
@@ -41,7 +51,7 @@ def run_patiently(builder: Builder, **options: str) -> Finished:
     return Finished(process.returncode, output, environment["NB_RUN_ID"], bucket, builder.prefix)
 
 
-def common_folder(factory: pytest.TempPathFactory, worker: str) -> Path:
-    """A folder of this session that all its workers see."""
+def common_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of this session that all its workers see."""
     base = factory.getbasetemp()
-    return base if worker == "master" else base.parent
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -1,4 +1,8 @@
-"""What was tested, packed, unpacked elsewhere and run again: the same bytes, image and packages, or no run at all."""
+"""Set-up, requirements and variables from a build's options to its results, and again from what `deploy` packs.
+
+One run has a notebook for each way to fail, and a green one. That one is packed, unpacked elsewhere and run again: with
+the same bytes, image and packages, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,16 @@ from builder.plan.event import Asked
 from builder.plan.make import make_plan
 from builder.plan.workspace import Workspace
 from localcloud import archives
+from tests.e2e.shared_run import PATIENCE, run_patiently
 from tests.e2e.world import Builder, Finished, Repo, notebook
 from tests.package_index import PackageIndex
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(PATIENCE + 20)
 
 CELLS = (
     ("city = ''", ["parameters"]),
     "import os, pathlib, alpha, shared.words as words",
+    "assert pathlib.Path('made.txt').read_text() == 'by setup\\n'\nprint('alpha', alpha.__version__)",
     "pathlib.Path('outputs/told.txt').write_text(' '.join([words.HELLO, city, alpha.__version__, os.environ['STAGE']]))",
 )
 ENTRY = {
@@ -48,13 +54,12 @@ def proof_of(done: Finished) -> Proof:
     return found
 
 
-def archived(builder: Builder, folder: Path, target: Path) -> Proof:
-    """Packs the archive in this process, as `deploy` would, and unpacks it; returns the proof of the only job."""
-    done = builder.run()
-    assert done.code == 0, done.output
+def archived(builder: Builder, done: Finished, folder: Path, target: Path) -> Proof:
+    """Pack the archive in this process, as `deploy` would, and unpack it; return the proof of the only green job."""
     result = json.loads(done.published("sub-a")["result.json"])
     proof = proof_of(done)
-    env = {name: value for name, value in builder.environment().items() if name.startswith("NB_")}
+    chosen_by = builder.environment(NB_NOTEBOOKS="sub/a.ipynb")
+    env = {name: value for name, value in chosen_by.items() if name.startswith("NB_")}
     options = load_options([], env, lambda name: (folder / name).read_text())
     asked = Asked(dt.date(2026, 7, 1))
     chosen = choose(options, Workspace(folder), asked)
@@ -72,20 +77,59 @@ def inputs_of(done: Finished) -> dict[str, Any]:
     return dict(json.loads(done.published("sub-a")["result.json"])["evidence"]["inputs"])
 
 
-def test_an_archive_runs_as_it_was_tested_or_not_at_all(builder: Builder, repo: Repo, tmp_path: Path) -> None:
+def entries(index: PackageIndex) -> list[dict[str, Any]]:
+    """Return the settings of a green notebook and of three that fail, each in its own way."""
+    return [
+        {**ENTRY, "index_url": index.url},
+        {"path": "nowhere.ipynb", "requirements": "ci/nowhere.txt", "index_url": index.url},
+        {"path": "lost.ipynb", "requirements": "ci/requirements.txt", "max_attempts": 2}
+        | {"index_url": "http://127.0.0.1:9/simple"},
+        {"path": "broken.ipynb", "setup": "ci/broken.sh"},
+    ]
+
+
+def assert_each_has_its_own_verdict(done: Finished) -> None:
+    assert done.code == 6, done.output
+    jobs = {
+        name: (job["reason"], job["exit_code"], job["attempts"])
+        for name in ("sub-a", "nowhere", "lost", "broken")
+        for job in [done.job(name)]
+    }
+    assert jobs == {
+        "sub-a": ("green", 0, 1),
+        "nowhere": ("requirements_unresolvable", 1, 1),
+        "lost": ("index_unreachable", 6, 2),
+        "broken": ("setup_failed", 1, 1),
+    }
+    assert "ci/nowhere.txt line 2 (beta==7)" in done.job("nowhere")["message"]
+    assert done.job("broken")["message"] == "ci/broken.sh ended with exit status 4: no such thing"
+    result = json.loads(done.published("sub-a")["result.json"])
+    assert result["evidence"]["packages"]["overlay"] == ["alpha==1.0"]
+    assert "installed 1 package: alpha==1.0" in done.output
+
+
+def test_each_notebook_gets_what_it_asks_for_and_an_archive_runs_as_it_was_tested_or_not_at_all(
+    builder: Builder, repo: Repo, tmp_path: Path
+) -> None:
     with PackageIndex() as index:
         index.add("alpha", "1.0")
         repo.write(
             {
-                "notebooks.yaml": json.dumps({"notebooks": [{**ENTRY, "index_url": index.url}]}),
+                "notebooks.yaml": json.dumps({"notebooks": entries(index)}),
                 "sub/a.ipynb": notebook(*CELLS),
+                **dict.fromkeys(("nowhere.ipynb", "lost.ipynb", "broken.ipynb"), notebook("1")),
                 "sub/p.json": '{"city": "São Paulo"}',
                 "shared/words.py": "HELLO = 'hello'\n",
                 "ci/requirements.txt": "alpha>=1\n",
-                "ci/setup.sh": "ln -s ../shared shared\n",
+                "ci/nowhere.txt": "alpha\nbeta==7\n",
+                "ci/setup.sh": "ln -s ../shared shared\necho by setup > made.txt\n",
+                "ci/broken.sh": "echo no such thing >&2\nexit 4\n",
             }
         )
-        proof = archived(builder, repo.folder, tmp_path / "archive")
+        done = run_patiently(builder)
+        assert_each_has_its_own_verdict(done)
+        assert done.published("sub-a")["outputs/told.txt"].decode() == "hello São Paulo 1.0 1e3"
+        proof = archived(builder, done, repo.folder, tmp_path / "archive")
         index.add("alpha", "2.0")
         builder.folder = tmp_path / "archive" / "unpacked"
         again = builder.run(NB_CONFIG=CONFIG, NB_EVENT="{}")

@@ -1,4 +1,7 @@
-"""Whole builds: a repo's cloudbuild.yaml with our step in it, on the local Cloud Build."""
+"""Builds that are killed: a repo's cloudbuild.yaml with our step in it on the local Cloud Build, and a builder alone.
+
+tests/e2e/test_deploy_served.py has builds that end, green and red.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builder.act.build_end import MARGIN
 from localcloud.cloud import Cloud
-from tests.e2e.world import BUCKET, VM_ACCOUNT, Repo, notebook, until
+from tests.e2e.world import BUCKET, VM_ACCOUNT, Builder, Repo, notebook, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_FILE = f"""
@@ -51,41 +55,74 @@ def submit(cloud: Cloud, repo: Repo, notebook_name: str) -> subprocess.Popen[str
     )
 
 
+def instances(cloud: Cloud) -> list[dict[str, Any]]:
+    """The VMs that exist."""
+    return list(cloud.inventory()["compute.instances"])
+
+
 def vms(cloud: Cloud) -> list[str]:
-    """The names of the VMs that exist."""
-    return [item["name"] for item in cloud.inventory()["compute.instances"]]
+    """Their names."""
+    return [item["name"] for item in instances(cloud)]
 
 
-def test_a_killed_build_leaves_a_vm_that_its_deadline_removes_and_the_next_run_tells_of(
+def idle(cloud: Cloud) -> None:
+    """Let the next VM live without running its script."""
+    cloud.faults.add({"method": "vm.boot", "action": "idle"})
+
+
+def a_builder_that_was_killed(builder: Builder) -> tuple[str, str]:
+    """Return its VM, which was stopped since (that takes its deadline away: only the sweep is left), and its run."""
+    cloud = builder.cloud
+    idle(cloud)
+    cloud.faults.add({"method": "vm.life", "action": "stop", "args": {"after": 600}})
+    process, environment = builder.start(NB_NOTEBOOKS="quick.ipynb")
+    (vm,) = until(lambda: [vm for vm in instances(cloud) if vm["status"] == "RUNNING"], "a running VM")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL
+    cloud.clock.advance(700)
+    assert [vm["status"] for vm in instances(cloud)] == ["TERMINATED"]
+    reaped = builder.run("reap")
+    assert reaped.code == 0
+    assert "nothing to reap" in reaped.output
+    return str(vm["name"]), environment["NB_RUN_ID"]
+
+
+def a_build_that_was_cancelled(cloud: Cloud, repo: Repo, *others: str) -> str:
+    """Return its VM, which only its own deadline ends: Cloud Build kills the step, without a word to it."""
+    idle(cloud)
+    with submit(cloud, repo, "long.ipynb") as build:
+        until(lambda: set(vms(cloud)) - set(others), "a VM")
+        (name,) = set(vms(cloud)) - set(others)
+        staged = cloud.state / "storage" / BUCKET / "builds" / "staging"
+        until(lambda: any(staged.rglob("job.json")), "the job's input")
+        until(
+            lambda: {vm["name"]: vm["status"] for vm in instances(cloud)}[name] == "RUNNING", "a running VM"
+        )
+        build.send_signal(signal.SIGINT)
+        output, _ = build.communicate(timeout=60)
+    assert build.returncode == 130, output
+    assert "CANCELLED" in output
+    assert set(vms(cloud)) == {name, *others}
+    return name
+
+
+def test_what_killed_builders_leave_goes_by_its_deadline_or_the_next_run_and_is_told(
     own_cloud: Cloud, repo: Repo
 ) -> None:
     repo.write(FILES)
-    with submit(own_cloud, repo, "long.ipynb") as first:
-        until(lambda: any((own_cloud.state / "storage" / BUCKET).rglob("heartbeat.json")), "a heartbeat")
-        (name,) = vms(own_cloud)
-        first.send_signal(signal.SIGINT)  # the user cancels: Cloud Build kills the step, without a word to it
-        output, _ = first.communicate(timeout=60)
-    assert first.returncode == 130, output
-    assert "CANCELLED" in output
-    assert vms(own_cloud) == [name]
+    stopped, run = a_builder_that_was_killed(Builder(own_cloud, repo.folder, "builds"))
+    cancelled = a_build_that_was_cancelled(own_cloud, repo, stopped)
     own_cloud.clock.advance(3 * 3600)
-    until(lambda: vms(own_cloud) == [], "the end of the VM by its own deadline")
-    with submit(own_cloud, repo, "quick.ipynb") as second:
-        output, _ = second.communicate(timeout=110)
-    assert second.returncode == 0, output
-    assert f"ended without deleting its VM {name} in us-central1-" in output
-    assert output.count("ended without deleting its VM") == 1
-    assert vms(own_cloud) == []
-
-
-def test_a_red_notebook_is_a_failed_build(own_cloud: Cloud, repo: Repo) -> None:
-    repo.write({**FILES, "quick.ipynb": notebook("1 / 0")})
-    with submit(own_cloud, repo, "quick.ipynb") as build:
-        output, _ = build.communicate(timeout=110)
-    assert build.returncode == 1
-    assert "ZeroDivisionError" in output
-    assert "failed: step exited with non-zero status: 1" in output
-    assert vms(own_cloud) == []
+    until(lambda: vms(own_cloud) == [stopped], "the end of the VM by its own deadline")
+    with submit(own_cloud, repo, "quick.ipynb") as last:
+        output, _ = last.communicate(timeout=110)
+    assert last.returncode == 0, output
+    assert f"ended without deleting its VM {cancelled} in us-central1-" in output
+    assert output.count(f"ended without deleting its VM {cancelled}") == 1
+    assert f"removed leftover VM {stopped}" in output
+    assert run in output
+    assert Builder(own_cloud, repo.folder).left() == []
 
 
 def test_a_build_whose_timeout_is_near_ends_with_a_verdict_and_without_vms(

@@ -11,21 +11,22 @@ from localcloud.iam import email
 from tests.e2e.deploying import BOOK, MADE, NAME, NOTHING, Deployer
 from tests.e2e.world import Builder, Repo, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.timeout(300)
 
 TAGS = "artifactregistry.projects.locations.repositories.packages.tags.get"
 FUNCTIONS = "cloudfunctions.projects.locations.functions"
 
 
-def test_what_no_run_proved_is_not_deployed(own_builder: Builder, repo: Repo) -> None:
+def test_what_no_run_proved_is_not_deployed(builder: Builder, repo: Repo) -> None:
     repo.write({"demo.ipynb": BOOK})
-    deployer = Deployer(own_builder.cloud, repo.folder)
+    deployer = Deployer(builder.cloud, repo.folder, builder.prefix)
+    objects = deployer.cloud.inventory()["storage.objects"]
     done = deployer.deploy()
     assert done.code == 2, done.output
     assert "verdict: RED, not proven (exit code 2: bad input)" in done.output
     assert "demo.ipynb: no run was green for exactly this: the notebook" in done.output
     assert deployer.made() == NOTHING
-    assert deployer.cloud.inventory()["storage.objects"] == []
+    assert deployer.cloud.inventory()["storage.objects"] == objects
 
 
 def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: Deployer) -> None:
@@ -58,6 +59,7 @@ def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: De
     later = deployer.deploy(NB_SCHEDULE="0 7 * * 1")
     assert later.code == 0, later.output
     assert schedule(deployer) == "0 7 * * 1"
+    a_signal_changes_nothing_and_says_what_to_do(deployer, "--rollback", "Look at `deploy --status` first")
     back = deployer.deploy("--rollback")
     assert back.code == 0, back.output
     assert schedule(deployer) == "0 6 * * 1"
@@ -68,6 +70,7 @@ def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: De
     assert no_further.code == 2, no_further.output
     assert "nothing was live before this" in no_further.output
 
+    a_signal_changes_nothing_and_says_what_to_do(deployer, "--undeploy", "Run `deploy --undeploy` again")
     gone = deployer.deploy("--undeploy")
     assert gone.code == 0, gone.output
     assert (deployer.made(), deployer.live()) == (NOTHING, None)
@@ -77,6 +80,14 @@ def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: De
     assert nothing.code == 0, nothing.output
     assert "nothing changed" in nothing.output
     assert "nothing is live" in deployer.deploy("--status").output
+
+
+def a_signal_changes_nothing_and_says_what_to_do(deployer: Deployer, flag: str, advice: str) -> None:
+    live = deployer.live()
+    code, output = interrupted(deployer, f"{FUNCTIONS}.get", flag)
+    assert code == 143, output
+    assert f"  do: {advice}" in output
+    assert deployer.live() == live
 
 
 def schedule(deployer: Deployer) -> str:
@@ -106,10 +117,10 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("flags", "options", "told"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes_are_told_together_before_any_call(
-    own_builder: Builder, repo: Repo, flags: str, options: dict[str, str], told: list[str]
+    builder: Builder, repo: Repo, flags: str, options: dict[str, str], told: list[str]
 ) -> None:
     repo.write({"demo.ipynb": BOOK})
-    deployer = Deployer(own_builder.cloud, repo.folder)
+    deployer = Deployer(builder.cloud, repo.folder)
     before = deployer.calls()
     done = deployer.deploy(flags, **options)
     assert done.code == 2, done.output
@@ -120,7 +131,13 @@ def test_mistakes_are_told_together_before_any_call(
     assert deployer.calls() == before
 
 
-def test_an_image_that_is_not_there_is_bad_input(deployer: Deployer) -> None:
+def test_what_is_refused_makes_nothing_and_what_is_interrupted_is_completed(deployer: Deployer) -> None:
+    an_image_that_is_not_there_is_bad_input(deployer)
+    the_account_of_pull_requests_cannot_deploy(deployer)
+    a_signal_ends_it_at_any_call_and_the_next_one_goes_on(deployer)
+
+
+def an_image_that_is_not_there_is_bad_input(deployer: Deployer) -> None:
     deployer.fault(TAGS, "error", status=404)
     image = "us-central1-docker.pkg.dev/local-project/notebook-builder/notebook-builder"
     done = deployer.deploy(NB_BUILDER_IMAGE=f"{image}:9.9")
@@ -129,7 +146,7 @@ def test_an_image_that_is_not_there_is_bad_input(deployer: Deployer) -> None:
     assert (deployer.made(), deployer.live()) == (NOTHING, None)
 
 
-def test_the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
+def the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
     before = deployer.deploy(**deployer.cloud.environment("builder"))
     assert before.code == 4, before.output
     assert f"{email('builder')} lacks cloudfunctions.functions.get" in before.output
@@ -137,10 +154,13 @@ def test_the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
     assert (deployer.made(), deployer.live()) == (NOTHING, None)
 
 
-def interrupted(deployer: Deployer, flag: str = "") -> tuple[int, str]:
+def interrupted(
+    deployer: Deployer, method: str, flag: str = "", match: dict[str, str] | None = None
+) -> tuple[int, str]:
     """Exit code and output of a `deploy` that is told to go while a call hangs; it may not take long."""
+    deployer.fault(method, "stall", match=match, seconds=25)
     process, _ = deployer.start(f"deploy {flag}")
-    until(lambda: any(one["consumed"] for one in deployer.cloud.inventory()["faults"]), "a call that hangs")
+    until(lambda: deployer.cloud.inventory()["faults"][-1]["consumed"], "a call that hangs")
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
@@ -148,48 +168,24 @@ def interrupted(deployer: Deployer, flag: str = "") -> tuple[int, str]:
     return process.returncode, output
 
 
-@pytest.mark.parametrize(
-    ("method", "match"),
-    [
-        (TAGS, {}),
-        ("pubsub.projects.topics.create", {}),
-        (f"{FUNCTIONS}.create", {}),
-        ("cloudfunctions.projects.locations.operations.get", {}),
-        ("storage.objects.insert", {"object": "*live.json"}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
+HANGING: tuple[tuple[str, dict[str, str]], ...] = (
+    (TAGS, {}),
+    ("pubsub.projects.topics.create", {}),
+    (f"{FUNCTIONS}.create", {}),
+    ("cloudfunctions.projects.locations.operations.get", {}),
+    ("storage.objects.insert", {"object": "*live.json"}),
 )
-def test_a_signal_ends_it_and_the_next_one_completes_it(
-    deployer: Deployer, method: str, match: dict[str, str]
-) -> None:
-    deployer.fault(method, "stall", match=match, seconds=25)
-    code, output = interrupted(deployer)
-    assert code == 143, output
-    assert "Run `deploy` again" in output
-    assert "Traceback" not in output
-    assert deployer.live() is None
+
+
+def a_signal_ends_it_at_any_call_and_the_next_one_goes_on(deployer: Deployer) -> None:
+    """Each `deploy` gets as far as a later call, on what the one before left; the last one completes it."""
+    for method, match in HANGING:
+        code, output = interrupted(deployer, method, match=match)
+        assert code == 143, output
+        assert "Run `deploy` again" in output
+        assert "Traceback" not in output
+        assert deployer.live() is None
     done = deployer.deploy()
     assert done.code == 0, done.output
     assert deployer.made() == MADE
     assert deployer.live() is not None
-
-
-ACTIONS = {
-    "--rollback": "Look at `deploy --status` first",
-    "--undeploy": "Run `deploy --undeploy` again",
-}
-
-
-@pytest.mark.parametrize(("flag", "advice"), ACTIONS.items(), ids=ACTIONS)
-def test_a_signal_in_another_action_says_what_to_do_then(deployer: Deployer, flag: str, advice: str) -> None:
-    assert deployer.deploy().code == 0
-    assert deployer.deploy(NB_SCHEDULE="0 7 * * 1").code == 0
-    live = deployer.live()
-    deployer.fault(f"{FUNCTIONS}.get", "stall", seconds=25)
-    code, output = interrupted(deployer, flag)
-    assert code == 143, output
-    assert f"  do: {advice}" in output
-    assert deployer.live() == live
-    done = deployer.deploy(flag)
-    assert done.code == 0, done.output
-    assert deployer.live() != live

@@ -1,7 +1,11 @@
-"""What is deployed on a cloud that runs beside its users, as `python -m localcloud serve` does: for strangers, and after its death."""
+"""The example on a cloud that runs beside its users, as `python -m localcloud serve` does: tested, deployed, and run by a stranger.
+
+Its notebook asks BigQuery, on a VM. The cloud is killed and started again before the stranger comes.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
@@ -10,20 +14,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from google.auth.credentials import AnonymousCredentials
-from google.cloud.scheduler_v1 import CloudSchedulerClient
 
 from localcloud.iam import PROJECT
-from tests.e2e.deploying import MADE, NAME, OPTIONS, PREFIX, Proven
-from tests.e2e.world import BUCKET, ROOT, VM_ACCOUNT, Repo, until
+from tests.e2e.shared_run import PATIENCE
+from tests.e2e.world import ROOT, Repo, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(2 * PATIENCE)
+
+NAME = "bike-share"  # the example's folder, its place in the bucket, its function and what goes with that
+BUCKET = "local-project-notebooks"
+MADE = {"functions": [NAME], "scheduler.jobs": [NAME], "pubsub.topics": [NAME]}
+CHARTS = ("stations", "map", "week", "day")
 
 
 @contextmanager
@@ -40,37 +48,94 @@ def served(state: Path) -> Iterator[tuple[dict[str, str], subprocess.Popen[bytes
             process.terminate()
 
 
-def test_a_stranger_finds_a_schedule_that_runs_with_the_dates_that_were_promised(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples" / "bike-share", tmp_path / "repo")
+@dataclass
+class Example:
+    """examples/bike-share as a user's repo, and the cloud's folder."""
+
+    repo: Repo
+    state: Path
+
+    def submit(self, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run its build, as a push to `main` would."""
+        submit = [sys.executable, "-m", "localcloud", "submit", "--commit", "--branch", "main"]
+        return subprocess.run(
+            [*submit, "--region", "us-central1", "."],
+            cwd=self.repo.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+
+    @property
+    def location(self) -> Path:
+        return self.state / "storage" / BUCKET / NAME
+
+    def live(self) -> bytes:
+        return (self.location / "live" / NAME / "live.json").read_bytes()
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    shutil.copytree(
+        ROOT / "examples" / NAME, tmp_path / "repo", ignore=shutil.ignore_patterns("outputs", "__*")
+    )
     repo = Repo(tmp_path / "repo")
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.write({})
-    with served(tmp_path / "cloud") as (variables, _):
-        submit = [sys.executable, "-m", "localcloud", "submit", "--commit", "--branch", "main"]
-        build = subprocess.run(
-            [*submit, "--region", "us-central1", "."],
-            cwd=repo.folder,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+    return Example(repo, tmp_path / "cloud")
+
+
+def test_the_example_is_green_goes_live_and_runs_for_a_stranger_after_the_cloud_was_killed(
+    example: Example, tmp_path: Path
+) -> None:
+    with served(example.state) as (variables, process):
+        build = example.submit(variables)
         assert build.returncode == 0, build.stdout + build.stderr
-        script = shutil.copy(Path(__file__).with_name("stranger.py"), tmp_path)
-        before = datetime.now(UTC).date()
-        stranger = subprocess.run(
-            [sys.executable, script, PROJECT, "local-project-notebooks", "bike-share"],
-            cwd=tmp_path,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=280,
-        )
-        assert stranger.returncode == 0, stranger.stderr
+        assert_charts_and_numbers(example)
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=10)
+    with served(example.state) as (again, _):
+        assert again["LOCALCLOUD_URL"] == variables["LOCALCLOUD_URL"]
+        before = inventory(again)
+        assert {kind: [one["name"] for one in before[kind]] for kind in MADE} == MADE
+        a_stranger_gets_the_dates_that_were_promised(again, tmp_path)
+        assert [build["status"] for build in scheduled(again)] == ["SUCCESS", "SUCCESS"]
+        a_misspelt_column_is_a_failed_build_in_bigquerys_words(example, again)
+        assert inventory(again)["internal_errors"] == []
+    results = (example.location / "versions").glob("*/demo/result.json")
+    assert [json.loads(result.read_text())["verdict"] for result in results] == ["green", "green"]
+
+
+def assert_charts_and_numbers(example: Example) -> None:
+    """Check what the green build published."""
+    (folder,) = (example.location / "results").glob("*/demo")
+    for chart in CHARTS:
+        assert "<svg" in (folder / f"outputs/{chart}.svg").read_text()[:1000]
+    rows = list(csv.DictReader((folder / "outputs/stations.csv").read_text().splitlines()))
+    assert len(rows) == 70
+    counts = [int(row["trips"]) for row in rows]
+    assert counts == sorted(counts, reverse=True)
+    assert sum(counts) == 2556  # all trips of April: every one of them began at a station of the other table
+    assert (folder / "demo-clean.html").read_text().count("data:image/svg+xml") == len(CHARTS) + 1
+
+
+def a_stranger_gets_the_dates_that_were_promised(variables: dict[str, str], folder: Path) -> None:
+    script = shutil.copy(Path(__file__).with_name("stranger.py"), folder)
+    before = datetime.now(UTC).date()
+    stranger = subprocess.run(
+        [sys.executable, script, PROJECT, BUCKET, NAME],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert stranger.returncode == 0, stranger.stderr
     told = json.loads(stranger.stdout)
-    assert told["jobs"] == [f"projects/{PROJECT}/locations/us-central1/jobs/bike-share"]
+    assert told["jobs"] == [f"projects/{PROJECT}/locations/us-central1/jobs/{NAME}"]
     assert told["scheduled"] in [version(before), version(datetime.now(UTC).date())]
     assert told["both"] == told["scheduled"] | version(date(2018, 4, 1))
 
@@ -78,45 +143,23 @@ def test_a_stranger_finds_a_schedule_that_runs_with_the_dates_that_were_promised
 def version(today: date) -> dict[str, Any]:
     """The executed notebook of a day, and its parameters, as examples/bike-share/notebooks.yaml promises."""
     parameters = {"start_date": str(today - timedelta(days=30)), "end_date": str(today)}
-    return {f"bike-share/versions/{today}/demo/demo.ipynb": parameters}
+    return {f"{NAME}/versions/{today}/demo/demo.ipynb": parameters}
 
 
-def test_what_is_live_goes_on_after_the_cloud_was_killed(proven: Proven, tmp_path: Path) -> None:
-    folder = tmp_path / "proven"
-    shutil.copytree(proven.folder, folder, symlinks=True)
-    with served(folder / "cloud") as (variables, process):
-        deployed = subprocess.run(
-            [sys.executable, str(ROOT / "entrypoint.py"), "deploy"],
-            cwd=folder / "repo",
-            env={
-                **variables,
-                **OPTIONS,
-                "NB_GCS_LOCATION": f"gs://{BUCKET}/{PREFIX}",
-                "NB_VM_SERVICE_ACCOUNT": VM_ACCOUNT,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
-    with served(folder / "cloud") as (again, _):
-        assert again["LOCALCLOUD_URL"] == variables["LOCALCLOUD_URL"]
-        before = inventory(again)
-        assert {kind: [one["name"] for one in before[kind]] for kind in MADE} == MADE
-        jobs = CloudSchedulerClient(
-            credentials=AnonymousCredentials(),
-            transport="rest",
-            client_options={"api_endpoint": again["LOCALCLOUD_URL"]},
-        )
-        jobs.run_job(name=f"projects/{PROJECT}/locations/us-central1/jobs/{NAME}")
-        (build,) = until(lambda: ended(again), "the scheduled build's end", 90)
-        assert build["status"] == "SUCCESS"
-        assert inventory(again)["internal_errors"] == []
-    (result,) = (folder / "cloud" / "storage" / BUCKET / PREFIX / "versions").glob("*/demo/result.json")
-    assert json.loads(result.read_text())["verdict"] == "green"
+def a_misspelt_column_is_a_failed_build_in_bigquerys_words(
+    example: Example, variables: dict[str, str]
+) -> None:
+    """The build ends with its first step: what is live stays."""
+    live = example.live()
+    text = (example.repo.folder / "demo.ipynb").read_text()
+    assert text.count("trip.subscriber_type") == 1
+    example.repo.write({"demo.ipynb": text.replace("trip.subscriber_type", "trip.subscriber_typ")})
+    build = example.submit(variables)
+    assert build.returncode == 1, build.stdout
+    assert "Name subscriber_typ not found inside trip at [6:20]" in build.stdout
+    assert "failed: step exited with non-zero status: 1" in build.stdout + build.stderr
+    assert inventory(variables)["compute.instances"] == []
+    assert example.live() == live
 
 
 def inventory(variables: dict[str, str]) -> dict[str, Any]:
@@ -124,8 +167,12 @@ def inventory(variables: dict[str, str]) -> dict[str, Any]:
     return dict(requests.get(url, timeout=10).json())
 
 
-def ended(variables: dict[str, str]) -> list[dict[str, Any]]:
-    """The scheduled builds that have ended."""
+def scheduled(variables: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the scheduled builds, once both have ended."""
     tag = f"nb-live-{NAME}"
-    builds = inventory(variables)["builds"]
-    return [build for build in builds if tag in build.get("tags", ()) and "finishTime" in build]
+
+    def ended() -> list[dict[str, Any]]:
+        builds = [build for build in inventory(variables)["builds"] if tag in build.get("tags", ())]
+        return builds if len(builds) == 2 and all("finishTime" in build for build in builds) else []
+
+    return list(until(ended, "the scheduled builds' end", PATIENCE))

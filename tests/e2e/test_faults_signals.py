@@ -1,24 +1,55 @@
-"""Being told to go, or killed, at any moment: what is deleted, what is said, and what is left to the deadlines."""
+"""Being told to go at any moment: what is deleted, what is said, and what is left to the deadlines.
+
+The VMs of these tests never run their script: what their notebooks do does not matter. Each test has a zone of its own, which its
+faults are for. tests/e2e/test_builds.py has builders that are killed.
+"""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from localcloud.cloud import Cloud
-from tests.e2e.test_faults_runs import fault
-from tests.e2e.world import Builder, Repo, notebook, until
+from tests.e2e.world import BUCKET, Builder, Repo, notebook, until
 
-pytestmark = pytest.mark.slow
-
-HANGS = {"demo.ipynb": notebook("import time\nprint('begun', flush=True)\ntime.sleep(600)")}
+DEMO = {"demo.ipynb": notebook("print('never')")}
 # What a VM may live at the most, whatever happens: the sum of its limits, and Compute Engine's lateness.
 _BEYOND_ANY_DEADLINE = 5000.0
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud whose clock these tests move, and whose calls they let fail."""
+    with Cloud(tmp_path_factory.mktemp("signals"), buckets=[BUCKET]) as made:
+        yield made
+        inventory = made.inventory()
+        assert inventory["schema_violations"] == []
+        assert [fault for fault in inventory["faults"] if not fault["consumed"]] == []
+
+
+@pytest.fixture
+def waiting(cloud: Cloud, repo: Repo) -> Builder:
+    """The builder with a notebook that never begins."""
+    repo.write(DEMO)
+    return Builder(cloud, repo.folder)
+
+
+def fault(
+    cloud: Cloud, method: str, action: str, match: Mapping[str, str], *, times: int = 1, **args: object
+) -> None:
+    cloud.faults.add({"method": method, "action": action, "match": match, "times": times, "args": args})
+
+
+def start(builder: Builder, zone: str, **options: str) -> subprocess.Popen[str]:
+    """Start a run in a zone whose next VM never runs its script."""
+    fault(builder.cloud, "vm.boot", "idle", {"zone": zone})
+    process, _ = builder.start(NB_NOTEBOOKS="demo.ipynb", NB_ZONES=zone, **options)
+    return process
 
 
 def vms(cloud: Cloud) -> list[dict[str, Any]]:
@@ -37,97 +68,64 @@ def end(process: subprocess.Popen[str], signum: int) -> tuple[int, str, float]:
     return process.returncode, output, time.monotonic() - started
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("signum", "code", "zone"),
+    [(signal.SIGTERM, 143, "us-central1-a"), (signal.SIGINT, 130, "us-central1-c")],
+    ids=["SIGTERM", "SIGINT"],
+)
 def test_a_signal_in_mid_run_deletes_the_vm_and_says_so(
-    own_cloud: Cloud, own_builder: Builder, repo: Repo, signum: int, code: int
+    waiting: Builder, signum: int, code: int, zone: str
 ) -> None:
-    repo.write(HANGS)
-    process, _ = own_builder.start(NB_NOTEBOOKS="demo.ipynb")
-    until(lambda: running(own_cloud), "a running VM")
-    name = vms(own_cloud)[0]["name"]
+    process = start(waiting, zone)
+    until(lambda: running(waiting.cloud), "a running VM")
+    name = vms(waiting.cloud)[0]["name"]
     started = time.monotonic()
     process.send_signal(signum)
-    until(lambda: not running(own_cloud), "a delete", 5)
+    until(lambda: not running(waiting.cloud), "a delete", 5)
     assert time.monotonic() - started < 2.5
     output, _ = process.communicate(timeout=30)
     assert time.monotonic() - started < 8
     assert process.returncode == code, output
     last = output.splitlines()[-4:]
     assert any(name in line for line in last), output
-    until(lambda: own_builder.left() == [], "nothing left", 10)
+    until(lambda: waiting.left() == [], "nothing left", 10)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "storage.objects.insert",
-        "compute.images.getFromFamily",
-        "compute.instances.insert",
-        "compute.zoneOperations.wait",
-    ],
-)
-def test_a_signal_is_heard_whatever_call_hangs(
-    own_cloud: Cloud, own_builder: Builder, repo: Repo, method: str
-) -> None:
-    repo.write(HANGS)
-    fault(own_cloud, method, "stall", times=100, seconds=25, match={"caller": "builder@*"})
-    process, _ = own_builder.start(NB_NOTEBOOKS="demo.ipynb")
-    until(lambda: any(item["consumed"] for item in own_cloud.inventory()["faults"]), f"a hanging {method}")
+FAMILY = "debian-12"
+# A method, what its calls of this test alone have in common, and the zone.
+HANGING = {
+    "storage.objects.insert": ({"name": "hangs-at-staging/*"}, "us-east1-b"),
+    "compute.images.getFromFamily": ({"family": FAMILY}, "us-east1-c"),
+    "compute.instances.insert": ({"zone": "us-west1-a"}, "us-west1-a"),
+    "compute.zoneOperations.wait": ({"zone": "us-west1-b"}, "us-west1-b"),
+}
+
+
+@pytest.mark.parametrize("method", HANGING)
+def test_a_signal_is_heard_whatever_call_hangs(waiting: Builder, method: str) -> None:
+    match, zone = HANGING[method]
+    of_family = {"NB_IMAGE_FAMILY": FAMILY, "NB_IMAGE_PROJECT": "debian-cloud"} if "family" in match else {}
+    waiting.prefix = "hangs-at-staging" if "name" in match else waiting.prefix
+    fault(waiting.cloud, method, "stall", {"caller": "builder@*", **match}, times=100, seconds=25)
+    process, _ = waiting.start(NB_NOTEBOOKS="demo.ipynb", NB_ZONES=zone, **of_family)
+    until(lambda: waiting.cloud.inventory()["faults"][-1]["consumed"], f"a hanging {method}")
     code, output, seconds = end(process, signal.SIGTERM)
     assert code == 143, output
     assert seconds < 8
     assert "Traceback" not in output
-    own_cloud.clock.advance(_BEYOND_ANY_DEADLINE)
-    until(lambda: own_builder.left() == [], "nothing left", 10)
+    waiting.cloud.clock.advance(_BEYOND_ANY_DEADLINE)
+    until(lambda: waiting.left() == [], "nothing left", 10)
 
 
-def test_a_signal_while_deletes_fail_names_the_vm_and_how_to_delete_it(
-    own_cloud: Cloud, own_builder: Builder, repo: Repo
-) -> None:
-    repo.write(HANGS)
-    fault(own_cloud, "compute.instances.delete", "error", times=1000, status=503)
-    process, _ = own_builder.start(NB_NOTEBOOKS="demo.ipynb")
-    until(lambda: running(own_cloud), "a running VM")
-    name = vms(own_cloud)[0]["name"]
+def test_a_signal_while_deletes_fail_names_the_vm_and_how_to_delete_it(waiting: Builder) -> None:
+    zone = "europe-west1-b"
+    fault(waiting.cloud, "compute.instances.delete", "error", {"zone": zone}, times=1000, status=503)
+    process = start(waiting, zone)
+    until(lambda: running(waiting.cloud), "a running VM")
+    name = vms(waiting.cloud)[0]["name"]
     code, output, seconds = end(process, signal.SIGTERM)
     assert code == 143, output
     assert seconds < 8
     assert f"gcloud compute instances delete {name}" in output.splitlines()[-1]
-    own_cloud.clock.advance(_BEYOND_ANY_DEADLINE)
-    until(lambda: own_builder.left() == [], "nothing left", 10)
-
-
-def test_after_a_kill_the_deadline_removes_the_vm(own_cloud: Cloud, own_builder: Builder, repo: Repo) -> None:
-    repo.write(HANGS)
-    process, _ = own_builder.start(NB_NOTEBOOKS="demo.ipynb")
-    until(lambda: running(own_cloud), "a running VM")
-    code, _, _ = end(process, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    assert running(own_cloud)
-    own_cloud.clock.advance(_BEYOND_ANY_DEADLINE)
-    until(lambda: own_builder.left() == [], "nothing left", 10)
-
-
-def test_what_a_killed_build_left_is_told_and_removed_by_the_next(
-    own_cloud: Cloud, own_builder: Builder, repo: Repo
-) -> None:
-    """Its VM has been stopped, which takes its deadline away: only the sweep is left."""
-    repo.write({"demo.ipynb": notebook("print('hello')")})
-    fault(own_cloud, "vm.boot", "idle")
-    fault(own_cloud, "vm.life", "stop", after=600)
-    process, killed = own_builder.start(NB_NOTEBOOKS="demo.ipynb")
-    until(lambda: running(own_cloud), "a running VM")
-    name = vms(own_cloud)[0]["name"]
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=10)
-    own_cloud.clock.advance(700)
-    assert [vm["status"] for vm in vms(own_cloud)] == ["TERMINATED"]
-    reaped = own_builder.run("reap")
-    assert reaped.code == 0
-    assert "nothing to reap" in reaped.output
-    own_cloud.clock.advance(_BEYOND_ANY_DEADLINE)
-    done = own_builder.run(NB_NOTEBOOKS="demo.ipynb")
-    assert done.code == 0, done.output
-    assert f"removed leftover VM {name}" in done.output
-    assert killed["NB_RUN_ID"] in done.output
-    assert own_builder.left() == []
+    waiting.cloud.clock.advance(_BEYOND_ANY_DEADLINE)
+    until(lambda: waiting.left() == [], "nothing left", 10)

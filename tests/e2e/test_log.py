@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.shared_run import PATIENCE
 from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 20)]
+pytestmark = pytest.mark.timeout(PATIENCE + 20)
 
 MOST_MEMORY = 400 * 2**20
 LONGEST_LINE = 2_100

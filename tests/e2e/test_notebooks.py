@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from localcloud.cloud import Cloud
-from tests.e2e.shared_run import PATIENCE, common_folder, once, run_patiently
-from tests.e2e.world import Builder, Finished, Repo, notebook
+from tests.e2e.shared_run import PATIENCE, RUNNER, once, run_patiently
+from tests.e2e.world import Builder, Finished, Repo, markdown, notebook
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE + 20)]
+pytestmark = pytest.mark.timeout(PATIENCE + 20)
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 CANARY = Path("/tmp/nb-canary-of-the-parameters")
@@ -35,6 +35,8 @@ TYPES = {
     "many": [1, 2.5, None, False, "ä😀", [3]],
     "nested": {"a b": {"deep": [1e-7, "x"]}, "1": "one"},
 }
+FILE = {"order": {"z": 1, "a": 2, "1": [1.0, True, None]}, "large": 1e22, "huge": 10**30, "days": 0}
+DEEP = "groesse-mass-taeglich-neu"
 
 # Repo-relative notebook: its cells (or the file below tests/notebooks), and its settings in notebooks.yaml.
 ZOO: dict[str, tuple[str | tuple[Any, ...], dict[str, Any]]] = {
@@ -45,47 +47,63 @@ ZOO: dict[str, tuple[str | tuple[Any, ...], dict[str, Any]]] = {
     ),
     "hangs.ipynb": (("print('begun')", "while True: pass", "print('never')"), {"timeout": 25}),
     "swallows_interrupt.ipynb": ("swallows_interrupt", {"cell_timeout": 3}),
-    "writes_outputs.ipynb": (
+    # papermill acts on the first tagged cell, whatever its type: it reads the declarations here, and writes behind it.
+    "rides.ipynb": (
         (
-            ("{}['no such key']", ["raises-exception"]),
-            "import pathlib\nout = pathlib.Path('outputs')\n(out / 'plots').mkdir()",
-            "(out / 'rides.csv').write_text('day,rides\\n' * 50)\n(out / 'plots/days.txt').write_text('*' * 100)",
-        ),
-        {"expect": ["outputs/*.csv>=200B", "outputs/plots/*.txt", "*-clean.html"]},
-    ),
-    "parameters.ipynb": (
-        (
-            ("\n".join(f"{name} = 0" for name in TYPES), ["parameters"]),
+            markdown("\n\n".join(f"{name} = 0" for name in ("kind", *FILE, *TYPES)), "parameters"),
             (
                 f"given = {TYPES!r}\nfor name, value in given.items():\n"
                 "    got = globals()[name]\n    assert got == value and type(got) is type(value), (name, got)"
             ),
+            "assert list(order) == ['z', 'a', '1'] and repr(order['1']) == '[1.0, True, None]'",
+            "assert (large, type(large), huge) == (1e22, float, 10**30)\nprint('days', repr(days), 'kind', kind)",
         ),
-        {"parameters": TYPES},
+        {
+            "parameters_file": "ci/parameters.json",
+            "parameters": {"matrix": {"kind": ["a", "b"]}, "days": 30, **TYPES},
+        },
     ),
     "Größe & Maß/Täglich (neu).ipynb": (
         (
+            markdown("# left over", "injected-parameters"),
+            ("days = 1", ["parameters"]),
+            ("{}['no such key']", ["raises-exception"]),
             "import pathlib, os\nfrom helfer import gruss\nprint(gruss('Zürich'))",
             "rows = pathlib.Path('daten/räder.csv').read_text().splitlines()\nassert len(rows) == 3",
             (
                 "top = pathlib.Path.cwd().parent\nassert (top / 'shared/lib.py').read_text() == 'x = 1\\n'\n"
                 "assert sorted(p.name for p in top.iterdir()) == ['Größe & Maß', 'shared']"
             ),
-            "(pathlib.Path(os.environ['NB_OUTPUT_DIR']) / 'größe 1.csv').write_text('a')",
+            (
+                "out = pathlib.Path(os.environ['NB_OUTPUT_DIR'])\n(out / 'größe 1.csv').write_text('a')\n"
+                "(out / 'plots').mkdir()\nout = pathlib.Path('outputs')"
+            ),
+            "(out / 'rides.csv').write_text('day,rides\\n' * 50)\n(out / 'plots/days.txt').write_text('*' * 100)",
             (
                 "import json\nfrom ipykernel import connect\n"
                 "assert json.loads(connect.get_connection_info())['transport'] == 'ipc', 'ports can be taken by others'"
             ),
         ),
-        {"expect": ["outputs/größe*.csv"], "include": ["Größe & Maß/**", "shared/*.py"]},
+        {
+            "expect": [
+                "outputs/größe*.csv",
+                "outputs/rides.csv>=200B",
+                "outputs/plots/*.txt",
+                "*-clean.html",
+            ],
+            "include": ["Größe & Maß/**", "shared/*.py"],
+            "parameters": {"days": 2},
+        },
     ),
 }
 OTHER_FILES = {
+    "ci/parameters.json": json.dumps(FILE),
     "Größe & Maß/helfer.py": "def gruss(ort):\n    return f'Grüße, {ort}!'\n",
     "Größe & Maß/daten/räder.csv": "tag,fahrten\n1,2\n2,3\n",
     "shared/lib.py": "x = 1\n",
     "shared/notes.txt": "not included\n",
 }
+JOBS = len(ZOO) + 1  # the matrix makes two of one
 
 
 def content(source: str | tuple[Any, ...]) -> str:
@@ -94,9 +112,7 @@ def content(source: str | tuple[Any, ...]) -> str:
 
 
 @pytest.fixture
-def zoo(
-    shared_cloud: Cloud, repo: Repo, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> Finished:
+def zoo(shared_cloud: Cloud, repo: Repo, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The run of all of them."""
 
     def make() -> Finished:
@@ -108,11 +124,11 @@ def zoo(
         files = {path: content(source) for path, (source, _) in ZOO.items()}
         repo.write({**files, **OTHER_FILES, "notebooks.yaml": yaml.safe_dump(config, allow_unicode=True)})
         builder = Builder(shared_cloud, repo.folder)
-        done = run_patiently(builder, NB_CONCURRENCY="8")
+        done = run_patiently(builder, NB_CONCURRENCY="8", **shared_cloud.environment(RUNNER))
         assert [name for name in builder.left() if name.startswith("nb-")] == []
         return done
 
-    return once(common_folder(tmp_path_factory, worker_id), "zoo", make)
+    return once(tmp_path_factory, "zoo", make)
 
 
 def test_a_notebook_that_passes_is_green_and_its_results_are_published(zoo: Finished) -> None:
@@ -163,28 +179,54 @@ def test_a_cell_limit_ends_a_cell_that_swallows_the_interrupt(zoo: Finished) -> 
 
 
 def test_expected_outputs_are_published_and_tagged_errors_allowed(zoo: Finished) -> None:
-    assert zoo.job("writes_outputs")["verdict"] == "green"
-    published = zoo.published("writes_outputs")
+    assert zoo.job(DEEP)["verdict"] == "green", zoo.output
+    published = zoo.published(DEEP)
     assert published["outputs/rides.csv"].startswith(b"day,rides\n")
     assert published["outputs/plots/days.txt"] == b"*" * 100
 
 
-def test_parameters_arrive_with_their_types_and_shell_syntax_is_text(zoo: Finished) -> None:
-    assert zoo.job("parameters")["verdict"] == "green", zoo.output
-    assert zoo.job("parameters")["parameters"] == TYPES
+def test_a_cell_that_papermill_replaces_may_be_markdown(zoo: Finished) -> None:
+    assert zoo.job(DEEP)["verdict"] == "green", zoo.output
+    assert zoo.job(DEEP)["parameters"] == {"days": 2}
+    executed = json.loads(zoo.published(DEEP)["Täglich (neu).ipynb"])
+    assert "# left over" not in [cell["source"] for cell in executed["cells"]]
+
+
+@pytest.mark.parametrize("kind", ["a", "b"])
+def test_parameters_arrive_with_their_types_and_shell_syntax_is_text(zoo: Finished, kind: str) -> None:
+    """From a file, a matrix and a mapping, to the variables of the notebook and to its pages."""
+    job = zoo.job(f"rides-kind-{kind}")
+    assert job["verdict"] == "green", zoo.output
+    assert job["parameters"] == {**FILE, "days": 30, **TYPES, "kind": kind}
     assert not CANARY.exists()
+    published = zoo.published(f"rides-kind-{kind}")
+    assert f"days 30 kind {kind}" in published["run.log"].decode()
+    for page in ("rides.html", "rides-clean.html"):
+        assert f"<dt>kind</dt><dd>&quot;{kind}&quot;</dd>" in published[page].decode()
+    assert "parameters of this run" in published["rides.html"].decode()
+
+
+def test_a_matrix_makes_a_job_of_each_value_and_no_other(zoo: Finished) -> None:
+    jobs = [job["job"] for job in zoo.summary()["jobs"] if job["notebook"] == "rides.ipynb"]
+    assert sorted(jobs) == ["rides-kind-a", "rides-kind-b"]
+
+
+def test_a_run_needs_no_look_at_the_bucket_itself(zoo: Finished) -> None:
+    """The account of this run lacks `roles/storage.bucketViewer`, which is for `check`."""
+    green = {job["job"] for job in zoo.summary()["jobs"] if job["verdict"] == "green"}
+    assert green == {"taeglich-neu", DEEP, "rides-kind-a", "rides-kind-b"}, zoo.output
+    assert "storage.buckets.get" not in zoo.output
 
 
 def test_two_notebooks_of_one_basename_have_a_folder_each(zoo: Finished) -> None:
-    top, deep = zoo.published("taeglich-neu"), zoo.published("groesse-mass-taeglich-neu")
+    top, deep = zoo.published("taeglich-neu"), zoo.published(DEEP)
     assert b"total 2" in top["Täglich (neu).ipynb"]
     assert b"total 2" not in deep["Täglich (neu).ipynb"]
 
 
 def test_spaces_umlauts_modules_data_and_included_files(zoo: Finished) -> None:
-    job = "groesse-mass-taeglich-neu"
-    assert zoo.job(job)["verdict"] == "green", zoo.output
-    published = zoo.published(job)
+    assert zoo.job(DEEP)["verdict"] == "green", zoo.output
+    published = zoo.published(DEEP)
     assert {"Täglich (neu).ipynb", "Täglich (neu)-clean.html", "outputs/größe 1.csv"} <= published.keys()
     assert "| Grüße, Zürich!\n" in published["run.log"].decode()
 
@@ -193,11 +235,9 @@ def test_the_gravest_verdict_is_the_runs_exit_code(zoo: Finished) -> None:
     assert zoo.code == 5
     summary = zoo.summary()
     assert (summary["verdict"], summary["exit_code"]) == ("red", 5)
-    assert len(summary["jobs"]) == len(ZOO)
+    assert len(summary["jobs"]) == JOBS
     assert zoo.output.splitlines()[-1] == "left behind: nothing"
-    assert (
-        f"verdict: RED, 4 of {len(ZOO)} notebooks green (exit code 5: a time limit was reached)" in zoo.output
-    )
+    assert f"verdict: RED, 4 of {JOBS} jobs green (exit code 5: a time limit was reached)" in zoo.output
 
 
 def lines_of(done: Finished, job: str) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from localcloud.cloud import Cloud
 from localcloud.iam import GRANTS, PROJECT, Grant, email
 from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(400)
 
 DATED = ("start = ''\nend = '2000-01-01'\ncity = 'Paris'", ["parameters"])
 SCHEDULE = json.dumps({"start": "{today-1m}", "end": "{today}"})
@@ -38,58 +39,177 @@ def version(done: Finished, *parts: str) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_scheduled_run_gets_its_days_dates_and_its_duplicate_nothing(builder: Builder, repo: Repo) -> None:
-    book = notebook(DATED, "print('from', start, 'to', end, 'in', city)")
-    repo.write({"rides.ipynb": book})
+@pytest.fixture
+def telling(tmp_path: Path, repo: Repo) -> Iterator[Builder]:
+    """The builder on a cloud whose topic it may publish to, with a subscription."""
+    grant = Grant("builder", "roles/pubsub.publisher", f"projects/{PROJECT}/topics/*")
+    with Cloud(tmp_path / "telling", buckets=[BUCKET], grants=[*GRANTS, grant]) as cloud:
+        put(cloud, "topics/red", {})
+        put(cloud, "subscriptions/reader", {"topic": TOPIC})
+        yield Builder(cloud, repo.folder)
+
+
+TOPIC = f"projects/{PROJECT}/topics/red"
+
+
+def put(cloud: Cloud, name: str, body: dict[str, str]) -> None:
+    requests.put(f"{cloud.url}/v1/projects/{PROJECT}/{name}", json=body, timeout=10).raise_for_status()
+
+
+def pulled(cloud: Cloud) -> list[dict[str, Any]]:
+    """Every message that waits in the subscription."""
+    url = f"{cloud.url}/v1/projects/{PROJECT}/subscriptions/reader:pull"
+    answer = requests.post(url, json={"maxMessages": 10, "returnImmediately": True}, timeout=10)
+    answer.raise_for_status()
+    messages = answer.json().get("receivedMessages", [])
+    return [json.loads(base64.b64decode(item["message"]["data"])) for item in messages]
+
+
+@dataclass(frozen=True)
+class EventRuns:
+    """Runs of one day, one after the other, into the same folder."""
+
+    builder: Builder
+    options: Mapping[str, str]
+
+    def run(self, event: str, message: str, **options: str) -> Finished:
+        return self.builder.run(**self.options, NB_EVENT_ID=event, NB_EVENT=message, **options)
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.builder.cloud
+
+    def inserts(self) -> int:
+        return int(self.cloud.inventory()["calls"]["compute.instances.insert"])
+
+
+# Two notebooks: one that fails where its day is asked for again without a city, one that does not write its file then.
+KEPT = notebook(
+    DATED,
+    "open('outputs/rides.csv', 'w').write(city)",
+    "print('from', start, 'to', end, 'in', city)\nassert city == 'Rome', city",
+)
+RENEWED = notebook(
+    DATED, "if city == 'Rome':\n    open('outputs/rides.csv', 'w').write(city)\nelse:\n    print('new')"
+)
+ROME = '{"parameters": {"city": "Rome"}}'
+DAY = '{"today": "2018-03-31"}'
+IN_PARIS = {"NB_EVENT_TIME": "2018-03-30T23:00:00Z", "NB_TIME_ZONE": "Europe/Paris"}
+
+
+def test_a_day_is_green_once_then_red_and_each_is_told(telling: Builder, repo: Repo) -> None:
+    """The dates that were promised; nothing for a duplicate; a red run leaves what is green, and the topic hears of it."""
+    repo.write({"sub/keep.ipynb": KEPT, "sub/renew.ipynb": RENEWED})
+    telling.folder = repo.folder / "sub"  # where a build's step may stand
     options = {
-        "NB_NOTEBOOKS": "rides.ipynb",
+        "NB_NOTEBOOKS": "keep.ipynb,renew.ipynb",
         "NB_PARAMETERS": '{"matrix": {"start": ["2017-01-01", "2017-02-01"]}}',
         "NB_SCHEDULE_PARAMETERS": SCHEDULE,
-        "NB_EVENT": '{"today": "2018-03-31", "parameters": {"city": "Rome"}}',
-        "NB_EVENT_ID": f"e-{builder.prefix}",
-        "NB_RUN_ID": f"event-e-{builder.prefix}",
+        "NB_RUN_ID": "again",
+        "NB_ALERT_TOPIC": TOPIC,
     }
-    first = builder.run(**options)
-    assert first.code == 0, first.output
-    assert "scheduled, for 2018-03-31" in first.output
-    asked = {"start": "2018-02-28", "end": "2018-03-31", "city": "Rome"}
-    assert [job["parameters"] for job in first.summary()["jobs"]] == [asked]
-    published = version(first, "2018-03-31", "rides")
-    assert "from 2018-02-28 to 2018-03-31 in Rome" in published["run.log"].decode()
-    executed = json.loads(published["rides.ipynb"])
-    assert executed["metadata"]["papermill"]["parameters"] == asked
-    inserts = builder.cloud.inventory()["calls"]["compute.instances.insert"]
+    runs = EventRuns(telling, options)
+    green = a_green_day(runs)
+    a_duplicate_does_nothing(runs, green)
+    red = a_red_run_of_the_same_day(runs, green)
+    a_red_duplicate_says_what_to_do(runs, red)
+    what_cannot_begin_is_told_too(runs)
 
-    again = builder.run(**options)
+
+def a_green_day(runs: EventRuns) -> dict[str, bytes]:
+    """The day is the event's own time in the schedule's zone. Returns what is published."""
+    done = runs.run("e1", ROME, **IN_PARIS)
+    assert done.code == 0, done.output
+    assert "scheduled, for 2018-03-31" in done.output
+    asked = {"start": "2018-02-28", "end": "2018-03-31", "city": "Rome"}
+    assert [job["parameters"] for job in done.summary()["jobs"]] == [asked, asked]
+    published = version(done, "2018-03-31")
+    assert {f"sub-{name}/outputs/rides.csv" for name in ("keep", "renew")} <= published.keys()
+    assert "from 2018-02-28 to 2018-03-31 in Rome" in published["sub-keep/run.log"].decode()
+    executed = json.loads(published["sub-keep/keep.ipynb"])
+    assert executed["metadata"]["papermill"]["parameters"] == asked
+    assert json.loads(published["sub-keep/result.json"])["verdict"] == "green"
+    assert pulled(runs.cloud) == []
+    return published
+
+
+def a_duplicate_does_nothing(runs: EventRuns, published: dict[str, bytes]) -> None:
+    inserts = runs.inserts()
+    again = runs.run("e1", ROME, **IN_PARIS)
     assert again.code == 0, again.output
-    duplicate = f"scheduled for 2018-03-31, duplicate of event-e-{builder.prefix} (green) (exit code 0)"
+    duplicate = "scheduled for 2018-03-31, duplicate of again (green) (exit code 0)"
     assert f"verdict: GREEN, {duplicate}" in again.output
     assert "requested in" not in again.output
-    assert version(first, "2018-03-31", "rides") == published
-    assert builder.cloud.inventory()["calls"]["compute.instances.insert"] == inserts
+    assert version(again, "2018-03-31") == published
+    assert runs.inserts() == inserts
 
 
-def test_a_red_day_leaves_its_green_version_alone(builder: Builder, repo: Repo) -> None:
-    repo.write({"rides.ipynb": notebook(DATED, "assert city == 'Paris', city")})
-    options = {"NB_NOTEBOOKS": "rides.ipynb"}
-    first = builder.run(
-        **options, NB_EVENT="{}", NB_EVENT_TIME="2018-03-31T23:00:00Z", NB_TIME_ZONE="Europe/Paris"
-    )
-    assert first.code == 0, first.output
-    published = version(first, "2018-04-01", "rides")
-    assert json.loads(published["result.json"])["verdict"] == "green"
-    message = '{"today": "2018-04-01", "parameters": {"city": "Rome"}}'
-    second = builder.run(**options, NB_EVENT=message)
-    assert second.code == 1, second.output
-    assert version(first, "2018-04-01", "rides") == published
-    assert second.job("rides")["output"].endswith(f"/results/{second.run}/rides/")
-    assert "FAILED" in second.published("rides")
+def a_red_run_of_the_same_day(runs: EventRuns, green: dict[str, bytes]) -> Finished:
+    """A red job replaces nothing that is green, a green one leaves nothing of the older. Its taken id gets a suffix."""
+    done = runs.run("e2", DAY)
+    assert done.code == 1, done.output
+    assert "run again-2 in project" in done.output
+    done = replace(done, run="again-2")
+    after = version(done, "2018-03-31")
+    kept = {name for name in green if name.startswith("sub-keep/")}
+    assert {name: content for name, content in after.items() if name.startswith("sub-keep/")} == {
+        name: green[name] for name in kept
+    }
+    assert "sub-renew/outputs/rides.csv" not in after
+    assert b"new" in after["sub-renew/renew.ipynb"]
+    assert json.loads(after["sub-renew/result.json"])["run"] == "again-2"
+    assert {"FAILED", "keep.ipynb"} <= done.published("sub-keep").keys()
+    assert done.job("sub-keep")["output"].endswith("/results/again-2/sub-keep/")
+    (told,) = pulled(runs.cloud)
+    message = done.job("sub-keep")["message"]
+    assert told == {
+        "schema": 1,
+        "run": "again-2",
+        "event": "e2",
+        "today": "2018-03-31",
+        "verdict": "red",
+        "exit_code": 1,
+        "jobs": [{"job": "sub-keep", "reason": "cell_failed", "message": message}],
+        "report": f"gs://{BUCKET}/{done.prefix}/results/again-2/summary.json",
+        "left": [],
+    }
+    return done
+
+
+def a_red_duplicate_says_what_to_do(runs: EventRuns, red: Finished) -> None:
+    """Started again, as with Cloud Build's "Retry": the event has had its run, and the day is asked for by another one."""
+    again = runs.run("e2", DAY)
+    assert again.code == 1, again.output
+    assert f"verdict: RED, scheduled for 2018-03-31, duplicate of {red.run}, which was red" in again.output
+    command = """gcloud pubsub topics publish TOPIC --message='{"today": "2018-03-31"}'"""
+    assert f"publish a new one: {command}\n" in again.output
+    assert "requested in" not in again.output
+
+
+def what_cannot_begin_is_told_too(runs: EventRuns) -> None:
+    """What somebody started by hand is nobody's alarm."""
+    unfit = '{"parameters": {"town": 1}}'
+    mistakes = runs.run("e3", unfit)
+    assert mistakes.code == 2
+    assert "verdict: RED, scheduled, 1 mistake found before any call" in mistakes.output
+    (mistaken,) = [message for message in pulled(runs.cloud) if message["exit_code"] == 2]
+    assert "town: no notebook declares it" in mistaken["message"]
+    assert runs.run("e4", DAY, NB_GCS_LOCATION="gs://nb-gone/ci").code == 4
+    (refused,) = [message for message in pulled(runs.cloud) if message["exit_code"] == 4]
+    assert (refused["reason"], refused["today"], refused["jobs"]) == ("not_found", "2018-03-31", [])
+    missing = EventRuns(runs.builder, {**runs.options, "NB_ALERT_TOPIC": f"{TOPIC}-gone"}).run("e3", unfit)
+    assert missing.code == 2
+    assert "warning: nobody could be told of this run" in missing.output
+    by_hand = {name: value for name, value in runs.options.items() if name != "NB_PARAMETERS"}
+    assert runs.builder.run(**by_hand, NB_PARAMETERS='{"town": 1}').code == 2
+    assert [message for message in pulled(runs.cloud) if message["event"] is None] == []
 
 
 def test_a_run_whose_event_another_one_has_stops_with_6(telling: Builder, repo: Repo) -> None:
     """The other one took over while this builder was thought dead; its VM goes, nothing is published, and the topic is told."""
     builder = telling
-    repo.write({"rides.ipynb": notebook(DATED, "import time; time.sleep(100)")})
+    repo.write({"rides.ipynb": notebook(DATED, "print('never')")})
+    builder.cloud.faults.add({"method": "vm.boot", "action": "idle"})
     event = f"e-{builder.prefix}"
     process, environment = builder.start(
         NB_NOTEBOOKS="rides.ipynb",
@@ -139,76 +259,3 @@ def test_mistakes_of_a_message_are_told_by_plan(builder: Builder, repo: Repo) ->
     assert "scheduled, for 2018-04-01" in good.output
     assert '{"start": "2018-03-01", "end": "2018-04-01"}' in good.output
     assert "/versions/2018-04-01/rides/" in good.output
-
-
-@pytest.fixture
-def telling(tmp_path: Path, repo: Repo) -> Iterator[Builder]:
-    """The builder on a cloud whose topic it may publish to, with a subscription."""
-    grant = Grant("builder", "roles/pubsub.publisher", f"projects/{PROJECT}/topics/*")
-    with Cloud(tmp_path / "telling", buckets=[BUCKET], grants=[*GRANTS, grant]) as cloud:
-        put(cloud, "topics/red", {})
-        put(cloud, "subscriptions/reader", {"topic": TOPIC})
-        yield Builder(cloud, repo.folder)
-
-
-TOPIC = f"projects/{PROJECT}/topics/red"
-
-
-def put(cloud: Cloud, name: str, body: dict[str, str]) -> None:
-    requests.put(f"{cloud.url}/v1/projects/{PROJECT}/{name}", json=body, timeout=10).raise_for_status()
-
-
-def pulled(cloud: Cloud) -> list[dict[str, Any]]:
-    """Every message that waits in the subscription."""
-    url = f"{cloud.url}/v1/projects/{PROJECT}/subscriptions/reader:pull"
-    answer = requests.post(url, json={"maxMessages": 10, "returnImmediately": True}, timeout=10)
-    answer.raise_for_status()
-    messages = answer.json().get("receivedMessages", [])
-    return [json.loads(base64.b64decode(item["message"]["data"])) for item in messages]
-
-
-def test_a_topic_is_told_of_red_runs(telling: Builder, repo: Repo) -> None:
-    repo.write({"rides.ipynb": notebook(DATED, "1 / 0")})
-    options = {
-        "NB_NOTEBOOKS": "rides.ipynb",
-        "NB_ALERT_TOPIC": TOPIC,
-        "NB_EVENT": '{"today": "2018-04-01"}',
-        "NB_EVENT_ID": "e1",
-    }
-    done = telling.run(**options)
-    assert done.code == 1, done.output
-    (told,) = pulled(telling.cloud)
-    assert told == {
-        "schema": 1,
-        "run": done.run,
-        "event": "e1",
-        "today": "2018-04-01",
-        "verdict": "red",
-        "exit_code": 1,
-        "jobs": [{"job": "rides", "reason": "cell_failed", "message": done.job("rides")["message"]}],
-        "report": f"gs://{BUCKET}/{done.prefix}/results/{done.run}/summary.json",
-        "left": [],
-    }
-    # Started again, as with Cloud Build's "Retry": the event has had its run, and the day is asked for by another one.
-    again = telling.run(**options)
-    assert again.code == 1, again.output
-    assert f"verdict: RED, scheduled for 2018-04-01, duplicate of {done.run}, which was red" in again.output
-    command = """gcloud pubsub topics publish TOPIC --message='{"today": "2018-04-01"}'"""
-    assert f"publish a new one: {command}\n" in again.output
-    assert "requested in" not in again.output
-    # What cannot even begin is red, too; what somebody started by hand is nobody's alarm.
-    unfit = {**options, "NB_EVENT": '{"parameters": {"town": 1}}'}
-    mistakes = telling.run(**unfit)
-    assert mistakes.code == 2
-    assert "verdict: RED, scheduled, 1 mistake found before any call" in mistakes.output
-    (mistaken,) = [message for message in pulled(telling.cloud) if message["exit_code"] == 2]
-    assert "town: no notebook declares it" in mistaken["message"]
-    assert telling.run(**options, NB_GCS_LOCATION="gs://nb-gone/ci").code == 4
-    (refused,) = [message for message in pulled(telling.cloud) if message["exit_code"] == 4]
-    assert (refused["reason"], refused["today"], refused["jobs"]) == ("not_found", "2018-04-01", [])
-    missing = telling.run(**unfit | {"NB_ALERT_TOPIC": f"{TOPIC}-gone"})
-    assert missing.code == 2
-    assert "warning: nobody could be told of this run" in missing.output
-    by_hand = {name: value for name, value in options.items() if not name.startswith("NB_EVENT")}
-    assert telling.run(**by_hand, NB_PARAMETERS='{"town": 1}').code == 2
-    assert [message for message in pulled(telling.cloud) if message["event"] is None] == []

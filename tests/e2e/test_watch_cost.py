@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.world import Builder, Repo, notebook
-
-pytestmark = pytest.mark.slow
 
 
 def test_a_quiet_notebook_costs_about_one_read_a_second(own_builder: Builder, repo: Repo) -> None:

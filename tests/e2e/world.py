@@ -22,12 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "nb-test"
 VM_ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
 
-Cell = str | tuple[str, list[str]]
+Cell = str | tuple[str, list[str]] | dict[str, Any]
+
+
+def markdown(source: str, tag: str) -> dict[str, Any]:
+    """Return a Markdown cell with a tag, for `notebook`."""
+    return {"cell_type": "markdown", "metadata": {"tags": [tag]}, "source": source}
 
 
 def notebook(*cells: Cell, kernel: str = "python3") -> str:
-    """A notebook of these code cells; a pair is a cell with its tags."""
-    pairs = [(cell, []) if isinstance(cell, str) else cell for cell in cells]
+    """A notebook of these cells: the source of a code cell, a pair of one and its tags, or a Markdown cell."""
     document = {
         "nbformat": 4,
         "nbformat_minor": 5,
@@ -35,19 +39,23 @@ def notebook(*cells: Cell, kernel: str = "python3") -> str:
             "kernelspec": {"name": kernel, "display_name": kernel, "language": "python"},
             "language_info": {"name": "python"},
         },
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"cell-{number}",
-                "metadata": {"tags": tags} if tags else {},
-                "execution_count": None,
-                "outputs": [],
-                "source": source,
-            }
-            for number, (source, tags) in enumerate(pairs)
-        ],
+        "cells": [{"id": f"cell-{number}", **_cell(cell)} for number, cell in enumerate(cells)],
     }
     return json.dumps(document)
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    if isinstance(cell, dict):
+        return cell
+    source, tags = (cell, []) if isinstance(cell, str) else cell
+    metadata = {"tags": tags} if tags else {}
+    return {
+        "cell_type": "code",
+        "metadata": metadata,
+        "execution_count": None,
+        "outputs": [],
+        "source": source,
+    }
 
 
 @dataclass

@@ -14,8 +14,6 @@ import pytest
 
 EXEC = [sys.executable, "-m", "localcloud", "exec"]
 
-pytestmark = pytest.mark.slow
-
 WHO = """
 import google.auth, google.auth.compute_engine._metadata as metadata, google.auth.transport.requests
 credentials, project = google.auth.default()

@@ -63,7 +63,6 @@ def post(url: str, body: Any) -> requests.Response:
     return requests.post(url, json=body, timeout=10)
 
 
-@pytest.mark.slow
 def test_it_prints_only_exports_and_ends_on_sigterm(serve: Callable[..., Serve]) -> None:
     serving = serve()
     assert all(line.startswith("export ") for line in serving.lines)
@@ -74,12 +73,10 @@ def test_it_prints_only_exports_and_ends_on_sigterm(serve: Callable[..., Serve])
     assert serving.stop() == 0
 
 
-@pytest.mark.slow
 def test_it_is_ready_within_three_seconds(serve: Callable[..., Serve]) -> None:
     assert min(serve().seconds for _ in range(2)) < 3
 
 
-@pytest.mark.slow
 def test_its_builds_run_in_containers_where_that_is_asked_for(
     serve: Callable[..., Serve], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +95,6 @@ def test_ports_are_the_same_after_a_restart(serve: Callable[..., Serve], tmp_pat
     assert second.lines == first.lines
 
 
-@pytest.mark.slow
 def test_a_state_directory_in_use_is_refused(serve: Callable[..., Serve], tmp_path: Path) -> None:
     serve("--state", str(tmp_path))
     done = subprocess.run(
@@ -109,7 +105,6 @@ def test_a_state_directory_in_use_is_refused(serve: Callable[..., Serve], tmp_pa
     assert done.stdout == ""
 
 
-@pytest.mark.slow
 def test_a_port_that_is_taken_is_refused(serve: Callable[..., Serve]) -> None:
     port = serve().url.rpartition(":")[2]
     done = subprocess.run([*SERVE, "--port", port], capture_output=True, text=True, timeout=20, check=False)

@@ -29,7 +29,6 @@ from tests.unit.good_attempt import (
 )
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-pytestmark = pytest.mark.slow
 
 
 def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdict:

@@ -104,7 +104,6 @@ def test_an_accepted_self_deletion_is_the_end(
     assert "deletion of this VM was accepted" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_no_job_in_the_metadata(world: World) -> None:
     task = Task()
     text = vm.startup_script().replace("METADATA_SECONDS = 120.0", "METADATA_SECONDS = 1.0")
@@ -113,7 +112,6 @@ def test_no_job_in_the_metadata(world: World) -> None:
     assert "left to the server" in outcome.serial
 
 
-@pytest.mark.slow
 def test_inputs_may_arrive_late(world: World) -> None:
     task = Task(cells=("1 + 1",))
     settings = world.stage(task)
@@ -206,7 +204,6 @@ def test_a_python_without_a_kit_is_named() -> None:
         bootstrap.kit_of({"kits": {"cp310": entry, "cp39": entry, "uv": entry}})
 
 
-@pytest.mark.slow
 def test_a_kit_with_another_hash_is_not_run(world: World) -> None:
     settings = world.stage(Task(cells=("1",), settings={"boot_timeout": 2}))
     settings["kits"][own_cpython()]["sha256"] = "0" * 64
@@ -218,7 +215,6 @@ def test_a_kit_with_another_hash_is_not_run(world: World) -> None:
     assert json.loads(outcome.objects["heartbeat.json"])["kit"] == own_cpython()
 
 
-@pytest.mark.slow
 def test_staged_bytes_that_differ_are_a_fault(world: World) -> None:
     settings = world.stage(Task(cells=("1",)))
     world.put(settings["job"]["object"].replace("job.json", "workspace.tar.gz"), b"other bytes")
@@ -228,7 +224,6 @@ def test_staged_bytes_that_differ_are_a_fault(world: World) -> None:
     assert outcome.evidence["papermill"] is None
 
 
-@pytest.mark.slow
 def test_run_limit_ends_everything_and_keeps_the_notebook(world: World) -> None:
     outcome = world.run(
         "print('first')",
@@ -242,7 +237,6 @@ def test_run_limit_ends_everything_and_keeps_the_notebook(world: World) -> None:
     assert processes_below(outcome.folder) == []
 
 
-@pytest.mark.slow
 def test_a_runner_that_is_killed_leaves_nothing_running(world: World) -> None:
     cell = (
         "import os, signal, pathlib, subprocess, time\n"
@@ -259,7 +253,6 @@ def test_a_runner_that_is_killed_leaves_nothing_running(world: World) -> None:
     assert processes_below(outcome.folder) == []
 
 
-@pytest.mark.slow
 @pytest.mark.needs("namespaces")
 def test_full_disk(world: World) -> None:
     def small_disk(command: list[str]) -> list[str]:
@@ -278,7 +271,6 @@ def test_full_disk(world: World) -> None:
     assert "# cell 1/2 ok" in outcome.log
 
 
-@pytest.mark.slow
 def test_gpu_is_waited_for_and_missed(world: World) -> None:
     smi = '#!/bin/sh\n[ "$1" = -L ] || exit 3\nn="$0.calls"\necho x >> "$n"\n'
     late = smi + '[ "$(wc -l < "$n")" -ge 2 ] || { echo "NVIDIA-SMI has failed: no driver yet"; exit 9; }\n'
@@ -302,7 +294,6 @@ def test_gpu_is_waited_for_and_missed(world: World) -> None:
     assert missed.evidence["papermill"] is None
 
 
-@pytest.mark.slow
 def test_a_lost_reply_of_an_upload_is_not_a_failure(world: World) -> None:
     faults: list[dict[str, Any]] = [
         {
@@ -341,7 +332,6 @@ def test_a_lost_reply_of_an_upload_is_not_a_failure(world: World) -> None:
     assert json.loads(outcome.objects["heartbeat.json"])["phase"] == "done"
 
 
-@pytest.mark.slow
 def test_a_vm_account_that_may_not_write_is_named_on_the_serial_port(world: World) -> None:
     settings = world.stage(Task(cells=("1",)))
     # Kits are readable for the VM's account, and nobody but the builder writes beside them.
@@ -356,7 +346,6 @@ def test_a_vm_account_that_may_not_write_is_named_on_the_serial_port(world: Worl
     assert outcome.objects == {}
 
 
-@pytest.mark.slow
 def test_a_spot_vm_that_is_taken_back_saves_the_notebook_and_says_so(world: World) -> None:
     outcome = world.run(
         "print('first')",

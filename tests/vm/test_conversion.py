@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from .world import World
-
-pytestmark = pytest.mark.slow
 
 FIND = """
 import os, pathlib, signal, time

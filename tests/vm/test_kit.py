@@ -75,7 +75,6 @@ def check_layout(archive: Archive, *, compiled: bool) -> None:
     assert archive.size < 30_000_000
 
 
-@pytest.mark.slow
 def test_layout(kit: Kit) -> None:
     own = own_cpython()
     check_layout(kit.archives[own], compiled=True)
@@ -83,7 +82,6 @@ def test_layout(kit: Kit) -> None:
     assert set(kit.archives) == {own, UV}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cpython", CPYTHONS)
 def test_a_kit_for_another_cpython_has_no_bytecode_where_its_interpreter_is_missing(
     cpython: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -97,7 +95,6 @@ def test_a_kit_for_another_cpython_has_no_bytecode_where_its_interpreter_is_miss
     check_layout(made.archives[cpython], compiled=False)
 
 
-@pytest.mark.slow
 def test_same_inputs_same_bytes(kit: Kit, tmp_path: Path) -> None:
     (tmp_path / "wheels").symlink_to(kit_module.ROOT / "build" / "kit" / "wheels")
     again = build(tmp_path, [own_cpython(), UV])
@@ -155,7 +152,6 @@ def test_left_out_requirements_are_not_fetched() -> None:
     )
 
 
-@pytest.mark.slow
 def test_the_images_packages_win_in_the_kernel_and_the_kits_in_the_runner(
     world: World, tmp_path: Path
 ) -> None:
@@ -176,7 +172,6 @@ def test_the_images_packages_win_in_the_kernel_and_the_kits_in_the_runner(
     assert outcome.executed.metadata.papermill.version == "2.7.0"
 
 
-@pytest.mark.slow
 def test_an_image_whose_packages_break_the_kernel_gets_the_kits_first(world: World, tmp_path: Path) -> None:
     site = tmp_path / "site"
     (site / "tornado").mkdir(parents=True)
@@ -187,7 +182,6 @@ def test_an_image_whose_packages_break_the_kernel_gets_the_kits_first(world: Wor
     assert outcome.text(0) != "ancient\n"
 
 
-@pytest.mark.slow
 def test_a_bare_image_has_nothing_of_the_runner_in_its_kernel(world: World) -> None:
     outcome = world.run("import papermill")
     assert outcome.evidence["papermill"]["exit_code"] == 1

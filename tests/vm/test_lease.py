@@ -5,13 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-import pytest
-
 from builder.vm.runner.lease import Lease
 from tests.vm.world import World, processes_below
 
 
-@pytest.mark.slow
 def test_a_lease_that_nobody_renews_ends_the_notebook_and_keeps_its_results(world: World) -> None:
     outcome = world.run(
         "import pathlib\npathlib.Path('outputs/half.csv').write_text('1,2')\nprint('first')",
@@ -28,7 +25,6 @@ def test_a_lease_that_nobody_renews_ends_the_notebook_and_keeps_its_results(worl
     assert processes_below(outcome.folder) == []
 
 
-@pytest.mark.slow
 def test_a_lease_that_is_renewed_does_not_end_it(world: World) -> None:
     name = "ci/staging/alive/lease.json"
     over = threading.Event()

@@ -9,8 +9,6 @@ from google.api_core.exceptions import NotFound
 
 from .world import World, notebook, processes_below
 
-pytestmark = pytest.mark.slow
-
 
 def test_passes_with_typed_parameters_a_module_beside_it_and_outputs(world: World) -> None:
     evil = "$(touch /tmp/nb-canary) `id` ${IFS}; 'quotes\" \n second line %s {x}"

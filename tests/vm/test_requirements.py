@@ -56,7 +56,6 @@ def run(world: World, prefix: Path, text: str, url: str | None, *cells: str, **m
     return world.run(*cells or ("1",), files=files, job=job, prefix=prefix)
 
 
-@pytest.mark.slow
 def test_what_the_image_has_is_neither_installed_again_nor_shadowed(
     world: World, image: Path, index: PackageIndex
 ) -> None:
@@ -83,7 +82,6 @@ def test_what_the_image_has_is_neither_installed_again_nor_shadowed(
     assert "requirements" in outcome.evidence["timings"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -107,7 +105,6 @@ def test_another_version_than_the_images_is_the_notebooks_fault(
     assert "marker==1.5+image" in outcome.evidence["packages"]["image"]
 
 
-@pytest.mark.slow
 def test_a_package_that_is_nowhere_is_named_with_its_line(world: World, index: PackageIndex) -> None:
     index.add("alpha", "1.0")
     outcome = run(world, images.prefix("bare"), "alpha\n\ngamma\n", index.url)
@@ -118,7 +115,6 @@ def test_a_package_that_is_nowhere_is_named_with_its_line(world: World, index: P
     )
 
 
-@pytest.mark.slow
 def test_an_index_that_does_not_answer_is_the_environments_fault(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +124,6 @@ def test_an_index_that_does_not_answer_is_the_environments_fault(
     assert message == "http://127.0.0.1:9/simple cannot be reached: Connection refused (os error 111)"
 
 
-@pytest.mark.slow
 def test_a_limit_of_its_own_ends_the_installation(world: World, index: PackageIndex) -> None:
     index.silence = 60
     begun = time.monotonic()
@@ -140,7 +135,6 @@ def test_a_limit_of_its_own_ends_the_installation(world: World, index: PackageIn
     assert time.monotonic() - begun < 40
 
 
-@pytest.mark.slow
 def test_wheels_of_the_repo_need_no_index_and_included_files_count(world: World) -> None:
     name, content = wheel("alpha", "1.0")
     outcome = run(
@@ -156,7 +150,6 @@ def test_wheels_of_the_repo_need_no_index_and_included_files_count(world: World)
     assert outcome.evidence["packages"]["overlay"] == ["alpha==1.0"]
 
 
-@pytest.mark.slow
 def test_hashes_are_kept(world: World, index: PackageIndex) -> None:
     right = index.add("alpha", "1.0", ["beta"])
     beta = index.add("beta", "1.0")
@@ -171,7 +164,6 @@ def test_hashes_are_kept(world: World, index: PackageIndex) -> None:
     assert "no trusted hash was provided for: `beta`" in lacking.evidence["fault"]["message"]
 
 
-@pytest.mark.slow
 def test_without_requirements_the_images_packages_are_recorded(world: World, image: Path) -> None:
     outcome = world.run("import os\nprint(os.environ['STAGE'])", prefix=image, job={"env": {"STAGE": "test"}})
     assert outcome.text(0) == "test\n"
@@ -182,7 +174,6 @@ def test_without_requirements_the_images_packages_are_recorded(world: World, ima
 # --- what a proven run installed is installed again
 
 
-@pytest.mark.slow
 def test_a_newer_version_meanwhile_changes_nothing(world: World, index: PackageIndex) -> None:
     index.add("alpha", "1.0", ["beta"])
     index.add("alpha", "2.0")
@@ -196,7 +187,6 @@ def test_a_newer_version_meanwhile_changes_nothing(world: World, index: PackageI
     assert outcome.evidence["packages"]["overlay"] == proven
 
 
-@pytest.mark.slow
 def test_a_proven_version_that_is_gone_is_told(world: World, index: PackageIndex) -> None:
     index.add("alpha", "2.0")
     outcome = run(world, images.prefix("bare"), "alpha>=1\n", index.url, frozen=["alpha==1.0"])
@@ -209,7 +199,6 @@ def test_a_proven_version_that_is_gone_is_told(world: World, index: PackageIndex
     )
 
 
-@pytest.mark.slow
 def test_other_packages_than_were_proven_are_told(world: World, index: PackageIndex) -> None:
     """The same version, made anew with another need: no constraint holds what no run had."""
     index.add("alpha", "1.0", ["beta"])
@@ -307,7 +296,6 @@ def test_artifact_registry_gets_the_vms_own_token_and_nobody_else_does(
     assert sorted(secret.values()) == ["oauth2accesstoken", "t0ken"]
 
 
-@pytest.mark.slow
 def test_uv_takes_the_token_from_where_it_is_put(
     kit: Any, monkeypatch: pytest.MonkeyPatch, index: PackageIndex, tmp_path: Path
 ) -> None:

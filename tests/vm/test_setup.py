@@ -8,8 +8,6 @@ import pytest
 
 from .world import Outcome, World, processes_below
 
-pytestmark = pytest.mark.slow
-
 
 def run(world: World, script: str, *cells: str, timeout: float = 60, **job: Any) -> Outcome:
     wanted = {"setup": {"path": "tools/setup.sh", "timeout": timeout}, **job}

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from localcloud.iam import email
 from tests.localcloud.bigquery.conftest import PROJECT, PUBLIC, Site, refusal
-
-pytestmark = pytest.mark.slow
 
 COUNT = f"SELECT COUNT(*) FROM `{PUBLIC}.bikeshare_trips`"
 TRIPS = f"/bigquery/v2/projects/{PUBLIC.replace('.', '/datasets/')}/tables/bikeshare_trips"

@@ -14,8 +14,6 @@ from localcloud.bigquery import emulator
 from localcloud.cloud import Cloud
 from tests.localcloud.bigquery.conftest import PROJECT
 
-pytestmark = pytest.mark.slow
-
 ALONE = ["unshare", "--map-root-user", "--net"]
 ASK = """
 import json, sys, urllib.request

@@ -11,8 +11,6 @@ import pytest
 from localcloud.bigquery import rows
 from tests.localcloud.bigquery.conftest import PROJECT, PUBLIC, Site, refusal
 
-pytestmark = pytest.mark.slow
-
 JOIN = f"""
 SELECT place.name, COUNT(*) AS trips
 FROM `{PUBLIC}.bikeshare_trips` AS trip

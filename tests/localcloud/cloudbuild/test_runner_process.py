@@ -19,8 +19,6 @@ from localcloud.cloudbuild.process.runner import ProcessRoom
 from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
 from tests.localcloud.cloudbuild.steps import Run, finish, order, processes_naming
 
-pytestmark = pytest.mark.slow  # real processes
-
 GIT = "gcr.io/cloud-builders/git"
 
 

@@ -14,9 +14,6 @@ from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
 from localcloud.cloudbuild.runner import RunnerError
 from tests.localcloud.cloudbuild.steps import DAEMON, Run, finish, order, processes_naming, until
 
-pytestmark = pytest.mark.slow  # real processes
-
-
 # How a step ends.
 
 

@@ -11,9 +11,6 @@ from localcloud.cloudbuild.process.runner import ProcessRoom
 from localcloud.cloudbuild.runner import RunnerError
 from tests.localcloud.cloudbuild.steps import Run, tgz
 
-pytestmark = pytest.mark.slow  # real processes
-
-
 # The source and the artifacts.
 
 

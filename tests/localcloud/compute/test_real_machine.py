@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from google.cloud import compute_v1
 
 from localcloud.iam import PROJECT
@@ -30,7 +29,6 @@ def _contents(world: World) -> str:
     return text
 
 
-@pytest.mark.slow
 def test_a_guest_runs_its_startup_script_and_shuts_itself_down(tmp_path: Path) -> None:
     with served(tmp_path, Machine.boot) as world:
         world.faults.add({"method": "vm.life", "action": "vanish", "args": {"at": "I am"}, "skip": 1})

@@ -17,7 +17,7 @@ import pytest
 from localcloud import demo
 from localcloud.machine.reaper import descendants
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 LINES = 150  # at most, of the story with the real notebook, whose ten cells are shown twice
 CELLS = [

@@ -12,8 +12,6 @@ import pytest
 from localcloud.machine import images, relocate
 from localcloud.machine.writes import watch_writes
 
-pytestmark = pytest.mark.slow  # real processes
-
 
 def run_python(prefix: Path, code: str, **env: str) -> str:
     result = subprocess.run(

@@ -24,7 +24,6 @@ from localcloud.machine.writes import watch_writes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.slow  # real processes
 
 FINISHED = "Finished running startup scripts."
 

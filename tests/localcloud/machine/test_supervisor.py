@@ -21,7 +21,6 @@ from localcloud.machine.supervisor import OwnedProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.slow  # real processes
 
 DAEMON = "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
 DAEMON += "open('daemon','w').write(str(os.getpid()))\nos.rename('daemon','daemon.pid')\ntime.sleep(600)"

@@ -78,7 +78,6 @@ time.sleep(60)
 """
 
 
-@pytest.mark.slow
 def test_everything_is_there_after_a_kill(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     child = subprocess.Popen(

@@ -11,8 +11,6 @@ from localcloud.cloud import Cloud
 from tests.localcloud.submit.repo import Repo
 from tests.localcloud.submit.terminal import builds, built, submit
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
     (folder / "greeting").write_text("hello from a file")

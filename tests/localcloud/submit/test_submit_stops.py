@@ -12,8 +12,6 @@ import pytest
 from localcloud.cloud import Cloud
 from tests.localcloud.submit.terminal import COMMAND, builds, built, environment
 
-pytestmark = pytest.mark.slow
-
 LASTING = "steps: [{name: bash, script: 'echo started; sleep 600'}]\n"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from localcloud.storage import pace
-from tests.contract.deploy.place import Place, opened
-from tests.contract.deploy.shop import Shop
+from tests.deploy.place import Place, opened
+from tests.deploy.shop import Shop
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import ExitCode, InputRefused, ProjectSetup
 from builder.model import GcsLocation
 from localcloud.iam import email
-from tests.contract.deploy.place import opened, source
-from tests.contract.deploy.shop import BUCKET, IMAGE, KIT, Killed, Shop, dying
+from tests.deploy.place import opened, source
+from tests.deploy.shop import BUCKET, IMAGE, KIT, Killed, Shop, dying
 
 SAMPLED = 0.3  # of the writes are also ones before which the process dies
 # By method id: what a converged deployment may call.

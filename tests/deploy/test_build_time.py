@@ -10,7 +10,7 @@ import requests
 from builder.gcp.builds import GoogleBuilds
 from builder.ports import BuildTime, CallFailed
 from localcloud.iam import PROJECT
-from tests.contract.deploy.place import Place
+from tests.deploy.place import Place
 
 REGION = "us-central1"
 

@@ -18,7 +18,7 @@ from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
 from builder.options.day import moment
 from builder.ports import CallFailed
 from localcloud.iam import PROJECT
-from tests.contract.deploy.place import NAMES, PatientClock, Place
+from tests.deploy.place import NAMES, PatientClock, Place
 
 _SCALE = 300.0
 _TIMEOUT = CALL_TIMEOUT / _SCALE

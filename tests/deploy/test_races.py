@@ -11,8 +11,8 @@ from builder.deploy.promotion import Request, promote
 from builder.deploy.target import Outcome, Target
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import EnvironmentFailed, ProjectSetup
-from tests.contract.deploy.place import source
-from tests.contract.deploy.shop import Shop
+from tests.deploy.place import source
+from tests.deploy.shop import Shop
 
 
 def meanwhile(shop: Shop, word: str, act: Callable[[], object]) -> Target:

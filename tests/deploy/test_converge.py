@@ -20,7 +20,7 @@ from builder.deploy.resources import Resources, differences
 from builder.errors import EnvironmentFailed, ProjectSetup
 from localcloud.cloud import Cloud
 from localcloud.iam import GRANTS, PROJECT, email
-from tests.contract.deploy.place import NAMES, Place, opened, source
+from tests.deploy.place import NAMES, Place, opened, source
 
 FUNCTIONS = "cloudfunctions.projects.locations.functions"
 JOBS = "cloudscheduler.projects.locations.jobs"

@@ -34,7 +34,7 @@ from builder.plan.inputs import inputs_sha256
 from builder.plan.make import make_plan
 from builder.plan.workspace import Workspace, pack
 from localcloud.iam import PROJECT, email
-from tests.contract.deploy.place import SERVICES, Place, source
+from tests.deploy.place import SERVICES, Place, source
 from tests.e2e.world import notebook
 
 BUCKET = "local-project-notebooks"
