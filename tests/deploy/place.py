@@ -25,7 +25,7 @@ from localcloud.cloud import Cloud
 from localcloud.iam import GRANTS, PROJECT, Grant, email
 from tests.contract.world import MovedClock
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SERVICES = (
     "artifactregistry",
     "cloudbuild",
