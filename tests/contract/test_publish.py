@@ -35,6 +35,7 @@ def test_of_two_runs_of_a_day_one_is_there_whole(world: World, pair: str, before
         two_runs(Day(store), pair, before, first, 1_000 if first % 4 else 5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("verdict", "before"), [(GREEN, "green"), (RED, "nothing")], ids=["green", "red"])
 def test_after_a_crash_at_any_call_the_next_run_is_there_whole(
     world: World, verdict: Verdict, before: str

@@ -375,6 +375,7 @@ def killed_and_run_again(
     return False
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,7 @@ def test_a_plan_that_can_run_is_0_and_the_table_says_why(builder: Builder, repo:
     for row in (
         f"ok account {BUILDER}: the preflight runs as this account, and tells of no other",
         "ok API compute.googleapis.com: enabled, answers",
-        "ok permissions projects/local-project: all 20 that docs/accounts.md lists",
+        "ok permissions projects/local-project: all 22 that docs/accounts.md lists",
         f"ok bucket gs://{BUCKET}: exists, in US-CENTRAL1",
         f"ok act as {VM_ACCOUNT}: iam.serviceAccounts.actAs is granted",
         "ok machine type us-central1-a: e2-standard-4, 4 vCPUs",

@@ -75,6 +75,7 @@ def push(deployer: Deployer, event: str, message: bytes) -> Callable[[], int]:
     return deliver
 
 
+@pytest.mark.exhaustive
 def test_a_thousand_deliveries_are_one_green_build_and_then_a_red_event_is_told(telling: Deployer) -> None:
     assert telling.deploy(NB_ALERT_TOPIC=TOPIC).code == 0
     first, green = a_thousand_deliveries_are_one_build_and_one_vm(telling)

@@ -55,6 +55,7 @@ def watched(builder: Builder, **options: str) -> Watched:
     )
 
 
+@pytest.mark.exhaustive
 def test_a_flood_is_bounded_for_the_builder_and_whole_in_the_notebook(builder: Builder, repo: Repo) -> None:
     repo.write(
         {

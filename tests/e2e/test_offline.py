@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.world import BUCKET, ROOT, VM_ACCOUNT, notebook
 
-pytestmark = pytest.mark.needs("namespaces"), pytest.mark.timeout(200)
+pytestmark = [pytest.mark.needs("namespaces"), pytest.mark.timeout(200)]
 
 ALONE = ["unshare", "--map-root-user", "--net", "--mount"]
 CLOSED_WORLD = str(Path(__file__).with_name("closed_world.py"))

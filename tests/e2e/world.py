@@ -101,8 +101,8 @@ class Finished:
         return next(job for job in self.summary()["jobs"] if job["job"] == name)
 
     def published(self, job: str) -> dict[str, bytes]:
-        """The job's published folder: content by relative name."""
-        folder = self.bucket / self.prefix / "results" / self.run / job
+        """The folder that the summary names as the job's: content by relative name."""
+        folder = self.bucket / self.job(job)["output"].removeprefix(f"gs://{self.bucket.name}/")
         return {
             str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
         }

@@ -167,6 +167,7 @@ def test_an_event_delivered_again_finds_its_build(world: World) -> None:
     assert told.line["message"] == f"duplicate of build {build['id']}"
 
 
+@pytest.mark.exhaustive
 def test_a_thousand_duplicates_are_one_build(world: World) -> None:
     headers, body = world.event()
     with ThreadPoolExecutor(32) as pool:

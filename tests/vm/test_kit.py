@@ -82,6 +82,7 @@ def test_layout(kit: Kit) -> None:
     assert set(kit.archives) == {own, UV}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("cpython", CPYTHONS)
 def test_a_kit_for_another_cpython_has_no_bytecode_where_its_interpreter_is_missing(
     cpython: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -95,6 +96,7 @@ def test_a_kit_for_another_cpython_has_no_bytecode_where_its_interpreter_is_miss
     check_layout(made.archives[cpython], compiled=False)
 
 
+@pytest.mark.exhaustive
 def test_same_inputs_same_bytes(kit: Kit, tmp_path: Path) -> None:
     (tmp_path / "wheels").symlink_to(kit_module.ROOT / "build" / "kit" / "wheels")
     again = build(tmp_path, [own_cpython(), UV])
