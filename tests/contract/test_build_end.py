@@ -17,6 +17,7 @@ from builder.errors import ExitCode, Interrupted
 from builder.ports import BuildTime, CallFailed
 from tests.contract.guests import green, silent, vanishing
 from tests.contract.world import StandIn, World
+from tests.e2e.world import until
 
 Json = dict[str, Any]
 TIMEOUT = 3600.0
@@ -102,7 +103,7 @@ def test_where_stopping_takes_too_long_the_run_leaves_as_after_a_signal(world: W
     assert run.stopped is not None
     assert (run.stopped.exit_code, run.stopped.reason) == (ExitCode.TIME_LIMIT, "build_timeout")
     run.fleet.abandon()
-    assert world.left() == []
+    until(lambda: world.left() == [], "the end of the VM, whose deletion takes 3 s")
 
 
 def test_a_worst_case_that_the_build_may_not_last_for_is_a_warning(world: World, tmp_path: Path) -> None:

@@ -235,7 +235,8 @@ CALLS: dict[str, Ask] = {
 
 @pytest.mark.parametrize(
     ("account", "permission"),
-    [(account, permission) for account in ("builder", "vm", "trigger") for permission in CALLS]
+    [(account, permission) for account in ("vm", "trigger") for permission in CALLS]
+    + [("builder", "create"), ("builder", "list"), ("builder", "update")]
     + [("deployer", "create"), ("deployer", "update")],
 )
 def test_accounts_without_rights(world: World, account: str, permission: str) -> None:
