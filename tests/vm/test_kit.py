@@ -174,13 +174,30 @@ def test_the_images_packages_win_in_the_kernel_and_the_kits_in_the_runner(
     assert outcome.executed.metadata.papermill.version == "2.7.0"
 
 
-def test_an_image_whose_packages_break_the_kernel_gets_the_kits_first(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        pytest.param(
+            "version = 'ancient'",
+            "ModuleNotFoundError: No module named 'tornado.ioloop'",
+            id="lacks a module",
+        ),
+        pytest.param(
+            "class Options(metaclass=type, extra_items=int): pass",
+            "TypeError: Options.__init_subclass__() takes no keyword arguments",
+            id="refuses an argument",
+        ),
+    ],
+)
+def test_an_image_whose_packages_break_the_kernel_gets_the_kits_first(
+    world: World, tmp_path: Path, code: str, why: str
+) -> None:
     site = tmp_path / "site"
     (site / "tornado").mkdir(parents=True)
-    (site / "tornado" / "__init__.py").write_text("version = 'ancient'\n")
+    (site / "tornado" / "__init__.py").write_text(f"{code}\n")
     outcome = world.run("import tornado\nprint(tornado.version)", prefix=images.prefix_with(site))
     assert outcome.evidence["papermill"]["exit_code"] == 0, outcome.log
-    assert "| the image's packages do not fit the kernel" in outcome.log
+    assert f"| the image's packages do not fit the kernel ({why}" in outcome.log
     assert outcome.text(0) != "ancient\n"
 
 

@@ -29,10 +29,13 @@ def main() -> None:
     set_path(kit_first=kit_first)
     try:
         from ipykernel.kernelapp import IPKernelApp
-    except ImportError as error:
+    except (
+        Exception
+    ) as error:  # an old package raises whatever it likes, as typing_extensions 4.10 does a TypeError
         if kit_first:
             raise
-        sys.stderr.write(f"the image's packages do not fit the kernel ({error}); using the kit's own first\n")
+        why = f"{type(error).__name__}: {error}"
+        sys.stderr.write(f"the image's packages do not fit the kernel ({why}); using the kit's own first\n")
         os.environ[KIT_FIRST] = "1"
         os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - our own command line once more
     IPKernelApp.launch_instance()
