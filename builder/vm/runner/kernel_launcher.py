@@ -29,9 +29,8 @@ def main() -> None:
     set_path(kit_first=kit_first)
     try:
         from ipykernel.kernelapp import IPKernelApp
-    except (
-        Exception
-    ) as error:  # an old package raises whatever it likes, as typing_extensions 4.10 does a TypeError
+    except Exception as error:
+        # Not ImportError alone: with typing_extensions 4.10, Ubuntu 24.04's, jupyter_client raises a TypeError.
         if kit_first:
             raise
         why = f"{type(error).__name__}: {error}"
