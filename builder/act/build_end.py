@@ -94,7 +94,7 @@ class BuildEnd:
         except (CallFailed, Interrupted) as failure:  # without an answer the run has no further limit
             _logger.info("the build's own time: %s", failure)
             return
-        except Exception:  # nor does a bug here decide anything
+        except Exception:  # a bug here must not decide the verdict either
             _logger.exception("the build's own time")
             return
         if time is not None:

@@ -96,13 +96,13 @@ def passes(code: str) -> bool:
 
 
 def is_configuration(code: str, message: str) -> bool:
-    """Whether a region refuses because of the set-up: other regions may do, but more capacity in this one would not."""
+    """Return True if a region refuses because of the set-up: another region may accept, a later try here may not."""
     missing = code in _NOT_FOUND and _SUBNETWORK in message
     return missing or _LOCATIONS in message
 
 
 def is_quota(code: str) -> bool:
-    """Whether the refusal is for want of quota."""
+    """Return True if the refusal says that a quota is exceeded."""
     return code in _QUOTA
 
 

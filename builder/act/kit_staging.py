@@ -42,7 +42,7 @@ class KitStaging:
         self._supply(UV)
 
     def _supply(self, name: str) -> None:
-        """Upload an archive unless it stands there whole; once per run, whoever asks."""
+        """Upload an archive unless the bucket has all of it. Each archive is uploaded at most once per run."""
         with self._locks[name]:
             if name not in self._standing:
                 self._upload(self._archives[name])

@@ -57,7 +57,7 @@ class Offer:
 
 
 def _types(job: JobPlan) -> list[_Type]:
-    """What a job asks for by name. Custom machine types are in no list."""
+    """Machine type and GPU names that a job asks for. Custom machine types are in no list."""
     found: list[_Type] = []
     if "custom" not in job.vm.machine_type:
         found.append(("machineTypes", job.vm.machine_type))
