@@ -1,20 +1,25 @@
-# Every job of this project, one verb each. "make" alone prints the list.
-# Needs on the machine: Linux x86-64, Python >= 3.11 with venv, git and make.
+# The commands of this project. "make" alone prints the list.
+# The machine needs Linux x86-64, Python >= 3.11 with venv, git, and make.
 
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 KIT    := build/kit/kit.json
+KIT_313 := build/kit/cp313.tar.gz
 BQ     := $(VENV)/bigquery/.ready
 LINT   := $(VENV)/lint/.ready
+SITE   := $(VENV)/site/.ready
 IMAGES := $(VENV)/machine-images/.ready
 FUNCTION := build/functions/.ready
-INSTALL := $(PY) -m localcloud.packages --require-hashes --no-deps --compile-bytecode --python
-# With bytecode, whatever the user's environment says: tests start hundreds of processes.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 3 --dist=worksteal
-# What `make test` runs: the longest tests first, so that both workers end at the same time.
-T      ?= -m 'not needs and not exhaustive' tests/e2e tests/vm tests/deploy tests/function tests/contract tests/unit
+INSTALL := $(PY) -m localcloud.engines.packages --require-hashes --no-deps --compile-bytecode --python
+# Tests start hundreds of processes, so Python writes bytecode even if the user's environment forbids it.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 4 --dist=worksteal
+# The tests of `make test`, the longest first, so that all workers end at the same time.
+PRODUCT := tests/e2e tests/vm tests/deploy tests/function tests/integration tests/unit
+# The day of the sample of exhaustive tests: three days in a row run all of them. NB_SAMPLE= runs all of them at once.
+NB_SAMPLE ?= $(shell date -u +%F)
+T      ?= -m 'not needs and not exhaustive and not soak' $(PRODUCT)
 
 .DEFAULT_GOAL := help
 
@@ -35,11 +40,16 @@ $(READY): requirements/dev.txt requirements/uv.txt
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "notebook-builder.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@touch $@
 
-$(KIT): $(READY) $(wildcard requirements/kit-*.txt) $(wildcard builder/vm/* builder/vm/runner/* builder/vm/runner/pages/*) $(wildcard builder/kit/*.py)
+$(KIT): $(READY) $(wildcard requirements/kit-*.txt) builder/strict_json.py $(wildcard builder/kit/*.py $(foreach end,py sh css,builder/vm/*.$(end) builder/vm/*/*.$(end) builder/vm/*/*/*.$(end)))
 	$(PY) -m builder.kit.build $(@D) own uv
 
-$(IMAGES): $(READY) requirements/machine-image-scientific.txt localcloud/machine/images.py localcloud/machine/relocate.py
-	$(PY) -m localcloud.machine.images bare scientific
+# Debian 13 has Python 3.13. The index, written last, would be newer.
+$(KIT_313): $(KIT)
+	$(PY) -m builder.kit.build $(@D) own uv cp313
+	@touch $@
+
+$(IMAGES): $(READY) $(wildcard requirements/machine-image-*.txt) localcloud/engines/vm/images.py localcloud/engines/vm/relocate.py
+	$(PY) -m localcloud.engines.vm.images
 	@touch $@
 
 $(BQ): $(READY) requirements/bigquery.txt
@@ -47,9 +57,9 @@ $(BQ): $(READY) requirements/bigquery.txt
 	@$(INSTALL) $(VENV)/bigquery/bin/python --requirement requirements/bigquery.txt
 	@touch $@
 
-$(FUNCTION): $(READY) $(wildcard function/requirements.txt) localcloud/functions/environments.py localcloud/packages.py
+$(FUNCTION): $(READY) $(wildcard function/requirements.txt) localcloud/engines/function/environments.py localcloud/engines/packages.py
 	@mkdir -p $(@D)
-	$(PY) -m localcloud.functions.environments function/requirements.txt
+	$(PY) -m localcloud.engines.function.environments function/requirements.txt
 	@touch $@
 
 $(LINT): $(READY) requirements/lint.txt
@@ -57,41 +67,76 @@ $(LINT): $(READY) requirements/lint.txt
 	@$(INSTALL) $(VENV)/lint/bin/python --requirement requirements/lint.txt
 	@touch $@
 
-demo: venv  ## a green commit goes live, a broken one does not, its fix does, and the schedule runs it
+$(SITE): $(READY) requirements/site.txt
+	'$(PYTHON)' -m venv --clear --without-pip $(VENV)/site
+	@$(INSTALL) $(VENV)/site/bin/python --requirement requirements/site.txt
+	@touch $@
+
+demo: venv  ## deploy a green commit, refuse a broken one, deploy its fix, and run the schedule
 	$(PY) -m localcloud demo
 
-unit: $(READY)  ## the tests that need only .venv: for the edit loop
-	$(PYTEST) -m 'not needs and not exhaustive' tests/unit
+report: venv  ## run the example's build on localcloud, which prints where its report is, and open it in a browser
+	@rm -rf build/report
+	@$(PY) -m localcloud submit --state build/report examples/bike-share; ended=$$?; \
+	page=$$(find '$(CURDIR)/build/report/storage' -path '*/results/*' -name index.html | tail -n 1); \
+	[ -n "$$page" ] || exit $$ended; \
+	if command -v xdg-open >/dev/null; then xdg-open "$$page"; fi; \
+	exit $$ended
 
-test: venv  ## what a change of the product can break (make test T=tests/unit/test_plan.py for some); see tests/README.md
+unit: $(READY)  ## run the tests that need only .venv, while you edit
+	$(PYTEST) -m 'not needs and not exhaustive and not soak' tests/unit
+
+test: venv  ## run the tests of the product (T=tests/unit/test_verdict.py for some of them); see tests/README.md
 	$(PYTEST) --durations=10 $(T)
 
-test-all: venv  ## every test: localcloud's own too, and those that need Docker, Chromium or user namespaces
-	$(PYTEST) --durations=30 tests
+test-all: venv $(KIT_313)  ## run all folders of tests, with a sample of the exhaustive ones (NB_SAMPLE), and what needs Docker, Chromium, gcloud, QEMU or user namespaces
+	NB_SAMPLE=$(NB_SAMPLE) $(PYTEST) --durations=30 -m 'not soak' tests/e2e tests/vm tests
 
-lint: $(READY) $(LINT)  ## ruff, mypy --strict, shellcheck, hadolint, and the build files
+test-rest: venv  ## run what `make test` leaves to `make test-all`
+	NB_SAMPLE=$(NB_SAMPLE) $(PYTEST) --durations=30 -m '(needs or exhaustive or test_all) and not soak' $(PRODUCT) tests/localcloud tests/test_collection.py
+
+soak: venv  ## run the tests that take hours: all exhaustive ones, every crash point and signal point, random faults and kills (NB_SEED), 10,000 inputs
+	$(PYTEST) --durations=10 -s -m 'soak or exhaustive' $(PRODUCT) tests/localcloud
+	NB_EXAMPLES=10000 $(PYTEST) tests/unit/test_options_fuzz.py tests/unit/test_documents_fuzz.py
+
+lint: $(READY) $(LINT) $(KIT)  ## run ruff, mypy --strict, shellcheck, hadolint, and the checks of licences and build files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(VENV)/bin/shellcheck builder/vm/*.sh docker/*.sh requirements/*.sh .ci/run
+	$(VENV)/bin/shellcheck builder/vm/*.sh setup/*.sh docker/*.sh docs/site/*.sh requirements/*.sh tests/machine/*.sh .ci/run
 	$(VENV)/bin/hadolint Dockerfile
+	$(PY) docker/licences.py
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml examples/*/cloudbuild.yaml
-	$(VENV)/lint/bin/pipeline_check --quiet -p cloudbuild --cloudbuild-path cloudbuild.yaml --fail-on HIGH --ignore-file .pipeline-check-ignore.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*_*.yml
+	@set -e; for file in cloudbuild.yaml examples/*/cloudbuild.yaml; do \
+		echo "pipeline_check $$file"; \
+		$(VENV)/lint/bin/pipeline_check --quiet -p cloudbuild --cloudbuild-path $$file --fail-on HIGH --ignore-file .pipeline-check-ignore.yml; \
+	done
 
-clean-room:  ## README's commands on bare Debian 12 and 13 (root, debootstrap; ROOMS, EACH and OLDEST say what)
+site: $(SITE)  ## build the documentation site in build/site; a broken link fails
+	@docs/site/build.sh
+
+clean-room:  ## run the README's commands on bare Debian 12 and 13 (root, debootstrap; set ROOMS, EACH and OLDEST to change this)
 	@ROOMS='$(ROOMS)' EACH='$(EACH)' $(if $(filter undefined,$(origin OLDEST)),,OLDEST='$(OLDEST)') docker/clean-room.sh
+
+machine-test: venv $(KIT_313)  ## run notebooks on real Debian 12 and 13 in QEMU, with Google's guest agent (root, debootstrap, QEMU)
+	$(PY) -m pytest --durations=8 tests/machine $(if $(ONLY),-k '$(ONLY)')
 
 image:  ## build the container image (needs Docker and git; BASE=IMAGE for another base)
 	@BASE='$(BASE)' docker/build.sh
 
-image-base:  ## a stand-in for the image's base, for tests where no registry can be reached (root, debootstrap)
+pin:  ## write the digests of the images that the build trusts into Dockerfile and cloudbuild.yaml (Docker, a registry)
+	@docker/pin.sh
+
+image-base:  ## build a stand-in for the image's base, for tests without a registry (root, debootstrap)
 	@docker/base.sh
 
 image-test: venv  ## run the built image as steps of builds, against localcloud (root; after make image)
-	$(PY) -m localcloud.machine.images bare scientific
+	$(PY) -m localcloud.engines.vm.images
 	$(PY) -m pytest --durations=8 tests/image
 
-image-submit: venv  ## submit this repo's own cloudbuild.yaml locally, with a registry on loopback (root; BASE as for make image)
+image-submit: venv  ## submit this repository's cloudbuild.yaml to localcloud, with a registry on loopback (root; BASE as for make image)
 	@BASE='$(BASE)' $(PY) -m pytest tests/image/own_build.py
 
 image-bench: venv  ## measure how the built image starts, as JSON lines (root; after make image)
@@ -103,17 +148,18 @@ fmt: $(READY)  ## format the code
 
 bench: venv  ## measure, as JSON lines
 	$(PY) -m tests.bench
+	$(PY) -m tests.bench_reports
 	$(PY) -m tests.bench_scale
 	$(PY) -m tests.function.bench
 
-docs: $(READY)  ## write the option tables of README.md and docs/options.md anew
+docs: $(READY)  ## update the tables of docs/options.md and docs/accounts.md
 	$(PY) -m tests.write_docs
 
 lock: $(READY)  ## resolve pyproject.toml into requirements/*.txt
 	requirements/lock.sh
 
-clean:  ## remove what was built
+clean:  ## remove everything that was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .DELETE_ON_ERROR:
-.PHONY: help venv parts demo unit test test-all lint clean-room image image-base image-test image-submit image-bench fmt bench docs lock clean
+.PHONY: help venv parts demo report unit test test-all test-rest soak lint site clean-room machine-test image image-base image-test image-submit image-bench fmt bench docs lock clean

@@ -1,4 +1,4 @@
-"""The command line: options in, one command carried out, an exit code out."""
+"""The command line: loads the options, carries out one command, and returns its exit code."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from builder import report
-from builder.act.waiting import Cancellation, RealClock
 from builder.commands import Context
-from builder.errors import BuilderError, ExitCode, Interrupted, Problem
+from builder.errors import BadInput, BuilderError, ExitCode, Interrupted, Problem
 from builder.options import Options, load_options
+from builder.options.commands import PLANNING
+from builder.report.console import Console, warn
+from builder.report.ending import refused
+from builder.waiting import Cancellation, RealClock
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -26,26 +28,26 @@ class _Command(Protocol):
 
 
 def main() -> int:
-    """Carry out the command that the process was started for, and return its exit code."""
+    """Carry out the command that the process was started for. Returns its exit code."""
     cancellation = Cancellation()
-    # First of all: as PID 1 a process without handlers does not even see SIGTERM (docs/facts.md 4).
+    # Before anything else: a process without handlers does not see SIGTERM if it is PID 1 (docs/facts.md 4).
     for signum in _SIGNALS:
-        signal.signal(signum, lambda number, _frame: cancellation.cancel(number))
-    # Notebooks speak every alphabet; a build log that does not must not turn a run into a bug of ours.
+        signal.signal(signum, lambda number, _frame: cancellation.cancel(signal.Signals(number)))
+    # A notebook can print any letter; a log that cannot show one must not end the run.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _configure_logging()
     clock = RealClock(cancellation)
-    context = Context(folder=Path.cwd(), cancellation=cancellation, clock=clock, console=report.Console())
+    context = Context(folder=Path.cwd(), cancellation=cancellation, clock=clock, console=Console())
     try:
         return carry_out(sys.argv[1:], os.environ, context)
     except BuilderError as error:
-        report.refused(error, of_event="NB_EVENT" in os.environ)
+        refused(error, of_event="NB_EVENT" in os.environ)
         return error.exit_code
     except Interrupted as interrupted:
         return interrupted.exit_code
-    except BrokenPipeError:  # whoever read us has enough, as in `plan | head`
+    except BrokenPipeError:  # the reader closed the pipe, as in `plan | head`
         return 128 + signal.SIGPIPE
     except Exception:
         logging.getLogger(__name__).exception("a bug in Notebook Builder; please report it with this log")
@@ -53,7 +55,7 @@ def main() -> int:
 
 
 def _configure_logging() -> None:
-    """Our own warnings and tracebacks to stderr; the libraries' retries are our business, not the build log's."""
+    """Send the builder's own warnings and tracebacks to stderr, and nothing that the libraries log."""
     logging.getLogger().addHandler(logging.NullHandler())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
@@ -61,25 +63,29 @@ def _configure_logging() -> None:
 
 
 def carry_out(argv: Sequence[str], env: Mapping[str, str], context: Context) -> int:
-    """Load the options and hand over to the command's module. Raises BuilderError."""
-    options = load_options(
-        argv,
-        env,
-        lambda name: _read_file(context.folder / name),
-        lambda rest: _mistakes(rest, context),
-    )
+    """Load the options and execute the command's module. Returns the exit code. Raises BuilderError."""
+    options, problems = load_options(argv, env, lambda name: _read_file(context.folder / name))
+    if problems:
+        raise BadInput(tuple(dict.fromkeys([*problems, *_mistakes(options, context)])))
+    context.console.structured = options.log_format == "json"
     for warning in options.warnings:
-        report.warning(warning)
+        warn(warning)
     command = cast("_Command", importlib.import_module(f"builder.commands.{options.command}"))
     return command.execute(options, context)
 
 
-def _mistakes(rest: Options, context: Context) -> Sequence[Problem]:
+def _mistakes(options: Options, context: Context) -> Sequence[Problem]:
+    """Return the mistakes in the notebooks that the options name."""
+    if options.command not in PLANNING:
+        return ()
     from builder.commands.plan import mistakes
 
-    return mistakes(rest, context)
+    return mistakes(options, context)
 
 
 def _read_file(path: Path) -> str | None:
-    """A configuration file's text, None where there is none. Raises OSError or ValueError where it cannot be read."""
+    """The text of a configuration file; None if it does not exist.
+
+    Raises OSError or ValueError if it cannot be read.
+    """
     return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -1,14 +1,15 @@
-"""One class of error per exit code; each message says what happened, to which resource, and what to do next."""
+"""One class of error per exit code. A message says what happened to which resource, the advice what to do next."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The process's exit codes, fixed: build files branch on them."""
+    """The exit codes of the process. They are fixed, since build files branch on them."""
 
     GREEN = 0
     NOTEBOOK_FAILED = 1
@@ -25,7 +26,7 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in what the user gave: where it stands, its value, and the form that would be accepted."""
+    """One mistake in the user's input: the option or file, its value, and the form that is accepted."""
 
     variable: str
     value: str
@@ -37,7 +38,10 @@ class Problem:
 
 
 class BuilderError(Exception):
-    """What ends a run other than green; `exit_code` says of which kind, `advice` what to do about it."""
+    """The base of all errors that end a run.
+
+    `exit_code` says which kind, `reason` names it for programs, `advice` says what to do.
+    """
 
     exit_code = ExitCode.BUG
 
@@ -49,13 +53,13 @@ class BuilderError(Exception):
 
 
 class NotStarted(BuilderError):
-    """A job that was not started, since another notebook of its run failed."""
+    """A job was not started because another notebook of its run failed."""
 
     exit_code = ExitCode.NOTEBOOK_FAILED
 
 
 class BadInput(BuilderError):
-    """Mistakes in options, files or notebooks, all of them together, found before the first API call."""
+    """All mistakes in options, files and notebooks, found before the first API call."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -70,7 +74,7 @@ class BadInput(BuilderError):
 
 
 class InputRefused(BuilderError):
-    """A mistake in the input that only an API could find: an image that is gone, a disk that is too small."""
+    """A mistake in the input that only an API can find: an image that no longer exists, a disk that is too small."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -82,7 +86,7 @@ class NoCapacity(BuilderError):
 
 
 class ProjectSetup(BuilderError):
-    """The project refuses: a permission, an account, a network, an image; told by an API."""
+    """An API refused a call because of the project's set-up: a permission, an account, a network, an image."""
 
     exit_code = ExitCode.PROJECT_SETUP
 
@@ -94,19 +98,30 @@ class TimeLimit(BuilderError):
 
 
 class EnvironmentFailed(BuilderError):
-    """Boot, heartbeat, VM or API failed, after retries; a fresh attempt may do better."""
+    """Boot, heartbeat, VM or API failed, after retries. A new attempt can succeed."""
 
     exit_code = ExitCode.ENVIRONMENT_FAILED
 
 
-class Interrupted(BaseException):
-    """A signal asked us to leave. Not an Exception: no handler for faults may swallow it."""
+Cause = signal.Signals | BuilderError
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
+
+class Interrupted(BaseException):
+    """Ends a run before its time. Not an Exception, so that no handler for faults swallows it.
+
+    `cause` is the signal that asks for it, or the error for which the run stops itself.
+    """
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    @property
+    def error(self) -> BuilderError | None:
+        """The error for which the run stops itself; None after a signal."""
+        return self.cause if isinstance(self.cause, BuilderError) else None
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as a shell would report it."""
-        return 128 + self.signum
+        """The error's exit code; after a signal 128 and its number, as a shell reports it."""
+        return self.cause.exit_code if isinstance(self.cause, BuilderError) else 128 + self.cause

@@ -1,20 +1,21 @@
-"""The frozen values that travel from options to plan to act to report; no behaviour beyond what follows from them."""
+"""Frozen values that several parts of the builder share."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
 
 from builder.errors import ExitCode
 
 JsonObject = dict[str, Any]
 
-UTC = "Etc/UTC"  # the time zone where none is chosen; Cloud Scheduler's own default
+UTC = "Etc/UTC"  # the default time zone, as in Cloud Scheduler
 
 # Of live.json, which deploy writes and the function reads.
 LIVE_SCHEMA = 1
-LIVE_TAG = "nb-live-"  # before the function's name: the tag of every build that it submits, by which it finds and counts them
+LIVE_TAG = "nb-live-"  # with the function's name, the tag of every build that the function submits
 
 _REGION = re.compile(
     r"[a-z]+-[a-z]+[0-9]+"
@@ -22,19 +23,19 @@ _REGION = re.compile(
 
 
 def region_of(place: str) -> str:
-    """The region that a zone is in; a region is its own."""
+    """Return the region of a zone, or the region itself."""
     match = _REGION.search(place)
     return match.group() if match else place
 
 
 def is_zone(place: str) -> bool:
-    """Whether the name is a zone's and not a region's."""
+    """True if the name is a zone's, not a region's."""
     return region_of(place) != place
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """One entry of NB_EXPECT: a glob relative to the job's published folder and a minimum size in bytes."""
+    """One entry of NB_EXPECT: a glob below the job's published folder, and a minimum size in bytes."""
 
     glob: str
     minimum_bytes: int = 1
@@ -42,10 +43,24 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A GPU to attach: Compute Engine's accelerator type and how many."""
+    """GPUs to attach: Compute Engine's accelerator type, and their number."""
 
     type: str
     count: int
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A GitHub pull request or a GitLab merge request.
+
+    `api` is the base address of its forge's API, `repository` the path of the repository on its forge.
+    """
+
+    forge: Literal["github", "gitlab"]
+    url: str
+    api: str
+    repository: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -56,11 +71,11 @@ class GcsLocation:
     prefix: str
 
     def object(self, *parts: str) -> str:
-        """The name of the object at these parts below the prefix."""
+        """Return the name of the object at these parts below the prefix."""
         return "/".join(part for part in (self.prefix, *parts) if part)
 
     def url(self, *parts: str) -> str:
-        """The same as a gs:// address."""
+        """Return the gs:// address of the object at these parts below the prefix."""
         return f"gs://{self.bucket}/{self.object(*parts)}"
 
 
@@ -75,33 +90,41 @@ class CodeCell:
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook that was read and found valid: repo-relative path, bytes, and what deciding needs of it."""
+    """A valid notebook: its repo-relative path, the SHA-256 of its staged form, and what else is needed of it."""
 
     path: str
-    content: bytes
     sha256: str
     language: str
     kernel: str
     code_cells: tuple[CodeCell, ...]
-    declared_parameters: frozenset[str] | None  # None: cannot be told (not Python)
-    # Positions of the first cells, of whatever type, that papermill finds tagged `parameters` and `injected-parameters`.
+    declared_parameters: frozenset[str] | None  # None: unknown, since the language is not Python
+    # Positions of the first cells, of any type, that papermill finds tagged `parameters` and `injected-parameters`.
     parameters_at: int | None = None
     injected_at: int | None = None
+    code_sha256: str = ""  # of everything but the Markdown cells, to say what changed
+    assumed: tuple[str, ...] = ()  # what the notebook leaves open or breaks, and how it is read
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An object in Cloud Storage as a listing or an upload told it. `crc32c` is base64, as the API gives it."""
+    """An object in Cloud Storage, as a listing or an upload describes it. `crc32c` is base64, as in the API.
+
+    `created`: when this generation was written, in RFC 3339.
+    """
 
     name: str
     size: int
     crc32c: str
     generation: int
+    created: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class CellFailure:
-    """Where a notebook failed: the code cell's number (from 1), its source, the line, and a short traceback."""
+    """The failure of a notebook: the code cell's number (from 1), its source, the line, and a short traceback.
+
+    `count` is the execution count, Jupyter's number in brackets; None where it is not known.
+    """
 
     cell: int
     cells: int
@@ -109,11 +132,20 @@ class CellFailure:
     line: int | None
     error: str
     traceback: str
+    count: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The cell in words. Jupyter's number is another one where papermill has added a cell."""
+        if not self.cell:
+            return "the cell with the parameters"
+        other = f" (In [{self.count}])" if self.count not in {None, self.cell} else ""
+        return f"cell {self.cell} of {self.cells}{other}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the builder holds of one attempt: green or why not, for the exit code, the report and result.json."""
+    """The builder's verdict on one attempt, for the exit code, the report and result.json."""
 
     exit_code: ExitCode
     reason: str
@@ -123,10 +155,37 @@ class Verdict:
 
     @property
     def green(self) -> bool:
-        """True only on positive proof."""
+        """True if every proof of success was found."""
         return self.exit_code is ExitCode.GREEN
 
     @property
     def retryable(self) -> bool:
-        """Only faults of the environment are tried again; a notebook's own failure never is."""
+        """True for faults of the environment; a notebook's own failure is never retried."""
         return self.exit_code is ExitCode.ENVIRONMENT_FAILED
+
+
+class CellState(Enum):
+    """The state of a code cell after a run. `ALLOWED` is an error that the cell's `raises-exception` tag allows."""
+
+    PASSED = "passed"
+    ALLOWED = "raised, as its tag allows"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """A code cell after a run, for the reports.
+
+    `number` counts the input's code cells from 1; the cell that papermill adds for parameters has 0. `count` is
+    Jupyter's execution count, `seconds` the cell's time; None: unknown. `title` is the first line of its source, and
+    `text` the end of what it printed.
+    """
+
+    number: int
+    state: CellState
+    count: int | None
+    seconds: float | None
+    title: str
+    text: str

@@ -1,7 +1,7 @@
-"""The doors to the outside, in our words: what the builder asks of Cloud Storage, Compute Engine and a clock.
+"""The ports: Protocols for what the builder needs of Google Cloud and of a clock, and the values that they exchange.
 
-The Google implementations stand in builder/gcp/. Every method raises CallFailed when Google refuses or cannot be
-reached; transient faults were already retried behind the door, within a budget.
+The clients in builder/gcp/ implement them. Every method raises CallFailed if Google refuses the call or cannot be
+reached; the client has already repeated calls with transient faults, within a budget.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ from typing import Literal, Protocol
 
 from builder.model import JsonObject, Listed
 
+# Of an object that is read into memory. The documents that this project stores are smaller.
+MOST_BYTES = 64 * 2**20
+
 
 @dataclass(frozen=True)
 class BuildTime:
-    """A running build's own timeout, and what is left of it by Cloud Build's clock; both in seconds."""
+    """A running build's timeout, and how much of it is left by Cloud Build's clock, both in seconds."""
 
     timeout: float
     left: float
 
 
 class CallFailed(Exception):
-    """A call to Google that ended without an answer we can use."""
+    """A call to Google, or to the forge of a pull request, that ended without a usable answer.
+
+    `repeated`: an earlier try got no reply, and can have had its effect. `retry_after`: the seconds to wait
+    before the next try, as the answer asks.
+    """
 
     def __init__(
         self,
@@ -35,6 +42,7 @@ class CallFailed(Exception):
         http_status: int | None = None,
         transient: bool = False,
         repeated: bool = False,
+        retry_after: float = 0.0,
     ) -> None:
         super().__init__(f"{call} on {resource}: {message} [{code}]")
         self.call = call
@@ -43,7 +51,8 @@ class CallFailed(Exception):
         self.message = message
         self.http_status = http_status
         self.transient = transient
-        self.repeated = repeated  # an earlier try of this call was lost, and may have had its effect
+        self.repeated = repeated
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,10 @@ class OperationError:
 
 @dataclass(frozen=True)
 class Operation:
-    """A zone operation. Done with errors is a failure, whatever its HTTP fields say (docs/facts.md 1.7)."""
+    """A zone operation.
+
+    It failed if it is done and has errors, even if its HTTP fields say otherwise (docs/facts.md 1.7).
+    """
 
     name: str
     done: bool
@@ -65,7 +77,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Instance:
-    """A VM as Compute Engine tells it. Times are RFC 3339 text, durations seconds."""
+    """A VM as Compute Engine describes it. Times are RFC 3339 text, durations are seconds."""
 
     name: str
     zone: str
@@ -86,69 +98,8 @@ class Image:
     family: str
     disk_gb: int
     deprecated: bool
-    uefi: bool  # what a virtual TPM and integrity monitoring need
-    obsolete: bool = False  # no VM can be made from it any more
-
-
-@dataclass(frozen=True)
-class MachineType:
-    """A machine type as one zone has it; `gpus` is what is built in, count by accelerator type."""
-
-    name: str
-    cpus: int
-    gpus: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Quota:
-    """A limit and how much of it is in use, in the metric's own unit."""
-
-    limit: float
-    usage: float
-
-    @property
-    def left(self) -> float:
-        """What can still be had."""
-        return max(0.0, self.limit - self.usage)
-
-
-@dataclass(frozen=True)
-class Quotas:
-    """Quotas by Compute Engine's metric names; a metric that is not there is one that Google does not tell of."""
-
-    by_metric: Mapping[str, Quota]
-
-
-@dataclass(frozen=True)
-class Region:
-    """A region: its zones' names, sorted, and its quotas."""
-
-    zones: tuple[str, ...]
-    quotas: Quotas
-
-
-@dataclass(frozen=True)
-class Network:
-    """A VPC network; `auto` says that Compute Engine finds a VM's subnetwork by itself. Subnetworks are names by region."""
-
-    auto: bool
-    subnetworks: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Subnetwork:
-    """A subnetwork: its network's name, and whether VMs without an external address reach Google's APIs from it."""
-
-    network: str
-    private_google_access: bool
-
-
-@dataclass(frozen=True)
-class BucketSettings:
-    """A bucket's location, as Google writes it (US-CENTRAL1), and whether IAM alone decides about its objects."""
-
-    location: str
-    uniform_access: bool
+    uefi: bool  # Secure Boot, a virtual TPM and integrity monitoring need it
+    obsolete: bool = False  # no VM can be created from it
 
 
 @dataclass(frozen=True)
@@ -161,7 +112,10 @@ class ServiceAccount:
 
 @dataclass(frozen=True)
 class SerialOutput:
-    """A piece of serial port 1: where it starts (later than asked: bytes were lost) and where the next begins."""
+    """A piece of serial port 1.
+
+    The offsets of its start (later than asked for if bytes were lost) and of the next piece.
+    """
 
     text: str
     start: int
@@ -169,13 +123,13 @@ class SerialOutput:
 
 
 class Clock(Protocol):
-    """Time as the builder sees it: a monotonic reading in seconds, and a sleep that a cancellation ends."""
+    """A monotonic clock in seconds, and a sleep that a cancellation ends."""
 
     def monotonic(self) -> float:
         """Seconds since some moment; never goes back."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises Interrupted when the run is cancelled meanwhile."""
+        """Wait so many seconds. Raises Interrupted when the run is cancelled meanwhile."""
 
 
 class ObjectStore(Protocol):
@@ -184,47 +138,60 @@ class ObjectStore(Protocol):
     bucket: str
 
     def create(self, name: str, content: bytes | Path, *, content_type: str) -> Listed | None:
-        """Write an object that must not exist yet; None if another one stands there.
+        """Write an object that must not exist yet; None if another one exists.
 
-        A reply that was lost after the write counts as success: the object is read back and compared.
+        If the reply is lost after the write, the object is read and compared: equal bytes mean success.
         """
 
     def replace(self, name: str, content: bytes, *, content_type: str) -> Listed:
-        """Write an object, whatever stood there."""
+        """Write an object, and replace one that exists."""
 
     def swap(self, name: str, content: bytes, *, generation: int, content_type: str) -> Listed | None:
-        """Write an object over exactly this generation; None if another one stands there, or none.
+        """Replace exactly this generation of an object; None if another generation exists, or none.
 
-        A lost reply is treated as by `create`: equal bytes mean that it was us.
+        A lost reply is treated as by `create`.
         """
 
-    def read(self, name: str, *, generation: int | None = None) -> bytes | None:
-        """The object's bytes, their checksum verified; None if it is not there."""
+    def read(self, name: str, *, generation: int | None = None, most: int = MOST_BYTES) -> bytes | None:
+        """The object's bytes, with their checksum verified; None if it does not exist.
 
-    def read_newer(self, name: str, generation: int) -> tuple[bytes, int] | None:
-        """Bytes and generation, if the object's generation is another one than this; None if same or missing."""
+        Of a larger object than `most`, only the first `most` + 1 bytes are read, and not verified.
+        """
+
+    def read_newer(self, name: str, generation: int, *, most: int = MOST_BYTES) -> tuple[bytes, int] | None:
+        """Bytes, as `read` has them, and generation of the object.
+
+        None if it has this generation, or does not exist.
+        """
 
     def stat(self, name: str) -> Listed | None:
-        """Size, checksum and generation; None if it is not there."""
+        """Size, checksum and generation of the object; None if it does not exist."""
 
     def list(self, prefix: str) -> Sequence[Listed]:
-        """All objects whose names begin with the prefix, in order of name."""
+        """All objects whose names begin with the prefix, sorted by name."""
 
     def copy(self, source: Listed, target: str, *, over: int) -> Listed | None:
-        """Rewrite exactly this generation to another name, inside the bucket and without a download.
+        """Copy exactly this generation to another name inside the bucket, without a download.
 
-        What stands there has to be of the generation `over` (0: nothing); None if it is not, a lost reply treated as by `swap`.
+        The target must have the generation `over` (0: not exist); None if it does not. A lost reply is treated as by
+        `create`.
         """
 
+    def try_create(self, name: str) -> None:
+        """Raise CallFailed if the caller may not create an object of this name. Creates nothing."""
+
     def delete(self, name: str, *, generation: int | None = None) -> bool:
-        """Remove an object; False if it was not there."""
+        """Delete an object; False if it did not exist."""
 
 
 class Messages(Protocol):
     """The part of Pub/Sub that a run uses."""
 
     def publish(self, topic: str, data: bytes) -> str:
-        """Publish one message to `projects/P/topics/T` and return its id. A reply that was lost may make it two."""
+        """Publish one message to `projects/P/topics/T`.
+
+        Returns its id. After a lost reply the message can be there twice.
+        """
 
 
 TypeKind = Literal["machineTypes", "acceleratorTypes"]  # Compute Engine's collections
@@ -245,91 +212,55 @@ class Machines(Protocol):
         """The names of a region's zones, sorted."""
 
     def zones_with(self, kind: TypeKind, name: str) -> Sequence[str]:
-        """The zones, in order of name, that offer a machine type or accelerator type of this name."""
+        """The zones that offer a machine type or accelerator type of this name, sorted."""
 
     def type_names(self, kind: TypeKind, zone: str) -> Sequence[str]:
         """The names of all machine types or accelerator types of a zone."""
 
     def insert(
-        self, zone: str, body: JsonObject, *, request_id: str, permit: Callable[[], None] = lambda: None
+        self, zone: str, body: JsonObject, *, request_id: str, before_try: Callable[[], None] = lambda: None
     ) -> Operation:
-        """Ask for a VM. The same request id asks for the same VM, so that a lost reply can be repeated.
+        """Ask for a VM. The same request id asks for the same VM, so that the call can be repeated after a lost reply.
 
-        `permit` is asked before each try; what it raises ends the tries.
+        `before_try` is called before each try; what it raises ends the tries.
         """
 
     def delete(self, zone: str, name: str, *, request_id: str) -> Operation | None:
-        """Ask for a VM's end; None if there is none of that name."""
+        """Ask for a VM's deletion; None if it does not exist."""
 
     def operation(self, zone: str, name: str) -> Operation:
-        """Wait for an operation for a while (two minutes at the most) and tell how it stands."""
+        """Wait up to two minutes for an operation. Returns its state."""
 
     def get(self, zone: str, name: str) -> Instance | None:
-        """The VM, or None if it does not exist."""
+        """The VM; None if it does not exist."""
 
     def ours(self) -> Sequence[Instance]:
-        """Every VM of the project, in any zone, that carries this tool's label."""
+        """Every VM of the project, in any zone, that has this tool's label."""
 
     def cause_of_end(self, zone: str, name: str) -> str:
-        """Why Compute Engine ended a VM of its own accord: "preempted", "hostError", or "" where it says nothing."""
+        """Return why Compute Engine ended a VM by itself: "preempted", "hostError", or "" if it does not say."""
 
     def serial(self, zone: str, name: str, start: int) -> SerialOutput | None:
-        """Serial port 1 from a byte offset; None when it cannot be read (any more)."""
+        """Serial port 1 from a byte offset; None if it cannot be read, or no longer."""
+
+    def has_private_access(self, project: str, region: str, subnetwork: str) -> bool:
+        """True if a subnetwork's VMs without an external address reach Google's APIs by Private Google Access."""
 
     def now(self) -> float:
-        """Seconds since the epoch as Compute Engine's own answers tell them."""
-
-
-class Catalog(Protocol):
-    """What Compute Engine offers to one project; read only, and asked before a run."""
-
-    project: str
-
-    def region(self, name: str) -> Region:
-        """A region's zones and quotas."""
-
-    def quotas(self) -> Quotas:
-        """The project's global quotas."""
-
-    def machine_type(self, zone: str, name: str) -> MachineType:
-        """A machine type in a zone."""
-
-    def accelerator_type(self, zone: str, name: str) -> str:
-        """What an accelerator type of a zone is, in Google's words."""
-
-    def network(self, project: str, name: str) -> Network:
-        """A VPC network of a project."""
-
-    def subnetwork(self, project: str, region: str, name: str) -> Subnetwork:
-        """A subnetwork of a project."""
-
-    def image_families(self, project: str) -> Sequence[str]:
-        """The families of a project's images that are not deprecated, sorted."""
+        """Seconds since the epoch, by the time in Compute Engine's answers."""
 
 
 class Project(Protocol):
-    """Who we are, and what we may do in a project and with its service accounts."""
+    """The caller, and its permissions in a project and on its service accounts."""
 
     def caller(self) -> str:
-        """The address of the account that we are; "" where the credentials do not tell."""
+        """The address of the caller's account; "" if the credentials do not say it."""
 
     def permissions(self, asked: Sequence[str]) -> frozenset[str]:
-        """Those of these permissions that we have in the project."""
+        """Those of these permissions that the caller has in the project."""
 
     def service_account(self, email: str) -> ServiceAccount:
         """A service account."""
 
     def service_account_permissions(self, email: str, asked: Sequence[str]) -> frozenset[str]:
-        """Those of these permissions that we have on a service account."""
-
-
-class Bucket(Protocol):
-    """A bucket as a whole."""
-
-    bucket: str
-
-    def settings(self) -> BucketSettings:
-        """Where it is, and how access to it is decided."""
-
-    def permissions(self, asked: Sequence[str]) -> frozenset[str]:
-        """Those of these permissions that we have on it."""
+        """Those of these permissions that the caller has on a service account."""

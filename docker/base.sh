@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes notebook-builder-base:trixie-standin: Debian trixie with Python 3.13, laid out as python:3.13-slim-trixie is.
-# A stand-in for tests, for machines that reach a Debian mirror but no registry. Never publish what is built on it.
-# Needs root, debootstrap and a running engine. Kept in build/base: a second call only looks whether it is still loaded.
+# Builds notebook-builder-base:trixie-standin: Debian trixie with Python 3.13, in the layout of python:3.13-slim-trixie.
+# It is a stand-in for tests on machines that reach a Debian mirror but no registry. Never publish an image built on it.
+# Needs root, debootstrap, and a running engine. build/base keeps the archive: a second call only loads it if necessary.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,9 +14,9 @@ archive=build/base/trixie-standin.tar.gz
 
 say() { printf '%s\n' "$*" >&2; }
 
-make_root() { # make_root FOLDER: a minimal trixie with Python below FOLDER.
+make_root() { # make_root FOLDER: creates a minimal trixie with Python below FOLDER.
   debian trixie "$1" ca-certificates,python3,python3-pip,python3-venv
-  # As the official image has it: the three commands in /usr/local/bin, and pip may install.
+  # As in the official image: three commands in /usr/local/bin, and pip can install packages.
   mkdir -p "$1/usr/local/bin"
   ln -s /usr/bin/python3 "$1/usr/local/bin/python"
   ln -s /usr/bin/python3 "$1/usr/local/bin/python3"
@@ -25,7 +25,7 @@ make_root() { # make_root FOLDER: a minimal trixie with Python below FOLDER.
 }
 
 make_archive() {
-  [ "$(id -u)" = 0 ] || { say "make image-base needs root: debootstrap makes device files and changes root"; exit 1; }
+  [ "$(id -u)" = 0 ] || { say "make image-base needs root: debootstrap creates device files and changes root"; exit 1; }
   has_debootstrap || { say "make image-base needs debootstrap (Debian, Ubuntu: apt-get install debootstrap)"; exit 1; }
   folder=$PWD/build/base
   mkdir -p "$folder"
@@ -41,12 +41,12 @@ warn() {
   say "###############################################################################"
   say "# $image is a STAND-IN for python:3.13-slim-trixie."
   say "# It is for tests on a machine that reaches no registry. Do not publish an image"
-  say "# that was built on it: nobody rebuilds it when Debian or Python are patched."
+  say "# built on it: no one rebuilds it when Debian or Python get security fixes."
   say "###############################################################################"
 }
 
 [ -f "$archive" ] || make_archive
-# The archive's checksum is the image's label: an engine that has it already needs no import.
+# The image's label is the archive's checksum. If the engine has an image with this label, no import is needed.
 checksum=$(cksum <"$archive" | tr ' ' -)
 loaded=$($docker image inspect --format '{{index .Config.Labels "standin.archive"}}' "$image" 2>/dev/null) || loaded=
 if [ "$loaded" != "$checksum" ]; then

@@ -1,9 +1,9 @@
 #!/bin/sh
-# README's commands on bare Debians: the least system that debootstrap makes, with python3-venv, git and make and nothing else,
-# as an ordinary user, in a folder whose path has spaces. What was committed is what is tried.
-# ROOMS are the suites, the oldest first; EACH is run in all of them, and then OLDEST in the first. Needs root and debootstrap.
-# A room has a kernel, a network and devices with this host, its package index and certificates, and a download cache that
-# only rooms share. It is a file system of its own, not a chroot, where no user namespace could be made.
+# Runs the README's commands on bare Debians: the smallest system of debootstrap, with only python3-venv, git, and make,
+# as an ordinary user, in a folder whose path has spaces. It tests the last commit. Needs root and debootstrap.
+# ROOMS lists the suites, the oldest first. Each suite runs EACH, and then the first one runs OLDEST.
+# A room shares the kernel, the network, the devices, the package index, and the certificates of this host. It shares a
+# download cache with other rooms only. It is not a chroot, because user namespaces cannot be created in a chroot.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,7 +21,7 @@ user=1000
 
 say() { printf '%s\n' "$*" >&2; }
 
-system() { # system SUITE: makes the suite's system once; prints where it is kept.
+system() { # system SUITE: creates the suite's system once, and prints its folder.
   kept=$folder/$1
   if [ ! -d "$kept" ]; then
     scratch=$folder/making-$$
@@ -33,15 +33,15 @@ system() { # system SUITE: makes the suite's system once; prints where it is kep
   printf '%s\n' "$kept"
 }
 
-pip_config() { # The host's settings as the room's one pip.conf.
+pip_config() { # Prints the host's settings as the pip.conf of the room.
   echo '[global]'
   sed -n '/^cert /!s/ / = /p' "$folder/settings-$$"
   [ -z "$bundle" ] || echo 'cert = /etc/host-certificates.pem'
 }
 
-furnish() { # furnish ROOT: a fresh clone, and what the host says about its network and its package index.
+furnish() { # furnish ROOT: adds a fresh clone, and the host's settings of the network and the package index.
   git clone --quiet --no-hardlinks . "$1/home/newcomer/$checkout"
-  (umask 077 && pip_settings >"$folder/settings-$$") # a password may stand in it
+  (umask 077 && pip_settings >"$folder/settings-$$") # it can contain a password
   bundle=$(certificates "$folder/settings-$$")
   (umask 077 && pip_config >"$1/etc/pip.conf")
   [ -z "$bundle" ] || cp "$bundle" "$1/etc/host-certificates.pem"
@@ -51,7 +51,7 @@ furnish() { # furnish ROOT: a fresh clone, and what the host says about its netw
   chown -R "$user:$user" "$1/home/newcomer" "$1/etc/pip.conf"
 }
 
-inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends with it.
+inside() { # inside ROOT COMMAND: runs the command in the room, and ends all processes that it leaves.
   # shellcheck disable=SC2016  # these are the inner shells' variables
   unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
     root=$1 folder=$2 settings=$3
@@ -79,19 +79,19 @@ inside() { # inside ROOT COMMAND: runs it there; whatever it leaves behind ends 
   ' sh "$1" "$folder" "$folder/settings-$$" "$user" "$2" "$checkout"
 }
 
-attempt() { # attempt SUITE ROOT COMMAND: says how long it took, or shows the end of what it said.
+attempt() { # attempt SUITE ROOT COMMAND: runs the command, and prints its time, or the end of its log if it fails.
   log=$folder/$1-$(printf '%s' "$3" | tr -cs 'a-zA-Z0-9\n' '-' | cut -c1-60).log
   begun=$(date +%s)
   if inside "$2" "$3" >"$log" 2>&1 </dev/null; then
     printf '%s: %s: %d s\n' "$1" "$3" $(($(date +%s) - begun))
   else
     tail -n 60 "$log" >&2
-    say "$1: \"$3\" failed after $(($(date +%s) - begun)) s; all it said is in $log"
+    say "$1: \"$3\" failed after $(($(date +%s) - begun)) s; the full log is in $log"
     exit 1
   fi
 }
 
-[ "$(id -u)" = 0 ] || { say "make clean-room needs root: debootstrap makes device files, and a room is mounted"; exit 1; }
+[ "$(id -u)" = 0 ] || { say "make clean-room needs root: debootstrap creates device files, and rooms are mounted"; exit 1; }
 has_debootstrap || { say "make clean-room needs debootstrap (Debian, Ubuntu: apt-get install debootstrap)"; exit 1; }
 mkdir -p "$folder"
 room=

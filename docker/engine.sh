@@ -1,7 +1,7 @@
 #!/bin/sh
-# A Docker engine for a fresh Debian or Ubuntu machine. `start` installs what is missing and starts an engine unless one
-# answers already; `stop` ends that engine, and no other; `client` prints the client to use, for DOCKER. Needs root.
-# ENGINE_DATA says where its images are kept, from one start to the next.
+# Runs a Docker engine on a fresh Debian or Ubuntu machine. `start` installs what is missing, and starts an engine
+# unless one answers. `stop` ends only the engine that `start` started. `client` prints the client for DOCKER. Needs root.
+# ENGINE_DATA is the folder that keeps the engine's images from one start to the next.
 set -eu
 
 data=${ENGINE_DATA:-/var/lib/notebook-builder-engine}
@@ -11,7 +11,7 @@ log=$state/dockerd.log
 
 say() { printf '%s\n' "$*" >&2; }
 
-client() { # The first client that knows build secrets; a newer one does not without its buildx plugin.
+client() { # Prints the first client that supports build secrets; a newer one needs its buildx plugin for this.
   for candidate in "${DOCKER:-docker}" docker /usr/bin/docker; do
     if DOCKER_BUILDKIT=1 "$candidate" build --help 2>/dev/null | grep -q -- --secret; then
       command -v "$candidate"
@@ -23,7 +23,7 @@ client() { # The first client that knows build secrets; a newer one does not wit
 
 answers() { found=$(client) && "$found" version >/dev/null 2>&1; }
 
-ours() { # Whether the process in our pid file is still the engine that we started.
+ours() { # True if the process in our pid file is still the engine that we started.
   [ -f "$pid_file" ] && tr '\0' ' ' <"/proc/$(cat "$pid_file")/cmdline" 2>/dev/null | grep -q -- "--data-root $data "
 }
 
@@ -35,7 +35,7 @@ install_missing() {
   command -v debootstrap >/dev/null || missing="$missing debootstrap debian-archive-keyring"
   [ -n "$missing" ] || return 0
   apt-get update -q >&2
-  known= # Older Debians have the client and buildx inside docker.io.
+  known= # In older Debians, docker.io contains the client and buildx.
   for package in $missing; do
     [ -z "$(apt-cache policy "$package")" ] || known="$known $package"
   done
@@ -46,11 +46,11 @@ install_missing() {
 start() {
   install_missing
   if answers; then
-    say "an engine answers already"
+    say "an engine is already running"
     return
   fi
   mkdir -p "$data" "$state"
-  # A session of its own, so that it outlives this script's terminal; its own containerd comes with it.
+  # In a session of its own, the engine outlives this script's terminal. It starts its own containerd.
   setsid dockerd --data-root "$data" --exec-root "$state/exec" --pidfile "$pid_file" >"$log" 2>&1 </dev/null &
   for _ in $(seq 60); do
     if answers; then
@@ -60,11 +60,12 @@ start() {
     sleep 1
   done
   tail -n 20 "$log" >&2
-  say "the engine did not start within a minute; all it said is in $log"
+  ! ours || kill "$(cat "$pid_file")"
+  say "the engine did not start within a minute; the full log is in $log"
   exit 1
 }
 
-clear_away() { # The engine leaves the mount of a network namespace behind.
+clear_away() { # Removes the mounts of network namespaces that the engine leaves.
   umount "$state"/exec/netns/* 2>/dev/null || :
   rm -rf "$state/exec"
   say "engine stopped"
@@ -72,7 +73,7 @@ clear_away() { # The engine leaves the mount of a network namespace behind.
 
 stop() {
   if ! ours; then
-    say "no engine of ours is running"
+    say "no engine that this script started is running"
     return
   fi
   pid=$(cat "$pid_file")
@@ -81,7 +82,7 @@ stop() {
     [ -d "/proc/$pid" ] || { clear_away; return; }
     sleep 1
   done
-  say "engine $pid does not end; see $log"
+  say "engine $pid did not end within 30 s; see $log"
   exit 1
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Where packages come from on this host, as pip's own settings say; sourced by scripts that build or run elsewhere.
+# Functions that read this host's package index from pip's settings, for scripts that build or run in other systems.
 
-pip_files() { # The configuration files that pip itself would read, the weightiest last.
+pip_files() { # Prints the configuration files that pip reads, the one with the highest priority last.
   [ "${PIP_CONFIG_FILE:-}" != /dev/null ] || return 0
   user=${XDG_CONFIG_HOME:-${HOME:-/}/.config}/pip/pip.conf
   [ ! -f "${PIP_CONFIG_FILE:-}" ] || user=$PIP_CONFIG_FILE
@@ -10,7 +10,7 @@ pip_files() { # The configuration files that pip itself would read, the weightie
   done
 }
 
-pip_settings() { # "key value..." for each setting that says where packages come from; the environment wins.
+pip_settings() { # Prints "key value..." for each setting of the package index; the environment has priority.
   {
     pip_files | while read -r file; do cat "$file"; echo; done
     echo '[global]'
@@ -29,13 +29,13 @@ pip_settings() { # "key value..." for each setting that says where packages come
     }'
 }
 
-certificates() { # certificates SETTINGS: the bundle that pip, or else other programs of the host, were told to trust.
+certificates() { # certificates SETTINGS: prints the bundle that pip trusts, or else other programs of the host.
   for file in "$(sed -n 's/^cert //p' "$1")" "${REQUESTS_CA_BUNDLE:-}" "${SSL_CERT_FILE:-}" "${CURL_CA_BUNDLE:-}"; do
     [ ! -f "$file" ] || { printf '%s\n' "$file"; return; }
   done
 }
 
-folders() { # folders SETTINGS: the host's folders that they name, and an index's folder's own: its links lead to its siblings.
+folders() { # folders SETTINGS: prints the folders that they name; for an index, its parent, as links lead to siblings.
   while read -r key values; do
     for value in $values; do
       path=${value#file://}

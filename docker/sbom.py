@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the image's list of parts: one CycloneDX document of builder's packages and of what is in the runner kit.
+"""Write the image's list of parts: one CycloneDX document of the builder's packages and of the runner kit's packages.
 
-`sbom.py --packages FOLDER --kit FOLDER --version VERSION OUTPUT.json`, run by a Python that has cyclonedx-bom. The
-same parts give the same bytes: no time, no serial number. Each component says which part of the image has it.
+Usage: `sbom.py --packages FOLDER --kit FOLDER --version VERSION OUTPUT.json`, with a Python that has cyclonedx-bom.
+The same parts give the same bytes, because the document has no time and no serial number. Each component names the
+parts of the image that contain it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ WHERE = "notebook-builder:part"
 Json = dict[str, Any]
 
 
+ZIP_FILES = ("kernel.zip", "runner-site.zip")
+
+
 def installed(folders: Iterable[Path]) -> Json:
-    """Return what cyclonedx-bom says about the packages that lie in `folders`, and in no other place."""
+    """Return cyclonedx-bom's document of the packages in `folders` only."""
     command = [
         sys.executable,
         "-m",
@@ -47,29 +51,31 @@ def installed(folders: Iterable[Path]) -> Json:
 
 
 def kit_trees(kit: Path, scratch: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Yield for each CPython's archive of the kit its name and the folders that hold its packages' metadata, below `scratch`.
+    """Yield the name of each CPython's kit, and the folders below `scratch` with the metadata of its packages.
 
-    Only that is unpacked: a Python that runs with this path must not import what is another one's bytecode.
+    Only metadata is unpacked, because this Python must not import the bytecode of another one.
     """
     for path in sorted(kit.glob("cp*.tar.gz")):
         cpython = path.name.removesuffix(".tar.gz")
         target = scratch / cpython
         with tarfile.open(path) as archive:
-            wanted = [member for member in archive if is_metadata(member.name) or member.name == "kernel.zip"]
+            wanted = [member for member in archive if is_metadata(member.name) or member.name in ZIP_FILES]
             archive.extractall(target, members=wanted, filter="data")
-        with zipfile.ZipFile(target / "kernel.zip") as zipped:
-            names = [name for name in zipped.namelist() if is_metadata(name)]
-            zipped.extractall(target / "zipped", names)  # noqa: S202 - our own archive
-        yield cpython, [target / tree for tree in ("kernel", "zipped", "runner-site")]
+        for zip_file in ZIP_FILES:
+            with zipfile.ZipFile(target / zip_file) as zipped:
+                names = [name for name in zipped.namelist() if is_metadata(name)]
+                zipped.extractall(target / "zipped" / zip_file, names)  # noqa: S202 - our own archive
+        folders = [target / name.removesuffix(".zip") for name in ZIP_FILES]
+        yield cpython, [*folders, *(target / "zipped" / name for name in ZIP_FILES)]
 
 
 def is_metadata(name: str) -> bool:
-    """Return whether a file of an archive is part of a package's metadata."""
+    """True if a file of an archive is part of a package's metadata."""
     return ".dist-info/" in name
 
 
 def merge(parts: Iterable[tuple[str, Json]]) -> tuple[list[Json], list[Json]]:
-    """Return the components and dependencies of all documents, each component once, with the parts that have it."""
+    """Return the components and dependencies of all documents: each component once, with the parts that contain it."""
     components: dict[str, Json] = {}
     depends: dict[str, set[str]] = {}
     for part, document in parts:
@@ -85,7 +91,7 @@ def merge(parts: Iterable[tuple[str, Json]]) -> tuple[list[Json], list[Json]]:
 
 
 def document(version: str, components: list[Json], dependencies: list[Json]) -> Json:
-    """Return the whole CycloneDX document of the image at `version`."""
+    """Return the complete CycloneDX document of the image at `version`."""
     return {
         "bomFormat": "CycloneDX",
         "specVersion": SPEC.to_version(),
@@ -108,7 +114,7 @@ def document(version: str, components: list[Json], dependencies: list[Json]) -> 
 
 
 def main(arguments: list[str]) -> int:
-    """Write the list; return the exit code: 1 when the document is not valid CycloneDX."""
+    """Write the list. Return the exit code: 1 if the document is not valid CycloneDX."""
     parser = argparse.ArgumentParser(prog="sbom.py")
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--kit", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""The Cloud Function: hands each event of its topic to builder.function, which its source archive carries."""
+"""The Cloud Function: passes each event of its topic to builder.function, which its source archive contains."""
 
 import functions_framework
 from cloudevents.http import CloudEvent
@@ -8,5 +8,5 @@ from builder.function.submit import answer
 
 @functions_framework.cloud_event
 def submit(event: CloudEvent) -> None:
-    """Submit a build for the event; whatever this raises, Pub/Sub delivers the event again."""
+    """Submit a build for the event. If this raises, Pub/Sub delivers the event again."""
     answer(event["id"], event["time"], event.data)

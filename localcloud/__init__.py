@@ -1,1 +1,1 @@
-"""A local Google Cloud that Google's own clients talk to; see README.md for what it covers and what it does not."""
+"""A local Google Cloud for Google's own clients; README.md says what it covers."""

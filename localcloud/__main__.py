@@ -7,23 +7,29 @@ import contextlib
 import json
 import signal
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from localcloud import demo, execution, temporary
+from localcloud import demo
+from localcloud.cli import execution, last_clouds, temporary
+from localcloud.cli.submit import options as submit_options
 from localcloud.cloud import Cloud, shell_exports
-from localcloud.iam import DEFAULT_ACCOUNT
-from localcloud.state_folder import StateInUse
-from localcloud.submit import options as submit_options
+from localcloud.core.state_folder import StateInUse
+from localcloud.profile import PROJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from localcloud.core.iam import Profile
+
 _USAGE = 2
+_UNSANDBOXED = "localcloud is no sandbox: notebooks, build steps and functions run unsandboxed, with your user's rights.\n"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence; argparse prints the whole usage first."""
+    """An error is one sentence; argparse alone would print the whole usage first."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -46,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Part our own arguments from the command, at the first `--`; None when there is no `--`."""
+    """Split localcloud's arguments from the command at the first `--`; the command is None without a `--`."""
     if "--" not in arguments:
         return list(arguments), None
     at = list(arguments).index("--")
@@ -60,20 +66,26 @@ def _parser() -> _Parser:
     verbs = parser.add_subparsers(dest="verb", metavar="exec|serve|submit|demo", required=True)
     run = verbs.add_parser(
         "exec",
-        usage="%(prog)s [--faults FILE] [--state DIR] [--bucket NAME]... -- CMD...",
+        usage="%(prog)s [--project empty] [--faults FILE] [--state DIR] [--bucket NAME]... -- CMD...",
         help="run a command on a local cloud that lives as long as the command",
         description="Starts a local cloud, runs CMD in the current folder with the variables that lead there, and exits "
         "with CMD's exit code (128+N for a signal N).",
     )
     run.add_argument(
-        "--faults", type=Path, metavar="FILE", help="a JSON list of faults (see localcloud/README.md)"
+        "--faults", type=Path, metavar="FILE", help="a JSON list of faults (see localcloud/core/README.md)"
     )
     run.add_argument(
-        "--state", type=Path, metavar="DIR", help="where its state lives and stays (default: nowhere)"
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="keep the state in this directory (default: a temporary one)",
     )
     run.add_argument(
         "--bucket", action="append", default=[], metavar="NAME", help="make this bucket; may be given again"
     )
+    _add_project(run)
+    _add_policies(run)
+    _add_prefix(run)
     serve = verbs.add_parser(
         "serve",
         help="run a local cloud until a signal ends it",
@@ -83,14 +95,65 @@ def _parser() -> _Parser:
         "--port", type=_port, default=0, help="the port to listen on (default: any, then the same again)"
     )
     serve.add_argument(
-        "--state", type=Path, metavar="DIR", help="where its state lives and stays (default: nowhere)"
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="keep the state in this directory (default: a temporary one)",
     )
+    _add_project(serve)
+    _add_policies(serve)
+    _add_prefix(serve)
     submit_options.add_runner(serve)
-    submit_options.add_arguments(verbs.add_parser("submit", help="run a folder's cloudbuild.yaml"))
+    submit = verbs.add_parser("submit", help="run a folder's cloudbuild.yaml")
+    submit_options.add_arguments(submit)
+    _add_prefix(submit)
     verbs.add_parser(
         "demo", help="a green commit goes live, a broken one does not, its fix does, and the schedule runs it"
     )
     return parser
+
+
+def _add_project(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--project",
+        choices=sorted(PROJECTS),
+        default="default",
+        help="start with this project: one that is set up (default), or a new one, whose owner runs the command (empty)",
+    )
+
+
+def _add_policies(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        type=_policy,
+        metavar="CONSTRAINT[=VALUE,...]",
+        help="enforce an organization policy that allows these values (see localcloud/README.md); may be given again, also with more values",
+    )
+
+
+def _policy(text: str) -> tuple[str, tuple[str, ...]]:
+    constraint, _, values = text.partition("=")
+    return constraint, tuple(filter(None, values.split(",")))
+
+
+def _project(options: argparse.Namespace) -> Profile:
+    policies: dict[str, tuple[str, ...]] = {}
+    for constraint, values in options.policy:
+        policies[constraint] = (*policies.get(constraint, ()), *values)
+    return replace(PROJECTS[options.project], policies=policies)
+
+
+def _add_prefix(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prefix",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="give the accounts their rights below this prefix of the buckets too, as setup/repo.sh does; may be given "
+        "again",
+    )
 
 
 def _port(text: str) -> int:
@@ -107,47 +170,57 @@ def _exec(options: argparse.Namespace, command: list[str] | None, parser: _Parse
     execution.hold_signals()
     with (
         _state(options.state) as state,
-        _started(parser, state, buckets=options.bucket, faults=faults) as cloud,
+        _started(
+            parser,
+            state,
+            buckets=options.bucket,
+            prefixes=options.prefix,
+            faults=faults,
+            profile=_project(options),
+        ) as cloud,
     ):
-        code = execution.run(command, cloud.environment(DEFAULT_ACCOUNT))
+        code = execution.run(command, cloud.environment())
         (state / "inventory.json").write_text(json.dumps(cloud.inventory(), indent=2) + "\n")
     return code
 
 
 def _serve(options: argparse.Namespace, parser: _Parser) -> int:
     execution.hold_signals()
-    how = {"port": options.port, **submit_options.runner(options)}
-    with _state(options.state) as state, _started(parser, state, **how) as cloud:
-        sys.stdout.write(shell_exports(cloud.environment(DEFAULT_ACCOUNT)))
+    profile = _project(options)
+    how = {"port": options.port, "prefixes": options.prefix, **submit_options.runner(options)}
+    with _state(options.state) as state, _started(parser, state, profile=profile, **how) as cloud:
+        sys.stdout.write(shell_exports(cloud.environment()))
         sys.stdout.flush()
         signal.sigwait(execution.FORWARDED)
     return 0
 
 
 def _submit(parsed: argparse.Namespace, parser: _Parser) -> int:
-    from localcloud.submit import command
+    from localcloud.cli.submit import command
 
     options = submit_options.options(parsed)
 
     @contextlib.contextmanager
-    def own_cloud() -> Iterator[str]:
-        with (
-            _state(options.state) as state,
-            _started(parser, state, **submit_options.runner(parsed)) as cloud,
-        ):
-            yield cloud.url
+    def own_cloud() -> Iterator[tuple[str, str]]:
+        with _kept_state(options.state, parser) as state:
+            since = time.time()
+            how = submit_options.runner(parsed)
+            with _started(parser, state, prefixes=parsed.prefix, **how) as cloud:
+                yield cloud.url, cloud.iam.owner_token
+            last_clouds.tell(state, since, given=options.state is not None)
 
     return command.main(options, own_cloud)
 
 
 @contextlib.contextmanager
 def _started(parser: _Parser, state: Path, **how: Any) -> Iterator[Cloud]:
-    """Yield a running cloud; what keeps it from starting is said in a sentence."""
+    """Yield a running cloud; print one sentence and exit if it cannot start."""
     try:
         cloud = Cloud(state, **how)
         cloud.start()
     except (OSError, ValueError, StateInUse) as error:
         parser.error(f"cannot start: {error}")
+    sys.stderr.write(_UNSANDBOXED)
     with contextlib.closing(cloud):
         yield cloud
 
@@ -167,8 +240,19 @@ def _read_faults(file: Path | None, parser: _Parser) -> list[Any]:
 
 
 def _state(given: Path | None) -> contextlib.AbstractContextManager[Path]:
-    """Give the state directory: the one asked for, or one that is gone afterwards."""
+    """Yield the state directory: the given one, or a temporary one that is removed afterwards."""
     return temporary.directory() if given is None else contextlib.nullcontext(given)
+
+
+@contextlib.contextmanager
+def _kept_state(given: Path | None, parser: _Parser) -> Iterator[Path]:
+    """Yield the state directory: the given one, or a new one that stays until some later builds."""
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(last_clouds.directory()) if given is None else given
+        except OSError as error:
+            parser.error(f"cannot start: {error}; give --state DIR")
+        yield path
 
 
 if __name__ == "__main__":

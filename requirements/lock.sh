@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolves pyproject.toml into the hashed requirements files beside this script. No file names an index.
+# Resolves pyproject.toml into the requirements files beside this script, with hashes. No file names an index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}
@@ -14,14 +14,19 @@ compile() { # compile OUTPUT ARGS...
 
 compile builder.txt --universal --python-version 3.11 pyproject.toml
 compile dev.txt --universal --python-version 3.11 --group dev pyproject.toml
-# uv alone, which installs the others: the same one.
+# The same version of uv, in a file of its own: it installs the others.
 sed -n '1p; /^uv==/,/[^\\]$/p' requirements/dev.txt >requirements/uv.txt
-for minor in 11 12 13; do
-  compile "kit-cp3$minor.txt" --python-version "3.$minor" --python-platform x86_64-manylinux_2_28 --group kit
+# Only wheels, because the build of the kit compiles no package.
+for minor in 11 12 13 14 15; do
+  compile "kit-cp3$minor.txt" --python-version "3.$minor" --python-platform x86_64-manylinux_2_28 --only-binary :all: \
+    --group kit
 done
-compile machine-image-scientific.txt --universal --python-version 3.11 --group scientific
+for image in scientific ubuntu-2404 debian-12; do
+  compile "machine-image-$image.txt" --universal --python-version 3.11 --group "$image"
+done
 compile bigquery.txt --universal --python-version 3.11 --group bigquery
 compile lint.txt --universal --python-version 3.11 --group lint
+compile site.txt --universal --python-version 3.11 --group site
 compile sbom.txt --universal --python-version 3.11 --group sbom
-# The function's own is part of its source archive: what Google builds it from, and localcloud.
+# This file is part of the function's source archive, from which Google and localcloud build the function.
 compile ../function/requirements.txt --universal --python-version 3.11 --group function

@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs.sh PYTHON: whether this machine has what the project needs. Where something is missing, one sentence names it.
+# needs.sh PYTHON: exits with 0 if the machine has what the project needs. Otherwise, one sentence names the gap.
 set -eu
 
 missing() {

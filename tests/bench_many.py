@@ -7,9 +7,9 @@ import sys
 from subprocess import run
 
 from tests.bench import seconds, tell
-from tests.e2e.world import Builder, Repo, notebook
+from tests.e2e.builder_process import Builder, Repo, notebook
 
-COUNT = 24
+COUNT = int(os.environ.get("NB_BENCH_NOTEBOOKS", "24"))
 
 
 def many(builder: Builder, repo: Repo) -> None:

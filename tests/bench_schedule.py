@@ -1,4 +1,4 @@
-"""How long each link from a commit to a scheduled result takes: deploying, event to build, build to insert, evidence to verdict."""
+"""Measures each step from a commit to a scheduled result: deployment, event to build, insert, and verdict."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import requests
 
-from localcloud.iam import PROJECT
-from tests.bench import insert_time, tell
-from tests.e2e.world import BUCKET, Builder, Repo, notebook, until
+from localcloud.core.iam import PROJECT
+from tests.bench import ROUNDS, insert_time, tell
+from tests.e2e.builder_process import BUCKET, Builder, Repo, notebook, until
+from tests.owner import signed
 
-ROUNDS = 3
 NAME = "bench"
 _SCHEDULED = {
     "NB_NOTEBOOKS": "demo.ipynb",
@@ -27,7 +27,7 @@ _SCHEDULED = {
 def schedule(builder: Builder, repo: Repo) -> None:
     """Everything after a green run, with a notebook that does nothing."""
     repo.write({"demo.ipynb": notebook(("day = ''", ["parameters"]), "print(day)")})
-    options = {**_SCHEDULED, **builder.cloud.environment("deployer")}
+    options = {**_SCHEDULED, **builder.cloud.environment("notebook-deployer")}
     _done(builder.run(**options))
     first = _deployed(builder, options)
     again = statistics.median(_deployed(builder, options) for _ in range(ROUNDS))
@@ -76,7 +76,10 @@ def _links(builder: Builder) -> dict[str, float]:
     known = {build["id"] for build in _builds(builder)}
     asked = time.time()
     url = f"{builder.cloud.url}/v1/projects/{PROJECT}/topics/{NAME}:publish"
-    requests.post(url, json={"messages": [{"data": "e30="}]}, timeout=10).raise_for_status()
+    answer = requests.post(
+        url, json={"messages": [{"data": "e30="}]}, headers=signed(builder.cloud.iam), timeout=10
+    )
+    answer.raise_for_status()
 
     def ended() -> Any:
         return next((one for one in _builds(builder) if one["id"] not in known and "finishTime" in one), None)
@@ -88,7 +91,7 @@ def _links(builder: Builder) -> dict[str, float]:
     )
     inserted = insert_time(builder)
     home = builder.cloud.state / "storage" / BUCKET / builder.prefix
-    evidence = _newest(home / "staging", "event-*/demo/attempt-1/evidence.json")
+    evidence = _newest(home / "staging", "event-*/demo/attempt-1-*/evidence.json")
     result = _newest(home / "versions", "*/demo/result.json")
     return {
         "event to build": created - asked,

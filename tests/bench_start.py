@@ -1,4 +1,4 @@
-"""What a VM's start costs: from the startup script to a kernel at work, and the CPU seconds of a trivial notebook's VM."""
+"""Measures a VM's start, from the startup script to a kernel, and the CPU seconds of a trivial notebook's VM."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from jupyter_client.manager import KernelManager
 from builder import kit
 from builder.kit.build import own_cpython
 from builder.vm.bootstrap import unpack_by_python, unpack_kit
-from localcloud.machine.images import prefix
-from tests.bench import cpu_seconds, python, seconds, tell
-from tests.vm.world import Outcome, World, notebook
+from localcloud.engines.vm.images import prefix
+from tests.bench import ROUNDS, cpu_seconds, python, seconds, tell
+from tests.vm.vm_fixture import Outcome, VmFixture, notebook
 
-ROUNDS = 5
 CELL = "import time\nprint(time.monotonic())"
 
 
@@ -28,29 +27,32 @@ def start(folder: Path) -> None:
     """Measure it on the bare image, with the kit in its bucket."""
     built = kit.load()
     folder.mkdir()
-    world = World(folder, built)
+    vm_fixture = VmFixture(folder, built)
     try:
-        _kernel_ready(world)
-        _processor(world, folder)
+        _kernel_ready(vm_fixture)
+        _processor(vm_fixture, folder)
     finally:
-        world.close()
+        vm_fixture.close()
     _unpacking(built)
     for archive in built.archives.values():
         tell(f"kit: {archive.name}", archive.size / 1e6, "MB")
 
 
-def _run(world: World) -> tuple[Outcome, float]:
-    """Run a trivial notebook on a VM; return what it left, and the seconds from the startup script to its first cell."""
+def _run(vm_fixture: VmFixture) -> tuple[Outcome, float]:
+    """Run a trivial notebook on a VM.
+
+    Return what it left, and the seconds from the startup script to its first cell.
+    """
     begun: list[float] = []
-    outcome = world.run(CELL, before=lambda: begun.append(time.monotonic()))
+    outcome = vm_fixture.run(CELL, before=lambda: begun.append(time.monotonic()))
     return outcome, float(outcome.text(0)) - begun[0]
 
 
-def _kernel_ready(world: World) -> None:
+def _kernel_ready(vm_fixture: VmFixture) -> None:
     """From the startup script's begin to a kernel that executes, with pip's way to one beside it."""
     ready, piped = [], []
     for _ in range(ROUNDS):
-        ready.append(_run(world)[1])
+        ready.append(_run(vm_fixture)[1])
         piped.append(_by_pip())
     ours, theirs = statistics.median(ready), statistics.median(piped)
     tell(
@@ -94,12 +96,12 @@ def _start_kernel(command: list[str], environment: Mapping[str, str]) -> None:
     manager.shutdown_kernel(now=True)
 
 
-def _processor(world: World, folder: Path) -> None:
+def _processor(vm_fixture: VmFixture, folder: Path) -> None:
     """CPU seconds of everything on the VM, against papermill alone."""
     (folder / "demo.ipynb").write_text(json.dumps(notebook(CELL)))
     ours, bare = [], []
     for _ in range(ROUNDS):
-        ours.append(cpu_seconds(lambda: _run(world)))
+        ours.append(cpu_seconds(lambda: _run(vm_fixture)))
         bare.append(cpu_seconds(lambda: python("-m", "papermill", "demo.ipynb", os.devnull, cwd=folder)))
     vm, papermill = statistics.median(ours), statistics.median(bare)
     tell(

@@ -1,4 +1,7 @@
-"""A secret's value that must be found nowhere: how to make it, and how to look for it in all that a local cloud ever got."""
+"""A secret's value that must be found nowhere.
+
+How to make it, and how to look for it in all that a local cloud ever got.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +15,31 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import secretmanager_v1
+from google.oauth2.credentials import Credentials
 
-from localcloud import listener
-from localcloud.compute.serial import SerialPort
+from localcloud.cloud import Cloud
+from localcloud.core import http
+from localcloud.services.compute.state_serial import SerialPort
 
 PROJECT = "projects/local-project"
-VM = "serviceAccount:vm@local-project.iam.gserviceaccount.com"
+VM = "serviceAccount:notebook-vm@local-project.iam.gserviceaccount.com"
 ACCESSOR = "roles/secretmanager.secretAccessor"
 STORE = "secretmanager"  # where Secret Manager itself keeps values, below the state directory
 
 
-def client(url: str) -> Any:
+def client(cloud: Cloud) -> Any:
     """Google's client, as the project's owner."""
     return secretmanager_v1.SecretManagerServiceClient(
-        credentials=AnonymousCredentials(),
+        credentials=Credentials(token=cloud.iam.owner_token),
         transport="rest",
-        client_options={"api_endpoint": url},
+        client_options={"api_endpoint": cloud.url},
     )
 
 
-def make_secret(url: str, secret_id: str, *values: bytes, granted: bool = True) -> str:
+def make_secret(cloud: Cloud, secret_id: str, *values: bytes, granted: bool = True) -> str:
     """A secret with these versions, which the VM's account may read; its name."""
-    google = client(url)
+    google = client(cloud)
     name = f"{PROJECT}/secrets/{secret_id}"
     google.create_secret(parent=PROJECT, secret_id=secret_id, secret={"replication": {"automatic": {}}})
     for value in values:
@@ -47,7 +51,7 @@ def make_secret(url: str, secret_id: str, *values: bytes, granted: bool = True) 
 
 
 def shapes(value: str) -> dict[str, bytes]:
-    """What must not be found: the value and its halves, and its encodings, made apart from the product's own code."""
+    """Return the forms that no file may have: the value, its halves, and its encodings, without the product's code."""
     data, half = value.encode(), len(value) // 2
     found = {
         "raw": data,
@@ -120,11 +124,11 @@ class _Tee(io.RawIOBase):
 
 @contextlib.contextmanager
 def recorded() -> Iterator[Callable[[], dict[str, bytes]]]:
-    """Record every byte that local clouds of this process are sent on new connections, and what VMs write to serial ports."""
+    """Record each byte sent to local clouds of this process on new connections, and what VMs write to serial ports."""
     connections: list[bytearray] = []
     serial = bytearray()
     lock = threading.Lock()
-    handlers: Any = listener._Handler
+    handlers: Any = http._Handler
     ports: Any = SerialPort
     setup, write = handlers.setup, ports.write
 

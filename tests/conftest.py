@@ -1,8 +1,10 @@
-"""What holds for every test: its id is constant, and it leaves the process's signals as it found them."""
+"""Checks every test: its id is constant, and it leaves the process's signals as it found them. Chooses samples."""
 
 from __future__ import annotations
 
+import os
 import signal
+from collections import Counter
 from collections.abc import Generator, Iterator
 from enum import Enum
 from types import BuiltinFunctionType, FunctionType
@@ -10,12 +12,13 @@ from types import BuiltinFunctionType, FunctionType
 import pytest
 from hypothesis import settings
 
-from tests import needs
+from tests import needs, sampling
 
 LONGEST_ID = 40
 
-# How long one example takes depends on what else the machine does.
-settings.register_profile("any-machine", deadline=None)
+# How long one example takes depends on what else the machine does. The examples are the same each time, so that a
+# change is judged by what it changes. `make soak`, which sets NB_EXAMPLES, looks for new ones.
+settings.register_profile("any-machine", deadline=None, derandomize="NB_EXAMPLES" not in os.environ)
 settings.load_profile("any-machine")
 
 
@@ -42,6 +45,27 @@ def pytest_make_parametrize_id(val: object, argname: str) -> None:
             f"the argument {argname} has the value {val!r:.80}: give the case an id, "
             'with pytest.param(…, id="…") or ids=[…]'
         )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves out, and leave out what is not in the sample, before -m chooses by marks."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("always")
+        if mark and item.get_closest_marker("exhaustive") is None:
+            name = item.nodeid.partition("[")[0]
+            cases[name] += 1
+            if cases[name] > mark.args[0]:
+                item.add_marker(pytest.mark.exhaustive)
+    if (day := sampling.DAY) is not None:
+        config.hook.pytest_deselected(items=[item for item in items if not sampling.takes(item, day)])
+        items[:] = [item for item in items if sampling.takes(item, day)]
+
+
+def pytest_report_header() -> str | None:
+    """Say which sample runs."""
+    return f"NB_SAMPLE={sampling.DAY}: one of {sampling.ONE_OF} exhaustive tests" if sampling.DAY else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

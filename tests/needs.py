@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.patience import PATIENCE
+
 SKIPPED = "this machine lacks: "
 DOCKER = os.environ.get("DOCKER", "docker")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -33,7 +35,7 @@ class Need:
 def succeeds(*command: str) -> bool:
     """Return whether the command can be run and ends with 0."""
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -45,6 +47,13 @@ NEEDS = {
         "docker/engine.sh start, as root",
         lambda: succeeds(DOCKER, "version", "--format", "{{.Server.Version}}"),
     ),
+    "gcloud": Need("gcloud", "the Google Cloud CLI's package", lambda: shutil.which("gcloud") is not None),
+    "qemu": Need(
+        "QEMU, debootstrap and root",
+        "apt-get install qemu-system-x86 debootstrap, as root",
+        lambda: os.geteuid() == 0 and all(map(shutil.which, ("qemu-system-x86_64", "debootstrap", "mke2fs"))),
+    ),
+    "root": Need("root", "run as root", lambda: os.geteuid() == 0),
     "namespaces": Need(
         "user namespaces",
         "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root",

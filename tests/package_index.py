@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import ssl
 import threading
 import time
 import zipfile
 from base64 import b64encode
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +66,13 @@ class PackageIndex:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/simple"
+
+    def serve_by_tls(self, chain: Path) -> None:
+        """Serve by TLS from now on, with the key and the certificate in this file."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = self.url.replace("http://", "https://")
 
     def add(self, name: str, version: str, requires: Sequence[str] = (), module: str = "") -> str:
         """Offer a wheel; return its hash as requirements files write it."""

@@ -1,4 +1,7 @@
-"""Two runs that publish into one day's folder, one call at a time, on any bucket: what unit and contract tests of it share."""
+"""Two runs that publish into one day's folder, one call at a time, on any bucket.
+
+What unit and contract tests of it share.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class InOrder(Executor):
 
 
 class Stepped:
-    """A door to the bucket: `before` is called before each call, `after` after it."""
+    """A client of the bucket: `before` is called before each call, `after` after it."""
 
     def __init__(
         self,
@@ -81,7 +84,10 @@ class Day:
         return self.location.object("results", run, "demo") + "/"
 
     def publication(self, run: str, verdict: Verdict) -> Publication:
-        """Three files: one of the run's own bytes, one that is the same in each run, one whose name only this run has."""
+        """Three files.
+
+        One of the run's own bytes, one that is the same in each run, one whose name only this run has.
+        """
         files = {"demo.ipynb": run.encode(), "demo.html": b"<p>hello</p>", f"outputs/{run}.csv": b"a,b\n"}
         staged = [self._staged(f"{run}/{name}", content) for name, content in files.items()]
         return Publication(run, staged, tuple(files), "# cell 1/1 ok\n", verdict, {"job": "demo"})
@@ -91,13 +97,13 @@ class Day:
             self.location.object("staging", name), content, content_type="application/octet-stream"
         )
 
-    def publish(self, run: str, verdict: Verdict, door: Stepped | None = None) -> str:
-        """Where the run's files went: into the "day" or its "own" folder."""
-        return {self.folder: "day", self.own(run): "own"}[self.published(run, verdict, door).prefix]
+    def publish(self, run: str, verdict: Verdict, stepped: Stepped | None = None) -> str:
+        """Publish a run's files and return their folder: "day" or "own"."""
+        return {self.folder: "day", self.own(run): "own"}[self.published(run, verdict, stepped).prefix]
 
-    def published(self, run: str, verdict: Verdict, door: Stepped | None = None) -> Published:
+    def published(self, run: str, verdict: Verdict, stepped: Stepped | None = None) -> Published:
         """Publish a run's files."""
-        store = cast("ObjectStore", door) if door else self.store
+        store = cast("ObjectStore", stepped) if stepped else self.store
         publication = self.publication(run, verdict)
         return Publisher(store, self.location, InOrder()).publish(self.folder, self.own(run), publication)
 
@@ -146,7 +152,7 @@ class Publishing:
         self._day = day
         self._parked = threading.Semaphore(0)
         self._go = threading.Semaphore(0)
-        self._over = False
+        self.over = False
         threading.Thread(target=self._publish, daemon=True).start()
         self._parked.acquire()
 
@@ -156,7 +162,7 @@ class Publishing:
                 self.run, self.verdict, Stepped(self._day.store, before=self._park)
             )
         finally:
-            self._over = True
+            self.over = True
             self._parked.release()
 
     def _park(self) -> None:
@@ -165,45 +171,51 @@ class Publishing:
 
     def advance(self, calls: int = 1_000) -> None:
         """Let it do so many calls, or all that it still has to do."""
-        while calls and not self._over:
+        while calls and not self.over:
             calls -= 1
             self._go.release()
             self._parked.acquire()
 
 
-def two_runs(day: Day, pair: str, before: str, first: int, second: int) -> None:
-    """So many calls of one run, so many of another, the first to its end, the second to its end; check what is there then."""
-    standing = BEFORE[before]
-    if standing is not None:
-        assert day.publish("old", standing) == "day"
+def two_runs(day: Day, pair: str, before: str, first: int, second: int) -> tuple[bool, bool]:
+    """So many calls of one run, so many of another, the first to its end, the second to its end.
+
+    Check what is there then. Returns for each run True if those calls were all that it makes: more of them are the
+    same order again.
+    """
+    existing = BEFORE[before]
+    if existing is not None:
+        assert day.publish("old", existing) == "day"
     one, two = (
         Publishing(day, run, verdict) for run, verdict in zip(("one", "two"), PAIRS[pair], strict=True)
     )
     one.advance(first)
     two.advance(second)
+    ended = one.over, two.over
     one.advance()
     two.advance()
     there = day.whole()
     runs = {each.run: each for each in (one, two)}
     greens = {each.run for each in (one, two) if each.verdict.green}
-    old = {"old"} if standing is not None and standing.green else set()
+    old = {"old"} if existing is not None and existing.green else set()
     assert there in (greens or old or runs.keys()), (first, second)
     for each in (one, two):
         assert each.where in {"day", "own"}, (first, second)
         assert day.whole(day.own(each.run)) == (each.run if each.where == "own" else "")
         assert each.where == "day" or there != each.run
+    return ended
 
 
 def a_run_killed(day: Day, verdict: Verdict, before: str, calls: int) -> bool:
     """A run is killed after so many calls; check what later runs find. False where it needs no more than these."""
-    standing = BEFORE[before]
-    if standing is not None:
-        day.publish("old", standing)
+    existing = BEFORE[before]
+    if existing is not None:
+        day.publish("old", existing)
     was_killed = day.killed("killed", verdict, calls)
     there = day.names()
     if "result.json" in there and calls > 3:
         assert day.whole() in {"old", "killed"}
-    if standing is not None and standing.green:
+    if existing is not None and existing.green:
         assert day.publish("red", RED) == "own", calls
         assert day.whole(day.own("red")) == "red"
         assert day.names() == there

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.test_all
+
 TESTS = Path(__file__).parent
 REFUSED = {
     "bytes": '(1, b"x")',
@@ -38,10 +40,13 @@ TAKEN = {
 }
 
 
-def collect(folder: Path, seed: int) -> subprocess.CompletedProcess[str]:
+def collect(
+    folder: Path, seed: int, *arguments: str, sample: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Collect the tests of `folder` in a process of its own, with this hash seed."""
-    options = ["--collect-only", "-q", "--assert=plain", "-p", "no:cacheprovider"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    options = ["--collect-only", "-q", "--assert=plain", "-p", "no:cacheprovider", *arguments]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NB_SAMPLE"))}
+    env |= {} if sample is None else {"NB_SAMPLE": sample}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder)],
         cwd=folder,
@@ -63,7 +68,6 @@ def write_suite(folder: Path, cases: dict[str, str]) -> None:
         )
 
 
-@pytest.mark.timeout(300)  # twice the whole suite, perhaps on a busy machine
 def test_two_processes_collect_the_same_ids() -> None:
     # One after the other, so that they read each file in different seconds.
     collected = []
@@ -94,3 +98,27 @@ def test_a_value_that_names_itself_or_has_an_id_is_taken(tmp_path: Path) -> None
     assert dict(re.findall(r"test_(\w+)\.py::test_it\[(.*)\]", done.stdout)) == {
         name: told for name, (_, told) in TAKEN.items()
     }
+
+
+def test_make_test_runs_the_first_cases_and_each_sample_a_part_of_the_others(tmp_path: Path) -> None:
+    shutil.copy(TESTS / "conftest.py", tmp_path)
+    Path(tmp_path, "test_cases.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.always(2)\n"
+        "@pytest.mark.parametrize('case', [pytest.param(0, marks=pytest.mark.exhaustive), *range(1, 300)])\n"
+        "def test_it(case): ...\n"
+    )
+
+    def cases(*arguments: str, sample: str | None = None) -> set[int]:
+        done = collect(tmp_path, 1, *arguments, sample=sample)
+        assert done.returncode == 0, done.stdout
+        return set(map(int, re.findall(r"test_it\[(\d+)\]", done.stdout)))
+
+    always, everything = {1, 2}, set(range(300))
+    assert cases("-m", "not exhaustive") == always
+    assert cases() == everything
+    days = [cases(sample=f"2026-07-0{day}") for day in (1, 2, 3, 4)]
+    assert days[0] | days[1] | days[2] == everything
+    assert days[0] & days[1] == always
+    assert days[0] == days[3]
+    assert all(60 < len(day) < 140 for day in days)

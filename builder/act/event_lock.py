@@ -1,8 +1,9 @@
-"""One run per event: an object that an event's first run creates, writes anew while it works, and marks as done at its end.
+"""Lets one run carry out an event. The run owns an object, which it creates, renews while it works, and marks as done.
 
-Messages are delivered twice, builds started again, builders killed. Who finds the object standing ends as a duplicate; where it
-stands still, its owner is dead, and it is taken over. Each write goes over exactly the generation that was seen, so of two there is
-one; how long it stood still is measured by the own monotonic clock alone, and no machine's clock is compared with another's.
+Pub/Sub can deliver a message twice, and a build can be repeated or killed. A run that finds the object of a living run
+ends as a duplicate. If the object does not change, its owner is dead, and the run takes the event over. Each write
+names the generation that it replaces, so two runs cannot both succeed. A run measures ages on its own monotonic clock,
+and compares no clocks.
 """
 
 from __future__ import annotations
@@ -16,36 +17,38 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from builder.act.waiting import STOPPED, WaitTimeout, poll
 from builder.errors import BuilderError, EnvironmentFailed, Interrupted
 from builder.model import GcsLocation
 from builder.ports import CallFailed, Clock, ObjectStore
-from builder.stored_json import read_object
+from builder.strict_json import read_document
+from builder.waiting import WaitTimeout, poll
 
-# How long the object may stand still: as long as the repetitions of one write may take.
+# The age at which a renewal proves that its owner is dead: one write with its repetitions takes no longer.
 STILL_SECONDS = 120.0
 _RENEW_SECONDS = 20.0
-# How old a renewal may be when something is begun that only the owner may. One try of a call may last for twice its timeout, to
-# connect and to be answered, so nothing begun then takes effect later than 100 s after a renewal, and nobody takes over before 120.
+# The highest age of a renewal at which the owner may begin an action. One try of a call takes up to twice its timeout,
+# to connect and to be answered. So an action takes effect within 100 s after a renewal, and a takeover happens after
+# 120 s at the earliest.
 _FRESH_SECONDS = 40.0
-_RENEWALS = 3  # how often a renewal is begun anew that took so long that it was old when it was done
+_RENEWALS = 3  # repetitions of a renewal that took so long that it was too old when it ended
 _LOOK_SECONDS = 2.0
 _RUNNING, _DONE = "running", "done"
+_SCHEMA = 1
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Whose the event is: its run, and how that ended: green, red, or "" while it works."""
+    """The run that has the event, and its verdict: green, red, or "" while it works."""
 
     run: str
     verdict: str
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """The object as it was found."""
+class _LockState:
+    """The lock object at one generation."""
 
     generation: int
     owner: str
@@ -54,9 +57,11 @@ class _Standing:
 
 
 class EventLock:
-    """The event's object, held while the `with` block lasts. `former` is the run of a dead owner that it was taken over from.
+    """The lock of one event, held during the `with` block.
 
-    `stop` is called once, from any thread, when the event turns out to be another run's: `lost` says so then.
+    `former` is the dead run from which it was taken over, if any.
+
+    `stop` is called once, from any thread, with the error in `lost`, if another run has taken the event over.
     """
 
     def __init__(
@@ -66,8 +71,8 @@ class EventLock:
         event: str,
         *,
         clock: Clock,
-        stop: Callable[[], None],
-        tell: Callable[[str], None],
+        stop: Callable[[BuilderError], None],
+        report: Callable[[str], None],
     ) -> None:
         self.object = location.object("locks", event)
         self.former = ""
@@ -76,16 +81,16 @@ class EventLock:
         self._event = event
         self._clock = clock
         self._stop = stop
-        self._tell = tell
+        self._report = report
         self._owner = secrets.token_hex(8)
         self._run = ""
         self._generation = 0
         self._renewals = 0
         self._renewed = 0.0
         self._finished = False
-        self._stale = False  # the object does not say yet how the run is called
+        self._stale = False  # the object does not have the run's final id yet
         self._writing = threading.Lock()
-        self._confirming = threading.Lock()  # of many jobs one asks, for all of them
+        self._confirming = threading.Lock()  # one job renews for all of them
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="event", daemon=True)
 
@@ -96,34 +101,36 @@ class EventLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        # A run that could not begin has ended red; one that a signal ended has no verdict, and may be done again.
+        # A run that could not begin is red. A run that a signal ended has no verdict, and can be repeated.
         if isinstance(error, Exception) and self._generation:
             self.finish("red")
 
     def take(self, wanted_run: str) -> Holder | None:
-        """None: the event is ours, for a run that is to be called so. Else whose it is. Raises CallFailed."""
+        """Take the event for a run. Returns None, or the other run that has the event. Raises CallFailed."""
         self._run = wanted_run
         while not self._create():
-            standing = self._living()
-            if standing is not None:
-                return standing.holder
+            current = self._living()
+            if current is not None:
+                return current.holder
             if self._generation:
                 break  # taken over
         self._thread.start()
         return None
 
     def hold(self, run: str) -> None:
-        """How the run is really called; the object says so before the run has any VM, since `confirm` comes first."""
+        """Set the run's final id. The object has it before the run has a VM, since `confirm` comes first."""
         with self._writing:
             self._run, self._stale = run, True
 
     def confirm(self) -> None:
-        """Make sure that the event is ours, before each try of anything that only its owner may do.
+        """Make sure that this run has the event, before each try of an action that only the owner may take.
 
-        A run that was suspended for long learns here that it was thought dead. Raises CallFailed, and Interrupted where the event is lost.
+        A run that was suspended learns here that another run has taken over. Raises CallFailed, and Interrupted if the
+        event is lost.
         """
         with self._confirming:
-            # A renewal counts from when it was begun: of its tries the first may have had its effect, and the last have told of it.
+            # A renewal's age counts from its beginning: its first try may have had the effect that only its last try
+            # reports.
             for _ in range(_RENEWALS):
                 self._check()
                 if not self._stale and self._age() <= _FRESH_SECONDS:
@@ -134,7 +141,7 @@ class EventLock:
             raise self._slow()
 
     def _age(self) -> float:
-        """Seconds since our last renewal was begun."""
+        """Return the seconds since our last renewal began."""
         return self._clock.monotonic() - self._renewed
 
     def _slow(self) -> CallFailed:
@@ -142,66 +149,64 @@ class EventLock:
             call="storage.objects.insert",
             resource=f"gs://{self._store.bucket}/{self.object}",
             code="slow",
-            message=f"no write was answered within {_FRESH_SECONDS:.0f} s, so the event may be another run's by now",
+            message=f"no write was answered within {_FRESH_SECONDS:.0f} s, so another run may have the event by now",
             transient=True,
         )
 
     def finish(self, verdict: str) -> None:
-        """Mark the event as done, green or red. Raises Interrupted where it is lost; a call that fails is only told."""
+        """Mark the event as done, green or red. Raises Interrupted if it is lost; a failed call is only reported."""
         try:
             self._renew(_DONE, verdict)
         except CallFailed as failure:
-            self._tell(
-                f"warning: the event could not be marked as done, and may be carried out again: {failure}"
-            )
+            self._report(f"warning: the event could not be marked as done, and can be repeated: {failure}")
         self._check()
 
-    def _living(self) -> _Standing | None:
-        """The object of a run that is done, or that gives a sign of life.
+    def _living(self) -> _LockState | None:
+        """Return the lock of a run that is done or alive.
 
-        None where there is none: it was taken over, or went in this moment, or somebody else was faster to take it.
+        None: we have taken it over, it was deleted at this moment, or another run was faster.
         """
-        standing = self._read()
-        if standing is None or standing.done:
-            return standing
-        run = standing.holder.run
-        self._tell(
-            f"event {self._event} is run {run}'s; waiting {STILL_SECONDS:.0f} s at the most for its sign of life"
+        current = self._read()
+        if current is None or current.done:
+            return current
+        run = current.holder.run
+        self._report(
+            f"run {run} has event {self._event}; waiting up to {STILL_SECONDS:.0f} s for a sign that it is alive"
         )
-        later = self._sign_of_life(standing.generation)
-        if later is None and self._take_over(standing):
-            self._tell(f"run {run} gave none: event {self._event} is taken over from it")
+        later = self._sign_of_life(current.generation)
+        if later is None and self._take_over(current):
+            self._report(f"run {run} is dead: this run takes event {self._event} over")
         return later
 
     def _check(self) -> None:
         if self.lost is not None:
-            raise Interrupted(STOPPED)
+            raise Interrupted(self.lost)
 
     def _create(self) -> bool:
         began = self._clock.monotonic()
         made = self._store.create(self.object, self._content(), content_type="application/json")
         return made is not None and self._own(made.generation, began)
 
-    def _take_over(self, standing: _Standing) -> bool:
+    def _take_over(self, current: _LockState) -> bool:
         began = self._clock.monotonic()
-        # Until our run has a name, the object says whose VMs may still be there.
-        content = self._content(run=standing.holder.run)
+        # Until our run has an id, the object names the run whose VMs may still exist.
+        content = self._content(run=current.holder.run)
         written = self._store.swap(
-            self.object, content, generation=standing.generation, content_type="application/json"
+            self.object, content, generation=current.generation, content_type="application/json"
         )
         if written is None:
             return False
-        self._run = self.former = standing.holder.run
+        self._run = self.former = current.holder.run
         return self._own(written.generation, began)
 
     def _own(self, generation: int, began: float) -> bool:
         self._generation, self._renewed, self._stale = generation, began, False
         return True
 
-    def _sign_of_life(self, generation: int) -> _Standing | None:
-        """The object as soon as it is another one than this; None if it stands still."""
+    def _sign_of_life(self, generation: int) -> _LockState | None:
+        """Return the lock as soon as its generation differs; None if it does not change."""
 
-        def newer() -> _Standing | None:
+        def newer() -> _LockState | None:
             found = self._store.read_newer(self.object, generation)
             return None if found is None else _read(*found)
 
@@ -216,7 +221,7 @@ class EventLock:
         except WaitTimeout:
             return None
 
-    def _read(self) -> _Standing | None:
+    def _read(self) -> _LockState | None:
         found = self._store.read_newer(self.object, 0)
         return None if found is None else _read(*found)
 
@@ -224,46 +229,53 @@ class EventLock:
         while not self._over.wait(_RENEW_SECONDS) and self.lost is None:
             try:
                 self._renew()
-            except (CallFailed, Interrupted) as failure:  # the next one may get through
+            except (CallFailed, Interrupted) as failure:  # the next renewal may succeed
                 _logger.info("the event's object: %s", failure)
+            except Exception as error:
+                # Without this thread, a run that lives would lose its event.
+                _logger.exception("the event's object")
+                self._report(
+                    f"warning: event {self._event} was not renewed, by a bug of Notebook Builder ({type(error).__name__}); "
+                    "another run may take it over if this lasts"
+                )
 
     def _renew(self, state: str = _RUNNING, verdict: str = "") -> None:
-        """Write the object anew over what we wrote last; where it is not ours any more, `lost` is set. Raises CallFailed."""
+        """Replace the object that we wrote last; set `lost` if another run has replaced it. Raises CallFailed."""
         with self._writing:
             if self._finished or self.lost is not None:
                 return
             began = self._clock.monotonic()
             content = self._content(state, verdict)
-            standing: _Standing | None = None
+            current: _LockState | None = None
             written = self._store.swap(
                 self.object, content, generation=self._generation, content_type="application/json"
             )
             if written is None:
-                standing = self._read()
-                if standing is not None and standing.owner == self._owner:
-                    # An earlier write of ours had its effect, though we were told that it failed.
+                current = self._read()
+                if current is not None and current.owner == self._owner:
+                    # An earlier write of ours was reported as failed, but had its effect.
                     written = self._store.swap(
-                        self.object, content, generation=standing.generation, content_type="application/json"
+                        self.object, content, generation=current.generation, content_type="application/json"
                     )
             if written is None:
-                self._lose(standing)
+                self._lose(current)
                 return
             self._own(written.generation, began)
             self._finished = state == _DONE
 
-    def _lose(self, standing: _Standing | None) -> None:
-        now = f"run {standing.holder.run}'s" if standing else "nobody's: its object was removed"
+    def _lose(self, current: _LockState | None) -> None:
+        now = f"run {current.holder.run} has it now" if current else "its object was removed"
         self.lost = EnvironmentFailed(
-            f"Run {self._run} was thought dead, and event {self._event} is {now} now.",
+            f"Run {self._run} renewed its lock too late and lost event {self._event}: {now}.",
             reason="event_lost",
             advice="Look at that run's results; this one's VMs are deleted, and nothing more is published.",
         )
-        self._stop()
+        self._stop(self.lost)
 
     def _content(self, state: str = _RUNNING, verdict: str = "", *, run: str = "") -> bytes:
         self._renewals += 1
         document = {
-            "schema": 1,
+            "schema": _SCHEMA,
             "event": self._event,
             "run": run or self._run,
             "owner": self._owner,
@@ -274,11 +286,12 @@ class EventLock:
         return json.dumps(document).encode()
 
 
-def _read(content: bytes, generation: int) -> _Standing:
-    """What the object says; one that cannot be read is nobody's, and counts as running."""
+def _read(content: bytes, generation: int) -> _LockState:
+    """Return the lock in `content`. One that cannot be read has no owner, and counts as running."""
     try:
-        document = read_object(content)
+        document = read_document(content, _SCHEMA)
         holder = Holder(str(document["run"]), str(document.get("verdict", "")))
-        return _Standing(generation, str(document["owner"]), document["state"] == _DONE, holder)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return _Standing(generation, "", done=False, holder=Holder("unknown", ""))
+        return _LockState(generation, str(document["owner"]), document["state"] == _DONE, holder)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _logger.warning("the lock of an event cannot be read (%s): its run counts as running", error)
+        return _LockState(generation, "", done=False, holder=Holder("unknown", ""))

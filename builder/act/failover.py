@@ -1,6 +1,6 @@
-"""What a refusal by Compute Engine means for the run: by its error code, never by an exception's class.
+"""Decides how far a refusal by Compute Engine reaches, by its error code, never by an exception's class.
 
-A stock-out and an overloaded API are both "503", a GPU quota and a missing role are both "403" (docs/facts.md 1.7).
+A stock-out and an overloaded API are both 503; a GPU quota and a missing role are both 403 (docs/facts.md 1.7).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Scope(Enum):
-    """How far a refusal reaches."""
+    """The reach of a refusal."""
 
     ZONE = "the zone"
     REGION = "the region"
@@ -20,7 +20,7 @@ class Scope(Enum):
 
     @property
     def stops(self) -> bool:
-        """Whether no other zone is worth a try."""
+        """True if no other zone can help."""
         return self in {Scope.QUOTA, Scope.SETUP, Scope.INPUT}
 
 
@@ -29,7 +29,7 @@ _BY_CODE = {
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": Scope.ZONE,
     "insufficientCapacity": Scope.ZONE,
     "stockout": Scope.ZONE,
-    "UNSUPPORTED_OPERATION": Scope.ZONE,  # seen when a Spot VM is preempted while it is being created
+    "UNSUPPORTED_OPERATION": Scope.ZONE,  # when a Spot VM is preempted during its creation
     "RESOURCE_NOT_READY": Scope.ZONE,
     "resourceNotReady": Scope.ZONE,
     "RESOURCE_OPERATION_RATE_EXCEEDED": Scope.ZONE,
@@ -50,7 +50,7 @@ _BY_CODE = {
     "required": Scope.INPUT,
 }
 _NOT_FOUND = {"notFound", "RESOURCE_NOT_FOUND"}
-# Refusals that often pass by themselves: the same zone is asked again before the next one.
+# Refusals that often pass: placement asks the same zone again before the next one.
 _PASSING = {
     "RESOURCE_NOT_READY",
     "resourceNotReady",
@@ -59,25 +59,23 @@ _PASSING = {
 }
 _QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
 _NOTHING_SAID = _PASSING | {"OPERATION_CANCELED_BY_USER"}  # ... of capacity
-_LOCATIONS = (
-    "constraints/gcp.resourceLocations"  # the organization policy that names the locations that are allowed
-)
+_LOCATIONS = "constraints/gcp.resourceLocations"  # the organization policy of the allowed locations
 _SUBNETWORK = "/subnetworks/"
-# Words that tell more than the code; the first that are found count.
+# Words in the message that are more precise than the code; the first match counts.
 _BY_WORDS = {
     _LOCATIONS: Scope.REGION,
     "onstraints/": Scope.SETUP,  # any other organization policy, `constraints/…` or `customConstraints/…`
     "is not found or access is unauthorized": Scope.ZONE,
     "Policy update access denied": Scope.SETUP,
     "disk size cannot be smaller than the image size": Scope.INPUT,
-    "custom subnetmode network": Scope.SETUP,  # it has no automatic subnetworks, and none was named
+    "custom subnetmode network": Scope.SETUP,  # the network has no automatic subnetworks, and the job names none
 }
-# A 404 names what is missing. Machine and accelerator types differ between zones; the rest does not.
+# A 404 names the missing resource. Only machine and accelerator types differ between zones.
 _ZONAL_KINDS = ("/machineTypes/", "/acceleratorTypes/", "/diskTypes/")
 
 
 def scope_of(code: str, message: str) -> Scope:
-    """How far the refusal with this code and message reaches. Unknown codes count as the zone's."""
+    """Return the reach of a refusal with this code and message. An unknown code counts for the zone only."""
     if code in _NOT_FOUND:
         return _scope_of_missing(message)
     if code in _QUOTA:
@@ -91,12 +89,12 @@ def scope_of(code: str, message: str) -> Scope:
 
 
 def passes(code: str) -> bool:
-    """Whether the same zone is worth another try soon."""
+    """Return True if the same zone can accept soon."""
     return code in _PASSING
 
 
 def is_configuration(code: str, message: str) -> bool:
-    """Return True if a region refuses because of the set-up: another region may accept, a later try here may not."""
+    """Return True if a region refuses because of its set-up: another region can accept, a later try here cannot."""
     missing = code in _NOT_FOUND and _SUBNETWORK in message
     return missing or _LOCATIONS in message
 
@@ -107,7 +105,7 @@ def is_quota(code: str) -> bool:
 
 
 def is_capacity(code: str, message: str) -> bool:
-    """Whether the refusal is for want of machines or quota, rather than one that says nothing of capacity."""
+    """Return True if the refusal is about capacity: machines or quota."""
     if code in _NOTHING_SAID or is_configuration(code, message):
         return False
     return scope_of(code, message) in {Scope.ZONE, Scope.REGION, Scope.QUOTA}

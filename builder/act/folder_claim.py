@@ -1,8 +1,8 @@
-"""A folder that several runs publish into, such as a day's: one of them has it at a time, and who comes later takes it whole.
+"""Locks a results folder that several runs share. The latest claim wins; a red run never replaces a green one.
 
-`locks/<folder>.json` says whose it is. Nobody waits for anybody: a claim is taken over by one conditional write, and the run that
-had it learns so at the latest when it is done. A claim also says whether its run is green, so where that was killed with half of
-its files there, no red run takes its place.
+`locks/<folder>.json` names the run that has the folder. No run waits: one conditional write takes a claim over, and
+the former owner notices it at its end at the latest. The claim also has the run's color, so that no red run takes the
+place of a green run that was killed while it published.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from dataclasses import dataclass, field
 
 from builder.model import GcsLocation, JsonObject, Listed
 from builder.ports import CallFailed, ObjectStore
-from builder.stored_json import read_object
+from builder.strict_json import read_object
 
 RESULT = "result.json"
+RESULT_SCHEMA = 1
 _PUBLISHING, _DONE = "publishing", "done"
+_SCHEMA = 1
 _JSON = "application/json"
 
 _logger = logging.getLogger(__name__)
 
 
 class FolderLost(Exception):
-    """Another run has taken the folder over. `names` are those that it fills there; None where nobody can tell."""
+    """Another run has taken the folder over. `names` has the names that it fills there; None: unknown."""
 
     def __init__(self, names: frozenset[str] | None) -> None:
         super().__init__("another run has taken the folder over")
@@ -33,8 +35,8 @@ class FolderLost(Exception):
 
 
 @dataclass(frozen=True)
-class Bid:
-    """Who wants a folder: the run, its color, and the names that it will fill there, result.json apart."""
+class ClaimRequest:
+    """A request for a folder: the run, its color, and the names that it fills there, without result.json."""
 
     run: str
     green: bool
@@ -42,9 +44,9 @@ class Bid:
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def document(self, state: str) -> bytes:
-        """What the claim's object says."""
+        """Return the content of the claim's object."""
         content = {
-            "schema": 1,
+            "schema": _SCHEMA,
             "run": self.run,
             "owner": self.owner,
             "state": state,
@@ -56,31 +58,31 @@ class Bid:
 
 @dataclass(frozen=True)
 class FolderClaim:
-    """A folder that is ours until somebody takes it over.
+    """A folder that this run has until another run takes it over.
 
-    `standing`: what was there, by full name. `replaced`: the other run whose green results it was, if that can be told.
+    `existing`: the objects in the folder, by full name. `replaced`: the other run whose green results they are, if any.
     """
 
     store: ObjectStore
     lock: str
-    bid: Bid
+    request: ClaimRequest
     generation: int
-    standing: Mapping[str, Listed]
+    existing: Mapping[str, Listed]
     replaced: str = ""
 
     def check(self) -> None:
-        """Raises FolderLost where the folder is another run's by now."""
+        """Raise FolderLost if another run has the folder."""
         there = self.store.stat(self.lock)
         if there is None or there.generation != self.generation:
             raise self._lost()
 
     def finish(self) -> None:
-        """The folder is filled. Raises FolderLost where it was another run's already."""
-        done = self.bid.document(_DONE)
+        """Mark the folder as filled. Raises FolderLost if another run has it."""
+        done = self.request.document(_DONE)
         try:
             written = self.store.swap(self.lock, done, generation=self.generation, content_type=_JSON)
         except CallFailed as failure:
-            # All is there, and whoever has the folder now, if anybody, fills it with a whole green result.
+            # The folder is complete, and a run that takes it over fills it with a complete green result.
             _logger.info("the claim on a folder: %s", failure)
             return
         if written is None:
@@ -93,43 +95,46 @@ class FolderClaim:
 
 
 def lock_object(location: GcsLocation, folder: str) -> str:
-    """The object that says whose a folder is; `folder` is a name prefix with its slash."""
+    """Return the name of a folder's lock object. `folder` is a name prefix with its slash."""
     below = folder[len(location.prefix) :].strip("/")
     return location.object("locks", f"{below}.json")
 
 
-def claim_folder(store: ObjectStore, lock: str, folder: str, bid: Bid) -> FolderClaim | None:
-    """Take a folder over from whoever has it. None: it is green, or a green run has begun to fill it, and the bid is red.
+def claim_folder(store: ObjectStore, lock: str, folder: str, request: ClaimRequest) -> FolderClaim | None:
+    """Take a folder over. Returns None if the request is red, and the folder is green or a green run fills it.
 
-    The look at the folder counts only if nobody has taken the claim since: else all is decided anew. Raises CallFailed.
+    If another run changes the claim meanwhile, the decision is repeated. Raises CallFailed.
     """
     while True:
         found = store.read_newer(lock, 0)
-        standing = {item.name: item for item in store.list(folder)}
-        green_run = _green_run(store, standing.get(folder + RESULT))
-        if not bid.green and (_is_promised(found) or green_run is not None):
+        existing = {item.name: item for item in store.list(folder)}
+        green_run = _green_run(store, existing.get(folder + RESULT))
+        if not request.green and (_is_promised(found) or green_run is not None):
             return None
         generation = found[1] if found else 0
-        taken = store.swap(lock, bid.document(_PUBLISHING), generation=generation, content_type=_JSON)
+        taken = store.swap(lock, request.document(_PUBLISHING), generation=generation, content_type=_JSON)
         if taken is not None:
-            replaced = green_run if green_run and green_run != bid.run else ""
-            return FolderClaim(store, lock, bid, taken.generation, standing, replaced)
+            replaced = green_run if green_run and green_run != request.run else ""
+            return FolderClaim(store, lock, request, taken.generation, existing, replaced)
 
 
 def _is_promised(found: tuple[bytes, int] | None) -> bool:
+    """True if a green run has begun to fill the folder, or if the claim has a schema that this version cannot read."""
     claim = _read(found[0]) if found else {}
+    if claim.get("schema", _SCHEMA) != _SCHEMA:
+        return True
     return claim.get("state") == _PUBLISHING and claim.get("green") is True
 
 
 def _green_run(store: ObjectStore, result: Listed | None) -> str | None:
-    """The run whose green results these are; None where they are not green."""
+    """Return the run whose green results these are; None if they are not green."""
     content = store.read(result.name, generation=result.generation) if result else None
     found = _read(content) if content is not None else {}
     return str(found.get("run", "")) if found.get("verdict") == "green" else None
 
 
 def _read(content: bytes) -> JsonObject:
-    """A document; one that cannot be read says nothing."""
+    """Return a document; an empty one if it cannot be read."""
     try:
         return read_object(content)
     except ValueError:

@@ -1,7 +1,7 @@
-"""One small object per VM that exists, in the bucket: what a killed builder leaves there, the next run's sweep can tell of.
+"""Keeps one small object per VM in the bucket, from which a sweep reports the VMs of a killed builder.
 
-A build that is cancelled ends without a signal, so nobody says what became of its VM. The VM's own deadline removes it
-all the same; the object that is left then is how somebody learns of it.
+A cancelled build ends without a signal, so it cannot report its VM. The VM's own deadline removes the VM; the object
+remains, and the next run's sweep reports it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from builder.act.fleet import Ending, Vm
+from builder.act.vm import Ending, Vm
 from builder.errors import Interrupted
 from builder.model import GcsLocation, Listed
 from builder.ports import CallFailed, ObjectStore
-from builder.stored_json import read_object
+from builder.strict_json import read_object
 
 _logger = logging.getLogger(__name__)
 _FOLDER = "open"
@@ -25,7 +25,7 @@ _THREADS = 4
 
 
 class Ledger:
-    """Keeps `open/<run>/<vm>.json` for each VM from its request until its end is confirmed; never holds anything up."""
+    """Keeps `open/<run>/<vm>.json` for each VM from its request until its end is confirmed. Nothing waits for it."""
 
     def __init__(self, store: ObjectStore, location: GcsLocation) -> None:
         self._store = store
@@ -33,11 +33,11 @@ class Ledger:
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="ledger")
         self._written: dict[str, Future[None]] = {}
 
-    def note(self, vm: Vm) -> None:
-        """A VM is about to be requested, or its end is known."""
-        if vm.ending is Ending.OPEN:
+    def record(self, vm: Vm) -> None:
+        """Write the VM's object before its request, and delete it when its end is confirmed."""
+        if vm.state.ending is Ending.OPEN:
             self._written[vm.name] = self._pool.submit(self._write, vm)
-        elif vm.ending is Ending.GONE and vm.name in self._written:
+        elif vm.state.ending is Ending.GONE and vm.name in self._written:
             wait([self._written.pop(vm.name)])
             self._try(lambda: self._store.delete(self._name(vm)))
 
@@ -59,13 +59,13 @@ class Ledger:
     def _try(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except (CallFailed, Interrupted) as failure:  # a run's verdict does not depend on its book-keeping
+        except (CallFailed, Interrupted) as failure:  # a run's verdict does not depend on the ledger
             _logger.info("the ledger of VMs: %s", failure)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a builder wrote of its VM; `deadline` in seconds since the epoch."""
+    """The ledger's entry of a VM; `deadline` in seconds since the epoch."""
 
     run: str
     vm: str
@@ -73,30 +73,35 @@ class _Entry:
     deadline: float
 
 
-def tell_of_the_lost(
+def report_lost_vms(
     store: ObjectStore,
     location: GcsLocation,
     *,
     alive: Collection[str],
+    removed: Collection[str],
     now: Callable[[], float],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
-    """Tell, once, of each VM whose builder never came back to end it, and whose time is over.
+    """Report once each VM that its builder did not delete, and whose deadline has passed.
 
-    `alive` are the names of this tool's VMs that Compute Engine lists: those are the sweep's business, or still at work.
-    `now` asks for the time, in seconds since the epoch. Raises CallFailed.
+    `alive` has the names of this tool's VMs that exist: the sweep handles those. `removed` has the names of those
+    that it has removed and reported: their objects go. `now` returns the time in seconds since the epoch. Raises
+    CallFailed.
     """
-    noted = store.list(location.object(_FOLDER) + "/")
-    missing = [
-        listed for listed in noted if listed.name.rpartition("/")[2].removesuffix(".json") not in alive
-    ]
+    noted = {
+        listed.name.rpartition("/")[2].removesuffix(".json"): listed
+        for listed in store.list(location.object(_FOLDER) + "/")
+    }
+    for name in noted.keys() & removed:
+        store.delete(noted.pop(name).name)
+    missing = [listed for name, listed in noted.items() if name not in alive]
     moment = now() if missing else 0.0
     for listed in missing:
         entry = _read(store, listed)
-        # Two sweeps at once: the one whose delete finds the object tells.
+        # Of two sweeps at once, the one whose delete finds the object reports.
         if entry is not None and entry.deadline < moment and store.delete(listed.name):
             ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(entry.deadline))
-            tell(
+            report(
                 f"the build of run {entry.run} ended without deleting its VM {entry.vm} in {entry.zone} (cancelled, or past "
                 f"its timeout?); the VM is gone, by its own deadline of {ended} at the latest"
             )

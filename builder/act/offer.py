@@ -1,4 +1,4 @@
-"""The machine types and accelerator types that Compute Engine offers, looked up beside a run's other preparations."""
+"""Looks up, in the background, which zones offer the machine types and accelerator types of a run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from builder.act.refusals import no_such_type, not_in_zones
 from builder.model import is_zone, region_of
-from builder.plan.make import JobPlan
+from builder.plan.build_plan import JobPlan
 from builder.ports import CallFailed, Machines, TypeKind
 
 _logger = logging.getLogger(__name__)
 _MOST_MEANT = 3
 _THREADS = 4
-_PATIENCE = 5.0  # seconds that an insert waits for the look-up at the most
+_PATIENCE = 5.0  # the longest that an insert waits for the look-up, in seconds
 _Type = tuple[TypeKind, str]
 
 
 class Offer:
-    """The zones that offer the types that a run's jobs ask for. Each type is looked up once, at once, on threads of its own."""
+    """The zones that offer the types of a run's jobs. Each type is looked up once, in the background."""
 
     def __init__(self, machines: Machines, jobs: Iterable[JobPlan]) -> None:
         self._machines = machines
@@ -32,7 +32,7 @@ class Offer:
     def check(self, job: JobPlan) -> None:
         """Raise InputRefused for a type that no zone has, NoCapacity for one that no allowed zone has.
 
-        Where the look-up fails, such as for want of a permission, or takes seconds, the insert tells instead.
+        If the look-up fails, for example without the permission, or takes too long, the insert finds out.
         """
         for kind, name in _types(job):
             try:
@@ -42,11 +42,11 @@ class Offer:
                 continue
             if not zones:
                 raise no_such_type(kind, name, self._meant(job, kind, name))
-            if not any(place in {zone, region_of(zone)} for place in job.zones for zone in zones):
-                raise not_in_zones(kind, name, offered=zones, allowed=job.zones)
+            if not any(place in {zone, region_of(zone)} for place in job.options.zones for zone in zones):
+                raise not_in_zones(kind, name, offered=zones, allowed=job.options.zones)
 
     def _meant(self, job: JobPlan, kind: TypeKind, name: str) -> Sequence[str]:
-        place = job.zones[0]
+        place = job.options.zones[0]
         try:
             zone = place if is_zone(place) else self._machines.zones(place)[0]
             names = self._machines.type_names(kind, zone)
@@ -57,10 +57,10 @@ class Offer:
 
 
 def _types(job: JobPlan) -> list[_Type]:
-    """Machine type and GPU names that a job asks for. Custom machine types are in no list."""
+    """Return the machine type and GPU type of a job. Custom machine types are in no list."""
     found: list[_Type] = []
-    if "custom" not in job.vm.machine_type:
-        found.append(("machineTypes", job.vm.machine_type))
-    if job.vm.accelerator is not None:
-        found.append(("acceleratorTypes", job.vm.accelerator.type))
+    if "custom" not in job.options.machine_type:
+        found.append(("machineTypes", job.options.machine_type))
+    if job.options.accelerator is not None:
+        found.append(("acceleratorTypes", job.options.accelerator.type))
     return found

@@ -1,4 +1,4 @@
-"""Publishes an attempt: server-side copies of exactly what its evidence lists, result.json last, nothing older left over."""
+"""Publishes an attempt: copies exactly what its evidence lists, writes result.json last, and removes older objects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from builder.act.folder_claim import RESULT, Bid, FolderClaim, FolderLost, claim_folder, lock_object
+from builder.act.folder_claim import (
+    RESULT,
+    RESULT_SCHEMA,
+    ClaimRequest,
+    FolderClaim,
+    FolderLost,
+    claim_folder,
+    lock_object,
+)
 from builder.act.result import color
 from builder.model import GcsLocation, JsonObject, Listed, Verdict
 from builder.ports import CallFailed, ObjectStore
@@ -16,12 +25,11 @@ from builder.ports import CallFailed, ObjectStore
 _logger = logging.getLogger(__name__)
 FAILED = "FAILED"
 LOG = "run.log"
-_CHANGED = 412  # HTTP's "precondition failed": another object stands there than the one that was seen
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be published of one job. `objects` are the proven ones, `names` their names in the folder."""
+    """The results of one job to publish. `objects` has the proven objects, `names` their names in the folder."""
 
     run: str
     objects: Sequence[Listed]
@@ -32,77 +40,86 @@ class Publication:
 
     @property
     def texts(self) -> Mapping[str, str]:
-        """What is written beside the copies, by name."""
+        """Return the texts that are written beside the copies, by name."""
         failed = {FAILED: f"{self.verdict.reason}: {self.verdict.message}\n"}
         return {LOG: self.log, **({} if self.verdict.green else failed)}
 
 
 @dataclass(frozen=True)
 class Published:
-    """The folder (a name prefix) that was filled, and the other run whose green results stood there, if any did."""
+    """The folder (a name prefix) that was filled, and the generation of its result.json.
+
+    `replaced` is the other run whose green results it replaced, if any.
+    """
 
     prefix: str
+    result_generation: int
     replaced: str = ""
 
 
 class Publisher:
-    """Writes jobs' folders in one bucket. `permit` is asked before each, and raises where nothing may be published."""
+    """Writes jobs' folders in one bucket.
+
+    `ensure_owner` is called before each; it raises if the run may not publish.
+    """
 
     def __init__(
         self,
         store: ObjectStore,
         location: GcsLocation,
         pool: Executor,
-        permit: Callable[[], None] = lambda: None,
+        ensure_owner: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._location = location
         self._pool = pool
-        self._permit = permit
+        self._ensure_owner = ensure_owner
 
     def publish(self, target: str, fallback: str, publication: Publication) -> Published:
-        """Fill the folder `target` (a name prefix with its slash) and say which one was filled.
+        """Fill the folder `target` (a name prefix with its slash). Returns the folder that was filled.
 
-        `fallback` is the run's own folder. It is filled where the target is green and the publication is not, and where another
-        run takes the target over meanwhile: whoever takes it last fills it whole. Raises CallFailed.
+        `fallback` is the run's own folder. It is filled if the target is green and the publication is not, and if
+        another run takes the target over meanwhile: the last run that takes it fills it completely. Raises CallFailed.
         """
-        self._permit()
+        self._ensure_owner()
         shared = self._share(target, publication) if target != fallback else None
-        if shared is None:
-            self._fill(_Folder(self._store, fallback, self._standing(fallback)), publication)
-        return shared or Published(fallback)
+        if shared is not None:
+            return shared
+        folder = _Folder(self._store, fallback, self._existing(fallback))
+        return Published(fallback, self._fill(folder, publication).generation)
 
     def _share(self, target: str, publication: Publication) -> Published | None:
-        """Fill a folder that other runs may fill, too; None where it is theirs."""
+        """Fill a folder that other runs can fill too. Returns None if another run has it."""
         names = [*publication.names, *publication.texts]
-        bid = Bid(publication.run, publication.verdict.green, names)
-        claim = claim_folder(self._store, lock_object(self._location, target), target, bid)
+        request = ClaimRequest(publication.run, publication.verdict.green, names)
+        claim = claim_folder(self._store, lock_object(self._location, target), target, request)
         if claim is None:
             return None
-        folder = _Folder(self._store, target, claim.standing, claim)
+        folder = _Folder(self._store, target, claim.existing, claim)
         try:
-            self._fill(folder, publication)
+            result = self._fill(folder, publication)
             claim.finish()
         except FolderLost as lost:
             self._withdraw(folder, lost.names)
             return None
-        return Published(target, claim.replaced)
+        return Published(target, result.generation, claim.replaced)
 
-    def _withdraw(self, folder: _Folder, heirs: frozenset[str] | None) -> None:
+    def _withdraw(self, folder: _Folder, new_owner_files: frozenset[str] | None) -> None:
         try:
-            folder.withdraw(heirs)
-        except CallFailed as failure:  # it is no part of what the heir's result.json lists
+            folder.withdraw(new_owner_files)
+        except CallFailed as failure:  # the new owner's result.json does not list these objects
             _logger.warning("what was written into another run's folder could not be removed: %s", failure)
 
-    def _standing(self, prefix: str) -> Mapping[str, Listed]:
+    def _existing(self, prefix: str) -> Mapping[str, Listed]:
         return {item.name: item for item in self._store.list(prefix)}
 
-    def _fill(self, folder: _Folder, publication: Publication) -> None:
-        # Without its result.json a folder claims nothing, so a crash from here on leaves no old verdict on new files.
+    def _fill(self, folder: _Folder, publication: Publication) -> Listed:
+        """Fill the folder. Returns result.json."""
+        # A folder without result.json has no verdict, so a crash from here on leaves no old verdict on new files.
         folder.remove([RESULT])
         pairs = zip(publication.objects, publication.names, strict=True)
         copies = [self._pool.submit(folder.copy, source, name) for source, name in pairs]
-        wait(copies)  # also where one of them fails: none may come after what follows then
+        wait(copies)  # wait for all, even if one fails: none may write after the next step
         published = [copy.result() for copy in copies]
         for name, text in publication.texts.items():
             published.append(folder.write(name, text.encode(), "text/plain; charset=utf-8"))
@@ -110,7 +127,7 @@ class Publisher:
         list(self._pool.map(lambda name: folder.remove([name]), leftovers))
         record = {
             **publication.record,
-            "schema": 1,
+            "schema": RESULT_SCHEMA,
             "run": publication.run,
             "verdict": color(publication.verdict),
             "exit_code": int(publication.verdict.exit_code),
@@ -118,43 +135,43 @@ class Publisher:
             "message": publication.verdict.message,
             "objects": [_describe(item, folder.prefix) for item in published],
         }
-        folder.write(RESULT, _json(record), "application/json")
+        return folder.write(RESULT, _json(record), "application/json")
 
 
 class _Folder:
-    """A folder while it is filled: every write goes over exactly what was seen there, `standing` at first."""
+    """A folder while it is filled. Every write names the generation that it replaces, at first those in `existing`."""
 
     def __init__(
         self,
         store: ObjectStore,
         prefix: str,
-        standing: Mapping[str, Listed],
+        existing: Mapping[str, Listed],
         claim: FolderClaim | None = None,
     ) -> None:
         self.prefix = prefix
         self._store = store
-        self._standing = standing
+        self._existing = existing
         self._claim = claim
         self._written: dict[str, Listed] = {}
 
     def copy(self, source: Listed, name: str) -> Listed:
-        """Copy an object here."""
+        """Copy an object into the folder."""
         target = self.prefix + name
         return self._over(name, lambda seen: self._store.copy(source, target, over=seen))
 
     def write(self, name: str, content: bytes, content_type: str) -> Listed:
-        """Write an object of our own."""
+        """Write an object of the builder's own."""
         target = self.prefix + name
         return self._over(
             name, lambda seen: self._store.swap(target, content, generation=seen, content_type=content_type)
         )
 
     def _over(self, name: str, write: Callable[[int], Listed | None]) -> Listed:
-        """Write over the generation that was seen (0: none), as often as another one turns out to stand there."""
-        seen = self._standing.get(self.prefix + name)
+        """Replace the generation that was seen (0: none). Repeat if the object has another one meanwhile."""
+        seen = self._existing.get(self.prefix + name)
         while (made := write(seen.generation if seen else 0)) is None:
-            # Somebody who does not know yet that the folder is ours; or we do not know yet that it is theirs. In this order:
-            # what is written once we have asked is not what was seen.
+            # Another run has not noticed yet that we have the folder, or we have not noticed that it has. The order
+            # matters: an object written after our check has another generation than the one we read before.
             seen = self._store.stat(self.prefix + name)
             if self._claim is not None:
                 self._claim.check()
@@ -162,28 +179,28 @@ class _Folder:
         return made
 
     def leftovers(self) -> Sequence[str]:
-        """The names that stood here and that were not written now."""
-        names = (full.removeprefix(self.prefix) for full in self._standing)
+        """Return the names that existed and that this run does not write."""
+        names = (full.removeprefix(self.prefix) for full in self._existing)
         return [name for name in names if name not in self._written and name != RESULT]
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove what was seen under these names, where it is still that."""
+        """Delete the objects of these names, unless their generation has changed."""
         for name in names:
-            seen = self._standing.get(self.prefix + name)
+            seen = self._existing.get(self.prefix + name)
             if seen is not None:
                 self._delete(seen)
 
-    def withdraw(self, heirs: frozenset[str] | None) -> None:
-        """The folder is another run's, which fills the names `heirs`: remove what we wrote under any other."""
+    def withdraw(self, new_owner_files: frozenset[str] | None) -> None:
+        """Delete what we wrote in a folder that another run has, except under its names, `new_owner_files`."""
         for name, made in self._written.items():
-            if name == RESULT or (heirs is not None and name not in heirs):
+            if name == RESULT or (new_owner_files is not None and name not in new_owner_files):
                 self._delete(made)
 
     def _delete(self, item: Listed) -> None:
         try:
             self._store.delete(item.name, generation=item.generation)
         except CallFailed as failure:
-            if failure.http_status != _CHANGED:
+            if failure.http_status != HTTPStatus.PRECONDITION_FAILED:
                 raise
 
 

@@ -1,6 +1,6 @@
-"""The line of a run's jobs that wait, since the run's own VMs hold a quota, until one of those VMs ends.
+"""Lets jobs wait in line while the run's own VMs hold an exhausted quota.
 
-A job in the line has no VM, and waits for the jobs before it and for VMs of jobs that are not in the line. So no two jobs wait
+A job in the line has no VM. It waits for the jobs before it, and for VMs of jobs outside the line, so no two jobs wait
 for each other.
 """
 
@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from builder.act.failover import Scope, is_quota
-from builder.act.fleet import Ending, Fleet, Vm
+from builder.act.fleet import Fleet
 from builder.act.refusals import Refusal, not_started
+from builder.act.vm import Ending, Insert, Vm
 from builder.model import region_of
-from builder.plan.vm_spec import VmSpec, disk_type
+from builder.options import MachineOptions
 from builder.ports import Clock
 
 _LOOK = 1.0  # seconds between two looks at the line
@@ -25,7 +26,7 @@ _SERIES_CPUS = re.compile(r"[A-Z]+[0-9]+[A-Z]*_CPUS")
 
 @dataclass(frozen=True)
 class Limit:
-    """A quota that is used up: its metric as Compute Engine names it, and its region, "" for a global one."""
+    """An exhausted quota: its metric as Compute Engine names it, and its region, "" for a global one."""
 
     metric: str
     region: str
@@ -33,8 +34,8 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.metric} in {self.region}" if self.region else f"{self.metric} in all regions"
 
-    def counts(self, spec: VmSpec, zone: str) -> bool:
-        """True if such a VM in this zone takes some of the quota, as far as the metric's name tells."""
+    def counts(self, spec: MachineOptions, zone: str) -> bool:
+        """Return True if such a VM in this zone takes some of the quota, according to the metric's name."""
         if self.region not in {"", region_of(zone)}:
             return False
         if self.metric.endswith("GPUS") or self.metric.startswith("GPUS"):
@@ -42,14 +43,14 @@ class Limit:
         if self.metric == "IN_USE_ADDRESSES":
             return spec.external_ip
         if self.metric in {"DISKS_TOTAL_GB", "SSD_TOTAL_GB", "HDB_TOTAL_GB"}:
-            return (self.metric == "DISKS_TOTAL_GB") is (disk_type(spec) == "pd-standard")
+            return (self.metric == "DISKS_TOTAL_GB") is (spec.disk_type == "pd-standard")
         if _SERIES_CPUS.fullmatch(self.metric):
-            return self.metric == f"{spec.family.upper()}_CPUS"
+            return self.metric == f"{spec.series.upper()}_CPUS"
         return True
 
 
 def limit_of(refusal: Refusal) -> Limit | None:
-    """The quota that a refusal names; None if it is for another reason or names none."""
+    """Return the quota that a refusal names; None if it has another reason or names none."""
     match = _METRIC.search(refusal.message)
     if match is None or not is_quota(refusal.code):
         return None
@@ -65,21 +66,21 @@ class QuotaLine:
         self._lock = threading.Lock()
         self._turns: list[Turn] = []
 
-    def turn(self, job: str, stop: Callable[[], bool], say: Callable[[str], None]) -> Turn:
-        """The job's place, in the line once it has to wait, which `say` tells.
+    def turn(self, job: str, stop: Callable[[], bool], report: Callable[[str], None]) -> Turn:
+        """Return the job's turn, which joins the line when it must wait, and reports that.
 
-        `stop` is true once the job need not be started any more.
+        `stop` returns True if the job is not to be started any more.
         """
-        return Turn(self, job, stop, say)
+        return Turn(self, job, stop, report)
 
     def limits_before(self, turn: Turn) -> Sequence[Limit]:
-        """What those before a turn wait for; one that is not in the line comes after all others."""
+        """Return the quotas that the turns before this one wait for. A turn outside the line comes after all others."""
         with self._lock:
             before = self._turns[: self._turns.index(turn)] if turn in self._turns else self._turns
             return [limit for other in before for limit in other.limits]
 
     def join(self, turn: Turn, limits: Collection[Limit]) -> None:
-        """Put a turn at the end of the line, if it is not in it, and note what it waits for."""
+        """Put a turn at the end of the line, unless it is in it, and add the quotas that it waits for."""
         with self._lock:
             turn.limits = turn.limits | frozenset(limits)
             if turn not in self._turns:
@@ -91,41 +92,48 @@ class QuotaLine:
             self._turns = [other for other in self._turns if other is not turn]
 
     def vms(self, job: str) -> Sequence[Vm]:
-        """The VMs of other jobs that were asked for and not refused at once, ended ones too."""
-        return [vm for vm in self._fleet.known() if vm.attempt.job != job and not vm.refused]
+        """Return the requested VMs of other jobs, without refused ones, including ended ones."""
+        return [
+            vm
+            for vm in self._fleet.known()
+            if vm.attempt.job != job and vm.state.insert is not Insert.REFUSED
+        ]
 
     def now(self) -> float:
-        """The clock's reading, in seconds."""
+        """Return the clock's time in seconds."""
         return self._clock.monotonic()
 
     def pause(self) -> None:
-        """Wait before the next look. Raises Interrupted when the run is cancelled."""
+        """Wait before the next look. Raises Interrupted if the run is cancelled."""
         self._clock.sleep(_LOOK)
 
 
 class Turn:
-    """One job's place in the line, from its first request for a VM until it has one or gives up."""
+    """One job's turn, from its first request for a VM until it has one or gives up."""
 
     def __init__(
-        self, line: QuotaLine, job: str, stop: Callable[[], bool], say: Callable[[str], None]
+        self, line: QuotaLine, job: str, stop: Callable[[], bool], report: Callable[[str], None]
     ) -> None:
         self.limits: frozenset[Limit] = frozenset()
         self._line = line
         self._job = job
         self._stop = stop
-        self._say = say
+        self._report = report
         self._ended: frozenset[str] = frozenset()  # names of VMs that had ended before the last requests
 
     def begin(self) -> None:
-        """Note, before requests are sent, which VMs have ended: what ends later may have made room."""
-        self._ended = frozenset(vm.name for vm in self._line.vms(self._job) if vm.ending is Ending.GONE)
+        """Record which VMs have ended before the next requests: a VM that ends later can free quota."""
+        self._ended = frozenset(vm.name for vm in self._line.vms(self._job) if vm.state.ending is Ending.GONE)
 
-    def await_first(self, spec: VmSpec, zone: str, deadline: float) -> bool:
-        """Wait until nobody before this job waits for what such a VM takes. False: not before the deadline."""
+    def await_first(self, spec: MachineOptions, zone: str, deadline: float) -> bool:
+        """Wait until no job before this one waits for a quota that such a VM takes.
+
+        Returns False after the deadline.
+        """
         while ahead := {limit for limit in self._line.limits_before(self) if limit.counts(spec, zone)}:
             self._check()
             if not ahead <= self.limits:
-                self._say(f"waiting behind other jobs of this run for quota ({_named(ahead)})")
+                self._report(f"waiting behind other jobs of this run for quota ({_named(ahead)})")
             self._line.join(self, ahead)
             if not self._pause(deadline):
                 return False
@@ -134,21 +142,24 @@ class Turn:
         return True
 
     def holders(self, limits: Collection[Limit]) -> Sequence[Vm]:
-        """The run's other VMs that hold some of one of these quotas."""
-        return [vm for vm in self._of(limits) if vm.ending is not Ending.GONE]
+        """Return the run's other VMs that hold some of these quotas."""
+        return [vm for vm in self._of(limits) if vm.state.ending is not Ending.GONE]
 
     def await_end(self, limits: Collection[Limit], deadline: float) -> bool:
-        """Wait in line until a VM ends that held some of one of these quotas. False: none will, or not before the deadline."""
+        """Wait in line until a VM ends that holds some of these quotas.
+
+        Returns False if there is none, and after the deadline.
+        """
         self._line.join(self, limits)
         if holders := self.holders(limits):
-            self._say(
+            self._report(
                 f"quota used up, by {len(holders)} other VMs of this run among others ({_named(limits)}): waiting for one of "
                 f"them to end, {max(0.0, deadline - self._line.now()):.0f} s at the most"
             )
         while True:
             self._check()
             if self.limits.isdisjoint(self._line.limits_before(self)):
-                gone = {vm.name for vm in self._of(limits) if vm.ending is Ending.GONE}
+                gone = {vm.name for vm in self._of(limits) if vm.state.ending is Ending.GONE}
                 if gone - self._ended:
                     return True
                 if not self.holders(limits):
@@ -157,7 +168,7 @@ class Turn:
                 return False
 
     def leave(self) -> None:
-        """Give the place to those behind."""
+        """Leave the line."""
         self._line.leave(self)
 
     def _of(self, limits: Collection[Limit]) -> list[Vm]:

@@ -1,11 +1,13 @@
-"""Compute Engine's refusals of a VM, and the error that each of them ends a job with. Pure."""
+"""Turns Compute Engine's refusals of a VM into the errors that end a job. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from builder import gcloud
 from builder.act.failover import Scope, is_capacity, is_configuration
 from builder.errors import (
     BuilderError,
@@ -15,12 +17,13 @@ from builder.errors import (
     NotStarted,
     ProjectSetup,
 )
-from builder.plan.make import PLACING_BUDGET, ImageChoice, JobPlan
+from builder.plan.build_plan import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import SPOT, STANDARD
 from builder.ports import CallFailed, Image, TypeKind
+from builder.refusals import unavailable
 
-_GRANT = "Grant the role that the message names to the build's service account, then run again."
-_ENABLE = "Enable the API: gcloud services enable compute.googleapis.com."
+_GRANT = "Give the build's service account its roles, with the commands in docs/accounts.md, then run again."
+_ENABLE = f"Enable the API: {gcloud.enable('compute')}."
 _CORRECT = "Correct the option that names it, or create it."
 _BY_CODE = {
     "accessNotConfigured": _ENABLE,
@@ -28,14 +31,18 @@ _BY_CODE = {
     "notFound": _CORRECT,
     "RESOURCE_NOT_FOUND": _CORRECT,
     "EXTERNAL_RESOURCE_NOT_FOUND": "Create the account, or name another one with NB_VM_SERVICE_ACCOUNT.",
-    "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the build's service account roles/iam.serviceAccountUser on the VM's account.",
+    "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the build's service account roles/iam.serviceAccountUser on the VM's account: "
+    f"{gcloud.grant_act_as('VM_ACCOUNT', gcloud.member(''))}",
 }
 _BY_WORDS = {
     "custom subnetmode network": "Name a subnetwork of this network with NB_SUBNETWORK, and zones of its region with NB_ZONES.",
     "/networks/": "Create the network, or name another one with NB_NETWORK or NB_SUBNETWORK.",
 }
+_DENIED = frozenset({"forbidden", "IAM_PERMISSION_DENIED"})  # the message names a resource that exists
+_ACCOUNT = re.compile(r"([a-z0-9-]+)@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
 _CONSTRAINT = re.compile(r"\b(?:customConstraints|constraints)/([A-Za-z0-9_.]+[A-Za-z0-9_])")
-# By the last part of a constraint's name: compute.vmExternalIpAccess has a successor, compute.managed.vmExternalIpAccess.
+# By the last part of a constraint's name: compute.vmExternalIpAccess has a successor,
+# compute.managed.vmExternalIpAccess.
 _BY_CONSTRAINT = {
     "requireShieldedVm": "Set NB_SECURE_BOOT=true, with an image that supports UEFI.",
     "trustedImageProjects": "Name an image of a project that the policy allows with NB_IMAGE_PROJECT and NB_IMAGE_FAMILY, "
@@ -49,14 +56,14 @@ _EXCEPTION = "Ask whoever administers the organization's policies for an excepti
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a zone did not give a VM."""
+    """The reason why a zone did not give a VM."""
 
     zone: str
     code: str
     message: str
     scope: Scope
-    passing: bool = False  # the same zone is worth another try soon
-    model: str = STANDARD  # the provisioning model that was asked for
+    passing: bool = False  # the same zone can accept soon
+    model: str = STANDARD  # the requested provisioning model
 
     def __str__(self) -> str:
         where = f"{self.zone} (Spot)" if self.model == SPOT else self.zone
@@ -66,20 +73,23 @@ class Refusal:
 def used_up(
     job: JobPlan, refusals: Sequence[Refusal], quotas: Sequence[Refusal], *, held: int
 ) -> BuilderError:
-    """The error of a job that got no VM, `quotas` its refusals for want of quota; `held` VMs of the run still hold some."""
+    """Return the error of a job without a VM.
+
+    `quotas`: its refusals about quota. `held`: the number of the run's VMs that hold some.
+    """
     stopping = next((refusal for refusal in quotas if refusal.scope.stops), None)
     error = no_vm(job, refusals) if stopping is None else stopped(stopping)
     if not held:
         return error
     return NoCapacity(
-        f"{error.message}\n{held} other VMs of this run held some of the quota for all of the {PLACING_BUDGET} s that were waited.",
+        f"{error.message}\n{held} other VMs of this run held some of the quota during the whole wait of {PLACING_BUDGET} s.",
         reason=error.reason,
         advice=f"Lower NB_CONCURRENCY, or ask for more quota. {error.advice}",
     )
 
 
 def no_turn(job: JobPlan, limits: Collection[object]) -> NoCapacity:
-    """The error of a job before which others waited for the same quotas, for as long as it could wait."""
+    """Return the error of a job that waited too long behind others for the same quotas."""
     return NoCapacity(
         f"No VM was requested for {job.job}: other jobs of this run waited for the same quota before it, for {PLACING_BUDGET} s "
         f"({', '.join(sorted(map(str, limits)))}).",
@@ -89,7 +99,7 @@ def no_turn(job: JobPlan, limits: Collection[object]) -> NoCapacity:
 
 
 def not_started(job: str) -> NotStarted:
-    """The error of a job that waited for quota when another one turned red, under NB_FAIL_FAST."""
+    """Return the error of a job that waited for quota when another one ended red, under NB_FAIL_FAST."""
     return NotStarted(
         f"{job} was not started: NB_FAIL_FAST is set, and another notebook failed while this one waited for quota.",
         reason="not_started",
@@ -97,9 +107,9 @@ def not_started(job: str) -> NotStarted:
 
 
 def no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:
-    """The error of a job for which no allowed zone had a VM."""
+    """Return the error of a job for which no allowed zone has a VM."""
     table = "\n".join(f"  {refusal}" for refusal in refusals)
-    message = f"No allowed zone had a VM for {job.job} ({job.vm.machine_type}):\n{table}"
+    message = f"No allowed zone had a VM for {job.job} ({job.options.machine_type}):\n{table}"
     if any(is_capacity(refusal.code, refusal.message) for refusal in refusals):
         return NoCapacity(
             message,
@@ -128,7 +138,7 @@ def _no_region(message: str, refusals: Sequence[Refusal]) -> ProjectSetup:
 
 
 def stopped(refusal: Refusal) -> BuilderError:
-    """The error of a job whose refusal no other zone can help."""
+    """Return the error of a job after a refusal that no other zone can change."""
     message = f"Compute Engine refused the VM in {refusal}"
     if refusal.scope is Scope.QUOTA:
         return NoCapacity(
@@ -144,8 +154,8 @@ def stopped(refusal: Refusal) -> BuilderError:
 
 
 def image_refused(failure: CallFailed, choice: ImageChoice) -> BuilderError:
-    """The error of an image that cannot be read."""
-    if failure.http_status != 404:  # noqa: PLR2004 - HTTP's "not found"
+    """Return the error of an image that cannot be read."""
+    if failure.http_status != HTTPStatus.NOT_FOUND:
         return _refused_call(failure, f"The image {choice} cannot be read")
     return InputRefused(
         f"There is no such image: {choice} ({failure.message})",
@@ -156,7 +166,7 @@ def image_refused(failure: CallFailed, choice: ImageChoice) -> BuilderError:
 
 
 def no_secure_boot(image: Image) -> InputRefused:
-    """The error of NB_SECURE_BOOT with an image that cannot boot so."""
+    """Return the error of NB_SECURE_BOOT with an image that does not support it."""
     return InputRefused(
         f"NB_SECURE_BOOT is true, and the image {image.path} does not support UEFI, which Secure Boot needs.",
         reason="image_without_uefi",
@@ -164,25 +174,25 @@ def no_secure_boot(image: Image) -> InputRefused:
     )
 
 
-_MOST_ZONES = 12  # of those that a message names
+_MOST_ZONES = 12  # zones in a message
 _OPTION: dict[TypeKind, str] = {"machineTypes": "NB_MACHINE_TYPE", "acceleratorTypes": "NB_ACCELERATOR"}
 
 
 def no_such_type(kind: TypeKind, name: str, meant: Sequence[str]) -> InputRefused:
-    """The error of a machine type or accelerator type that no zone offers; `meant` are names like it."""
+    """Return the error of a machine type or accelerator type that no zone offers; `meant` has similar names."""
     question = f"; did you mean {' or '.join(meant)}?" if meant else ""
     listing = "machine-types" if kind == "machineTypes" else "accelerator-types"
     return InputRefused(
-        f"{_OPTION[kind]} is {name}, which Compute Engine has in no zone{question}",
+        f"{_OPTION[kind]} is {name}, which no zone of Compute Engine offers{question}",
         reason="no_such_type",
         advice=f"Correct {_OPTION[kind]}. List what there is: gcloud compute {listing} list.",
     )
 
 
 def not_in_zones(kind: TypeKind, name: str, *, offered: Sequence[str], allowed: Sequence[str]) -> NoCapacity:
-    """The error of a machine type or accelerator type that no allowed zone offers."""
+    """Return the error of a machine type or accelerator type that no allowed zone offers."""
     return NoCapacity(
-        f"{_OPTION[kind]} is {name}, which is in none of the allowed zones ({', '.join(allowed)}). "
+        f"{_OPTION[kind]} is {name}, which none of the allowed zones offers ({', '.join(allowed)}). "
         f"It is in {', '.join(offered[:_MOST_ZONES])}{' and others' if len(offered) > _MOST_ZONES else ''}.",
         reason="not_in_zones",
         advice="Allow one of these zones with NB_ZONES, or take another type.",
@@ -190,14 +200,14 @@ def not_in_zones(kind: TypeKind, name: str, *, offered: Sequence[str], allowed: 
 
 
 def zones_refused(failure: CallFailed, region: str) -> BuilderError:
-    """The error of a region whose zones cannot be listed."""
+    """Return the error of a region whose zones cannot be listed."""
     return _refused_call(failure, f"The zones of region {region} cannot be listed")
 
 
 def _refused_call(failure: CallFailed, what: str) -> BuilderError:
     message = f"{what}: {failure.message}"
     if failure.transient:
-        return EnvironmentFailed(message, reason="api_unavailable", advice="Run again.")
+        return unavailable(message)
     return _setup_error(message, failure.code)
 
 
@@ -206,7 +216,12 @@ def _setup_error(message: str, code: str) -> ProjectSetup:
     if constraints:
         advice = " ".join(dict.fromkeys(_policy_advice(name) for name in constraints))
         return ProjectSetup(message, reason="organization_policy", advice=advice)
-    by_words = next((advice for words, advice in _BY_WORDS.items() if words in message), None)
+    account = _ACCOUNT.search(message) if code == "EXTERNAL_RESOURCE_NOT_FOUND" else None
+    if account is not None:
+        advice = f"{_BY_CODE[code]} Its command, before those of its roles (docs/accounts.md): {gcloud.create_account(*account.groups())}"
+        return ProjectSetup(message, reason="refused", advice=advice)
+    said = "" if code in _DENIED else message
+    by_words = next((advice for words, advice in _BY_WORDS.items() if words in said), None)
     return ProjectSetup(message, reason="refused", advice=by_words or _BY_CODE.get(code, _GRANT))
 
 

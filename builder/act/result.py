@@ -1,4 +1,4 @@
-"""What a run leaves behind as values: one result per job, and the exit code that follows from all of them."""
+"""The possible ends of a run: judged jobs, a duplicate of another run, or VMs that were abandoned after a signal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder.act.fleet import Ending, Vm
-from builder.errors import ExitCode
-from builder.model import JsonObject, Verdict
-from builder.plan.make import JobPlan
+from builder.act.vm import Ending, Vm
+from builder.errors import BuilderError, ExitCode
+from builder.model import CellRun, Listed, Verdict
+from builder.plan.build_plan import JobPlan
+from builder.plan.named_inputs import NamedInputs
 
-# The gravest first: a run with several notebooks exits with the first of these that any of them has.
+# A run exits with the first of these codes that any of its jobs has.
 _GRAVEST_FIRST = (
     ExitCode.BUG,
     ExitCode.BAD_INPUT,
@@ -24,8 +25,39 @@ _GRAVEST_FIRST = (
 
 
 @dataclass(frozen=True)
+class VmTime:
+    """A VM that a job had: `seconds` from the moment it ran to its confirmed deletion."""
+
+    attempt: int
+    name: str
+    zone: str
+    machine_type: str
+    model: str  # Compute Engine's provisioning model
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """A state change of a job, `seconds` after the run began."""
+
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Reused:
+    """The earlier green run whose results a job has: its id, and when its proof was written (RFC 3339)."""
+
+    run: str
+    proven: str
+
+
+@dataclass(frozen=True)
 class JobResult:
-    """How one job ended. `output` is the gs:// address of its published folder, empty if nothing was published."""
+    """The end of one job. `output` is the gs:// address of its published folder, empty if nothing was published.
+
+    `files` are the names in that folder. `python` and `kernel` are what ran on the VM, empty if that is not known.
+    """
 
     job: str
     notebook: str
@@ -36,30 +68,102 @@ class JobResult:
     output: str
     name: str
     has_notebook: bool
-    inputs: str = ""  # hash of all that says how it ran; "" where it never got that far, as the next one
+    inputs: str = ""  # hash of all inputs; empty, as the next ones, if the job did not get that far
+    named_inputs: NamedInputs | None = None  # the same inputs by name
     workspace_sha256: str = ""  # hash of its packed files
     image: str = ""  # the exact image of its VM
     packages: tuple[str, ...] = ()  # what was installed beside the image's own
+    files: tuple[str, ...] = ()
+    cells: tuple[CellRun, ...] = ()
+    vms: tuple[VmTime, ...] = ()
+    events: tuple[Event, ...] = ()
+    python: str = ""
+    kernel: str = ""
+    reused: Reused | None = None
+    result_generation: int = 0  # of the published result.json; 0: nothing was published
 
-    def summary(self) -> JsonObject:
-        """The job's entry in summary.json."""
-        return {
-            "job": self.job,
-            "notebook": self.notebook,
-            "parameters": dict(self.parameters),
-            "verdict": color(self.verdict),
-            "exit_code": int(self.verdict.exit_code),
-            "reason": self.verdict.reason,
-            "message": self.verdict.message,
-            "attempts": self.attempts,
-            "seconds": round(self.seconds, 3),
-            "output": self.output,
-            "inputs": self.inputs,
-        }
+
+@dataclass(frozen=True)
+class LeftVm:
+    """A VM whose deletion is not confirmed.
+
+    `terminates`: when Compute Engine ends it, in RFC 3339; empty if Compute Engine has not confirmed such a deadline.
+    """
+
+    name: str
+    zone: str
+    terminates: str
+    max_run_seconds: int
+    delete_command: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run whose jobs are judged: when it began (RFC 3339) and how many seconds it took.
+
+    `summary` and `report`, its gs:// address, are set once summary.json is written, and `page` once index.html is.
+    `trouble` is why a run is red although its jobs are green.
+    """
+
+    run: str
+    jobs: Sequence[JobResult]
+    left: Sequence[LeftVm]
+    exit_code: ExitCode
+    began: str = ""
+    seconds: float = 0.0
+    summary: Listed | None = None
+    report: str = ""
+    page: str = ""
+    trouble: str = ""
+
+    @property
+    def green(self) -> bool:
+        """True if every job is green, even if a VM may be left."""
+        return self.exit_code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED}
+
+    @property
+    def color(self) -> str:
+        """`green` or `red`, as stored documents have it."""
+        return "green" if self.green else "red"
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A run that did nothing, since another run has its event.
+
+    `run` is that run, `verdict` its verdict or empty while it runs, `event` the address of the lock object.
+    """
+
+    run: str
+    verdict: str
+    event: str
+
+    @property
+    def red(self) -> bool:
+        """True if the other run ended red."""
+        return self.verdict == "red"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The other run's color as an exit code; green while it runs."""
+        return ExitCode.NOTEBOOK_FAILED if self.red else ExitCode.GREEN
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """The VMs of a run that was cancelled or stopped itself. Compute Engine has accepted the deletion of `deleting`.
+
+    `left` has the others. `error` is the reason if the run stopped itself, None after a signal.
+    """
+
+    exit_code: int
+    deleting: Sequence[LeftVm]
+    left: Sequence[LeftVm]
+    error: BuilderError | None
 
 
 def unjudged(job: JobPlan, verdict: Verdict) -> JobResult:
-    """The result of a job that no VM was asked for."""
+    """The result of a job that never asked for a VM."""
     return JobResult(
         job=job.job,
         notebook=job.notebook.path,
@@ -74,29 +178,28 @@ def unjudged(job: JobPlan, verdict: Verdict) -> JobResult:
 
 
 def color(verdict: Verdict) -> str:
-    """`green` or `red`, as the documents say it."""
+    """`green` or `red`, as stored documents have it."""
     return "green" if verdict.green else "red"
 
 
-def exit_code(results: Sequence[JobResult], left: Sequence[Vm]) -> ExitCode:
-    """The run's exit code. `left`: the VMs whose end is not confirmed by a 404."""
-    if not results:
+def left_vm(vm: Vm, project: str) -> LeftVm:
+    """Return the VM in its current state."""
+    return LeftVm(
+        name=vm.name,
+        zone=vm.zone,
+        terminates=vm.state.terminates if vm.state.ending is Ending.DEADLINE else "",
+        max_run_seconds=vm.max_run_seconds,
+        delete_command=vm.delete_command(project),
+    )
+
+
+def exit_code(jobs: Sequence[JobResult], left: Sequence[LeftVm]) -> ExitCode:
+    """The run's exit code. A left VM matters only if Compute Engine has not confirmed when it ends."""
+    if not jobs:
         raise ValueError("a run without results has no verdict")
-    codes = {result.verdict.exit_code for result in results}
+    codes = {job.verdict.exit_code for job in jobs}
     for code in _GRAVEST_FIRST:
         if code in codes:
             return code
-    unconfirmed = any(vm.ending is not Ending.DEADLINE for vm in left)
+    unconfirmed = any(not vm.terminates for vm in left)
     return ExitCode.CLEANUP_UNCONFIRMED if unconfirmed else ExitCode.GREEN
-
-
-def summary(run: str, results: Sequence[JobResult], code: ExitCode) -> JsonObject:
-    """summary.json: the run in one document for other programs."""
-    green = code in {ExitCode.GREEN, ExitCode.CLEANUP_UNCONFIRMED}
-    return {
-        "schema": 1,
-        "run": run,
-        "verdict": "green" if green else "red",
-        "exit_code": int(code),
-        "jobs": [result.summary() for result in results],
-    }

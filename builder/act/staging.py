@@ -1,4 +1,4 @@
-"""Puts a job's input into Cloud Storage: workspace, parameters, job.json, each once and never over another."""
+"""Uploads a job's input: workspace, parameters and job.json, each once, and never over another object."""
 
 from __future__ import annotations
 
@@ -14,31 +14,40 @@ from builder import kit
 from builder.act.workspaces import Workspaces, create_new, workspace_object
 from builder.errors import BadInput, BuilderError, EnvironmentFailed, Problem
 from builder.kit import Kit
-from builder.model import GcsLocation, JsonObject
+from builder.model import GcsLocation
+from builder.plan.build_plan import JobPlan, Plan
 from builder.plan.deployed import MANIFEST, NOT_TESTED
-from builder.plan.make import JobPlan, Plan
 from builder.plan.packing import Archive
+from builder.plan.preparation import is_object
 from builder.ports import ObjectStore
-
-HEARTBEAT_SECONDS = 2
+from builder.vm.protocol import (
+    HEARTBEAT_SECONDS,
+    CaBundle,
+    ExpectedGpus,
+    Job,
+    RequirementsStep,
+    SetupStep,
+    StagedObject,
+    StagedWorkspace,
+)
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, for archives on their way. Raises EnvironmentFailed where nothing can be written."""
+    """Yield a temporary folder for archives. Raises EnvironmentFailed if it cannot be created."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="notebook-builder-")
     except OSError as error:
         advice = "Give the container a writable /tmp, or set TMPDIR to a folder that is."
         raise EnvironmentFailed(
-            f"No temporary folder can be made: {error}", reason="no_scratch", advice=advice
+            f"A temporary folder cannot be created: {error}", reason="no_scratch", advice=advice
         ) from error
     with folder as name:
         yield Path(name)
 
 
 def load_kit() -> Kit:
-    """The kit that this builder carries. Raises BuilderError where there is none."""
+    """Return the kit of this builder. Raises BuilderError if there is none."""
     try:
         return kit.load()
     except kit.KitError as error:
@@ -47,7 +56,7 @@ def load_kit() -> Kit:
 
 
 def check_kit(plan: Plan) -> Plan:
-    """The same plan; raises BadInput where its jobs were proven with another kit than this builder's."""
+    """Return the plan unchanged. Raises BadInput if its jobs were proven with another kit than this builder's."""
     wanted = {job.proven.kit_sha256 for job in plan.jobs if job.proven is not None}
     if wanted and wanted != {(own := load_kit().sha256)}:
         named = ", ".join(f"{sha256[:12]}…" for sha256 in sorted(wanted))
@@ -60,8 +69,8 @@ def check_kit(plan: Plan) -> Plan:
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A job's input, ready to be uploaded; every hash in it is known before the VM is asked for."""
+class StagedInput:
+    """A job's input, ready for the upload. All its hashes are known before the VM is requested."""
 
     prefix: str
     workspace: Archive
@@ -70,85 +79,79 @@ class Parcel:
 
     @property
     def job_sha256(self) -> str:
-        """Hash of job.json, which holds the hashes of all the rest."""
+        """The SHA-256 of job.json, which has the hashes of all other input."""
         return hashlib.sha256(self.job).hexdigest()
 
     @property
     def parameters_sha256(self) -> str:
-        """Hash of parameters.json."""
+        """The SHA-256 of parameters.json."""
         return hashlib.sha256(self.parameters).hexdigest()
 
 
-def prepare(job: JobPlan, packed: Archive, *, run: str, location: GcsLocation) -> Parcel:
-    """Describe a job whose files are packed; no call is made.
+def prepare(job: JobPlan, packed: Archive, *, run: str, location: GcsLocation) -> StagedInput:
+    """Return the input of a job whose files are packed. Makes no call.
 
-    Raises BadInput where they are others than the job was proven with.
+    Raises BadInput if the files differ from those that the job was proven with.
     """
     prefix = location.object("staging", run, job.job) + "/"
     if job.proven is not None and job.proven.workspace_sha256 != packed.sha256:
         expected = f"its files are packed as {packed.sha256[:12]}…, and {MANIFEST} has {job.proven.workspace_sha256[:12]}…"
         raise BadInput([Problem(job.notebook.path, "", f"{expected}; {NOT_TESTED}")])
     parameters = json.dumps(dict(job.parameters), ensure_ascii=False).encode()
-    description: JsonObject = {
-        "schema": 1,
-        "run": run,
-        "job": job.job,
-        "notebook": job.notebook.path,
-        "name": job.name,
-        "workspace": {
-            "object": workspace_object(location, run, packed),
-            "sha256": packed.sha256,
-            "size": packed.size,
-        },
-        "parameters": {
-            "object": prefix + "parameters.json",
-            "sha256": hashlib.sha256(parameters).hexdigest(),
-        },
-        "notebook_sha256": job.notebook.sha256,
-        "kernel": job.kernel,
-        "env": dict(job.env),
-        "setup": _setup(job),
-        "requirements": _requirements(job),
-        "secrets": dict(job.secrets),
-        "timeout": job.limits.notebook,
-        "cell_timeout": job.limits.cell,
-        "accelerator": _accelerator(job),
-        "heartbeat_seconds": HEARTBEAT_SECONDS,
-    }
-    return Parcel(
-        prefix=prefix,
-        workspace=packed,
-        parameters=parameters,
-        job=json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
+    described = Job(
+        run=run,
+        job=job.job,
+        notebook=job.notebook.path,
+        name=job.name,
+        workspace=StagedWorkspace(workspace_object(location, run, packed), packed.sha256, packed.size),
+        parameters=StagedObject(prefix + "parameters.json", hashlib.sha256(parameters).hexdigest()),
+        notebook_sha256=job.notebook.sha256,
+        kernel=job.notebook.kernel,
+        env=job.options.env,
+        setup=_setup(job),
+        requirements=_requirements(job),
+        ca_bundle=_ca_bundle(job.preparation.ca_bundle),
+        secrets=job.options.secrets,
+        timeout=job.limits.notebook,
+        cell_timeout=job.options.cell_timeout,
+        accelerator=_expected_gpus(job),
+        heartbeat_seconds=HEARTBEAT_SECONDS,
     )
+    return StagedInput(prefix=prefix, workspace=packed, parameters=parameters, job=described.encode())
 
 
-def _setup(job: JobPlan) -> JsonObject | None:
+def _setup(job: JobPlan) -> SetupStep | None:
     path = job.preparation.setup
-    return None if path is None else {"path": path, "timeout": job.limits.setup}
+    return None if path is None else SetupStep(path, job.limits.setup)
 
 
-def _requirements(job: JobPlan) -> JsonObject | None:
-    """Where the requirements are, and what the VM needs to say which line of which file is to blame."""
+def _ca_bundle(bundle: str | None) -> CaBundle | None:
+    if bundle is None or not is_object(bundle):
+        return None if bundle is None else CaBundle(bundle)
+    bucket, _, name = bundle.removeprefix("gs://").partition("/")
+    return CaBundle(name, bucket)
+
+
+def _requirements(job: JobPlan) -> RequirementsStep | None:
+    """Return the requirements, with what the VM needs to name the file and the line of a mistake."""
     wanted = job.preparation.requirements
     if wanted is None:
         return None
-    return {
-        "path": wanted.path,
-        "timeout": job.limits.requirements,
-        "index_url": job.index_url,
-        "require_hashes": wanted.require_hashes,
-        "lines": wanted.describe(),
-        # None where no run went before that could have proven anything.
-        "frozen": list(job.frozen) if job.frozen or job.proven else None,
-    }
+    return RequirementsStep(
+        path=wanted.path,
+        timeout=job.limits.requirements,
+        index_url=job.options.index_url,
+        require_hashes=wanted.require_hashes,
+        lines=wanted.lines,
+        frozen=job.frozen if job.frozen or job.proven else None,  # None: no run has proven the job
+    )
 
 
-def _accelerator(job: JobPlan) -> JsonObject | None:
-    """What the VM must be able to see: an attached GPU, or one that is built into the machine type."""
-    if job.vm.accelerator is not None:
-        return {"type": job.vm.accelerator.type, "count": job.vm.accelerator.count}
-    return {"type": job.vm.machine_type, "count": 1} if job.vm.has_gpu else None
+def _expected_gpus(job: JobPlan) -> ExpectedGpus | None:
+    """Return the GPUs that the VM must see: attached ones, or one that is built into the machine type."""
+    if job.options.accelerator is not None:
+        return ExpectedGpus(job.options.accelerator.type, job.options.accelerator.count)
+    return ExpectedGpus(job.options.machine_type, 1) if job.options.has_gpu else None
 
 
 class Staging:
@@ -158,15 +161,15 @@ class Staging:
         self._store = store
         self._workspaces = workspaces
 
-    def stage(self, parcel: Parcel) -> Mapping[str, int]:
-        """Upload what the VM waits for, job.json last; the generations written, by `workspace`, `parameters`, `job`."""
+    def stage(self, staged_input: StagedInput) -> Mapping[str, int]:
+        """Upload the input, job.json last. Returns the generations of `workspace`, `parameters` and `job`."""
         return {
-            "workspace": self._workspaces.upload(parcel.workspace).generation,
-            "parameters": self._put(parcel, "parameters.json", parcel.parameters),
-            "job": self._put(parcel, "job.json", parcel.job),
+            "workspace": self._workspaces.upload(staged_input.workspace).generation,
+            "parameters": self._put(staged_input, "parameters.json", staged_input.parameters),
+            "job": self._put(staged_input, "job.json", staged_input.job),
         }
 
-    def _put(self, parcel: Parcel, name: str, content: bytes) -> int:
-        """The generation of the document that was created."""
-        name = parcel.prefix + name
+    def _put(self, staged_input: StagedInput, name: str, content: bytes) -> int:
+        """Create a document. Returns its generation."""
+        name = staged_input.prefix + name
         return create_new(self._store, name, content, content_type="application/json").generation

@@ -1,18 +1,20 @@
-"""Removes VMs of this tool that outlived their own deadline, stopped ones too; touches nothing else.
+"""Deletes VMs of this tool whose own deadline has passed, including stopped ones, and nothing else.
 
-A VM is ours only if name, labels and metadata say so together, and it is over only by its own deadline, read against
-the time in Compute Engine's answer: "unknown to me" is never a reason (docs/facts.md 6).
+A VM is ours only if its name, labels and metadata agree. Its time is over only by its own deadline, compared with the
+time in Compute Engine's answer. That a run does not know a VM is never a reason (docs/facts.md 6).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from builder.act.fleet import Ending, Fleet, Vm
-from builder.act.ledger import tell_of_the_lost
+from builder.act.fleet import Fleet
+from builder.act.ledger import report_lost_vms
+from builder.act.vm import Ending, Insert, Vm
 from builder.errors import EnvironmentFailed
 from builder.model import GcsLocation
 from builder.plan.vm_spec import (
@@ -26,16 +28,17 @@ from builder.plan.vm_spec import (
     Attempt,
 )
 from builder.ports import Instance, Machines, ObjectStore
-from builder.stored_json import read_object
+from builder.strict_json import read_object
 
-LATENESS = 120.0  # seconds that Compute Engine's own deletion may be late before we step in (docs/facts.md 1.6: 30 s)
-BUDGET = 60.0  # seconds for one leftover: what resists is met again by the next sweep
+LATENESS = 120.0  # the lateness in seconds of Compute Engine's own deletion that is tolerated (docs/facts.md 1.6: 30 s)
+BUDGET = 60.0  # seconds for one VM: the next sweep tries again
+_AT_ONCE = 8  # VMs; the end of a run waits for the sweep, and each deletion takes up to a minute
 _NAME = re.compile(r"nb-[0-9a-f]{12}-a[0-9]+t[0-9]+")
 
 
 @dataclass(frozen=True)
 class Overdue:
-    """A VM whose deadline has passed, and by how many seconds."""
+    """A VM whose deadline has passed, and the seconds since then."""
 
     instance: Instance
     attempt: Attempt
@@ -43,7 +46,10 @@ class Overdue:
 
 
 def overdue(instance: Instance, now: float) -> Overdue | None:
-    """The instance as overdue, or None where it is not ours or its time is not over. `now`: seconds since the epoch."""
+    """Return the instance as overdue; None if it is not ours, or if its time is not over.
+
+    `now`: seconds since the epoch.
+    """
     attempt = _attempt_of(instance)
     if attempt is None:
         return None
@@ -52,7 +58,7 @@ def overdue(instance: Instance, now: float) -> Overdue | None:
 
 
 def _deadline(instance: Instance, never: float) -> float:
-    """When its time is over: as Compute Engine tells it, else by the label, which a builder's own clock wrote."""
+    """Return the VM's deadline: Compute Engine's, else that of the label, which a builder's own clock wrote."""
     created = _seconds(instance.created)
     if instance.max_run_seconds is not None and created is not None:
         return created + instance.max_run_seconds
@@ -61,7 +67,7 @@ def _deadline(instance: Instance, never: float) -> float:
 
 
 def _seconds(time: str) -> float | None:
-    """An RFC 3339 time as seconds since the epoch; None for what is none."""
+    """Return an RFC 3339 time in seconds since the epoch; None for other text."""
     try:
         moment = datetime.fromisoformat(time)
     except ValueError:
@@ -70,7 +76,7 @@ def _seconds(time: str) -> float | None:
 
 
 def _attempt_of(instance: Instance) -> Attempt | None:
-    """Whose attempt the VM is, if name, labels and metadata agree on it."""
+    """Return the attempt of the VM, if name, labels and metadata agree on it."""
     labels = instance.labels
     if labels.get(TOOL_LABEL) != TOOL or not _NAME.fullmatch(instance.name):
         return None
@@ -89,62 +95,69 @@ def _attempt_of(instance: Instance) -> Attempt | None:
 def sweep(
     machines: Machines,
     fleet: Fleet,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     store: ObjectStore | None = None,
     location: GcsLocation | None = None,
 ) -> Sequence[Vm]:
-    """Delete every overdue VM and tell of each; the VMs that were found, with how they ended.
+    """Delete and report every overdue VM. Returns the VMs that were found.
 
-    With the place where runs keep their ledger, also tells of the VMs that their own deadline removed. Raises CallFailed.
+    With the location of the ledger, also reports the VMs that their own deadline removed. Raises CallFailed.
     """
-    standing = machines.ours()
-    candidates = [instance for instance in standing if _attempt_of(instance)]
+    existing = machines.ours()
+    candidates = [instance for instance in existing if _attempt_of(instance)]
     now = machines.now() if candidates else 0.0
     found = [late for late in (overdue(instance, now) for instance in candidates) if late is not None]
-    removed = [_remove(late, fleet, tell) for late in found]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sweep") as pool:
+        removed = list(pool.map(lambda late: _remove(late, fleet, report), found))
     if store and location:
-        alive = {instance.name for instance in standing}
-        tell_of_the_lost(store, location, alive=alive, now=lambda: machines.now() - LATENESS, tell=tell)
+        report_lost_vms(
+            store,
+            location,
+            alive={instance.name for instance in existing},
+            removed={vm.name for vm in removed if vm.state.ending is Ending.GONE},
+            now=lambda: machines.now() - LATENESS,
+            report=report,
+        )
     return removed
 
 
-def take_down_run(machines: Machines, fleet: Fleet, run: str, tell: Callable[[str], None]) -> None:
-    """Delete every VM of a run whose builder is dead. Raises CallFailed, and EnvironmentFailed where one may still run."""
+def take_down_run(machines: Machines, fleet: Fleet, run: str, report: Callable[[str], None]) -> None:
+    """Delete every VM of a run whose builder is dead. Raises CallFailed, and EnvironmentFailed if one may still run."""
     attempts = [(instance, _attempt_of(instance)) for instance in machines.ours()]
     vms = [_handle(instance, attempt) for instance, attempt in attempts if attempt and attempt.run == run]
     for vm in vms:
         if fleet.take_down(vm) is not Ending.GONE:
             raise EnvironmentFailed(
-                f"VM {vm.name} in {vm.zone} of run {run} could not be deleted: {vm.trouble}",
+                f"VM {vm.name} in {vm.zone} of run {run} could not be deleted: {vm.state.trouble}",
                 reason="cleanup_failed",
-                advice=f"No other VM was asked for, since there are never two for an event. {vm.delete_command(machines.project)}",
+                advice=f"No other VM was requested, since an event never has two. {vm.delete_command(machines.project)}",
             )
-        tell(f"VM {vm.name} in {vm.zone} of run {run} deleted")
+        report(f"VM {vm.name} in {vm.zone} of run {run} deleted")
 
 
 def _handle(instance: Instance, attempt: Attempt) -> Vm:
-    """An instance that stands, as the fleet knows its own."""
-    return Vm(
+    """Return an existing instance as a VM of the fleet."""
+    vm = Vm(
         name=instance.name,
         zone=instance.zone,
         attempt=attempt,
         max_run_seconds=instance.max_run_seconds or 0,
-        requested=True,
-        settled=True,
     )
+    vm.update(insert=Insert.FINAL)
+    return vm
 
 
-def _remove(late: Overdue, fleet: Fleet, tell: Callable[[str], None]) -> Vm:
+def _remove(late: Overdue, fleet: Fleet, report: Callable[[str], None]) -> Vm:
     instance = late.instance
     vm = _handle(instance, late.attempt)
     if fleet.take_down(vm, budget=BUDGET) is Ending.GONE:
-        tell(
+        report(
             f"removed leftover VM {vm.name} ({instance.status}) in {vm.zone} of run {late.attempt.run}, "
             f"{late.seconds:.0f} s past its deadline"
         )
     else:
-        tell(
-            f"leftover VM {vm.name} in {vm.zone} of run {late.attempt.run} could not be removed: {vm.trouble}"
+        report(
+            f"leftover VM {vm.name} in {vm.zone} of run {late.attempt.run} could not be removed: {vm.state.trouble}"
         )
     return vm

@@ -1,7 +1,7 @@
-"""Follows one attempt through Cloud Storage: heartbeat, log, evidence; and tells a slow VM from a lost one.
+"""Follows one attempt by its heartbeat, log and evidence in Cloud Storage, and distinguishes a slow VM from a lost one.
 
-Ages are measured on the builder's own monotonic clock from the moment a heartbeat's counter moved: no two machines'
-clocks are ever compared. While nothing happens a tick costs one conditional read, and a look at the VM now and then.
+Ages count on the builder's own monotonic clock, from the last change of the heartbeat's counter; no clocks are
+compared. While nothing happens, a tick costs one conditional read, and now and then one look at the VM.
 """
 
 from __future__ import annotations
@@ -9,87 +9,59 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from builder.act.fleet import Vm
-from builder.act.waiting import WaitTimeout, poll
-from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup, TimeLimit
+from builder.act.serial_lines import FRESH_VM, boot_error, no_private_access, permission_denied, refusal
+from builder.act.vm import Vm
+from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
+from builder.model import region_of
+from builder.plan.subnetworks import subnetwork_of
 from builder.plan.vm_spec import Limits
-from builder.ports import CallFailed, Clock, Machines, ObjectStore
-from builder.stored_json import read_object
+from builder.ports import CallFailed, Clock, Instance, Machines, ObjectStore
+from builder.vm.codec import ProtocolError
+from builder.vm.protocol import (
+    DONE,
+    EVIDENCE,
+    HEARTBEAT,
+    MAX_CHUNK_BYTES,
+    MAX_EVIDENCE_BYTES,
+    MAX_HEARTBEAT_BYTES,
+    PREEMPTED,
+    UPLOAD,
+    Heartbeat,
+    KitRequest,
+    decode_heartbeat,
+    log_chunk,
+)
+from builder.waiting import WaitTimeout, poll
 
-TICK = 1.0  # seconds between two looks at the heartbeat
+TICK = 1.0  # seconds between two looks at the heartbeat ...
+FIRST_TICK = 0.4  # ... and at first, so that the verdict on a short notebook does not wait
 LOOK_AT_VM = 15.0  # seconds between two looks at the VM itself
-LOOK_AT_SERIAL = 5.0  # the same for the serial port, before the first heartbeat
+LOOK_AT_SERIAL = 5.0  # seconds between two looks at the serial port, before the first heartbeat
 SILENCE = 180.0  # seconds without a heartbeat after which a VM that still runs is given up
-QUIET = 10.0  # seconds without one after which evidence and VM are looked for unasked ...
+QUIET = 10.0  # seconds without a heartbeat after which evidence and VM are read more often ...
 LOOK_WHEN_QUIET = 5.0  # ... and how often
 _ALIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
-# Once everything is staged, a VM that is refused for this share of its boot limit is not waiting for anything any more.
+# A VM whose calls are refused for this share of its boot limit, after everything is staged, lacks a role.
 _REFUSED_SHARE = 0.1
-_REFUSALS = ("HTTP 403", "Forbidden: 403")  # in the words of the bootstrap, and of the runner
 _SERIAL_TAIL = 20
-_SERIAL_MARK = "notebook-builder: "
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """What the VM says of itself every two seconds."""
-
-    counter: int
-    phase: str
-    cell: int
-    cells: int
-    log_chunks: int
 
 
 @dataclass
 class Log:
-    """The attempt's log as relayed so far; becomes run.log. `#` lines are the runner's, `|` lines the notebook's."""
+    """The log as relayed so far; it becomes run.log. `#` lines are the runner's, `|` lines the notebook's."""
 
     chunks: int = 0
     text: list[str] = field(default_factory=list)
 
     def begin(self, attempt: int) -> None:
-        """Each attempt numbers its chunks anew; what earlier ones said stays in the text."""
+        """Begin the log of an attempt, whose chunks count from 1. The text of earlier attempts remains."""
         self.chunks = 0
         if self.text:
             self.text.append(f"# attempt {attempt}\n")
 
 
-def parse_wish(raw: bytes, nonce: str) -> object:
-    """Return the CPython whose kit the VM asks for in the place of its first heartbeat; None where it asks for none."""
-    try:
-        document = read_object(raw)
-        return document["kit"] if document["nonce"] == nonce and document["phase"] == "kit" else None
-    except (ValueError, KeyError):
-        return None
-
-
-def parse_heartbeat(raw: bytes, nonce: str) -> Heartbeat | None:
-    """The heartbeat, or None where it is not this attempt's or cannot be read: it decides nothing on its own."""
-    try:
-        document = read_object(raw)
-        if document["nonce"] != nonce:
-            return None
-        return Heartbeat(
-            counter=_count(document["counter"]),
-            phase=str(document["phase"]),
-            cell=_count(document["cell"] or 0),
-            cells=_count(document["cells"] or 0),
-            log_chunks=_count(document["log_chunks"]),
-        )
-    except (ValueError, KeyError):
-        return None
-
-
-def _count(value: object) -> int:
-    """Return a whole number that is not negative. Raises ValueError for anything else."""
-    if type(value) is not int or value < 0:
-        raise ValueError
-    return value
-
-
 class Watch:
-    """One attempt under observation, from the VM's start to its evidence."""
+    """Watches one attempt, from the VM's start to its evidence."""
 
     def __init__(
         self,
@@ -100,7 +72,7 @@ class Watch:
         store: ObjectStore,
         machines: Machines,
         clock: Clock,
-        supply: Callable[[object], None],
+        supply: Callable[[str], None],
         relay: Callable[[str], None],
         log: Log,
     ) -> None:
@@ -114,24 +86,33 @@ class Watch:
         self._relay = relay
         self._log = log
         self._started = clock.monotonic()
-        self._supplied = self._started  # since when all that the VM waits for stands in the bucket
+        self._supplied = self._started  # the time since which the bucket has all that the VM waits for
         self._heard = self._started
         self._looked_at_vm = self._started
         self._looked_at_serial = self._started
         self._heartbeat: Heartbeat | None = None
+        self._unreadable = ""  # why the last heartbeat that cannot be read counts as silence
         self._generation = 0
         self._serial_next = 0
         self._serial_lines: list[str] = []
 
     def until_evidence(self) -> bytes:
-        """Wait for evidence.json. Raises EnvironmentFailed when the VM is lost, TimeLimit when it overruns everything."""
+        """Return evidence.json once it is there.
+
+        Raises EnvironmentFailed if the VM is lost, TimeLimit after the VM's whole time.
+        """
         try:
             evidence = poll(
-                self._tick, what="evidence", interval=TICK, deadline=self._limits.vm, clock=self._clock
+                self._tick,
+                what="evidence",
+                interval=TICK,
+                first=FIRST_TICK,
+                deadline=self._limits.vm,
+                clock=self._clock,
             )
         except WaitTimeout as timeout:
             raise TimeLimit(
-                f"VM {self._vm.name} gave no evidence within {timeout.seconds:.0f} s, its whole time.",
+                f"VM {self._vm.name} stored no evidence within {timeout.seconds:.0f} s, its whole time.",
                 reason="run_timeout",
                 advice="Raise NB_TIMEOUT if the notebook needs longer.",
             ) from timeout
@@ -143,7 +124,7 @@ class Watch:
         self._listen(now)
         quiet = now - self._heard
         phase = self._heartbeat.phase if self._heartbeat else ""
-        if phase in {"upload", "done"}:
+        if phase in {UPLOAD, DONE, PREEMPTED}:
             evidence = self._read_evidence()
             if evidence is not None:
                 return evidence
@@ -155,38 +136,48 @@ class Watch:
         if self._heartbeat is None:
             self._check_boot(now)
         elif quiet > SILENCE:
-            raise self._lost("heartbeat_lost", f"VM {self._vm.name} runs, but was silent for {quiet:.0f} s.")
+            silent = f"VM {self._vm.name} runs, but was silent for {quiet:.0f} s{self._unreadable}."
+            raise self._lost("heartbeat_lost", silent)
         return None
 
     def _read_evidence(self) -> bytes | None:
-        return self._store.read(self._prefix + "evidence.json")
+        return self._store.read(self._prefix + EVIDENCE, most=MAX_EVIDENCE_BYTES)
 
     def _listen(self, now: float) -> None:
-        newer = self._store.read_newer(self._prefix + "heartbeat.json", self._generation)
+        newer = self._store.read_newer(self._prefix + HEARTBEAT, self._generation, most=MAX_HEARTBEAT_BYTES)
         if newer is None:
             return
         raw, self._generation = newer
-        wish = parse_wish(raw, self._vm.attempt.nonce)
-        if wish is not None:
-            # No sign of life yet: until the runner's own heartbeat the serial port and the boot limit tell of a failed boot.
-            self._supply(wish)
+        try:
+            message = decode_heartbeat(raw)
+        except ProtocolError as error:
+            self._unreadable = f" (it wrote what this version cannot read: {error})"
+            return
+        if message.nonce_sha256 != self._vm.attempt.nonce_sha256:
+            return
+        if isinstance(message, KitRequest):
+            # No sign of life yet: until the runner's own heartbeat, the serial port and the boot limit reveal a failed
+            # boot.
+            self._supply(message.kit)
             self._supplied = self._clock.monotonic()
             return
-        heartbeat = parse_heartbeat(raw, self._vm.attempt.nonce)
-        if heartbeat is None:
-            return
-        if self._heartbeat is None or heartbeat.counter != self._heartbeat.counter:
+        if self._heartbeat is None:
+            self._relay(f"# first heartbeat {now - self._started:.0f} s after the VM's start")
+        if self._heartbeat is None or message.counter != self._heartbeat.counter:
             self._heard = now
-        self._heartbeat = heartbeat
-        self._relay_chunks(heartbeat.log_chunks)
+        self._heartbeat = message
+        self._relay_chunks(message.log_chunks)
 
     def _relay_chunks(self, upto: int) -> None:
         while self._log.chunks < upto:
-            chunk = self._store.read(f"{self._prefix}log/{self._log.chunks + 1:06d}.txt")
+            name = self._prefix + log_chunk(self._log.chunks + 1)
+            chunk = self._store.read(name, most=MAX_CHUNK_BYTES)
             if chunk is None:
-                return  # announced, but not there yet: the next tick asks again
+                return  # announced, but not there yet: the next tick reads it
             self._log.chunks += 1
-            text = chunk.decode("utf-8", "replace")
+            text = chunk[:MAX_CHUNK_BYTES].decode("utf-8", "replace")
+            if len(chunk) > MAX_CHUNK_BYTES:
+                text += f"\n# {name.rpartition('/')[2]}: the log after {MAX_CHUNK_BYTES} bytes of this part is not read\n"
             self._log.text.append(text)
             for line in text.splitlines():
                 self._relay(line)
@@ -207,34 +198,44 @@ class Watch:
         if now - self._looked_at_serial >= LOOK_AT_SERIAL:
             self._looked_at_serial = now
             self._read_serial()
-            failed = [line for line in self._serial_lines if f"{_SERIAL_MARK}failed: " in line]
-            if failed:
-                said = failed[-1].partition(f"{_SERIAL_MARK}failed: ")[2]
-                raise self._lost("boot_failed", f"VM {self._vm.name} could not start its runner: {said}")
+            failed = boot_error(self._vm, self._machines.project, self._serial_lines)
+            if failed is not None:
+                raise self._with_serial_tail(self._explained(failed))
             self._check_refusals(now)
         if now - self._started > self._limits.boot:
             self._read_serial()
-            raise self._lost(
-                "boot_timeout", f"VM {self._vm.name} gave no sign of life within {self._limits.boot} s."
+            silent = (
+                f"VM {self._vm.name} gave no sign of life within {self._limits.boot} s{self._unreadable}."
             )
+            raise self._explained(self._lost("boot_timeout", silent))
+
+    def _explained(self, error: BuilderError) -> BuilderError:
+        """Return the error of a VM that failed to boot, or a better one if its subnetwork keeps it from Google's APIs.
+
+        A VM that wrote anything has reached Cloud Storage.
+        """
+        spec = self._vm.spec
+        if self._generation or spec is None or spec.external_ip or not isinstance(error, EnvironmentFailed):
+            return error
+        project = self._machines.project
+        try:
+            if self._machines.has_private_access(*subnetwork_of(spec, project, region_of(self._vm.zone))):
+                return error
+        except CallFailed:
+            return error  # the subnetwork only explains
+        return no_private_access(self._vm, project, error.message)
 
     def _check_refusals(self, now: float) -> None:
-        """The VM's account lacks a role: it says so on the serial port, for want of another place where it may write."""
-        refused = [line for line in self._serial_lines if any(words in line for words in _REFUSALS)]
-        if refused and now - self._supplied > self._limits.boot * _REFUSED_SHARE:
-            said = refused[-1].partition(_SERIAL_MARK)[2] or refused[-1]
-            raise ProjectSetup(
-                f"The account of VM {self._vm.name} may not use the bucket as it must: {said}",
-                reason="vm_permission_denied",
-                advice="Grant NB_VM_SERVICE_ACCOUNT its roles on kits/ and staging/ (docs/accounts.md); a fresh grant may take "
-                "some minutes to count.",
-            )
+        """Raise ProjectSetup if the VM's account lacks a role. The VM can report that on the serial port only."""
+        refused = refusal(self._serial_lines)
+        if refused is not None and now - self._supplied > self._limits.boot * _REFUSED_SHARE:
+            raise permission_denied(self._vm, refused)
 
     def _read_serial(self) -> None:
         try:
             output = self._machines.serial(self._vm.zone, self._vm.name, self._serial_next)
         except CallFailed as failure:
-            # It only explains; an organization may even forbid it. The heartbeat decides.
+            # The serial port only explains, and an organization can forbid it. The heartbeat decides.
             if not self._serial_lines:
                 self._serial_lines.append(f"[the serial port cannot be read: {failure.message}]")
             return
@@ -247,40 +248,47 @@ class Watch:
         del self._serial_lines[:-200]
 
     def _look_around(self, evidence: bytes | None) -> bytes | None:
-        """The evidence, if it is there. Raises EnvironmentFailed where the VM has ended without."""
+        """Return the evidence, if it is there. Raises EnvironmentFailed if the VM has ended without it."""
         if evidence is not None:
             return evidence
         try:
             instance = self._machines.get(self._vm.zone, self._vm.name)
         except CallFailed as failure:
             if failure.transient:
-                return None  # heartbeats tell as well whether it lives
+                return None  # heartbeats show too whether the VM lives
             raise
-        if instance is not None and instance.status in _ALIVE:
+        if instance is not None and (instance.status in _ALIVE or self._saves_its_results(instance)):
             return None
-        # It may have finished between the two looks.
+        # The VM may have finished between the two reads.
         in_time = self._read_evidence()
         if in_time is not None:
             return in_time
         how = "is gone" if instance is None else f"is {instance.status}"
         raise self._ended(how)
 
+    def _saves_its_results(self, instance: Instance) -> bool:
+        """Return True if the VM is stopping and its runner still writes: a preempted Spot VM has 30 seconds."""
+        return instance.status == "STOPPING" and self._clock.monotonic() - self._heard < QUIET
+
     def _ended(self, how: str) -> BuilderError:
-        """The error for a VM that ended without evidence, with what Compute Engine itself says of it."""
+        """Return the error of a VM that ended without evidence, with the cause that Compute Engine names."""
         try:
             cause = self._machines.cause_of_end(self._vm.zone, self._vm.name)
         except CallFailed:
-            cause = ""  # it only explains
-        if cause == "preempted":
+            cause = ""  # the cause only explains
+        reported = self._heartbeat.phase if self._heartbeat else ""
+        if PREEMPTED in {cause, reported}:
             return self._lost(
-                "preempted", f"VM {self._vm.name} was preempted: Compute Engine took the Spot VM back."
+                PREEMPTED, f"VM {self._vm.name} was preempted: Compute Engine took the Spot VM back."
             )
         why = ": its host failed" if cause == "hostError" else ""
         return self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence{why}.")
 
     def _lost(self, reason: str, message: str) -> BuilderError:
+        return self._with_serial_tail(EnvironmentFailed(message, reason=reason, advice=FRESH_VM))
+
+    def _with_serial_tail(self, error: BuilderError) -> BuilderError:
+        """Return the error, after adding the serial port's last lines to the log: they explain a failed boot."""
         for line in self._serial_lines[-_SERIAL_TAIL:] if self._heartbeat is None else ():
             self._relay(f"#serial {line}")
-        return EnvironmentFailed(
-            message, reason=reason, advice="Nothing is known against the notebook; a fresh VM may do better."
-        )
+        return error

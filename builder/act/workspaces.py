@@ -1,4 +1,4 @@
-"""The packed workspaces of one run: each distinct set of files is packed once, named by its hash, and uploaded once."""
+"""Packs the workspaces of one run. Each distinct set of files is packed once, named by its hash, and uploaded once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 from builder.errors import BadInput, EnvironmentFailed
 from builder.model import GcsLocation, Listed
-from builder.plan.make import JobPlan
+from builder.plan.build_plan import JobPlan
 from builder.plan.packing import Archive, pack
 from builder.ports import ObjectStore
 
@@ -19,11 +19,11 @@ _FOLDER = "workspaces"
 
 
 def pack_each(jobs: Iterable[JobPlan], folder: Path) -> Mapping[str, Archive]:
-    """Pack each distinct set of files into `folder`, once; the archives by job. Raises BadInput."""
+    """Pack each distinct set of files once into `folder`. Returns the archives by job. Raises BadInput."""
     archives: dict[int, Archive] = {}
     packed = {}
     for job in jobs:
-        # Jobs with equal sets hold one tuple (builder/plan/staged_files.py), so its identity says whose set it is.
+        # Jobs with equal sets share one tuple (builder/plan/staged_files.py), so its identity identifies the set.
         if id(job.files) not in archives:
             archives[id(job.files)] = pack(job.files, folder / f"workspace-{len(archives)}.tar.gz")
         packed[job.job] = archives[id(job.files)]
@@ -31,16 +31,16 @@ def pack_each(jobs: Iterable[JobPlan], folder: Path) -> Mapping[str, Archive]:
 
 
 def workspace_object(location: GcsLocation, run: str, archive: Archive) -> str:
-    """The name of the object that an archive is staged as; its hash makes it one for all jobs with the same files."""
+    """Return the name of an archive's object. It has the archive's hash, so jobs with the same files share it."""
     return location.object("staging", run, _FOLDER, f"{archive.sha256}.tar.gz")
 
 
 def create_new(store: ObjectStore, name: str, content: bytes | Path, *, content_type: str) -> Listed:
-    """Create an object of this run. Raises EnvironmentFailed where another run's stands, and CallFailed."""
+    """Create an object of this run. Raises EnvironmentFailed if another object has the name, and CallFailed."""
     written = store.create(name, content, content_type=content_type)
     if written is None:
         raise EnvironmentFailed(
-            f"Another object stands at gs://{store.bucket}/{name}.",
+            f"Another object exists at gs://{store.bucket}/{name}.",
             reason="staging_taken",
             advice="Another run has the same id; run again under another NB_RUN_ID.",
         )
@@ -48,10 +48,10 @@ def create_new(store: ObjectStore, name: str, content: bytes | Path, *, content_
 
 
 class Workspaces:
-    """Packs on a thread of its own while the `with` block lasts, in the order of the jobs.
+    """Packs in the background during the `with` block, in the order of the jobs.
 
-    A job waits for its own set only. All sets are packed soon after the start, whenever their jobs begin, so that every
-    job of a run sees the same files.
+    A job waits for its own set only. All sets are packed soon after the start, even if their jobs begin later, so that
+    all jobs of a run see the same files.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Workspaces:
         self._location = location
         self._run = run
         self._folder = folder
-        self._jobs: dict[int, JobPlan] = {}  # the first job of each set, in order
+        self._jobs: dict[int, JobPlan] = {}  # the first job of each set, in the order of the jobs
         for job in jobs:
             self._jobs.setdefault(id(job.files), job)
         self._packed: dict[int, Future[Archive]] = {key: Future() for key in self._jobs}
@@ -80,22 +80,25 @@ class Workspaces:
         self._over.set()
         self._thread.join()
         for packed in self._packed.values():
-            packed.cancel()  # of those that nobody packs any more
+            packed.cancel()  # archives that are not needed any more
 
     def of(self, job: JobPlan) -> Archive:
-        """The job's archive, once it is packed. Raises BadInput for an unreadable file, EnvironmentFailed on a full disk."""
+        """Return the job's archive when it is packed.
+
+        Raises BadInput for an unreadable file, EnvironmentFailed on a full disk.
+        """
         return self._packed[id(job.files)].result()
 
     def upload(self, archive: Archive) -> Listed:
-        """Upload an archive, or wait for the job that is uploading it; the object that stands in the bucket.
+        """Upload an archive, or wait for the job that uploads it. Returns the object in the bucket.
 
-        Raises EnvironmentFailed and CallFailed in every job that waits. After a failure the next call tries again.
+        Raises EnvironmentFailed and CallFailed in every job that waits. After a failure, the next call tries again.
         """
         name = workspace_object(self._location, self._run, archive)
         with self._lock:
-            standing = self._uploads.get(name)
-            upload = standing or self._uploads.setdefault(name, Future())
-        if standing is None:
+            existing = self._uploads.get(name)
+            upload = existing or self._uploads.setdefault(name, Future())
+        if existing is None:
             self._carry_out(upload, name, archive)
         written = upload.result()
         archive.path.unlink(missing_ok=True)
@@ -104,7 +107,7 @@ class Workspaces:
     def _carry_out(self, upload: Future[Listed], name: str, archive: Archive) -> None:
         try:
             written = create_new(self._store, name, archive.path, content_type="application/gzip")
-        except BaseException as error:  # every job that waits gets it
+        except BaseException as error:  # raised in every job that waits
             with self._lock:
                 del self._uploads[name]
             upload.set_exception(error)

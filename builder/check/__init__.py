@@ -1,1 +1,1 @@
-"""The preflight: what to ask Google about a plan, and what the answers mean. Only `ask.py` calls anything."""
+"""The preflight: asks Google about a plan (`ask.py`), and turns the answers into rows. Only `ask.py` makes calls."""

@@ -1,23 +1,23 @@
-"""The preflight's result: all rows of a plan's answers, in reading order. Pure."""
+"""The preflight's result: all rows, in the order in which they are printed. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from builder.check.access import access_rows, caller_of
-from builder.check.answers import Answers
-from builder.check.places import image_rows, place_facts, settled
+from builder.check.access import API, access_rows
+from builder.check.answers import Answers, known
 from builder.check.quota import quota_facts
 from builder.check.row import Row, State, exit_code
+from builder.check.zones import image_rows, settled, zone_facts
 from builder.errors import ExitCode
-from builder.model import JsonObject
-from builder.plan.make import Plan
+from builder.plan.build_plan import Plan
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the preflight found. `account` is "" where the credentials do not tell."""
+    """The findings of the preflight. `account` is empty if the credentials do not name it."""
 
     project: str
     account: str
@@ -25,32 +25,30 @@ class Findings:
     rows: tuple[Row, ...]
 
     @property
+    def missing(self) -> Sequence[tuple[str, str]]:
+        """Return each fault that would end a run, and each API that is not enabled, with the command that fixes it."""
+        return [
+            (f"{row.where}: {row.found}", row.fix)
+            for row in self.rows
+            if row.state is State.FAIL or (row.state is State.UNKNOWN and row.what == API)
+        ]
+
+    @property
     def exit_code(self) -> ExitCode:
-        """What the command ends with."""
+        """The exit code of `check`."""
         return exit_code(self.rows)
 
     def count(self, state: State) -> int:
-        """How many rows are in a state."""
+        """The number of rows in a state."""
         return Counter(row.state for row in self.rows)[state]
-
-    def described(self) -> JsonObject:
-        """All of it as `check --format json` prints it."""
-        return {
-            "schema": 1,
-            "project": self.project,
-            "account": self.account,
-            "location": self.location,
-            "exit_code": int(self.exit_code),
-            "rows": [row.described() for row in self.rows],
-        }
 
 
 def findings(plan: Plan, project: str, answers: Answers) -> Findings:
-    """The rows for a plan and what Google answered."""
-    facts = [*place_facts(plan, project, answers), *quota_facts(plan, project, answers)]
+    """The result of a preflight: a plan, compared with Google's answers."""
+    facts = [*zone_facts(plan, project, answers), *quota_facts(plan, project, answers)]
     return Findings(
         project=project,
-        account=caller_of(answers),
+        account=known(answers.caller) or "",
         location=plan.location.url(),
         rows=(
             *access_rows(plan, project, answers),

@@ -1,11 +1,14 @@
-"""The permissions that a build's account needs: those of docs/accounts.md, which a test compares with these."""
+"""The permissions that a build's account needs.
+
+A test compares them with setup/table.sh, which the image does not hold.
+"""
 
 from __future__ import annotations
 
-from builder.plan.make import Plan
+from builder.plan.build_plan import Plan
 
 ROLE_ID = "notebookBuilder"
-# What the role notebookBuilder holds. `run` uses the first ones; the others are asked for by `check` alone.
+# The permissions of the role notebookBuilder: those that `run` uses, and those that only `check` uses.
 _RUN = (
     "compute.instances.create",
     "compute.instances.get",
@@ -34,16 +37,25 @@ _CHECK = (
 )
 ROLE = (*_RUN, *_CHECK)
 EXTERNAL_IP = "compute.subnetworks.useExternalIp"
-# Of roles/storage.objectUser, what a run uses.
+# The permissions of roles/storage.objectUser that a run uses.
 OBJECTS = (
     "storage.objects.create",
     "storage.objects.delete",
     "storage.objects.get",
     "storage.objects.list",
 )
+_FOLDERS = ("kits", "staging", "open", "results")
+_FOLDERS_OF_EVENTS = ("locks", "versions")
+# A run that cannot write here is green as well, but nothing believes it later.
+PROOFS = "proofs"
 ACT_AS = "iam.serviceAccounts.actAs"
 
 
+def written_folders(plan: Plan) -> tuple[str, ...]:
+    """The folders below the prefix in which the build's account creates objects for this plan."""
+    return (*_FOLDERS, *_FOLDERS_OF_EVENTS) if plan.scheduled else _FOLDERS
+
+
 def project_permissions(plan: Plan) -> tuple[str, ...]:
-    """What the build's account must be allowed in the project for this plan."""
-    return (*ROLE, EXTERNAL_IP) if any(job.vm.external_ip for job in plan.jobs) else ROLE
+    """The permissions in the project that the build's account needs for this plan."""
+    return (*ROLE, EXTERNAL_IP) if any(job.options.external_ip for job in plan.jobs) else ROLE

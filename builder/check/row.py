@@ -1,17 +1,16 @@
-"""One line of the preflight's table, and the exit code that follows from all of them. Pure."""
+"""One row of the preflight's table, and the exit code that follows from all rows. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 
 from builder.errors import ExitCode
-from builder.model import JsonObject
 
 
 class State(Enum):
-    """How a question was answered. NO: not here, but another place that the plan allows will do."""
+    """The state of a row. NO: not in this zone or region, but another one that the plan allows is enough."""
 
     OK = "ok"
     NO = "no"
@@ -21,7 +20,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """What was looked at and where, what was found, and the command that mends it. `code` is what a FAIL counts as."""
+    """A check, its place, its finding, and the command that fixes it. `code`: the exit code that a FAIL means."""
 
     what: str
     where: str
@@ -30,18 +29,14 @@ class Row:
     fix: str = ""
     code: ExitCode = ExitCode.GREEN
 
-    def described(self) -> JsonObject:
-        """The row as `check --format json` prints it."""
-        return {**asdict(self), "state": self.state.value, "code": int(self.code)}
-
 
 def ok(what: str, where: str, found: str) -> Row:
-    """A row that is as it should be."""
+    """A row without a problem."""
     return Row(what, where, State.OK, found)
 
 
 def unknown(what: str, where: str, found: str, fix: str = "") -> Row:
-    """A row that could not be told from here; `fix` shows or allows it."""
+    """A row that this account cannot check; `fix` shows it, or gives the permission to see it."""
     return Row(what, where, State.UNKNOWN, found, fix)
 
 
@@ -50,7 +45,7 @@ def fail(what: str, where: str, found: str, fix: str, code: ExitCode = ExitCode.
     return Row(what, where, State.FAIL, found, fix, code)
 
 
-# The gravest first: what one of them is about, the later ones may hang on.
+# The gravest first: the later ones can depend on it.
 _GRAVITY = (
     ExitCode.PROJECT_SETUP,
     ExitCode.BAD_INPUT,

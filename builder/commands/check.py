@@ -1,47 +1,35 @@
-"""`check`: asks Google whether `run` could do what it plans, and changes nothing."""
+"""`check`: asks Google whether `run` could do what it plans, and changes nothing. `--boot` also tries one VM."""
 
 from __future__ import annotations
 
-import os
-import sys
+from dataclasses import replace
 
-from builder import report
-from builder.act.waiting import run_aside
-from builder.check.ask import Doors, ask_all
-from builder.check.findings import Findings, findings
+from builder.check.boot import announcement, boot_plan
 from builder.commands import Context
 from builder.commands.plan import plan_of
-from builder.errors import Interrupted
+from builder.commands.preflight import preflight
+from builder.commands.run import carry_out_plan
+from builder.errors import ExitCode
 from builder.options import Options
-from builder.plan.make import Plan
-
-_BUDGET = 30.0  # seconds for one question with all its repetitions: somebody waits for the table
+from builder.report.console import print_json
+from builder.report.preflight import preflight_json, show_preflight
 
 
 def execute(options: Options, context: Context) -> int:
-    """Print the table; the exit code says what a run would end with."""
+    """Print the table, and boot a VM if that is asked for and can be.
+
+    Returns the exit code that a run would end with.
+    """
     plan = plan_of(options, context)
-    try:
-        found = run_aside(lambda: _look(plan, options, context), context.cancellation)
-    except Interrupted as interrupted:
-        sys.stdout.flush()
-        os._exit(interrupted.exit_code)  # the questions under way may last
-    report.preflight(context.console, found, as_json=options.format == "json")
+    found = context.carry_out(lambda: preflight(plan, options, context), lambda signal: signal.exit_code)
+    if options.format == "json":
+        print_json(preflight_json(found))
+    else:
+        show_preflight(context.console, found, boots=options.action == "boot")
+    if options.action == "boot" and found.exit_code is ExitCode.GREEN:
+        boot = boot_plan(plan)
+        for line in announcement(boot):
+            context.console.line(line)
+        # A run of its own, which leaves the build's id to the build's notebooks.
+        return carry_out_plan(replace(options, run_id=None, event=None, event_id=None), context, boot)
     return found.exit_code
-
-
-def _look(plan: Plan, options: Options, context: Context) -> Findings:
-    from builder.gcp.catalog import GoogleCatalog
-    from builder.gcp.clients import open_access
-    from builder.gcp.compute import GoogleMachines
-    from builder.gcp.project import GoogleProject
-    from builder.gcp.storage import GoogleObjectStore
-
-    access, clock = open_access(options.project, options.endpoints), context.clock
-    doors = Doors(
-        machines=GoogleMachines(access, clock, budget=_BUDGET),
-        catalog=GoogleCatalog(access, clock, budget=_BUDGET),
-        project=GoogleProject(access, clock, budget=_BUDGET),
-        bucket=GoogleObjectStore(access, plan.location.bucket, clock, budget=_BUDGET),
-    )
-    return findings(plan, access.project, ask_all(plan, access.project, doors))

@@ -1,33 +1,35 @@
-"""`deploy`: the composition root: what is to go live first, without a call; then Google's doors, then one of four actions."""
+"""`deploy`: plans without any call, then promotes, rolls back, undeploys, backfills, or prints the status."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-from builder import __version__, report
+from builder import __version__, gcloud
 from builder.act.staging import load_kit, scratch_folder
-from builder.act.waiting import run_aside
 from builder.act.workspaces import pack_each
 from builder.commands import Context
 from builder.commands.plan import planned
-from builder.deploy.beliefs import Claim
+from builder.deploy.backfill import backfill
+from builder.deploy.context import DeploymentContext, Outcome
 from builder.deploy.function_source import function_source
+from builder.deploy.missing import missing
 from builder.deploy.promotion import Request, promote
+from builder.deploy.proof_lookup import proof_request
+from builder.deploy.reconcile import caller_of
 from builder.deploy.refusals import call_refused
 from builder.deploy.status import status_lines
-from builder.deploy.target import Outcome, Target
 from builder.deploy.withdrawal import roll_back, undeploy
-from builder.deploy.work import caller_of
 from builder.errors import ExitCode, Interrupted
 from builder.options import Options
-from builder.plan.inputs import inputs_sha256
+from builder.options.day import DayRange
 from builder.ports import CallFailed
+from builder.refusals import NOT_SET_UP
+from builder.report.deployment import deployed, not_deployed
+from builder.report.preflight import show_missing
 
 
 def execute(options: Options, context: Context) -> int:
-    """Do what was asked for; the exit code says how it went."""
+    """Carry out the action that the options name. Returns the exit code."""
     if options.action:
         return _carry_out(None, options, context)
     with scratch_folder() as folder:
@@ -35,43 +37,61 @@ def execute(options: Options, context: Context) -> int:
 
 
 def _carry_out(request: Request | None, options: Options, context: Context) -> int:
-    try:
-        outcome = run_aside(lambda: _act(request, options, context), context.cancellation)
-    except Interrupted as interrupted:
-        report.not_deployed(context.console, interrupted.exit_code, options.action)
-        sys.stdout.flush()
-        os._exit(interrupted.exit_code)
+    def cancelled(signal: Interrupted) -> int:
+        action = options.action
+        flag = f"backfill {action}" if isinstance(action, DayRange) else action
+        not_deployed(context.console, signal.exit_code, flag)
+        return signal.exit_code
+
+    outcome = context.carry_out(lambda: _act(request, options, context), cancelled)
     if outcome is not None:
-        report.deployed(context.console, outcome.message)
+        deployed(context.console, outcome.message)
     return ExitCode.GREEN
 
 
 def _request(options: Options, context: Context, folder: Path) -> Request:
     ready = planned(options, context)
     runner_kit = load_kit()
-    packed = {job: archive.sha256 for job, archive in pack_each(ready.plan.jobs, folder).items()}
-    claims = [Claim(job, inputs_sha256(job, packed[job.job], runner_kit.sha256)) for job in ready.plan.jobs]
-    return Request(ready.plan, ready.chosen, claims, packed, runner_kit.sha256, folder)
+    archives = pack_each(ready.plan.jobs, folder)
+    packed = {job: archive.sha256 for job, archive in archives.items()}
+    proof_requests = [proof_request(job, archives[job.job], runner_kit.sha256) for job in ready.plan.jobs]
+    return Request(ready.plan, ready.chosen, proof_requests, packed, runner_kit.sha256, folder)
 
 
 def _act(request: Request | None, options: Options, context: Context) -> Outcome | None:
-    target = _target(options, context)
+    deployment = _deployment_context(options, context)
     try:
         if request is not None:
-            return promote(request, target)
-        if options.action == "status":
-            for line in status_lines(target):
-                context.console.line(line)
-            return None
-        return roll_back(target) if options.action == "rollback" else undeploy(target)
+            return promote(request, deployment)
+        match options.action:
+            case "status":
+                for line in status_lines(deployment):
+                    context.console.line(line)
+                return None
+            case "rollback":
+                return roll_back(deployment)
+            case "undeploy":
+                return undeploy(deployment)
+            case DayRange() as days:
+                return backfill(days, deployment)
+            case unknown:
+                raise AssertionError(unknown)
     except CallFailed as failure:
-        raise call_refused(failure, caller_of(target.doors)) from failure
+        error = call_refused(failure, caller_of(deployment.clients))
+        if error.reason in NOT_SET_UP:
+            show_missing(context.console, missing(deployment, failure), _set_up(deployment))
+        raise error from failure
 
 
-def _target(options: Options, context: Context) -> Target:
-    # Google's libraries only from here on: bad input is told without them.
+def _set_up(deployment: DeploymentContext) -> str:
+    location, region = deployment.options.gcs_location, deployment.deployment.region
+    return gcloud.set_up_project(deployment.project, region, location.bucket, location.prefix, schedule=True)
+
+
+def _deployment_context(options: Options, context: Context) -> DeploymentContext:
+    # Google's libraries are imported only here, so that bad input is reported without them.
     from builder.gcp.clients import open_access
-    from builder.gcp.deploying import open_doors
+    from builder.gcp.deploying import open_clients
     from builder.gcp.storage import GoogleObjectStore
 
     if options.deployment is None:
@@ -81,12 +101,12 @@ def _target(options: Options, context: Context) -> Target:
     context.console.line(
         f"notebook-builder {__version__}: deploy {deployment.function} in project {access.project}, {deployment.region}"
     )
-    return Target(
+    return DeploymentContext(
         options=options,
         deployment=deployment,
         project=access.project,
-        store=GoogleObjectStore(access, options.location.bucket, context.clock),
-        doors=open_doors(access, context.clock),
+        store=GoogleObjectStore(access, options.gcs_location.bucket, context.clock),
+        clients=open_clients(access, context.clock),
         source=function_source(),
-        say=context.console.line,
+        log=context.console.line,
     )

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-from builder import report
-from builder.act.fleet import Ending, Fleet
-from builder.act.job_run import call_error
+from builder.act.fleet import Fleet
+from builder.act.result import left_vm
 from builder.act.sweep import sweep
-from builder.act.waiting import run_aside
+from builder.act.vm import Ending
 from builder.commands import Context
-from builder.errors import BuilderError, ExitCode, Interrupted
+from builder.errors import ExitCode, Interrupted
 from builder.gcp.clients import open_access
 from builder.gcp.compute import GoogleMachines
 from builder.options import Options
 from builder.ports import CallFailed
+from builder.refusals import call_error
+from builder.report import ending
 
 
 def execute(options: Options, context: Context) -> int:
-    """Sweep once and tell what was found; exit code 7 if something overdue could not be removed."""
-    try:
-        return run_aside(lambda: _sweep(options, context), context.cancellation)
-    except Interrupted as interrupted:
-        # What was not deleted by now is as overdue as before, and the next sweep's.
-        report.cancelled(context.console, interrupted.exit_code, left=[], sent=[], project="")
-        sys.stdout.flush()
-        os._exit(interrupted.exit_code)
+    """Sweep once and print what was found. Returns 7 if a VM past its deadline could not be deleted."""
+
+    def cancelled(signal: Interrupted) -> int:
+        ending.cancelled(context.console, signal.exit_code)
+        return signal.exit_code
+
+    return context.carry_out(lambda: _sweep(options, context), cancelled)
 
 
 def _sweep(options: Options, context: Context) -> int:
@@ -36,11 +33,11 @@ def _sweep(options: Options, context: Context) -> int:
     try:
         found = sweep(machines, fleet, context.console.line)
     except CallFailed as failure:
-        error: BuilderError = call_error(failure)
-        report.failed(context.console, error, project=access.project)
+        error = call_error(failure)
+        ending.failed(context.console, error)
         return error.exit_code
     if not found:
         context.console.line("nothing to reap: no VM of Notebook Builder is past its deadline")
-    left = [vm for vm in found if vm.ending is not Ending.GONE]
-    report.left_behind(context.console, left, project=access.project)
+    left = [left_vm(vm, access.project) for vm in found if vm.state.ending is not Ending.GONE]
+    ending.left_behind(context.console, left)
     return ExitCode.CLEANUP_UNCONFIRMED if left else ExitCode.GREEN

@@ -1,30 +1,39 @@
-"""`run`: the composition root of a run: plan first, then Google's doors, then the run itself."""
+"""`run`: plans, runs every notebook, and reports. `carry_out` is the order of the work once the plan is made."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import logging
-import os
 import shlex
-import sys
 import threading
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from builder import report
-from builder.act.alert import BUDGET, Alert
-from builder.act.fleet import Vm
+from builder import gcloud
 from builder.act.proofs import Origin
-from builder.act.waiting import STOPPED, Cancellation, RealClock, run_aside
+from builder.act.result import RunResult
 from builder.commands import Context
 from builder.commands.plan import plan_of
-from builder.errors import BadInput, BuilderError, Interrupted
-from builder.options import Event, Options
+from builder.commands.preflight import preflight
+from builder.errors import BadInput, BuilderError, ExitCode, Interrupted
+from builder.model import GcsLocation, region_of
+from builder.options import Options
+from builder.options.environment import Build
 from builder.options.message import read_message
-from builder.plan.make import Plan
-from builder.ports import BuildTime
+from builder.plan.build_plan import Plan
+from builder.ports import BuildTime, ObjectStore
+from builder.refusals import NOT_SET_UP
+from builder.report import ending
+from builder.report.alert import BUDGET, Alert
+from builder.report.console import Console, warn
+from builder.report.history import add_to_history
+from builder.report.preflight import show_missing
+from builder.report.run_report import RunReport
+from builder.report.summary import Built, write_build_output, write_summary
+from builder.waiting import Cancellation, RealClock, run_in_background
 
 if TYPE_CHECKING:
     from builder.act.run import Run
@@ -36,57 +45,91 @@ _GRACE = 1.0  # seconds for threads to remove their temporary files after a sign
 
 
 def execute(options: Options, context: Context) -> int:
-    """Run every chosen notebook; the exit code says how it went."""
+    """Run every chosen notebook. Returns the exit code."""
     try:
         plan = plan_of(options, context)
     except BadInput as error:
-        run_aside(partial(_tell_of_mistakes, options, error), context.cancellation)
+        run_in_background(partial(_alert_of_mistakes, options, error), context.cancellation)
         raise
+    if options.build.builder_output and options.build.build_id is None:
+        warn(_without_build_id(options))
     if plan.scheduled:
-        report.scheduled(context.console, plan.today)
+        context.console.mark_scheduled(plan.today)
+    return carry_out_plan(options, context, plan)
+
+
+def carry_out_plan(options: Options, context: Context, plan: Plan) -> int:
+    """Run the plan, with everything that a run prints and stores. Returns the exit code."""
     return _Session(options, context, plan).execute()
 
 
-def _tell_of_mistakes(options: Options, error: BadInput) -> None:
-    """A scheduled run with bad input has ended red, too; somebody may have to hear of it."""
-    if options.event is None or options.alert_topic is None:
-        return
-    from builder.gcp.clients import open_access
+def carry_out(
+    run: Run,
+    wanted_run_id: str | None,
+    *,
+    store: ObjectStore,
+    location: GcsLocation,
+    console: Console,
+    build: Build | None = None,
+    day: date | None = None,
+    latest: bool = False,
+    alert: Alert | None = None,
+    again: str = "",
+) -> ExitCode:
+    """Run the jobs, write the reports, keep the proofs, publish the alert, and print the last lines.
 
-    try:
-        alert = _alert(options, open_access(options.project, options.endpoints), today=None)
-    except BuilderError as refused:
-        report.warning(f"nobody could be told of this run: {refused.message}")
-        return
-    if alert is not None:
-        alert.failed(options.run_id or "", error)
+    `latest`: versions/latest/ may name the day's results. `again`: the command that asks for the same run by a new
+    event. Raises Interrupted, and BuilderError if the run as a whole cannot begin.
+    """
+    with run:
+        result = run.execute(wanted_run_id)
+        if not isinstance(result, RunResult):
+            ending.duplicate(console, result, again=again)
+            return result.exit_code
+        result = _write_reports(result, store, location, console, build=build or Build(), day=day)
+        if day is not None and latest:
+            from builder.report.latest import write_latest
+
+            write_latest(result, store, location, day, console.line)
+        run.conclude(result)
+        if alert is not None:
+            alert.ended(result)
+        ending.finished(console, result)
+    return result.exit_code
 
 
-def _alert(options: Options, access: Access, *, today: date | None) -> Alert | None:
-    """Who is told when a scheduled run ends red, or leaves a VM. None: nobody."""
-    if options.event is None or options.alert_topic is None:
-        return None
-    from builder.gcp.topics import GoogleTopics
-
-    # A clock of its own: a run that is stopped because its event is lost still tells so.
-    return Alert(
-        GoogleTopics(access, RealClock(Cancellation()), budget=BUDGET),
-        options.alert_topic,
-        event=options.event.id,
-        today=today,
-        tell=report.warning,
+def _write_reports(
+    result: RunResult,
+    store: ObjectStore,
+    location: GcsLocation,
+    console: Console,
+    *,
+    build: Build,
+    day: date | None,
+) -> RunResult:
+    """Write the summary that `deploy` reads, then what people read. Returns the result with their addresses."""
+    built = Built(build.build_id or "", build.commit_sha or "")
+    result = write_summary(result, store, location, console.line, built)
+    if build.builder_output:
+        write_build_output(result, Path(build.builder_output), console.line, built)
+    report = RunReport(
+        result=result,
+        location=location,
+        build=built.build,
+        commit=built.commit,
+        day=day,
+        history=add_to_history(result, store, location, console.line),
     )
+    # Not before the jobs have ended, since both import Jinja.
+    from builder.report.files import write_files
+    from builder.report.folder_page import write_folder_pages
 
-
-def _again(event: Event, today: date) -> str:
-    """The command that asks for the same run by a new event."""
-    given = read_message(event.message).parameters
-    message = {"today": today.isoformat(), **({"parameters": given} if given else {})}
-    return f"gcloud pubsub topics publish TOPIC --message={shlex.quote(json.dumps(message))}"
+    write_folder_pages(result, store, location, console.line)
+    return write_files(report, store, console.line)
 
 
 class _Session:
-    """One run in this process. Everything that may wait does so beside the main thread, which alone hears signals."""
+    """One run in this process."""
 
     def __init__(self, options: Options, context: Context, plan: Plan) -> None:
         self._options = options
@@ -98,29 +141,65 @@ class _Session:
 
     def execute(self) -> int:
         try:
-            return run_aside(self._work, self._context.cancellation)
-        except Interrupted as interrupted:
-            self._leave(interrupted)
+            return self._context.carry_out(self._work, self._cancelled)
         except BuilderError as error:
-            left = self._run.fleet.open() if self._run else []
-            project = self._run.project if self._run else self._options.project or ""
-            report.failed(self._context.console, error, left=left, project=project)
+            ending.failed(self._context.console, error, left=self._run.left if self._run else ())
             return error.exit_code
 
     def _work(self) -> int:
         try:
-            return self._carry_out()
+            return self._connect_and_carry_out()
         except BuilderError as error:
             if self._alert is not None:
                 self._alert.failed(self._options.run_id or "", error)
+            if error.reason in NOT_SET_UP:
+                self._show_missing()
             raise
         finally:
             self._ended.set()
 
-    def _carry_out(self) -> int:
+    def _show_missing(self) -> None:
+        """Print what else the project lacks, so that nobody finds it one run after another."""
+        found = preflight(self._plan, self._options, self._context)
+        location = self._plan.location
+        region = region_of(self._plan.jobs[0].options.zones[0])
+        command = gcloud.set_up_project(
+            found.project,
+            region,
+            location.bucket,
+            location.prefix,
+            schedule=gcloud.needs_schedule(found.account),
+        )
+        show_missing(self._context.console, found.missing, command)
+
+    def _connect_and_carry_out(self) -> int:
+        # Google's libraries are imported only here, so that bad input is reported without them. The slowest is
+        # imported beside the others.
+        threading.Thread(
+            target=importlib.import_module, args=("builder.gcp.compute_v1",), daemon=True
+        ).start()
+        from builder.gcp.clients import open_access
+        from builder.gcp.storage import GoogleObjectStore
+
         try:
-            self._run = self._compose()
-            return self._run.execute(self._options.run_id)
+            access = open_access(self._options.project, self._options.endpoints)
+            self._alert = _alert(self._options, access, today=self._plan.today)
+            location = self._plan.location
+            store = GoogleObjectStore(access, location.bucket, self._context.clock)
+            self._run = self._make_run(access, store)
+            event = self._options.event
+            return carry_out(
+                self._run,
+                self._options.run_id,
+                store=store,
+                location=location,
+                console=self._context.console,
+                build=self._options.build,
+                day=self._plan.today if self._plan.scheduled else None,
+                latest=self._plan.latest,
+                alert=self._alert,
+                again=_again(event, self._plan.today) if event else "",
+            )
         except (BuilderError, Interrupted):
             raise
         except Exception as error:
@@ -131,22 +210,12 @@ class _Session:
                 advice="Please report it with the log of this build.",
             ) from error
 
-    def _compose(self) -> Run:
-        # Google's libraries only from here on: bad input is told without them. The slowest is imported beside the rest.
-        threading.Thread(
-            target=importlib.import_module, args=("google.cloud.compute_v1",), daemon=True
-        ).start()
+    def _make_run(self, access: Access, store: ObjectStore) -> Run:
         from builder.act.run import Run
-        from builder.gcp.clients import open_access
-        from builder.gcp.storage import GoogleObjectStore
-
-        context = self._context
-        access = open_access(self._options.project, self._options.endpoints)
-        self._alert = _alert(self._options, access, today=self._plan.today)
-        store = GoogleObjectStore(access, self._plan.location.bucket, context.clock)
         from builder.gcp.compute import GoogleMachines
 
-        build = self._options.build.build_id
+        options, context = self._options, self._context
+        build = options.build.build_id
         return Run(
             self._plan,
             store=store,
@@ -154,42 +223,80 @@ class _Session:
             endpoint=access.endpoint,
             clock=context.clock,
             cancellation=context.cancellation,
-            console=context.console,
-            origin=self._origin(),
-            event=self._options.event.id if self._options.event else None,
-            again=_again(self._options.event, self._plan.today) if self._options.event else "",
-            alert=self._alert,
+            progress=context.console,
+            # A scheduled run leaves no proofs: what is live was proven before. `check --boot` has nothing to prove.
+            origin=Origin(build, options.build.commit_sha)
+            if options.command == "run" and not options.event
+            else None,
+            event=options.event_id if options.event else None,
             build_time=partial(self._build_time, access, build) if build else None,
         )
 
     def _build_time(self, access: Access, build: str) -> BuildTime | None:
-        """How long this build may last. Raises CallFailed, after a few seconds; no verdict depends on the answer."""
+        """Return the time limit of this build. Raises CallFailed after a few seconds; no verdict depends on it."""
         from builder.gcp.builds import GoogleBuilds
+        from builder.gcp.rest import Rest
 
-        builds = GoogleBuilds(access, self._context.clock, timeout=_BUILD_BUDGET, budget=_BUILD_BUDGET)
-        return builds.time(build, self._options.build.location or "global")
+        rest = Rest(access, self._context.clock, timeout=_BUILD_BUDGET, budget=_BUILD_BUDGET)
+        return GoogleBuilds(rest).time(build, self._options.build.location or "global")
 
-    def _origin(self) -> Origin | None:
-        """Whose proofs this run's are. A scheduled run has none: what is live was proven before."""
-        build = self._options.build
-        return None if self._options.event else Origin(build.build_id, build.commit_sha)
-
-    def _leave(self, interrupted: Interrupted) -> NoReturn:
-        left: list[Vm] = []
-        sent: list[Vm] = []
-        project = ""
-        if self._run is not None:
-            fleet, project = self._run.fleet, self._run.project
-            requested = fleet.open()
-            fleet.abandon()
-            left = list(fleet.open())
-            sent = [vm for vm in requested if vm not in left]
+    def _cancelled(self, interrupted: Interrupted) -> int:
+        """Send the deletes, print the last lines, and return the exit code."""
+        if self._run is None:
+            self._ended.wait(_GRACE)
+            ending.cancelled(self._context.console, interrupted.exit_code)
+            return interrupted.exit_code
+        abandoned = self._run.abandon(interrupted)
         self._ended.wait(_GRACE)
-        stopped = self._run.stopped if self._run and interrupted.signum == STOPPED else None
-        code = stopped.exit_code if stopped else interrupted.exit_code
-        report.cancelled(self._context.console, code, left=left, sent=sent, project=project, error=stopped)
-        sys.stdout.flush()
-        if stopped is not None and self._alert is not None:
-            self._alert.failed(self._options.run_id or "", stopped)
-        # Threads may sit in calls that last longer than the few seconds that a cancelled build is given.
-        os._exit(code)
+        ending.abandoned(self._context.console, abandoned)
+        if abandoned.error is not None and self._alert is not None:
+            self._alert.failed(self._options.run_id or "", abandoned.error)
+        return abandoned.exit_code
+
+
+def _without_build_id(options: Options) -> str:
+    """The warning for a build step without Cloud Build's substitutions: what is unknown, and how to pass them."""
+    named = "the run's id" if options.run_id else "the run's random id"
+    return (
+        f"this step of a build has no BUILD_ID: {named} does not tell which build it was, and the run does not know when its build "
+        "ends. Write `options: {automapSubstitutions: true}` into cloudbuild.yaml, or `BUILD_ID=$BUILD_ID`, `COMMIT_SHA=$COMMIT_SHA` "
+        "and `LOCATION=$LOCATION` into the step's `env`"
+    )
+
+
+def _alert_of_mistakes(options: Options, error: BadInput) -> None:
+    """Publish that a scheduled run ended red because of bad input."""
+    if options.event is None or options.alert_topic is None:
+        return
+    from builder.gcp.clients import open_access
+
+    try:
+        alert = _alert(options, open_access(options.project, options.endpoints), today=None)
+    except BuilderError as refused:
+        warn(f"the alert on this run could not be published: {refused.message}")
+        return
+    if alert is not None:
+        alert.failed(options.run_id or "", error)
+
+
+def _alert(options: Options, access: Access, *, today: date | None) -> Alert | None:
+    """The alert of a scheduled run; None for other runs, and without NB_ALERT_TOPIC."""
+    if options.event is None or options.alert_topic is None:
+        return None
+    from builder.gcp.rest import Rest
+    from builder.gcp.topics import GoogleTopics
+
+    # A clock of its own, which no cancellation ends: a run that stops because it lost its event still publishes that.
+    topics = GoogleTopics(Rest(access, RealClock(Cancellation()), budget=BUDGET))
+    return Alert(topics, options.alert_topic, event=options.event_id, today=today, warn=warn)
+
+
+def _again(event: str, today: date) -> str:
+    """The command that asks for the same run by a new event."""
+    message = read_message(event)
+    again = {
+        "today": today.isoformat(),
+        **({"parameters": message.parameters} if message.parameters else {}),
+        **({"publish": True} if message.publish else {}),
+    }
+    return f"gcloud pubsub topics publish TOPIC --message={shlex.quote(json.dumps(again))}"

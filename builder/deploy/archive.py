@@ -1,4 +1,4 @@
-"""Packs what goes live: the tested files of all notebooks, every option frozen, and what each job was proven with."""
+"""Packs the archive that goes live: the tested files of all notebooks, every option, and the proof of each job."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from builder.deploy.freeze import entry_of, frozen, notebooks_json
+from builder.deploy.export_options import entry_of, exported_options, notebooks_json
 from builder.errors import BadInput, Problem
 from builder.options import JobOptions, Options, load_options
-from builder.plan.deployed import CONFIG, FOLDER, MANIFEST, Manifest, ManifestJob, sha256_of
-from builder.plan.make import ChosenNotebook, Plan
-from builder.plan.packing import Archive, MadeFile, StagedFile, pack
-
-__all__ = ["Archive", "Proven", "pack_archive"]
+from builder.plan.build_plan import ChosenNotebook, Plan
+from builder.plan.deployed import CONFIG, FOLDER, MANIFEST, Manifest, ManifestJob
+from builder.plan.packing import Archive, MadeFile, StagedFile, open_staged, pack
 
 _NAME = "archive.tar.gz"
 
 
 @dataclass(frozen=True)
 class Proven:
-    """What a job was proven with: the exact image's path, the packages installed (name==version), and its packed files' hash."""
+    """The proof of a job: the path of its image, its packages (name==version), and the hash of its packed files."""
 
     image: str
     packages: tuple[str, ...]
@@ -36,28 +34,28 @@ def pack_archive(  # noqa: PLR0917 - the pieces of one whole, in the order of th
     kit_sha256: str,
     folder: Path,
 ) -> Archive:
-    """Write the archive into `folder`; the same bytes for the same input. `proven` has every job of the plan, by its name.
+    """Write the archive into `folder`; the same bytes for the same input.
+
+    `proven` has every job of the plan, by its name.
 
     Raises BadInput for what cannot go live as it was tested.
     """
     files = _tested_files(chosen)
     images = _images(plan, proven)
-    entries = [
-        entry_of(
-            item.notebook.path,
-            item.options,
-            image=images[item.notebook.path],
-            preparation=item.preparation,
+    exported = {
+        item.notebook.path: exported_options(
+            item.options, image=images[item.notebook.path], preparation=item.preparation
         )
         for item in chosen
-    ]
+    }
+    entries = [entry_of(path, job_options) for path, job_options in exported.items()]
     config = MadeFile(CONFIG, notebooks_json(options, entries).encode())
-    _check_reads_back(config, options, chosen, images)
+    _check_reads_back(config, options, exported)
     manifest = Manifest(
         kit_sha256=kit_sha256,
         files={
             CONFIG: hashlib.sha256(config.content).hexdigest(),
-            **{path: sha256_of(file.source) for path, file in files.items()},
+            **{path: _staged_sha256(file) for path, file in files.items()},
         },
         notebooks={item.notebook.path: tuple(file.path for file in item.files) for item in chosen},
         jobs={
@@ -70,6 +68,12 @@ def pack_archive(  # noqa: PLR0917 - the pieces of one whole, in the order of th
         },
     )
     return pack([*files.values(), config, MadeFile(MANIFEST, manifest.encode())], folder / _NAME)
+
+
+def _staged_sha256(file: StagedFile) -> str:
+    """Return the hash of a file's bytes as they are tested, in hex."""
+    with open_staged(file) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _tested_files(chosen: Sequence[ChosenNotebook]) -> Mapping[str, StagedFile]:
@@ -92,7 +96,7 @@ def _images(plan: Plan, proven: Mapping[str, Proven]) -> Mapping[str, str]:
             path,
             "",
             f"its jobs were proven with different images, {' and '.join(sorted(found))}; "
-            "run all of them once more, and deploy then",
+            "run all of them again before you deploy",
         )
         for path, found in images.items()
         if len(found) > 1
@@ -102,27 +106,26 @@ def _images(plan: Plan, proven: Mapping[str, Proven]) -> Mapping[str, str]:
     return {path: found.pop() for path, found in images.items()}
 
 
-def _check_reads_back(
-    config: MadeFile, options: Options, chosen: Sequence[ChosenNotebook], images: Mapping[str, str]
-) -> None:
-    """Read the frozen options as the scheduled run will. Raises BadInput where they are refused, or come back as others.
+def _check_reads_back(config: MadeFile, options: Options, exported: Mapping[str, JobOptions]) -> None:
+    """Read the exported options as the scheduled run will.
 
-    Some can be given in ways that a file cannot: lists in more levels, names with a backslash. Better told now than on the first Monday.
+    Raises BadInput if they are refused, or differ from the tested ones.
+
+    A variable can hold values that a file cannot, such as more levels of lists. The mistake must show now, not in the
+    first scheduled run.
     """
-    env = {"NB_CONFIG": config.path, "NB_GCS_LOCATION": options.location.url()}
-    back = load_options(["plan"], env, {config.path: config.content.decode()}.get)
-    problems = []
-    for item in chosen:
-        path = item.notebook.path
-        wanted = frozen(item.options, image=images[path], preparation=item.preparation)
+    env = {"NB_CONFIG": config.path, "NB_GCS_LOCATION": options.gcs_location.url()}
+    back, mistakes = load_options(["plan"], env, {config.path: config.content.decode()}.get)
+    problems = list(mistakes)
+    for path, wanted in exported.items() if not mistakes else ():
         found = back.by_path.get(path)
-        if found != wanted:
-            names = [
-                one.name
-                for one in fields(JobOptions)
-                if getattr(found, one.name, None) != getattr(wanted, one.name)
-            ]
-            expected = f"cannot be frozen as it was tested: {', '.join(names)} would not be the same"
+        names = [
+            one.name
+            for one in fields(JobOptions)
+            if getattr(found, one.name, None) != getattr(wanted, one.name)
+        ]
+        if names:
+            expected = f"cannot be exported as it was tested: {', '.join(names)} would differ"
             problems.append(Problem(path, "", expected))
     if problems:
         raise BadInput(problems)

@@ -1,4 +1,4 @@
-"""The Cloud Build that a schedule submits: all of it but the event. Pure."""
+"""The Cloud Build that a schedule submits, complete except for the event. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from builder.deploy.live import ArchiveRef
 from builder.model import LIVE_TAG, GcsLocation, JsonObject
+from builder.plan.build_plan import LONGEST_BUILD
 from builder.plan.deployed import CONFIG
-from builder.plan.make import LONGEST_BUILD
 
-# Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to tell the result.
+# Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to report the
+# result.
 ALLOWANCE = 600
-# Seconds that a build may wait for its turn: an hour by default, after which it would be gone without having said a word.
+# Seconds that a build may wait in the queue. After the default of one hour it would end without a message.
 LONGEST_QUEUE = 6 * 3600
 _OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
 
@@ -27,7 +28,10 @@ def scheduled_build(
     endpoints: Mapping[str, str],
     worst_case_seconds: int,
 ) -> JsonObject:
-    """The build as Cloud Build's REST API takes it. `image` is named by digest, `endpoints` are the builder's own overrides."""
+    """The build in the form of Cloud Build's REST API.
+
+    `image` has a digest; `endpoints` are the builder's own overrides.
+    """
     env = [
         f"NB_CONFIG={CONFIG}",
         f"NB_GCS_LOCATION={location.url().rstrip('/')}",
@@ -52,5 +56,5 @@ def scheduled_build(
 
 
 def overrides(endpoints: Mapping[str, str]) -> list[str]:
-    """The endpoints as variables of a process, sorted: whoever the builder starts finds Google where the builder does."""
+    """The endpoints as sorted environment variables, for processes that must use the same ones as the builder."""
     return [f"{_OVERRIDE}{service.upper()}={url}" for service, url in sorted(endpoints.items())]

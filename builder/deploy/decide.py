@@ -1,4 +1,4 @@
-"""Whether a promotion may be written, given what stands there. Pure."""
+"""Decides if a promotion is written, given the current live.json. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from builder.options.day import moment
 
 @dataclass(frozen=True)
 class Late:
-    """A newer build has promoted something already."""
+    """Do not write: `newest` has promoted something already."""
 
     newest: Newest
 
 
 @dataclass(frozen=True)
 class Same:
-    """Exactly this is live."""
+    """Do not write: exactly this is live."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,22 @@ class Promote:
 Decision = Late | Same | Promote
 
 
-def is_late(standing: LiveDocument | None, source: Source) -> Late | None:
-    """Whether a newer build was first: builds are told apart by when they were created, not by when they end."""
-    if standing is None or moment(source.created) >= moment(standing.newest.created):
+def is_late(current: LiveDocument | None, source: Source) -> Late | None:
+    """Return `Late` if a newer build has promoted something, else None.
+
+    The newer build is the one that was created later.
+    """
+    if current is None or moment(source.created) >= moment(current.newest.created):
         return None
-    return Late(standing.newest)
+    return Late(current.newest)
 
 
-def decide(standing: LiveDocument | None, wanted: Live) -> Decision:
-    """What becomes of a promotion."""
-    if standing is None:
+def decide(current: LiveDocument | None, wanted: Live) -> Decision:
+    """The decision about a promotion. `current` is None if nothing is live."""
+    if current is None:
         return Promote(first(wanted))
-    if late := is_late(standing, wanted.source):
+    if late := is_late(current, wanted.source):
         return late
-    if standing.live.content() == wanted.content():
+    if current.live.content() == wanted.content():
         return Same()
-    return Promote(standing.promoted(wanted))
+    return Promote(current.promoted(wanted))

@@ -1,7 +1,8 @@
-"""The Cloud Function's source archive: function/ at its root, builder/ beside it. The same bytes for the same version, anywhere.
+"""The Cloud Function's source archive: function/ at its root, builder/ beside it.
 
-Nothing in it comes from a repo or its options, so that the function changes with the builder's version alone. It is not compressed:
-compressors differ from machine to machine, and its hash decides whether the function is deployed anew.
+The same version gives the same bytes on any machine. Nothing in it comes from a repository or its options, so the
+function changes only with the builder's version. The archive is not compressed, because compressors differ from
+machine to machine, and its hash decides if the function is updated.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]  # of the checkout, or of the image
 _FUNCTION = ("main.py", "requirements.txt")
-_KINDS = frozenset({".py", ".css", ".sh"})  # code, and the data that it reads; no caches
+_KINDS = frozenset({".py", ".css", ".ipynb", ".j2", ".sh"})  # code, and the data that it reads; no caches
+# Modules that only build the kit. The image does not have them either.
+BUILD_ONLY = frozenset({"builder/kit/build.py", "builder/kit/wheels.py"})
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 _UNIX, _MODE = 3, 0o100644
 
@@ -29,7 +32,7 @@ class FunctionSource:
 
 
 def function_source(root: Path = _ROOT) -> FunctionSource:
-    """Pack the function's source; `root` holds builder/ and function/. Raises OSError where a file is missing."""
+    """Pack the function's source; `root` holds builder/ and function/. Raises OSError if a file is missing."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, path in sorted(_files(root)):
@@ -44,5 +47,6 @@ def function_source(root: Path = _ROOT) -> FunctionSource:
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
     yield from ((name, root / "function" / name) for name in _FUNCTION)
     for path in (root / "builder").rglob("*"):
-        if path.suffix in _KINDS and path.is_file():
-            yield path.relative_to(root).as_posix(), path
+        name = path.relative_to(root).as_posix()
+        if path.suffix in _KINDS and path.is_file() and name not in BUILD_ONLY:
+            yield name, path

@@ -1,11 +1,11 @@
-"""The builder's image by its digest: what a tag means is asked once, so that a schedule runs what was there when it went live."""
+"""The builder's image by its digest. A tag is resolved once, so that a schedule runs the image that was deployed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from builder.deploy.ports import Registry
+from builder.deploy_ports import Registry
 from builder.errors import BadInput, InputRefused, Problem
 from builder.options.day import moment
 
@@ -15,7 +15,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _HOST = re.compile(r"(?P<location>[a-z][a-z0-9-]*)-docker\.pkg\.dev")
-# Container Registry's old hosts, which Artifact Registry serves now: the location of the repository called as the host.
+# Old hosts of Container Registry, which Artifact Registry serves now, and the location of the repository named like
+# the host.
 _OLD_HOSTS = {"gcr.io": "us", "us.gcr.io": "us", "eu.gcr.io": "europe", "asia.gcr.io": "asia"}
 _DOMAIN_DOT = re.compile(r"[a-z0-9-]+\.[a-z0-9.-]+")  # of a domain-scoped project, example.com/project
 _EXPECTED = "expected LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE with a :TAG or an @sha256: digest"
@@ -23,7 +24,7 @@ _EXPECTED = "expected LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE with a :T
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An image in Artifact Registry: the name before tag and digest, both "" where there is none, and the package's path."""
+    """An image in Artifact Registry: its name, tag and digest ("" if not given), and the path of its package."""
 
     name: str
     tag: str
@@ -32,7 +33,7 @@ class ImageReference:
 
 
 def parse(text: str) -> ImageReference | None:
-    """The parts of a reference; None where it is none. Another registry's reference has no package."""
+    """The parts of a reference; None if the text is no reference. A reference to another registry has no package."""
     named, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         return None
@@ -46,10 +47,11 @@ def parse(text: str) -> ImageReference | None:
 
 
 def by_digest(text: str, registry: Registry, began: str | None = None) -> str:
-    """The image as NAME@sha256:…, which is there; no tag means `latest`. Another registry's is taken at its word.
+    """The image as NAME@sha256:…, which exists. No tag means `latest`. A digest in another registry is not checked.
 
-    `began`: when the build was created (RFC 3339). A tag that got another image since then may mean another one than what proved the
-    notebooks. Raises BadInput for what cannot be resolved, InputRefused for what is not there or may be another, and CallFailed.
+    `began`: when the build was created (RFC 3339). A tag that got another image since then may mean another one than
+    what proved the notebooks. Raises BadInput for what cannot be resolved, InputRefused for what is not there or may
+    be another, and CallFailed.
     """
     found = parse(text)
     if found is not None and found.digest and not found.package:
@@ -77,7 +79,7 @@ def _digest_of(found: ImageReference, registry: Registry) -> str:
         raise _missing(f"{found.name}:{tag}")
     if not _DIGEST.fullmatch(digest):
         raise InputRefused(
-            f"{_OPTION}: Artifact Registry told {digest!r} as the digest of {found.name}:{tag}.",
+            f"{_OPTION}: Artifact Registry answered {digest!r} as the digest of {found.name}:{tag}.",
             reason="no_digest",
             advice=f"Set {_OPTION} to the image with its @sha256: digest.",
         )
@@ -88,7 +90,7 @@ def _missing(image: str) -> InputRefused:
     return InputRefused(
         f"{_OPTION}: there is no image {image} in Artifact Registry.",
         reason="no_image",
-        advice=f"Push it, or set {_OPTION} to one that is there.",
+        advice=f"Push it, or set {_OPTION} to an image that exists.",
     )
 
 

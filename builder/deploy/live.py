@@ -1,4 +1,4 @@
-"""live.json: what a schedule runs. One document per function, written by one conditional write per promotion. Pure."""
+"""live.json: the document that says what a schedule runs. Each promotion is one conditional write of it. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from builder.errors import ProjectSetup
 from builder.model import LIVE_SCHEMA, GcsLocation, JsonObject
 from builder.options.day import moment
-from builder.stored_json import read_object
+from builder.strict_json import UnreadableJson, read_document
 
 MOST_EARLIER = 10
 
 
 @dataclass(frozen=True)
 class ArchiveRef:
-    """The tested files and frozen options, as an object at its generation."""
+    """The tested files and exported options, as an object at its generation."""
 
     object: str
     generation: str
@@ -26,8 +26,8 @@ class ArchiveRef:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where builds are submitted, function and schedule are, and the topic between them."""
+class Location:
+    """The project and region of builds, function and schedule, and the topic that connects them."""
 
     project: str
     region: str
@@ -36,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Accounts:
-    """Addresses of service accounts: whom the function runs as, whom the build that makes it, and who may invoke it."""
+    """The service accounts of the function, of the build that creates it, and of the trigger that invokes it."""
 
     function: str
     function_build: str
@@ -45,7 +45,7 @@ class Accounts:
 
 @dataclass(frozen=True)
 class BuilderRef:
-    """What runs the archive: the builder's version, its image by digest, and the hash of its kit."""
+    """The builder that runs the archive: its version, its image by digest, and the hash of its kit."""
 
     version: str
     image: str
@@ -54,7 +54,7 @@ class BuilderRef:
 
 @dataclass(frozen=True)
 class LiveJob:
-    """One job with what it was proven with: exact image, packages beside it, and the run whose summary says so."""
+    """One job and its proof: the exact image, the packages installed beside it, and the run."""
 
     job: str
     inputs: str
@@ -65,7 +65,7 @@ class LiveJob:
 
 @dataclass(frozen=True)
 class LiveNotebook:
-    """A notebook, its declared parameters by kind (see builder.options.message), its jobs, and NB_ALLOW_SECRET_PARAMETERS."""
+    """A notebook, the types of its parameters (builder.options.message), its jobs, and NB_ALLOW_SECRET_PARAMETERS."""
 
     path: str
     parameters: Mapping[str, str]
@@ -75,7 +75,7 @@ class LiveNotebook:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When, in which time zone, and with which parameters (templates), by notebook. `cron` None: by message alone."""
+    """The schedule and the parameters (templates) of each notebook. `cron` None: only messages start a run."""
 
     cron: str | None
     time_zone: str
@@ -84,7 +84,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Source:
-    """The build that promoted it and when that was created (RFC 3339), and its commit; None where unknown."""
+    """The build that promoted: its ID, creation time (RFC 3339) and commit; None where unknown."""
 
     build: str | None
     created: str
@@ -93,10 +93,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Live:
-    """One promotion. `build` is a whole Cloud Build but for the event, which the function adds."""
+    """One promotion. `build` is a complete Cloud Build except for the event, which the function adds."""
 
     archive: ArchiveRef
-    place: Place
+    location: Location
     accounts: Accounts
     builder: BuilderRef
     notebooks: tuple[LiveNotebook, ...]
@@ -106,18 +106,19 @@ class Live:
     build: JsonObject
 
     def content(self) -> JsonObject:
-        """All that makes it another one: not who promoted it, nor which of several green runs proved it."""
-        told = asdict(self)
-        del told["source"]
-        for notebook in told["notebooks"]:
+        """The values that make two promotions different: not their builds, and not the runs that proved them."""
+        content = asdict(self)
+        del content["source"]
+        for notebook in content["notebooks"]:
             for job in notebook["jobs"]:
                 del job["run"]
-        return json.loads(json.dumps(told))  # type: ignore[no-any-return]  # tuples and lists are the same in JSON
+        # Tuples become lists, as in a document that was read.
+        return json.loads(json.dumps(content))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest build that ever promoted something here: an older one that comes late changes nothing."""
+    """The newest build that ever promoted something: an older build that ends later changes nothing."""
 
     build: str | None
     created: str
@@ -125,7 +126,7 @@ class Newest:
 
 @dataclass(frozen=True)
 class LiveDocument:
-    """The whole of live.json; `earlier` holds what was live before, the latest first."""
+    """The content of live.json. `earlier` holds the previous promotions, the latest first."""
 
     live: Live
     newest: Newest
@@ -143,7 +144,7 @@ class LiveDocument:
         return LiveDocument(live, newest, (self.live, *self.earlier)[:MOST_EARLIER])
 
     def rolled_back(self) -> LiveDocument:
-        """The document with what was live before; `earlier` must not be empty. What is newest stays so."""
+        """The document after a rollback, with the same `newest`. `earlier` must not be empty."""
         return replace(self, live=self.earlier[0], earlier=self.earlier[1:])
 
 
@@ -152,9 +153,9 @@ def live_object(location: GcsLocation, function: str) -> str:
     return location.object("live", function, "live.json")
 
 
-def places_object(location: GcsLocation, function: str) -> str:
-    """The name of the object that says where the deployment has resources."""
-    return location.object("live", function, "places.json")
+def locations_object(location: GcsLocation, function: str) -> str:
+    """The name of the object that records the locations of the deployment's resources."""
+    return location.object("live", function, "locations.json")
 
 
 def archive_object(location: GcsLocation, function: str, sha256: str) -> str:
@@ -168,15 +169,15 @@ def first(live: Live) -> LiveDocument:
 
 
 def decode(raw: bytes, address: str) -> LiveDocument:
-    """The document in these bytes. Raises ProjectSetup where it is none that this version can read."""
+    """Read the document. Raises ProjectSetup if this version cannot read it."""
     try:
-        found = read_object(raw)
-        if found["schema"] != LIVE_SCHEMA:
-            raise _unreadable(address, f"its schema is {found['schema']!r}")
+        found = read_document(raw, LIVE_SCHEMA)
         moment(found["newest"]["created"])
         return LiveDocument(
             _live(found["live"]), Newest(**found["newest"]), tuple(_live(item) for item in found["earlier"])
         )
+    except UnreadableJson as error:
+        raise _unreadable(address, str(error)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(address, f"{type(error).__name__}: {error}") from error
 
@@ -185,7 +186,7 @@ def _unreadable(address: str, why: str) -> ProjectSetup:
     return ProjectSetup(
         f"{address} cannot be read: {why}.",
         reason="live_unreadable",
-        advice="Another version of Notebook Builder may have written it: deploy with that one, or undeploy and deploy anew.",
+        advice="Another version of Notebook Builder may have written it. Deploy with that one, or undeploy and deploy again.",
     )
 
 
@@ -201,7 +202,7 @@ def _live(found: Mapping[str, Any]) -> Live:
     )
     return Live(
         archive=ArchiveRef(**found["archive"]),
-        place=Place(**found["place"]),
+        location=Location(**found["location"]),
         accounts=Accounts(**found["accounts"]),
         builder=BuilderRef(**found["builder"]),
         notebooks=notebooks,

@@ -1,9 +1,9 @@
-"""Puts proven notebooks live, in the order of the work: proofs, image, what stands there, archive, resources, one write."""
+"""Makes proven notebooks live, in this order: proofs, image, current document, archive, resources, live.json."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,8 @@ from builder import __version__
 from builder.act.proofs import Proof
 from builder.deploy import live as documents
 from builder.deploy.archive import Proven, pack_archive
-from builder.deploy.beliefs import Claim, proven
 from builder.deploy.build import scheduled_build
-from builder.deploy.converge import converge
+from builder.deploy.context import DeploymentContext, Outcome
 from builder.deploy.decide import Decision, Late, Promote, decide, is_late
 from builder.deploy.image import by_digest
 from builder.deploy.live import (
@@ -24,81 +23,102 @@ from builder.deploy.live import (
     LiveNotebook,
     Source,
 )
-from builder.deploy.refusals import call_refused, contested, with_progress
-from builder.deploy.settle import settle
-from builder.deploy.target import Outcome, Target
-from builder.deploy.work import Change, caller_of
+from builder.deploy.proof_lookup import ProofRequest, find_proofs
+from builder.deploy.reconcile import progress, reconcile
+from builder.deploy.reconcile_schedule import reconcile_schedule
+from builder.deploy.refusals import contested
+from builder.deploy.steps import STAGES, Step
 from builder.errors import EnvironmentFailed
-from builder.plan.event import scheduled_kinds
-from builder.plan.make import LONGEST_BUILD, ChosenNotebook, Plan
+from builder.plan.build_plan import LONGEST_BUILD, ChosenNotebook, Plan
+from builder.plan.event import scheduled_types
 from builder.ports import CallFailed
 
-_MOST_TRIES = 10  # writes of live.json that others got in before
+_MOST_TRIES = 10  # of writing live.json while others write it
+_LATER = ("live.json", "schedule")  # what a promotion writes after the resources
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to go live, as far as it is known before the first call: the plan, and the hash of every job's inputs and files."""
+    """The notebooks to make live, before the first call: the plan, and the hashes of every job's inputs and files."""
 
     plan: Plan
     chosen: Sequence[ChosenNotebook]
-    claims: Sequence[Claim]
+    proof_requests: Sequence[ProofRequest]
     workspaces: Mapping[str, str]
     kit: str
     folder: Path
 
 
-def promote(request: Request, target: Target) -> Outcome:
-    """Put what the request holds live. Raises BuilderError; killed anywhere and run again, it ends in the same state."""
-    proofs = proven(target.store, request.plan.location, request.claims)
+def promote(request: Request, context: DeploymentContext) -> Outcome:
+    """Make the request live.
+
+    Raises BuilderError. A process that was killed anywhere and runs again ends in the same state.
+    """
+    proofs = find_proofs(context.store, request.plan.location, request.proof_requests)
     for proof in proofs.values():
-        target.say(f"{proof.notebook}: green in run {proof.run}, on {proof.image}")
-    source = _source(target)
+        context.log(f"{proof.notebook}: green in run {proof.run}, on {proof.image}")
+    source = _source(context)
     began = source.created if source.build else None
-    image = by_digest(target.deployment.image_in(target.project), target.doors.registry, began)
-    target.say(f"builder {image}")
-    if late := is_late(target.standing()[0], source):
+    image = by_digest(context.deployment.image_in(context.project), context.clients.registry, began)
+    context.log(f"builder {image}")
+    if late := is_late(context.current()[0], source):
         return _late(late)
-    archive, uploaded = _archive(request, target, proofs)
-    wanted = _wanted(request, target, proofs, archive=archive, image=image, source=source)
-    target.places.enter(wanted.place)
-    # The function reads whatever is live, so it may be there before; the schedule belongs to what is live, and comes after.
-    changes = converge(target.resources(wanted), target.doors, target.say, schedule=False)
-    with writing(target, wanted, changes):
-        ended = _write(target, wanted)
-    changes += settle(target, whole=isinstance(ended, Late))
+    archive, uploaded = _archive(request, context, proofs)
+    wanted = _wanted(request, context, proofs, archive=archive, image=image, source=source)
+    if not uploaded and isinstance(decide(context.current()[0], wanted), Promote):
+        # live.json is written last. Without an upload of the archive, nothing has shown yet that the account may write.
+        context.store.try_create(context.live)
+    changes = prepare_resources(context, wanted)
+    with writing(context, wanted, changes):
+        ended = _write(context, wanted)
+    changes += reconcile_schedule(context, whole=isinstance(ended, Late))
     if isinstance(ended, Late):
         return _late(ended)
     if isinstance(ended, Promote):
         return Outcome(
-            changed=True, message=f"{target.deployment.function} runs {described(wanted)} from now on."
+            changed=True, message=f"{context.deployment.function} runs {described(wanted)} from now on."
         )
     if changes or uploaded:
-        made = ", ".join(map(str, changes)) or "archive uploaded again"
-        return Outcome(changed=True, message=f"{made}; {target.deployment.function} runs the same as before.")
+        made = ", ".join(step.done for step in changes) or "archive uploaded again"
+        return Outcome(
+            changed=True, message=f"{made}; {context.deployment.function} runs the same as before."
+        )
     return Outcome(
-        changed=False, message=f"nothing changed: {target.deployment.function} runs exactly this already."
+        changed=False, message=f"nothing changed: {context.deployment.function} runs exactly this already."
     )
 
 
-def _source(target: Target) -> Source:
-    """Which build this is. One by hand is as new as Cloud Build's clock says, and so is one that Cloud Build does not know."""
-    build = target.options.build
-    regions = dict.fromkeys((build.location or "global", target.deployment.region, "global"))
+def prepare_resources(context: DeploymentContext, wanted: Live) -> tuple[Step, ...]:
+    """Create or update what a promotion needs before it is live. Returns the steps that changed something.
+
+    The function reads live.json for each event, so it may exist before. The schedule belongs to what is live, and comes
+    after.
+    """
+    context.locations.add(wanted.location)
+    return reconcile(context.resources(wanted), context.clients, context.log, STAGES[:-1], later=_LATER)
+
+
+def _source(context: DeploymentContext) -> Source:
+    """The build that deploys.
+
+    A deployment by hand, or by a build that Cloud Build does not know, counts as created now.
+    """
+    build = context.options.build
+    regions = dict.fromkeys((build.location or "global", context.deployment.region, "global"))
     for region in regions if build.build_id else ():
-        if found := target.doors.builds.get(build.build_id or "", region):
+        if found := context.clients.builds.get(build.build_id or "", region):
             return Source(found.id, found.created, build.commit_sha or found.commit)
     if build.build_id:
-        target.say(
+        context.log(
             f"warning: Cloud Build knows no build {build.build_id} in {', '.join(regions)} (LOCATION says where it runs): this "
             "counts as a deployment by hand, newer than every build before it"
         )
     elif build.builder_output:
-        target.say(
+        context.log(
             "warning: BUILD_ID is not set in this build (options: {automapSubstitutions: true} passes it): this counts as a "
             "deployment by hand, newer than every build before it, whichever of them ends later"
         )
-    return Source(None, target.doors.builds.now(target.deployment.region), build.commit_sha)
+    return Source(None, context.clients.builds.now(context.deployment.region), build.commit_sha)
 
 
 def _late(late: Late) -> Outcome:
@@ -109,12 +129,14 @@ def _late(late: Late) -> Outcome:
     )
 
 
-def _archive(request: Request, target: Target, proofs: Mapping[str, Proof]) -> tuple[ArchiveRef, bool]:
-    """The archive in the bucket, and whether it had to be uploaded."""
+def _archive(
+    request: Request, context: DeploymentContext, proofs: Mapping[str, Proof]
+) -> tuple[ArchiveRef, bool]:
+    """The archive in the bucket, and True if it had to be uploaded."""
     packed = pack_archive(
         request.plan,
         request.chosen,
-        target.options,
+        context.options,
         {
             job: Proven(image=proof.image, packages=proof.packages, workspace_sha256=request.workspaces[job])
             for job, proof in proofs.items()
@@ -122,24 +144,24 @@ def _archive(request: Request, target: Target, proofs: Mapping[str, Proof]) -> t
         request.kit,
         request.folder,
     )
-    name = documents.archive_object(target.options.location, target.deployment.function, packed.sha256)
-    standing = target.store.stat(name)
-    if standing is not None and standing.size == packed.size:
-        return ArchiveRef(name, str(standing.generation), packed.sha256, packed.size), False
-    written = target.store.create(name, packed.path, content_type="application/gzip")
+    name = documents.archive_object(context.options.gcs_location, context.deployment.function, packed.sha256)
+    existing = context.store.stat(name)
+    if existing is not None and existing.size == packed.size:
+        return ArchiveRef(name, str(existing.generation), packed.sha256, packed.size), False
+    written = context.store.create(name, packed.path, content_type="application/gzip")
     if written is None:
         raise EnvironmentFailed(
-            f"gs://{target.store.bucket}/{name} stands there with other bytes than its name says.",
+            f"gs://{context.store.bucket}/{name} exists, and its bytes are not those that its name says.",
             reason="archive_taken",
             advice="Delete it and run again.",
         )
-    target.say(f"archive gs://{target.store.bucket}/{name}, {packed.size} bytes")
+    context.log(f"archive gs://{context.store.bucket}/{name}, {packed.size} bytes")
     return ArchiveRef(name, str(written.generation), packed.sha256, packed.size), True
 
 
 def _wanted(
     request: Request,
-    target: Target,
+    context: DeploymentContext,
     proofs: Mapping[str, Proof],
     *,
     archive: ArchiveRef,
@@ -147,26 +169,26 @@ def _wanted(
     source: Source,
 ) -> Live:
     """The promotion as a value."""
-    options, deployment = target.options, target.deployment
+    options, deployment = context.options, context.deployment
     seconds = request.plan.worst_case_seconds
     if request.plan.exceeds_longest_build:
-        target.say(
+        context.log(
             f"warning: scheduled builds may take {seconds} s, and Cloud Build ends them after {LONGEST_BUILD}"
         )
     build = scheduled_build(
         function=deployment.function,
-        project=target.project,
-        location=options.location,
+        project=context.project,
+        location=options.gcs_location,
         archive=archive,
         image=image,
-        account=target.account(deployment.build_account, "builder"),
+        account=context.account(deployment.build_service_account, "notebook-scheduler"),
         endpoints=options.endpoints,
         worst_case_seconds=seconds,
     )
     return Live(
         archive=archive,
-        place=target.place,
-        accounts=target.accounts,
+        location=context.location,
+        accounts=context.accounts,
         builder=BuilderRef(__version__, image, request.kit),
         notebooks=tuple(_notebook(item, request, proofs) for item in request.chosen),
         schedule=documents.Schedule(
@@ -187,48 +209,44 @@ def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof
         for job in request.plan.jobs
         if job.notebook.path == path and (proof := proofs[job.job])
     )
-    kinds = scheduled_kinds(item.options, item.notebook)
-    return LiveNotebook(path, kinds, jobs, item.options.allow_secret_parameters)
+    types = scheduled_types(item.options, item.notebook)
+    return LiveNotebook(path, types, jobs, item.options.allow_secret_parameters)
 
 
-@contextmanager
-def writing(target: Target, wanted: Live, changes: Sequence[Change]) -> Iterator[None]:
-    """Where live.json cannot be written, say what was done before, and what it means. Raises BuilderError for CallFailed."""
+def writing(
+    context: DeploymentContext, wanted: Live, changes: Sequence[Step]
+) -> AbstractContextManager[None]:
+    """The context in which live.json is written: its errors say what was done before."""
+    return progress(context.clients, changes, _LATER, lambda: _split(context, wanted))
+
+
+def _split(context: DeploymentContext, wanted: Live) -> str:
+    """Return a warning if the function has moved to another topic before its schedule; "" if not, or if unknown."""
     try:
-        yield
-    except CallFailed as failure:
-        refused = call_refused(failure, caller_of(target.doors))
-        done = [str(change) for change in changes]
-        raise with_progress(refused, done, ("live.json", "schedule"), _split(target, wanted)) from failure
-
-
-def _split(target: Target, wanted: Live) -> str:
-    """What it means that the function is as wanted, and the schedule is not; "" where that does no harm, or cannot be told."""
-    try:
-        job = target.doors.schedules.get(target.names(wanted.place).job_path)
+        job = context.clients.schedules.get(context.names(wanted.location).job_path)
     except CallFailed:
         return ""
-    there = job.config.topic.rpartition("/")[2] if job else ""
-    if there in {"", wanted.place.topic}:
+    topic = job.config.topic.rpartition("/")[2] if job else ""
+    if topic in {"", wanted.location.topic}:
         return ""
     return (
-        f"The schedule still publishes to {there}, and the function hears {wanted.place.topic} by now: "
+        f"The schedule still publishes to {topic}, and the function receives from {wanted.location.topic} now: "
         "nothing runs before a deploy succeeds."
     )
 
 
-def _write(target: Target, wanted: Live) -> Decision:
-    """The one write that makes it live; where another promotion came in between, everything is decided anew."""
+def _write(context: DeploymentContext, wanted: Live) -> Decision:
+    """Write live.json, which makes the promotion live. If another promotion comes in between, decide again."""
     for _ in range(_MOST_TRIES):
-        standing, generation = target.standing()
-        decision = decide(standing, wanted)
-        if not isinstance(decision, Promote) or target.write(decision.document, generation):
+        current, generation = context.current()
+        decision = decide(current, wanted)
+        if not isinstance(decision, Promote) or context.write(decision.document, generation):
             return decision
-    raise contested(target.live_url)
+    raise contested(context.live_url)
 
 
 def described(live: Live) -> str:
-    """A promotion in a few words."""
+    """A short description of a promotion, for logs."""
     source = live.source
     commit = f"commit {source.commit}" if source.commit else f"archive {live.archive.sha256[:12]}"
     return f"{commit} ({f'build {source.build}' if source.build else 'by hand'}, {source.created})"

@@ -1,16 +1,17 @@
-"""What ends a deployment early, told so that it can be mended: whose name, which permission, what was done already. Pure."""
+"""The errors that end a deployment early. Each names the resource, what is missing, and what was done before. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 
-from builder.deploy.ports import FunctionOperation
+from builder.deploy_ports import FunctionOperation
 from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup
 from builder.ports import CallFailed
+from builder.refusals import call_error, is_api_disabled, is_denied, is_missing_bucket, unavailable
+from builder.waiting import WaitTimeout
 
-_DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
-_FORBIDDEN = frozenset({401, 403})
 _PERMISSION = re.compile(
     r"\b(?:(?:artifactregistry|cloudbuild|cloudfunctions|cloudscheduler|pubsub|run)\.(?!googleapis)[A-Za-z]+"
     r"|iam\.service[Aa]ccounts)\.[A-Za-z]+"  # Google writes both
@@ -22,7 +23,8 @@ _NEEDS = {
     "pubsub.topics.subscriptions.list": "pubsub.topics.get",
     "storage.objects.insert": "storage.objects.create",
 }
-# How Eventarc begins its refusals, of calls and in operations. Whose permission is missing stands in the rest, if anywhere.
+# How Eventarc begins its refusals, of calls and in operations. Whose permission is missing stands in the rest, if
+# anywhere.
 _TRIGGER_REFUSED = ("Validation failed for trigger", "Cannot create trigger")
 _TRIGGER_ADVICE = (
     "Grant Eventarc's agent, service-PROJECT_NUMBER@gcp-sa-eventarc.iam.gserviceaccount.com, roles/eventarc.serviceAgent, and "
@@ -30,21 +32,24 @@ _TRIGGER_ADVICE = (
 )
 _ACT_AS = "iam.serviceAccounts.actAs"
 _CODE_PERMISSION_DENIED = 7
-_UNDEPLOYED = "Remove it or rename it, or choose another name with {option}."
+_UNDEPLOYED = "Remove it, or choose another name with {option}."
 
 
 def foreign(kind: str, path: str, option: str, owner: str = "") -> ProjectSetup:
-    """A resource of our name that is not ours; `option` is what names it, `owner` the live.json that it serves, if it does."""
+    """A foreign resource has the name that we need.
+
+    `option` sets that name; `owner` is the live.json that it serves, or "".
+    """
     whose = f"belongs to another deployment, {owner}" if owner else "was not made by this deployment"
     return ProjectSetup(
-        f"The {kind} {path} {whose}, and is left as it is.",
+        f"The {kind} {path} {whose}. It stays as it is.",
         reason="foreign_resource",
         advice=_UNDEPLOYED.format(option=option),
     )
 
 
 def elsewhere(address: str, there: str, here: str) -> ProjectSetup:
-    """live.json tells of a deployment in another project: one here would be a second one beside it."""
+    """live.json describes a deployment in another project, beside which this one would be a second one."""
     return ProjectSetup(
         f"{address} is deployed in project {there}, and this is {here}: both would run what is live.",
         reason="other_project",
@@ -53,31 +58,20 @@ def elsewhere(address: str, there: str, here: str) -> ProjectSetup:
 
 
 def call_refused(failure: CallFailed, caller: str) -> BuilderError:
-    """What a call that failed for good means: the project's set-up (4), or that Google cannot be reached (6)."""
-    service = failure.call.partition(".")[0]
-    if failure.code in _DISABLED:
-        return ProjectSetup(
-            f"{failure.call} on {failure.resource} was refused: the API {service}.googleapis.com is not enabled.",
-            reason="api_disabled",
-            advice=f"gcloud services enable {service}.googleapis.com",
-        )
+    """Return the error for a call that failed for good: the project's set-up (4), or Google is not reachable (6)."""
+    if is_api_disabled(failure) or failure.transient or is_missing_bucket(failure):
+        return call_error(failure)
     if _is_about_trigger(failure.message):
         return ProjectSetup(
             f"{failure.call} on {failure.resource} was refused: {failure.message}",
             reason="trigger_refused",
             advice=_TRIGGER_ADVICE,
         )
-    if failure.http_status in _FORBIDDEN and not failure.transient:
+    if is_denied(failure):
         return _denied(failure, caller)
-    if failure.transient:
-        return EnvironmentFailed(
-            f"{failure.call} on {failure.resource} failed after retries: {failure.message}",
-            reason="api_unavailable",
-            advice="Run again: it goes on where this ended. If it persists, look at Google Cloud's status page.",
-        )
     return ProjectSetup(
         f"{failure.call} on {failure.resource} was refused: {failure.message}",
-        reason="not_found" if failure.http_status == 404 else "refused",  # noqa: PLR2004
+        reason="not_found" if failure.http_status == HTTPStatus.NOT_FOUND else "refused",
         advice="Correct the option that names it, or the project's set-up, and run again.",
     )
 
@@ -102,15 +96,20 @@ def _grant(who: str, permission: str, message: str) -> str:
         others = [account for account in _ACCOUNT.findall(message) if account != who]
         target = others[0] if others else "the service account that the message names"
         return f"Grant {who} roles/iam.serviceAccountUser on {target}."
-    return f"Grant {who} a role with {permission}; docs/accounts.md names those that deploying needs."
+    # Not only "grant the permission": the account of pull requests has storage.objects.create below other folders, and
+    # must not get it below live/.
+    return (
+        f"Grant {who} the roles of notebook-deployer (docs/accounts.md), which include {permission} there, if this account "
+        "is to deploy; otherwise deploy as notebook-deployer."
+    )
 
 
 def deployment_failed(
     name: str, ended: FunctionOperation, problems: Sequence[str], *, live: bool, caller: str
 ) -> ProjectSetup:
-    """A deployment of the function that Google ended with an error; `live`: a version before it serves on."""
+    """Google ended a deployment of the function with an error. `live`: the previous version still serves."""
     notes = [note for note in problems if note not in ended.message]
-    told = _sentence("; ".join([ended.message or f"code {ended.code}", *notes]))
+    reason = _sentence("; ".join([ended.message or f"code {ended.code}", *notes]))
     log = f" Its build's log is {ended.log_url}." if ended.log_url else ""
     before = "The version before is still live." if live else "No version of it is live."
     permission = _permission_in(ended.message)
@@ -119,16 +118,16 @@ def deployment_failed(
     elif ended.code == _CODE_PERMISSION_DENIED and permission:
         advice = _grant(caller or "the account that deploys", permission, ended.message)
     else:
-        advice = "Read the build's log and mend what it names; the next deploy repairs the function."
+        advice = "Read the log of the build and correct the fault; the next deploy repairs the function."
     return ProjectSetup(
-        f"The function {name} could not be deployed: {told}{log} {before}",
+        f"The function {name} could not be deployed: {reason}{log} {before}",
         reason="function_failed",
         advice=advice,
     )
 
 
 def is_setting_up(message: str) -> bool:
-    """True if Eventarc's service agent lacks its role: in a project's first use of Eventarc for minutes (docs/facts.md 5)."""
+    """True if Eventarc's service agent is still receiving its roles (first use in a project, docs/facts.md 5)."""
     return "ermission denied while using the Eventarc Service Agent" in message
 
 
@@ -138,40 +137,38 @@ def _is_about_trigger(message: str) -> bool:
 
 
 def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:
-    """A deployment that Google ended with a fault of its own, each time."""
-    return EnvironmentFailed(
-        f"The function {name} could not be deployed in {tries} tries: {ended.message or f'code {ended.code}'}",
-        reason="api_unavailable",
-        advice="Run again: it goes on where this ended. If it persists, look at Google Cloud's status page.",
+    """Google ended a deployment of the function with a fault of its own, at every try."""
+    return unavailable(
+        f"The function {name} could not be deployed in {tries} tries: {ended.message or f'code {ended.code}'}"
     )
 
 
 def contested(what: str) -> EnvironmentFailed:
-    """Somebody else changes the same resource, each time before we can."""
+    """Others change the same resource at every try."""
     return EnvironmentFailed(
-        f"{what} is being changed by others, or is not there yet, at every try.",
+        f"Others change {what} at every try, or it does not exist yet.",
         reason="contested",
-        advice="See that no other deployment of the same function is under way, and run again.",
+        advice="Make sure that no other deployment of the same function is running, and run again.",
     )
 
 
-def waited_in_vain(what: str, seconds: float) -> EnvironmentFailed:
-    """Google did not end what it was doing."""
+def waited_in_vain(timeout: WaitTimeout) -> EnvironmentFailed:
+    """Google did not finish an operation in time."""
     return EnvironmentFailed(
-        f"{what} was not over after {seconds:.0f} s.",
+        f"{timeout.what} did not end within {timeout.seconds:.0f} s.",
         reason="deployment_timeout",
-        advice="Run again: it goes on where this ended.",
+        advice="Run again: the next deploy continues.",
     )
 
 
 def with_progress(
-    error: BuilderError, done: Sequence[str], left: Sequence[str], note: str = ""
+    error: BuilderError, done: Sequence[str], left: Sequence[str], consequence: str = ""
 ) -> BuilderError:
-    """The same error, saying what was done before it and what was not, and what that means."""
+    """The error with what was done before it, what was not done, and the consequence."""
     before = f"Done before: {', '.join(done) or 'nothing'}."
     after = f" Not done: {', '.join(left)}." if left else ""
     return type(error)(
-        " ".join(filter(None, (_sentence(error.message), before + after, note))),
+        " ".join(filter(None, (_sentence(error.message), before + after, consequence))),
         reason=error.reason,
         advice=error.advice,
     )

@@ -1,18 +1,19 @@
-"""What `deploy` wants in Google Cloud, as values, and what is not so yet. Pure.
+"""The desired resources of a deployment as values, and how they compare with the current ones. Pure.
 
-A difference is named by the path that an update's mask takes. What Google adds by itself (labels, variables, defaults) is none.
+A difference is named by the path that an update's mask takes. Labels, variables and defaults that Google adds are no
+difference.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from builder.deploy.build import overrides
 from builder.deploy.live import Accounts
-from builder.deploy.names import LIVE_VARIABLE, Names, is_our_job
-from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
+from builder.deploy.names import LIVE_VARIABLE, Names
+from builder.deploy_ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 from builder.model import JsonObject
 from builder.plan.vm_spec import TOOL, TOOL_LABEL
 
@@ -20,13 +21,13 @@ CODE_LABEL = "nb-code"
 INVOKER = "roles/run.invoker"
 RUNTIME = "python313"
 PAYLOAD = b"{}"
-RETRIES = 3  # of publishing, not of what comes of it: Pub/Sub delivers again by itself
-# The services of Google that the function itself calls.
+RETRIES = 3  # of publishing; Pub/Sub repeats deliveries by itself
+# The services of Google that the function calls.
 _CALLED = frozenset({"storage", "cloudbuild"})
 _LONGEST_LABEL = 63
 SOURCE_PATH = "build_config.source"
 _CODE_PATHS = (SOURCE_PATH, "labels")
-# By field of FunctionConfig. The trigger is named whole, as gcloud does.
+# By field of FunctionConfig. An update names the whole trigger, as gcloud does.
 _PATHS = {
     "runtime": "build_config.runtime",
     "entry_point": "build_config.entry_point",
@@ -60,9 +61,9 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """The function as it is to be: its config, the zip of its source, and the sha256 of that.
+    """The desired function: its config, the zip of its source, and the SHA-256 of that in hex.
 
-    `any_code`: a function that is well keeps the code that it has.
+    `any_code`: a function without faults keeps the code that it has.
     """
 
     config: FunctionConfig
@@ -70,28 +71,24 @@ class FunctionSpec:
     code: str
     any_code: bool = False
 
-
-@dataclass(frozen=True)
-class Resources:
-    """All that a deployment needs beside its objects; `job` None: no schedule."""
-
-    names: Names
-    function: FunctionSpec
-    job: JobConfig | None
-
-    def with_any_code(self) -> Resources:
-        """The same, but a function that is well keeps the code that it has."""
-        return replace(self, function=replace(self.function, any_code=True))
-
     @property
     def invoker(self) -> str:
         """The member that may invoke the function's service, as policies write it."""
-        return f"serviceAccount:{self.function.config.trigger_account}"
+        return f"serviceAccount:{self.config.trigger_account}"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The desired resources of a deployment. `job` None: no schedule; `function` None: no resource at all."""
+
+    names: Names
+    function: FunctionSpec | None = None
+    job: JobConfig | None = None
 
 
 @dataclass(frozen=True)
 class Status:
-    """What there is; None: it is not there. `policy` is that of the function's service."""
+    """The current resources of a deployment; None: missing. `policy` is the access policy of the function's service."""
 
     topic: TopicState | None
     function: FunctionState | None
@@ -108,10 +105,12 @@ def resources(
     code: str,
     cron: str | None,
     time_zone: str,
+    any_code: bool = False,
 ) -> Resources:
     """The resources for one function.
 
-    `endpoints` are the builder's own overrides, `source` is the zip and `code` its sha256 in hex, `cron` None for no schedule.
+    `endpoints` are the builder's own overrides, `source` is the zip and `code` its SHA-256 in hex, `cron` None for no
+    schedule.
     """
     called = {service: url for service, url in endpoints.items() if service in _CALLED}
     config = FunctionConfig(
@@ -134,7 +133,7 @@ def resources(
         labels={TOOL_LABEL: TOOL, CODE_LABEL: code[:_LONGEST_LABEL]},
     )
     job = None if cron is None else _job(names, cron, time_zone)
-    return Resources(names, FunctionSpec(config, source, code), job)
+    return Resources(names, FunctionSpec(config, source, code, any_code), job)
 
 
 def _job(names: Names, cron: str, time_zone: str) -> JobConfig:
@@ -149,22 +148,24 @@ def _job(names: Names, cron: str, time_zone: str) -> JobConfig:
     )
 
 
-def is_fed(function: FunctionState, names: Names) -> bool:
-    """Whether the function hears our topic."""
+def uses_topic(function: FunctionState, names: Names) -> bool:
+    """True if the function's trigger names our topic."""
     return _last(function.config.topic) == names.topic
 
 
-def is_deaf(actual: Status, names: Names) -> bool:
-    """Whether the function's subscription went with a topic that was deleted, also if the topic was made anew since."""
-    if actual.function is None or actual.function.state != "ACTIVE" or not is_fed(actual.function, names):
+def subscription_missing(current: Status, names: Names) -> bool:
+    """True if the function's subscription was deleted with its topic, also if a topic of that name exists again."""
+    function, topic = current.function, current.topic
+    if function is None or function.state != "ACTIVE" or not uses_topic(function, names):
         return False
-    return actual.topic is None or not _hears(actual.function, actual.topic)
+    return topic is None or not _has_subscription(function, topic)
 
 
-def _hears(function: FunctionState, topic: TopicState) -> bool:
-    """Whether the function's own subscription is there, among those of others.
+def _has_subscription(function: FunctionState, topic: TopicState) -> bool:
+    """True if one of the topic's subscriptions is the function's own.
 
-    Eventarc calls it eventarc-LOCATION-TRIGGER-sub-NUMBER. Where no subscription is called so, any may be the function's.
+    Eventarc names it eventarc-LOCATION-TRIGGER-sub-NUMBER. If no subscription has a name of that form, any may be the
+    function's.
     """
     eventarcs = [name for name in topic.subscriptions if name.startswith("eventarc-")]
     if not (eventarcs and function.trigger):
@@ -172,83 +173,58 @@ def _hears(function: FunctionState, topic: TopicState) -> bool:
     return any(f"-{function.trigger}-sub-" in name for name in eventarcs)
 
 
-def function_differences(actual: FunctionState, desired: FunctionSpec) -> tuple[str, ...]:
-    """The mask of the update that makes the function so; empty: it is. A function that is not well is given everything anew."""
-    if actual.state != "ACTIVE" or actual.problems:
+def function_differences(current: FunctionState, desired: FunctionSpec) -> tuple[str, ...]:
+    """The mask of the update that brings the function to `desired`; empty if none is needed.
+
+    Everything if the function has a fault.
+    """
+    if current.state != "ACTIVE" or current.problems:
         return EVERY_PATH
-    found, wanted = _comparable(actual.config), _comparable(desired.config)
+    found, wanted = _comparable(current.config), _comparable(desired.config)
     paths = [path for name, path in _PATHS.items() if found[name] != wanted[name]]
-    code = actual.config.labels.get(CODE_LABEL)
+    code = current.config.labels.get(CODE_LABEL)
     if code != desired.config.labels[CODE_LABEL] and not (code and desired.any_code):
         paths += _CODE_PATHS
     return tuple(dict.fromkeys(paths))
 
 
-def updated_config(actual: FunctionState, desired: FunctionSpec, mask: Sequence[str]) -> FunctionConfig:
-    """The config to send with an update: as desired, with the labels that others gave the function, and that of code that stays."""
-    labels = {**actual.config.labels, **desired.config.labels}
-    if SOURCE_PATH not in mask and CODE_LABEL in actual.config.labels:
-        labels[CODE_LABEL] = actual.config.labels[CODE_LABEL]
+def updated_config(current: FunctionState, desired: FunctionSpec, mask: Sequence[str]) -> FunctionConfig:
+    """The config to send with an update: `desired`, the labels of others, and the label of code that stays."""
+    labels = {**current.config.labels, **desired.config.labels}
+    if SOURCE_PATH not in mask and CODE_LABEL in current.config.labels:
+        labels[CODE_LABEL] = current.config.labels[CODE_LABEL]
     return replace(desired.config, labels=labels)
 
 
-def job_differences(actual: JobState, desired: JobConfig) -> tuple[str, ...]:
-    """The mask of the update that makes the job so; empty: it is, were it paused. Not for a job that calls something else."""
-    if actual.state == "UPDATE_FAILED":
+def job_differences(current: JobState, desired: JobConfig) -> tuple[str, ...]:
+    """The mask of the update that brings the job to `desired`; empty if none is needed.
+
+    The job must publish to Pub/Sub.
+
+    A paused job is no difference.
+    """
+    if current.state == "UPDATE_FAILED":
         return EVERY_JOB_PATH
     return tuple(
         path
         for name, path in _JOB_PATHS.items()
-        if _named(name, getattr(actual.config, name)) != _named(name, getattr(desired, name))
+        if _named(name, getattr(current.config, name)) != _named(name, getattr(desired, name))
     )
 
 
 def is_bound(policy: Policy, member: str) -> bool:
-    """Whether the member may invoke the service, under no condition."""
+    """True if the member may invoke the service, under no condition."""
     return any(member in binding.get("members", ()) for binding in policy.bindings if _invokes(binding))
 
 
 def with_member(policy: Policy, member: str) -> Policy:
-    """The policy with the member added; all else stays."""
+    """The policy with the member added and nothing else changed."""
     bindings = [dict(binding) for binding in policy.bindings]
     for binding in bindings:
         if _invokes(binding):
             binding["members"] = [*binding.get("members", ()), member]
             return Policy(tuple(bindings), policy.etag)
     return Policy((*bindings, {"role": INVOKER, "members": [member]}), policy.etag)
-
-
-def differences(actual: Status, desired: Resources) -> tuple[str, ...]:
-    """What `converge` would do, one line per resource; empty: nothing."""
-    return tuple(_differences(actual, desired))
-
-
-def _differences(actual: Status, desired: Resources) -> Iterator[str]:
-    names = desired.names
-    if actual.topic is None:
-        yield f"topic {names.topic} is missing"
-    if actual.function is None:
-        yield f"function {names.function} is missing"
-    elif is_deaf(actual, names):
-        yield f"function {names.function} hears nothing: it has no subscription to topic {names.topic}"
-    elif paths := function_differences(actual.function, desired.function):
-        yield f"function {names.function} differs: {', '.join(paths)}"
-    if actual.policy is None or not is_bound(actual.policy, desired.invoker):
-        yield f"{desired.invoker} may not invoke {names.function}"
-    yield from _job_difference(actual.job, desired)
-
-
-def _job_difference(actual: JobState | None, desired: Resources) -> Iterator[str]:
-    name = desired.names.function
-    if desired.job is None:
-        if actual is not None and is_our_job(actual, desired.names):
-            yield f"schedule {name} is there, and none is wanted"
-    elif actual is None:
-        yield f"schedule {name} is missing"
-    elif actual.target != "pubsub":
-        yield f"schedule {name} calls {actual.target} instead of Pub/Sub"
-    elif paths := job_differences(actual, desired.job):
-        yield f"schedule {name} differs: {', '.join(paths)}"
 
 
 def _invokes(binding: JsonObject) -> bool:
@@ -260,7 +236,7 @@ def _comparable(config: FunctionConfig) -> dict[str, object]:
 
 
 def _named(name: str, value: object) -> object:
-    """A field's value as it is compared: Google may write a project's number for its id, and has labels of its own."""
+    """The value of a field in comparable form: Google may write a project's number for its ID, and adds labels."""
     if name == "topic":
         return _last(str(value))
     if name == "memory":

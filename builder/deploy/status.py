@@ -1,57 +1,76 @@
-"""`deploy --status`: what is live and how it stands, told in lines; reads only."""
+"""`deploy --status`: what is live, its resources, and the steps that `deploy` would carry out. Reads only."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import date
+from typing import Any
 
-from builder.deploy.converge import look
-from builder.deploy.live import Live, LiveDocument, Place
+from builder.deploy.context import DeploymentContext
+from builder.deploy.live import Live, LiveDocument, Location
 from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic
-from builder.deploy.ports import JobState
 from builder.deploy.promotion import described
-from builder.deploy.resources import Status, differences
-from builder.deploy.target import Target
+from builder.deploy.reconcile import look
+from builder.deploy.resources import Resources, Status
+from builder.deploy.steps import steps
+from builder.deploy_ports import JobState
+from builder.errors import ProjectSetup
 from builder.model import LIVE_TAG
+from builder.options.day import moment, zone
+from builder.options.templates import TemplateMistake, render
 
 
-def status_lines(target: Target) -> Iterator[str]:
-    """What is live, since when, what it was proven with, and what is not as a deployment would make it."""
-    standing, _ = target.standing()
-    if standing is None:
-        yield f"{target.live_url} is not there: nothing is live"
+def status_lines(context: DeploymentContext) -> Iterator[str]:
+    """The lines of `deploy --status`: the live document, the current resources, and the steps to restore them."""
+    current, _ = context.current()
+    if current is None:
+        yield f"{context.live_url} is not there: nothing is live"
     else:
-        yield from _document_lines(standing)
-        if target.store.stat(standing.live.archive.object) is None:
+        yield from _document_lines(current)
+        if context.store.stat(current.live.archive.object) is None:
             yield "differs: the archive is gone, and no build can run it"
-    here = standing.live.place if standing else target.place
-    actual = look(target.names(here), target.doors)
-    yield from _resource_lines(actual, target.names(here))
-    yield _last_build(target, here)
+    here = current.live.location if current else context.location
+    actual = look(context.names(here), context.clients)
+    yield from _resource_lines(actual, context.names(here))
+    if actual.job is not None:
+        yield from next_run_lines(actual.job, current.live if current else None)
+    yield _last_build(context, here)
     yield from (
-        f"left in {place.region}, topic {place.topic}"
-        for place in sorted(target.places.known() - {here}, key=str)
+        f"left in {location.region}, topic {location.topic}"
+        for location in sorted(context.locations.known() - {here}, key=str)
     )
-    if standing is not None:
-        found = differences(actual, target.resources(standing.live))
-        yield from (f"differs: {line}" for line in found)
-        yield "`deploy` mends that" if found else "function, topic and schedule are as they were deployed"
+    if current is not None:
+        yield from _step_lines(actual, context.resources(current.live))
 
 
-def _last_build(target: Target, place: Place) -> str:
-    tag = LIVE_TAG + target.deployment.function
-    build = target.doors.builds.newest(tag, place.region)
+def _step_lines(current: Status, desired: Resources) -> Iterator[str]:
+    """The steps that the next `deploy` carries out to restore what is live."""
+    try:
+        found = steps(current, desired)
+    except ProjectSetup as refusal:
+        yield f"`deploy` would refuse: {refusal.message}"
+        return
+    yield from (f"`deploy` would {step}" for step in found)
+    if not found:
+        yield "function, topic and schedule are as they were deployed"
+
+
+def _last_build(context: DeploymentContext, location: Location) -> str:
+    tag = LIVE_TAG + context.deployment.function
+    build = context.clients.builds.newest([tag], location.region)
     return f"last build: {f'{build.status}, {build.id} of {build.created}' if build else 'none'} (tag {tag})"
 
 
-def _document_lines(standing: LiveDocument) -> Iterator[str]:
-    live = standing.live
+def _document_lines(current: LiveDocument) -> Iterator[str]:
+    live = current.live
     yield f"live: {described(live)}"
     yield f"  archive {live.archive.object}, generation {live.archive.generation}"
     yield f"  builder {live.builder.version}, {live.builder.image}"
     yield from _notebook_lines(live)
     schedule = live.schedule
     yield f"  schedule {schedule.cron or 'none'} ({schedule.time_zone}), at most {live.builds_per_hour} builds an hour"
-    for number, earlier in enumerate(standing.earlier, 1):
+    for number, earlier in enumerate(current.earlier, 1):
         yield f"earlier {number}: {described(earlier)}"
 
 
@@ -74,6 +93,28 @@ def _resource_lines(actual: Status, names: Names) -> Iterator[str]:
     if function:
         yield from (f"  {problem}" for problem in function.problems)
     yield f"schedule: {_schedule(job) if job else 'none'}{_whose(ours=job is None or is_our_job(job, names))}"
+
+
+def next_run_lines(job: JobState, live: Live | None) -> Iterator[str]:
+    """The time of the next scheduled run in the schedule's time zone, and the values that its message `{}` stands for.
+
+    Parameters that the schedule does not compute have the values of CI, and are not printed.
+    """
+    if job.state != "ENABLED" or not job.next:
+        yield f"next run: none is planned, since the schedule is {job.state}"
+        return
+    when = moment(job.next).astimezone(zone(job.config.time_zone))
+    yield f"next run: {when:%Y-%m-%d %H:%M} ({job.config.time_zone})"
+    for path, templates in (live.schedule.parameters if live else {}).items():
+        for name, template in templates.items():
+            yield f"  {path}: {name} = {_value(template, when.date())}"
+
+
+def _value(template: Any, day: date) -> str:
+    try:
+        return json.dumps(render(template, day), ensure_ascii=False)
+    except TemplateMistake as mistake:
+        return f"no value: it {mistake}"
 
 
 def _whose(*, ours: bool) -> str:

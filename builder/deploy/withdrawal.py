@@ -1,88 +1,112 @@
-"""`deploy --rollback` and `--undeploy`: back to what was live before, or to nothing."""
+"""`deploy --rollback` makes the previous promotion live again, and `deploy --undeploy` removes the deployment."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from builder.deploy import live as documents
-from builder.deploy.converge import Change, converge
-from builder.deploy.live import Live, LiveDocument, Place
-from builder.deploy.promotion import described, writing
-from builder.deploy.settle import settle, vacate
-from builder.deploy.target import Outcome, Target
+from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.live import Live, LiveDocument, Location
+from builder.deploy.promotion import described, prepare_resources, writing
+from builder.deploy.reconcile_schedule import reconcile_schedule, remove_resources
+from builder.deploy.steps import Step
 from builder.errors import EnvironmentFailed, InputRefused, ProjectSetup
+from builder.ports import CallFailed
 
 
-def roll_back(target: Target) -> Outcome:
-    """Put live what was live before. Raises InputRefused where there is nothing, or its archive is gone."""
-    standing, generation = target.standing()
-    document = _earlier(target, standing)
-    target.say(
-        f"leaving {described(standing.live) if standing else ''}; going back to {described(document.live)}"
+def roll_back(context: DeploymentContext) -> Outcome:
+    """Make the previous promotion live. Raises InputRefused if there is none, or if its archive is gone."""
+    current, generation = context.current()
+    document = _earlier(context, current)
+    context.log(
+        f"leaving {described(current.live) if current else ''}; going back to {described(document.live)}"
     )
-    _check_archive(target, document.live)
-    target.places.enter(document.live.place)
-    changes = converge(target.resources(document.live), target.doors, target.say, schedule=False)
-    with writing(target, document.live, changes):
-        written = target.write(document, generation)
-    settle(target, whole=not written)
+    _check_archive(context, document.live)
+    changes = prepare_resources(context, document.live)
+    with writing(context, document.live, changes):
+        written = context.write(document, generation)
+    reconcile_schedule(context, whole=not written)
     if not written:
-        raise EnvironmentFailed(
-            f"{target.live_url} was written by another deployment meanwhile; it was not rolled back.",
-            reason="live_contested",
-            advice="Look at `deploy --status`, and run again if it is still to be rolled back.",
-        )
+        raise _overtaken(context, "rollback")
     return Outcome(
-        changed=True, message=f"{target.deployment.function} is back at {described(document.live)}."
+        changed=True, message=f"{context.deployment.function} is back at {described(document.live)}."
     )
 
 
-def _earlier(target: Target, standing: LiveDocument | None) -> LiveDocument:
-    if standing is not None and standing.earlier:
-        return standing.rolled_back()
-    why = "nothing is live" if standing is None else "nothing was live before this"
+def _earlier(context: DeploymentContext, current: LiveDocument | None) -> LiveDocument:
+    if current is not None and current.earlier:
+        return current.rolled_back()
+    why = "nothing is live" if current is None else "nothing was live before this"
     raise InputRefused(
-        f"{target.live_url}: {why}.",
+        f"{context.live_url}: {why}.",
         reason="nothing_earlier",
         advice="`deploy --status` shows what is live; `deploy` puts something live.",
     )
 
 
-def _check_archive(target: Target, live: Live) -> None:
-    found = target.store.stat(live.archive.object)
+def _check_archive(context: DeploymentContext, live: Live) -> None:
+    found = context.store.stat(live.archive.object)
     if found is None or str(found.generation) != live.archive.generation:
         raise InputRefused(
-            f"gs://{target.store.bucket}/{live.archive.object} is not there any more at generation {live.archive.generation}: "
-            "what was live before cannot run again.",
+            f"gs://{context.store.bucket}/{live.archive.object} does not exist any more at generation {live.archive.generation}: "
+            "the previous promotion cannot run again.",
             reason="archive_gone",
             advice="Deploy that commit again.",
         )
 
 
-def undeploy(target: Target) -> Outcome:
-    """Remove schedules, functions and topics wherever there are some, then live.json; archives and results stay."""
-    found = target.store.read_newer(target.live, 0)
-    places = target.places.known() | {target.place, *_told_place(target, found[0] if found else None)}
-    changes: list[Change] = []
-    for place in sorted(places, key=str):
-        changes += vacate(target, place, None)
-    there = found is not None and target.store.delete(target.live, generation=found[1])
-    target.store.delete(documents.places_object(target.options.location, target.deployment.function))
+def undeploy(context: DeploymentContext) -> Outcome:
+    """Remove schedules, functions and topics in every location, then live.json. Archives and results stay.
+
+    Raises EnvironmentFailed if another deployment writes live.json meanwhile.
+    """
+    found = context.store.read_newer(context.live, 0)
+    locations = context.locations.known() | {
+        context.location,
+        *_recorded_location(context, found[0] if found else None),
+    }
+    changes: list[Step] = []
+    for location in sorted(locations, key=str):
+        changes += remove_resources(context, location, None)
+    there = found is not None and _delete_live(context, found[1])
+    context.store.delete(
+        documents.locations_object(context.options.gcs_location, context.deployment.function)
+    )
     if not (changes or there):
         return Outcome(
-            changed=False, message=f"nothing changed: {target.deployment.function} is not deployed."
+            changed=False, message=f"nothing changed: {context.deployment.function} is not deployed."
         )
     return Outcome(
         changed=True,
-        message=f"{target.deployment.function} is deployed no more; its archives and results stay.",
+        message=f"{context.deployment.function} is no longer deployed; its archives and results stay.",
     )
 
 
-def _told_place(target: Target, raw: bytes | None) -> tuple[Place, ...]:
-    """Where live.json says that it is; nothing where this version cannot read it, which must not keep it there."""
+def _delete_live(context: DeploymentContext, generation: int) -> bool:
+    """Delete live.json; False if it does not exist. Raises EnvironmentFailed if another deployment has written it."""
+    try:
+        return context.store.delete(context.live, generation=generation)
+    except CallFailed as failure:
+        if failure.http_status != HTTPStatus.PRECONDITION_FAILED:
+            raise
+        raise _overtaken(context, "undeploy") from failure
+
+
+def _overtaken(context: DeploymentContext, action: str) -> EnvironmentFailed:
+    return EnvironmentFailed(
+        f"{context.live_url} was written by another deployment in the meantime, so `deploy --{action}` did not change it.",
+        reason="live_contested",
+        advice=f"Look at `deploy --status`, and run `deploy --{action}` again if you still want it.",
+    )
+
+
+def _recorded_location(context: DeploymentContext, raw: bytes | None) -> tuple[Location, ...]:
+    """The location in live.json; nothing if this version cannot read it, so that it can be removed."""
     if raw is None:
         return ()
     try:
-        document = documents.decode(raw, target.live_url)
+        document = documents.decode(raw, context.live_url)
     except ProjectSetup:
         return ()
-    target.check_project(document)
-    return (document.live.place,)
+    context.check_project(document)
+    return (document.live.location,)

@@ -1,1 +1,1 @@
-"""What the Cloud Function does with an event: read live.json, refuse or submit one build, and say so in a line of its log."""
+"""The code of the Cloud Function: for each event it reads live.json, refuses or submits one build, and logs a line."""

@@ -1,26 +1,25 @@
-"""The build for an event, and how it is found again: by its tags. Pure.
+"""The build for an event, and the filters that find it again by its tags. Pure.
 
-Two functions on one topic get each message under the same id, and each is to run it once: a function knows its own builds by its tag,
-and its runs by a hash of its live.json's address, which no other function has.
+Two functions on one topic receive each message with the same ID, and each must run it once. A tag identifies the
+builds of a function, and a hash of the address of its live.json identifies its runs.
 """
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 
 from builder.function.event import Event
 from builder.function.live import Live
 from builder.model import JsonObject
+from builder.options.message import run_event_id
 
 _HOUR = timedelta(hours=1)
-_HASH_DIGITS = 8
 
 
 def build_for(live: Live, event: Event, address: str) -> JsonObject:
-    """The build that is live, with the event; nothing else of it can come from outside. `address` is live.json's."""
+    """The live build with the event, which can change nothing else in it. `address` is that of live.json."""
     (step,) = live.build["steps"]
-    own_id = f"{event.id}-{hashlib.sha256(address.encode()).hexdigest()[:_HASH_DIGITS]}"
+    own_id = run_event_id(event.id, address)
     given = (
         ("NB_RUN_ID", f"event-{own_id}"),
         ("NB_EVENT", event.raw),
@@ -36,12 +35,12 @@ def build_for(live: Live, event: Event, address: str) -> JsonObject:
 
 
 def same_event(live: Live, event: Event) -> str:
-    """The filter of builds that this function submitted for this event."""
+    """The filter for builds that this function submitted for this event."""
     return f'tags="{live.tag}" AND tags="{_tag(event)}"'
 
 
 def last_hour(live: Live, now: datetime) -> str:
-    """The filter of builds that this function submitted in the hour before now."""
+    """The filter for builds that this function submitted in the hour before `now`."""
     since = (now.astimezone(UTC) - _HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f'tags="{live.tag}" AND create_time>"{since}"'
 
@@ -51,5 +50,5 @@ def _tag(event: Event) -> str:
 
 
 def _literal(text: str) -> str:
-    """The text as Cloud Build leaves it alone: a dollar sign begins a substitution, two are one dollar sign."""
+    """The text with each dollar sign doubled, because Cloud Build takes one for a substitution."""
     return text.replace("$", "$$")

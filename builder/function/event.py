@@ -1,4 +1,4 @@
-"""An event of the topic: its id, its time and its message, checked before anything is called. Pure."""
+"""An event of the topic: its ID, time and message, checked before any call. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from typing import Any
 from builder.options.day import moment
 from builder.options.message import Message, MessageRefused, read_message
 
-# An id stands in a tag, an object's name and, between "event-" and the function's hash, in a run's id: that has 63 characters at
-# most, of which three are for the -2 of a second run.
+# The ID becomes part of a tag, of an object's name, and of a run's ID, between "event-" and the function's hash. A
+# run's ID has at most 63 characters, three of them for the -2 of a second run.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,43}[A-Za-z0-9])?")
 _HASH_DIGITS = 40
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event: `id` fit for names, `time` as it was given (RFC 3339), `raw` the text of its message, and what that asks for."""
+    """An event.
+
+    `id`, the message's own or else Pub/Sub's, can be part of names; `time` is the given text (RFC 3339) of `when`;
+    `raw` is the text of `message`.
+    """
 
     id: str
     time: str
@@ -31,24 +35,28 @@ class Event:
 
 
 def plain_id(given: str) -> str:
-    """The event's id where it is plain, as Pub/Sub's are; any other is hashed: the same one gives the same id."""
+    """The given ID if it is plain, as those of Pub/Sub are, else its hash."""
     if _PLAIN_ID.fullmatch(given):
         return given
     return hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()[:_HASH_DIGITS]
 
 
 def read_event(given_id: str, time: str, data: Any) -> Event:
-    """The event in a CloudEvent's id, time and data. Raises MessageRefused with all that is wrong, no value repeated."""
+    """Read a CloudEvent's ID, time and data. Raises MessageRefused with every mistake, without repeating values."""
     try:
         when = moment(time)
     except ValueError as error:
         raise MessageRefused([f"the event's time: {error}"]) from error
     raw = _text(data)
-    return Event(plain_id(given_id), time, when, raw, read_message(raw))
+    message = read_message(raw)
+    return Event(message.id or plain_id(given_id), time, when, raw, message)
 
 
 def _text(data: Any) -> str:
-    """The message's text. One of attributes alone has no data, one of blanks says nothing: either is {}, and never an unset variable."""
+    """The text of the message.
+
+    Without data, or with blanks alone, it is {}, so that the build's variable is never empty.
+    """
     message = data.get("message") if isinstance(data, Mapping) else None
     if not isinstance(message, Mapping):
         raise MessageRefused(["the event carries no Pub/Sub message"])

@@ -1,4 +1,4 @@
-"""The function's way to Google: plain REST, since a client library would be most of the cold start."""
+"""The function's client of Google's APIs: plain REST, because a client library would take most of the cold start."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from builder.model import JsonObject
 from builder.options.environment import read_environment
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-_TIMEOUT = 20.0  # seconds for one call; an event takes four as a rule, and has 120
+_TIMEOUT = 20.0  # seconds for one call; an event needs about four calls and has 120 seconds
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An API's answer: its status, what time it is by the API's own clock, and its bytes."""
+    """An API's answer: its status, the time by the API's clock, and its bytes."""
 
     status: int
     now: datetime
@@ -35,7 +35,7 @@ class Answer:
 
 
 class Google:
-    """Calls as the function's account, over one session."""
+    """Makes calls as the function's account, over one session."""
 
     def __init__(self, session: AuthorizedSession, endpoints: Mapping[str, str]) -> None:
         self._session = session
@@ -49,7 +49,10 @@ class Google:
         params: Mapping[str, str] | None = None,
         body: JsonObject | None = None,
     ) -> Answer:
-        """GET, or POST where there is a body; the answer, whatever its status. Raises Redeliver where none came."""
+        """Send a GET, or a POST if there is a body, and return the answer of any status.
+
+        Raises Redeliver without an answer.
+        """
         url = self._endpoints.get(service, f"https://{service}.googleapis.com") + path
         verb = "GET" if body is None else "POST"
         try:
@@ -63,28 +66,30 @@ class Google:
 
 @contextmanager
 def connected() -> Iterator[Google]:
-    """Google, where this environment says that it is, for one event. Raises Redeliver where there are no credentials just now.
+    """A client for one event, at the endpoints of this environment.
 
-    A session for each event: a connection from before an idle instance was frozen may be dead.
+    Raises Redeliver if there are no credentials at present.
+
+    Each event has a session of its own: Google freezes idle instances, and their connections may be dead.
     """
-    endpoints, credentials = _surroundings()
+    endpoints, credentials = _environment()
     with AuthorizedSession(credentials) as session:
         yield Google(session, endpoints)
 
 
 def own_account() -> str:
-    """The address of the account that the function runs as; "" where the metadata server does not tell."""
+    """The address of the function's account; "" if the metadata server does not answer."""
     try:
-        # Not the credentials' own field: it is "default" until their first refresh.
+        # The credentials' own field is "default" until their first refresh.
         return str(_metadata.get(Request(), "instance/service-accounts/default/email"))
     except GoogleAuthError:
         return ""
 
 
 @functools.cache
-def _surroundings() -> tuple[Mapping[str, str], Credentials]:
+def _environment() -> tuple[Mapping[str, str], Credentials]:
     environment = read_environment(os.environ, with_options=False)
-    if environment.problems:  # rather than to send a token to the wrong place
+    if environment.problems:  # never send a token to a wrong endpoint
         raise Redeliver("ERROR", f"{'; '.join(map(str, environment.problems))}. Deploy again.")
     try:
         credentials, _ = google.auth.default(scopes=_SCOPES)

@@ -1,7 +1,9 @@
-"""What the function reads of live.json: where to submit which build, how often, and which parameters there are. Pure.
+"""The part of live.json that the function reads: the build, where and how often to submit it, and the parameters.
 
-`deploy` writes the document (builder/deploy/live.py) and may be a version older or newer than this code, for the moments between
-the function's update and the document's: only what is needed is looked at.
+Pure.
+
+`deploy` writes the document (builder/deploy/live.py). Between its updates of the function and of the document, their
+versions may differ, so this module reads only what the function needs.
 """
 
 from __future__ import annotations
@@ -9,25 +11,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.model import LIVE_SCHEMA, LIVE_TAG, JsonObject
-from builder.options.message import Declared
-from builder.stored_json import read_object
+from builder.options.message import AcceptedParameters
+from builder.strict_json import UnreadableJson, read_document
 
 
 class LiveUnreadable(ValueError):
-    """live.json is none that this version can read; the message says why."""
+    """live.json that this version cannot read; the message says why."""
 
 
 @dataclass(frozen=True)
 class Live:
-    """Where to submit `build`, a whole Cloud Build but for the event, and how often.
+    """The build to submit, complete except for the event, and the limits for it.
 
-    `declared`: what each notebook takes; `account`: whom the build runs as, projects/P/serviceAccounts/ADDRESS;
-    `tag`: what all builds of this function have.
+    `declared`: the parameters of each notebook; `account`: the build's account, projects/P/serviceAccounts/ADDRESS;
+    `tag`: the tag of all builds of this function.
     """
 
     project: str
     region: str
-    declared: tuple[Declared, ...]
+    declared: tuple[AcceptedParameters, ...]
     builds_per_hour: int
     build: JsonObject
     account: str
@@ -35,14 +37,13 @@ class Live:
 
 
 def read_live(raw: bytes) -> Live:
-    """What is live, by the document's bytes. Raises LiveUnreadable."""
+    """Read the document. Raises LiveUnreadable."""
     try:
-        document = read_object(raw)
-        if document["schema"] == LIVE_SCHEMA:
-            return _live(document["live"])
+        return _live(read_document(raw, LIVE_SCHEMA)["live"])
+    except UnreadableJson as error:
+        raise LiveUnreadable(str(error)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiveUnreadable(f"{type(error).__name__}: {error}") from error
-    raise LiveUnreadable(f"its schema is {document['schema']!r}, and {LIVE_SCHEMA} was expected")
 
 
 def _live(live: JsonObject) -> Live:
@@ -50,10 +51,10 @@ def _live(live: JsonObject) -> Live:
     (step,) = build["steps"]
     (tag,) = (tag for tag in build["tags"] if tag.startswith(LIVE_TAG))
     return Live(
-        project=live["place"]["project"],
-        region=live["place"]["region"],
+        project=live["location"]["project"],
+        region=live["location"]["region"],
         declared=tuple(
-            Declared(dict(notebook["parameters"]), notebook.get("allow_secrets") is True)
+            AcceptedParameters(dict(notebook["parameters"]), notebook.get("allow_secrets") is True)
             for notebook in live["notebooks"]
         ),
         builds_per_hour=int(live["builds_per_hour"]),

@@ -1,4 +1,4 @@
-"""How an event can end other than in a build, and what a refused call means and what to do about it. Pure."""
+"""The ways in which an event ends without a build, and the meaning of refused calls. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
-_LONGEST = 500  # characters of an API's own words
-_FORBIDDEN = 403
-_TRANSIENT = frozenset({401, 408, 429})
-_FIRST_SERVER_FAULT = 500
+from builder import gcloud
+
+_LONGEST = 500  # characters of an API's message
+_PASSING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _RATE_LIMITED = frozenset({"RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"})
-# How Cloud Build refuses a build whose archive its account cannot read just now (docs/facts.md 4).
+# The message of Cloud Build if the build's account cannot read the archive (docs/facts.md 4).
 _UNRESOLVED = re.compile(r"could not resolve source: .*?\bError ([0-9]{3})\b", re.DOTALL)
 
 
 class NotSubmitted(Exception):
-    """No build for this delivery of an event. `severity` is Cloud Logging's; the message holds nothing of the event's."""
+    """A delivery of an event that submitted no build.
+
+    `severity` is Cloud Logging's; the message repeats nothing of the event.
+    """
 
     def __init__(self, severity: str, message: str) -> None:
         super().__init__(message)
@@ -26,16 +30,16 @@ class NotSubmitted(Exception):
 
 
 class Dropped(NotSubmitted):
-    """The event ends here: no later delivery would do better."""
+    """The event ends here, because a later delivery would fail in the same way."""
 
 
 class Redeliver(NotSubmitted):
-    """Raised out of the function, so that Pub/Sub delivers the event again; who logs it adds that."""
+    """Pub/Sub delivers the event again, because the function raises this error."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a call needs: a permission on a resource, and the command that grants it to an account."""
+    """The permission that a call needs on a resource, and the command that grants it to a member."""
 
     permission: str
     resource: str
@@ -43,121 +47,111 @@ class Need:
 
 
 def reading(bucket: str, address: str) -> Need:
-    """To read live.json. Who may not list objects is told 403 of one that is not there."""
+    """The permission to read live.json. Without the permission to list, a missing object is also a 403."""
     folder = address.removeprefix(f"gs://{bucket}/").rpartition("/")[0]
     return Need(
         "storage.objects.get",
         f"{address} (or there is no such object, and nothing is deployed)",
-        lambda account: (
-            f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
-            f"--member=serviceAccount:{account} --role=roles/storage.objectViewer "
-            f"--condition=\"title=live,expression=resource.name.startsWith('projects/_/buckets/{bucket}/objects/{folder}/')\""
-        ),
+        lambda member: gcloud.grant_on_folder(bucket, folder, member, "roles/storage.objectViewer"),
     )
 
 
 def building(verb: str, project: str) -> Need:
-    """To list or create builds: by the role that docs/accounts.md makes, since Google's own ones may do far more."""
+    """The permission to list or create builds, in the role of docs/setup.md: Google's own roles permit far more."""
     return Need(
         f"cloudbuild.builds.{verb}",
         f"project {project}",
-        lambda account: (
-            f"gcloud projects add-iam-policy-binding {project} "
-            f"--member=serviceAccount:{account} --role=projects/{project}/roles/notebookFunction"
-        ),
+        lambda member: gcloud.grant_on_project(project, member, f"projects/{project}/roles/notebookFunction"),
     )
 
 
 def acting(name: str) -> Need:
-    """To submit builds that run as another account, named projects/P/serviceAccounts/ADDRESS."""
+    """The permission to submit builds that run as another account, projects/P/serviceAccounts/ADDRESS."""
     address = name.rpartition("/")[2]
     return Need(
         "iam.serviceAccounts.actAs",
         f"service account {address}",
-        lambda account: (
-            f"gcloud iam service-accounts add-iam-policy-binding {address} "
-            f"--member=serviceAccount:{account} --role=roles/iam.serviceAccountUser"
-        ),
+        lambda member: gcloud.grant_act_as(address, member),
     )
 
 
 def resolving(bucket: str) -> Need:
-    """For a build's account to read the archive that the build runs."""
+    """The permission that a build's account needs to read the archive of the build."""
     return Need(
         "storage.objects.get",
         f"gs://{bucket}",
-        lambda account: (
-            f"gcloud storage buckets add-iam-policy-binding gs://{bucket} "
-            f"--member=serviceAccount:{account} --role=roles/storage.objectUser"
-        ),
+        lambda member: gcloud.grant_on_bucket(bucket, member, "roles/storage.objectViewer"),
     )
 
 
 def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
-    """What it means that Cloud Build takes no such build: the same one will do no better, with two exceptions.
+    """The error for a build that Cloud Build refuses.
 
-    Its archive could not be read, or the project is in a state in which Cloud Build takes none, such as a limit of the region.
-    `source` is what reading the archive needs, `account` the address of the one who reads it: the build's.
+    The event is dropped, with two exceptions: a later delivery may succeed if the archive could not be read, or if
+    the project is in a state in which it gets no builds, such as a limit of the region. `source` is the permission to
+    read the archive, and `account` the address of the build's account, which reads it.
     """
-    match = _UNRESOLVED.search(_words(content))
+    match = _UNRESOLVED.search(_message(content))
     status = int(match[1]) if match else 0
-    if status == _FORBIDDEN or _is_passing(status):
+    if status == HTTPStatus.FORBIDDEN or _is_passing(status):
         return failure(status, content, source, lambda: account)
     if match is None and _status(content) == "FAILED_PRECONDITION":
         return Redeliver(
-            "ERROR", f"Cloud Build takes no build of this project at present ({_words(content)})."
+            "ERROR", f"Cloud Build accepts no build of this project at present ({_message(content)})."
         )
     return Dropped(
         "ERROR",
-        f"No build was submitted: Cloud Build takes none such ({_words(content)}). Deploy again, then publish the message again.",
+        f"No build was submitted: Cloud Build refused it ({_message(content)}). Deploy again, then publish the message again.",
     )
 
 
 def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Redeliver:
-    """What an answer other than 200 means: WARNING where it passes by itself, ERROR where somebody has to act."""
-    told = f"{need.permission} was answered {status}: {_words(content)}"
+    """The meaning of an answer other than 200: WARNING if it passes by itself, ERROR if somebody has to act."""
+    answer = f"{need.permission} was answered {status}: {_message(content)}"
     reason, service = _error_info(content)
     if reason == "SERVICE_DISABLED":
-        return Redeliver("ERROR", f"An API is not enabled. gcloud services enable {service} ({told})")
-    if status == _FORBIDDEN and reason not in _RATE_LIMITED:
+        return Redeliver("ERROR", f"An API is not enabled. {gcloud.enable(service)} ({answer})")
+    if status == HTTPStatus.FORBIDDEN and reason not in _RATE_LIMITED:
         account = own_account()
         return Redeliver(
             "ERROR",
             f"{account or 'The account of the function'} lacks {need.permission} on {need.resource}. "
-            f"Grant it: {need.grant(account or 'ACCOUNT')} ({told})",
+            f"Grant it: {need.grant(gcloud.member(account, unknown='ACCOUNT'))} ({answer})",
         )
-    return Redeliver("WARNING" if status == _FORBIDDEN or _is_passing(status) else "ERROR", told)
+    return Redeliver("WARNING" if status == HTTPStatus.FORBIDDEN or _is_passing(status) else "ERROR", answer)
 
 
 def _is_passing(status: int) -> bool:
-    return status in _TRANSIENT or status >= _FIRST_SERVER_FAULT
+    return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _error_info(content: bytes) -> tuple[str, str]:
-    """Google's reason for a refusal, as SERVICE_DISABLED, and the service that it is about; "" where it tells none."""
+    """Google's reason for a refusal, such as SERVICE_DISABLED, and the service that it concerns; "" if unknown."""
     try:
         error = json.loads(content)["error"]
-        told = [*error.get("details", ()), *error.get("errors", ())]
-        found = next(item for item in told if item.get("reason"))
-        return str(found["reason"]), str(found.get("metadata", {}).get("service", ""))
+        details = [*error.get("details", ()), *error.get("errors", ())]
+        found = next(item for item in details if item.get("reason"))
+        return str(found["reason"]), str(found.get("metadata", {}).get("service", "")).removesuffix(
+            ".googleapis.com"
+        )
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return "", ""
 
 
 def _status(content: bytes) -> str:
-    """Google's word for the refusal, as INVALID_ARGUMENT; "" where it tells none."""
+    """Google's status for a refusal, such as INVALID_ARGUMENT; "" if unknown."""
     try:
         return str(json.loads(content)["error"]["status"])
     except (ValueError, KeyError, TypeError):
         return ""
 
 
-def _words(content: bytes) -> str:
-    """An API's own words, left out where they repeat what the event asked for, which may be private."""
+def _message(content: bytes) -> str:
+    """The API's message, without one that repeats the event, which may be private."""
     try:
-        words = str(json.loads(content)["error"]["message"])
+        text = str(json.loads(content)["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        words = content.decode(errors="replace")
-    if "NB_EVENT" in words:
-        return "its words repeat the event's message and are left out."
-    return " ".join(words.split())[:_LONGEST]
+        text = content.decode(errors="replace")
+    if "NB_EVENT" in text:
+        return "the API's message repeats the event and is left out."
+    return " ".join(text.split())[:_LONGEST]

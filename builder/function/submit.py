@@ -1,4 +1,7 @@
-"""An event's way to its build: what is live, may it be, is it new, submit. To return is to acknowledge the event."""
+"""Submits one build for an event: read live.json, check the message, look for an earlier build, submit.
+
+A function that returns acknowledges the event; one that raises gets the event again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import sys
 import threading
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -16,37 +20,39 @@ from builder.function.event import Event, plain_id, read_event
 from builder.function.google import Answer, Google, connected
 from builder.function.live import Live, LiveUnreadable, read_live
 from builder.function.outcome import Dropped, Redeliver
-from builder.options.message import MessageRefused, unfit_parameters
+from builder.options.message import MessageRefused, parameter_faults
 
-_STALE = timedelta(
-    hours=6
-)  # Pub/Sub goes on delivering for a day; a build that late is not what was asked for
-_DEPLOYING = timedelta(minutes=10)  # a first deploy writes live.json last, minutes after the topic is there
-_NOT_FOUND = 404
+_STALE = timedelta(hours=6)  # Pub/Sub delivers for a day, but a build that late is no longer wanted
+_DEPLOYING = timedelta(minutes=10)  # a first deploy creates the topic minutes before it writes live.json
 
-# To look for an event's build and to create it are two calls, and nothing may come between them. Google holds an instance to one event
-# at a time as it is deployed; another that runs beside it for a moment is caught by the run's own lock.
+# No other event may come between the look for an event's build and its creation. The function is deployed with one
+# instance and one event at a time. If Google runs a second instance for a moment, the run's own lock catches the
+# duplicate.
 _one_at_a_time = threading.Lock()
 
 
 def answer(event_id: str, time: str, data: Any) -> None:
-    """Submit one build for a CloudEvent of these parts, or say in the log why not. Raises Redeliver: deliver it again."""
-    told = plain_id(event_id)
+    """Submit one build for a CloudEvent, or log why not. Raises Redeliver if Pub/Sub must deliver the event again."""
+    logged_id = plain_id(event_id)
     try:
         event = read_event(event_id, time, data)
+        logged_id = event.id
         with _one_at_a_time, connected() as google:
             _handle(google, event)
     except MessageRefused as refused:
-        _tell("ERROR", f"No build was submitted, the message was refused: {refused}.", told)
+        _log("ERROR", f"No build was submitted, the message was refused: {refused}.", logged_id)
     except Redeliver as failed:
-        _tell(failed.severity, f"{failed.message} The event will be delivered again.", told)
+        _log(failed.severity, f"{failed.message} The event will be delivered again.", logged_id)
         raise
     except Dropped as dropped:
-        _tell(dropped.severity, dropped.message, told)
+        _log(dropped.severity, dropped.message, logged_id)
 
 
 def _handle(google: Google, event: Event) -> None:
-    """One delivery. Its time is the API's, never this machine's, whose clock nobody sets against the event's."""
+    """Handle one delivery.
+
+    The current time is that of the API's answer: the clock of this machine may differ from the event's.
+    """
     address = os.environ["NB_LIVE"]
     fetched = fetch(google, address)
     try:
@@ -59,17 +65,17 @@ def _handle(google: Google, event: Event) -> None:
 
 def _submit(google: Google, event: Event, address: str, fetched: Answer) -> None:
     live = _what_is_live(event, address, fetched)
-    if problems := tuple(unfit_parameters(event.message.parameters, live.declared)):
+    if problems := tuple(parameter_faults(event.message.parameters, live.declared)):
         raise MessageRefused(problems)
     earlier = next(builds(google, live, same_event(live, event)), None)
     if earlier is not None:
-        _tell("INFO", f"duplicate of build {earlier['id']}", event.id, build=earlier["id"])
+        _log("INFO", f"duplicate of build {earlier['id']}", event.id, build=earlier["id"])
         return
     if _is_stale(event, fetched.now):
         raise _too_late(event)
     _check_rate(google, live, fetched.now)
     made = create(google, live, build_for(live, event, address))
-    _tell("INFO", f"submitted build {made['id']}: {made['logUrl']}", event.id, build=made["id"])
+    _log("INFO", f"submitted build {made['id']}: {made['logUrl']}", event.id, build=made["id"])
 
 
 def _is_stale(event: Event, now: datetime) -> bool:
@@ -77,13 +83,13 @@ def _is_stale(event: Event, now: datetime) -> bool:
 
 
 def _too_late(event: Event, why: str = "") -> Dropped:
-    """The end of an event that nothing came of; `why` is what the last delivery failed by."""
-    said = f"No build was submitted: the event is of {event.time}, over 6 hours ago.{why and ' '}{why}"
-    return Dropped("ERROR", f"{said} Publish the message again if it is still wanted.")
+    """The end of an event without a build. `why` is the failure of the last delivery."""
+    message = f"No build was submitted: the event is of {event.time}, over 6 hours ago.{why and ' '}{why}"
+    return Dropped("ERROR", f"{message} Publish the message again if it is still wanted.")
 
 
 def _what_is_live(event: Event, address: str, fetched: Answer) -> Live:
-    if fetched.status == _NOT_FOUND:
+    if fetched.status == HTTPStatus.NOT_FOUND:
         if fetched.now - event.when < _DEPLOYING:
             raise Redeliver("WARNING", f"There is no {address} yet.")
         raise Dropped("ERROR", f"No build was submitted: there is no {address}; nothing is deployed.")
@@ -94,9 +100,9 @@ def _what_is_live(event: Event, address: str, fetched: Answer) -> Live:
 
 
 def _check_rate(google: Google, live: Live, now: datetime) -> None:
-    """Raise Redeliver where the hour has had its builds: whoever may publish to the topic can start VMs.
+    """Raise Redeliver if the last hour had as many builds as the limit, because everyone who may publish can start VMs.
 
-    The event waits for its turn, since it may be the schedule's own.
+    The event waits for its turn, because it may come from the schedule.
     """
     limit = live.builds_per_hour
     if len(tuple(islice(builds(google, live, last_hour(live, now)), limit))) == limit:
@@ -107,8 +113,8 @@ def _check_rate(google: Google, live: Live, now: datetime) -> None:
         )
 
 
-def _tell(severity: str, message: str, event_id: str, **more: str) -> None:
-    """A line of the function's log, in the form that Cloud Logging takes apart."""
+def _log(severity: str, message: str, event_id: str, **more: str) -> None:
+    """Write a line to the function's log, in the structured form that Cloud Logging reads."""
     line = json.dumps({"severity": severity, "message": message, "event": event_id, **more})
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

@@ -1,1 +1,4 @@
-"""The doors to Google Cloud, one file per service: the only place of the builder that imports google.*."""
+"""The clients of Google Cloud, one file per service, behind the Protocols of ports.py and its two neighbors.
+
+The builder imports google.* nowhere else.
+"""

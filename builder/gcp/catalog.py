@@ -1,30 +1,25 @@
-"""What Compute Engine offers, through google-cloud-compute: the Catalog of one project. Nothing here changes anything."""
+"""Reads the offers of Compute Engine to one project, through google-cloud-compute."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
-from google.cloud import compute_v1
-
-from builder.act.waiting import retry_transient
+from builder.check_ports import MachineType, Network, Quota, Quotas, Region, Subnetwork
+from builder.gcp import compute_v1
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.failures import google_call
-from builder.ports import Clock, MachineType, Network, Quota, Quotas, Region, Subnetwork
-
-T = TypeVar("T")
+from builder.ports import Clock
 
 
 class GoogleCatalog:
-    """See ports.Catalog."""
+    """The port `check_ports.Catalog`."""
 
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
         self.project = access.project
         self._timeout = timeout
-        self._budget = budget
-        self._clock = clock
+        self._calls = Calls(clock, budget)
         credentials, options = access.credentials, {"api_endpoint": access.endpoint("compute")}
         self._projects = compute_v1.ProjectsClient(credentials=credentials, client_options=options)
         self._regions = compute_v1.RegionsClient(credentials=credentials, client_options=options)
@@ -37,7 +32,7 @@ class GoogleCatalog:
         self._images = compute_v1.ImagesClient(credentials=credentials, client_options=options)
 
     def close(self) -> None:
-        """Close the connections; a process that ends need not."""
+        """Close the connections. A process that ends need not call it."""
         for client in (
             self._projects,
             self._regions,
@@ -50,8 +45,7 @@ class GoogleCatalog:
             client.transport.close()  # type: ignore[no-untyped-call]
 
     def region(self, name: str) -> Region:
-        """See ports.Catalog."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.regions.get",
             f"projects/{self.project}/regions/{name}",
             lambda: self._regions.get(project=self.project, region=name, timeout=self._timeout, retry=None),
@@ -59,8 +53,7 @@ class GoogleCatalog:
         return Region(zones=tuple(sorted(_last(url) for url in answer.zones)), quotas=_quotas(answer.quotas))
 
     def quotas(self) -> Quotas:
-        """See ports.Catalog."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.projects.get",
             f"projects/{self.project}",
             lambda: self._projects.get(project=self.project, timeout=self._timeout, retry=None),
@@ -68,8 +61,7 @@ class GoogleCatalog:
         return _quotas(answer.quotas)
 
     def machine_type(self, zone: str, name: str) -> MachineType:
-        """See ports.Catalog."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.machineTypes.get",
             f"projects/{self.project}/zones/{zone}/machineTypes/{name}",
             lambda: self._machines.get(
@@ -80,8 +72,7 @@ class GoogleCatalog:
         return MachineType(name=answer.name, cpus=answer.guest_cpus, gpus=gpus)
 
     def accelerator_type(self, zone: str, name: str) -> str:
-        """See ports.Catalog."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.acceleratorTypes.get",
             f"projects/{self.project}/zones/{zone}/acceleratorTypes/{name}",
             lambda: self._accelerators.get(
@@ -91,8 +82,7 @@ class GoogleCatalog:
         return str(answer.description or answer.name)
 
     def network(self, project: str, name: str) -> Network:
-        """See ports.Catalog."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.networks.get",
             f"projects/{project}/global/networks/{name}",
             lambda: self._networks.get(project=project, network=name, timeout=self._timeout, retry=None),
@@ -103,8 +93,7 @@ class GoogleCatalog:
         )
 
     def subnetwork(self, project: str, region: str, name: str) -> Subnetwork:
-        """See ports.Catalog."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.subnetworks.get",
             f"projects/{project}/regions/{region}/subnetworks/{name}",
             lambda: self._subnetworks.get(
@@ -116,21 +105,12 @@ class GoogleCatalog:
         )
 
     def image_families(self, project: str) -> Sequence[str]:
-        """See ports.Catalog."""
-
         def fetch() -> list[str]:
             images = self._images.list(project=project, timeout=self._timeout, retry=None)
             current = {image.family for image in images if image.deprecated.state in {"", "ACTIVE"}}
             return sorted(current - {""})
 
-        return self._call("compute.images.list", f"projects/{project}", fetch)
-
-    def _call(self, call: str, resource: str, action: Callable[[], T]) -> T:
-        def once() -> T:
-            with google_call(call, resource):
-                return action()
-
-        return retry_transient(once, budget=self._budget, clock=self._clock)
+        return self._calls.make("compute.images.list", f"projects/{project}", fetch)
 
 
 def _last(url: str) -> str:
@@ -138,4 +118,4 @@ def _last(url: str) -> str:
 
 
 def _quotas(quotas: Iterable[compute_v1.Quota]) -> Quotas:
-    return Quotas({quota.metric: Quota(limit=quota.limit, usage=quota.usage) for quota in quotas})
+    return {quota.metric: Quota(limit=quota.limit, usage=quota.usage) for quota in quotas}

@@ -1,4 +1,4 @@
-"""Who we are to Google and where its services answer: one set of credentials, one table of endpoints."""
+"""The credentials, the project and the endpoints that all clients share."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from google.auth.exceptions import DefaultCredentialsError
 from builder.errors import ProjectSetup
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-CALL_TIMEOUT = (
-    30.0  # seconds for one request and its answer; Google's own default of 600 outlasts every budget
-)
+# Seconds for one request and its answer. Google's default of 600 is longer than every budget.
+CALL_TIMEOUT = 30.0
 CALL_BUDGET = 120.0  # seconds for a call with all its repetitions
 
 
 @dataclass(frozen=True)
 class Access:
-    """Credentials, project and endpoints, as every door needs them."""
+    """The arguments that every client needs: credentials, project and endpoints."""
 
     credentials: Credentials
     project: str
@@ -32,7 +31,7 @@ class Access:
 
 
 def open_access(project: str | None, endpoints: Mapping[str, str]) -> Access:
-    """Find the credentials that this environment has. Raises ProjectSetup where there are none, or no project."""
+    """Find the credentials of this environment. Raises ProjectSetup if there are none, or if no project is named."""
     try:
         credentials, own_project = google.auth.default(scopes=_SCOPES)
     except DefaultCredentialsError as error:

@@ -1,27 +1,24 @@
 """Compute Engine through google-cloud-compute: the Machines of one project.
 
-`insert_unary` and our own operations client, since the library's ExtendedOperation polls Google's public endpoint
-whatever endpoint was asked for, and takes some failed operations for successes (docs/facts.md 2).
+It uses `insert_unary` and its own operations client. The library's ExtendedOperation polls Google's public endpoint
+even if another endpoint is configured, and takes some failed operations for successes (docs/facts.md 2).
 """
 
 from __future__ import annotations
 
-import email.utils
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from http import HTTPStatus
+from typing import Any
 
-from google.auth.transport.requests import AuthorizedSession
-from google.cloud import compute_v1
-
-from builder.act.waiting import retry_transient
+from builder.gcp import compute_v1
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.failures import google_call
+from builder.gcp.rest import Rest
 from builder.model import JsonObject
 from builder.plan.vm_spec import TOOL, TOOL_LABEL
 from builder.ports import (
-    CallFailed,
     Clock,
     Image,
     Instance,
@@ -31,8 +28,6 @@ from builder.ports import (
     TypeKind,
 )
 
-T = TypeVar("T")
-
 _FIELDS: Mapping[TypeKind, str] = {
     "machineTypes": "machine_types",
     "acceleratorTypes": "accelerator_types",
@@ -41,14 +36,12 @@ _AGGREGATED: Mapping[TypeKind, Any] = {
     "machineTypes": compute_v1.AggregatedListMachineTypesRequest,
     "acceleratorTypes": compute_v1.AggregatedListAcceleratorTypesRequest,
 }
-_NOT_FOUND = 404
-_BAD_REQUEST = 400
 # zoneOperations.wait holds its answer back for up to two minutes (docs/facts.md 1.7).
 _HELD_BACK = 120.0
 
 
 class GoogleMachines:
-    """See ports.Machines."""
+    """The port `ports.Machines`."""
 
     def __init__(
         self,
@@ -60,9 +53,9 @@ class GoogleMachines:
     ) -> None:
         self.project = access.project
         self._timeout = timeout
-        self._budget = budget
-        self._clock = clock
+        self._calls = Calls(clock, budget)
         self._access = access
+        self._rest = Rest(access, clock, timeout=timeout, budget=budget)
         options = {"api_endpoint": access.endpoint("compute")}
         self._instances = compute_v1.InstancesClient(credentials=access.credentials, client_options=options)
         self._operations = compute_v1.ZoneOperationsClient(
@@ -80,7 +73,7 @@ class GoogleMachines:
         }
 
     def close(self) -> None:
-        """Close the connections; a process that ends need not."""
+        """Close the connections. A process that ends need not call it."""
         for client in (
             *(self._instances, self._operations, self._images, self._regions),
             *self._types.values(),
@@ -88,8 +81,7 @@ class GoogleMachines:
             client.transport.close()
 
     def image_of_family(self, project: str, family: str) -> Image:
-        """See ports.Machines."""
-        image = self._call(
+        image = self._calls.make(
             "compute.images.getFromFamily",
             f"projects/{project}/global/images/family/{family}",
             lambda: self._images.get_from_family(
@@ -99,9 +91,8 @@ class GoogleMachines:
         return _image(image, project)
 
     def image(self, path: str) -> Image:
-        """See ports.Machines."""
         _, project, _, _, name = path.rsplit("/", 4)
-        image = self._call(
+        image = self._calls.make(
             "compute.images.get",
             path,
             lambda: self._images.get(project=project, image=name, timeout=self._timeout, retry=None),
@@ -109,8 +100,7 @@ class GoogleMachines:
         return _image(image, project)
 
     def zones(self, region: str) -> Sequence[str]:
-        """See ports.Machines."""
-        answer = self._call(
+        answer = self._calls.make(
             "compute.regions.get",
             f"projects/{self.project}/regions/{region}",
             lambda: self._regions.get(project=self.project, region=region, timeout=self._timeout, retry=None),
@@ -118,7 +108,6 @@ class GoogleMachines:
         return sorted(url.rpartition("/")[2] for url in answer.zones)
 
     def zones_with(self, kind: TypeKind, name: str) -> Sequence[str]:
-        """See ports.Machines."""
         found = partial(self._types[kind].aggregated_list, timeout=self._timeout, retry=None)
         request = _AGGREGATED[kind](project=self.project, filter=f'name="{name}"')
 
@@ -129,22 +118,20 @@ class GoogleMachines:
                 if getattr(scoped, _FIELDS[kind])
             )
 
-        return self._call(f"compute.{kind}.aggregatedList", f"projects/{self.project}", fetch)
+        return self._calls.make(f"compute.{kind}.aggregatedList", f"projects/{self.project}", fetch)
 
     def type_names(self, kind: TypeKind, zone: str) -> Sequence[str]:
-        """See ports.Machines."""
         found = partial(self._types[kind].list, timeout=self._timeout, retry=None)
         path = f"projects/{self.project}/zones/{zone}"
 
         def fetch() -> list[str]:
             return [item.name for item in found(project=self.project, zone=zone)]
 
-        return self._call(f"compute.{kind}.list", path, fetch)
+        return self._calls.make(f"compute.{kind}.list", path, fetch)
 
     def insert(
-        self, zone: str, body: JsonObject, *, request_id: str, permit: Callable[[], None] = lambda: None
+        self, zone: str, body: JsonObject, *, request_id: str, before_try: Callable[[], None] = lambda: None
     ) -> Operation:
-        """See ports.Machines."""
         request = compute_v1.InsertInstanceRequest(
             project=self.project,
             zone=zone,
@@ -153,18 +140,17 @@ class GoogleMachines:
         )
 
         def send() -> compute_v1.Operation:
-            permit()
+            before_try()
             return self._instances.insert_unary(request=request, timeout=self._timeout, retry=None)
 
-        answer = self._call("compute.instances.insert", self._path(zone, str(body["name"])), send)
+        answer = self._calls.make("compute.instances.insert", self._path(zone, str(body["name"])), send)
         return _operation(answer)
 
     def delete(self, zone: str, name: str, *, request_id: str) -> Operation | None:
-        """See ports.Machines."""
         request = compute_v1.DeleteInstanceRequest(
             project=self.project, zone=zone, instance=name, request_id=request_id
         )
-        answer = self._unless_missing(
+        answer = self._calls.unless_missing(
             "compute.instances.delete",
             self._path(zone, name),
             lambda: self._instances.delete_unary(request=request, timeout=self._timeout, retry=None),
@@ -172,9 +158,8 @@ class GoogleMachines:
         return None if answer is None else _operation(answer)
 
     def operation(self, zone: str, name: str) -> Operation:
-        """See ports.Machines."""
         held_back = _HELD_BACK * self._timeout / CALL_TIMEOUT
-        answer = self._call(
+        answer = self._calls.make(
             "compute.zoneOperations.wait",
             f"projects/{self.project}/zones/{zone}/operations/{name}",
             lambda: self._operations.wait(
@@ -184,8 +169,7 @@ class GoogleMachines:
         return _operation(answer)
 
     def get(self, zone: str, name: str) -> Instance | None:
-        """See ports.Machines."""
-        answer = self._unless_missing(
+        answer = self._calls.unless_missing(
             "compute.instances.get",
             self._path(zone, name),
             lambda: self._instances.get(
@@ -195,7 +179,6 @@ class GoogleMachines:
         return None if answer is None else _instance(answer)
 
     def ours(self) -> Sequence[Instance]:
-        """See ports.Machines."""
         request = compute_v1.AggregatedListInstancesRequest(
             project=self.project, filter=f"labels.{TOOL_LABEL}={TOOL}"
         )
@@ -204,10 +187,10 @@ class GoogleMachines:
             pages = self._instances.aggregated_list(request=request, timeout=self._timeout, retry=None)
             return [_instance(instance) for _, scoped in pages for instance in scoped.instances]
 
-        return self._call("compute.instances.aggregatedList", f"projects/{self.project}", fetch)
+        return self._calls.make("compute.instances.aggregatedList", f"projects/{self.project}", fetch)
 
     def cause_of_end(self, zone: str, name: str) -> str:
-        """See ports.Machines. Compute Engine records what it does of its own accord as operations (docs/facts.md 1.8)."""
+        """The cause, from the operations that Compute Engine records for what it does by itself (docs/facts.md 1.8)."""
         for cause in ("preempted", "hostError"):
             request = compute_v1.ListZoneOperationsRequest(
                 project=self.project, zone=zone, filter=f'operationType="compute.instances.{cause}"'
@@ -217,61 +200,47 @@ class GoogleMachines:
                 found = self._operations.list(request=request, timeout=self._timeout, retry=None)
                 return any(operation.target_link.endswith(f"/instances/{name}") for operation in found)
 
-            if self._call("compute.zoneOperations.list", f"projects/{self.project}/zones/{zone}", fetch):
+            if self._calls.make(
+                "compute.zoneOperations.list", f"projects/{self.project}/zones/{zone}", fetch
+            ):
                 return cause
         return ""
 
     def serial(self, zone: str, name: str, start: int) -> SerialOutput | None:
-        """See ports.Machines."""
         request = compute_v1.GetSerialPortOutputInstanceRequest(
             project=self.project, zone=zone, instance=name, start=start
         )
-        try:
-            answer = self._call(
-                "compute.instances.getSerialPortOutput",
-                self._path(zone, name),
-                lambda: self._instances.get_serial_port_output(
-                    request=request, timeout=self._timeout, retry=None
-                ),
-            )
-        except CallFailed as failure:
-            if failure.http_status in {_NOT_FOUND, _BAD_REQUEST}:
-                return None
-            raise
+        answer = self._calls.unless(
+            {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST},
+            "compute.instances.getSerialPortOutput",
+            self._path(zone, name),
+            lambda: self._instances.get_serial_port_output(
+                request=request, timeout=self._timeout, retry=None
+            ),
+        )
+        if answer is None:
+            return None
         return SerialOutput(text=answer.contents, start=answer.start, next=answer.next_)
 
+    def has_private_access(self, project: str, region: str, subnetwork: str) -> bool:
+        credentials, options = self._access.credentials, {"api_endpoint": self._access.endpoint("compute")}
+        with compute_v1.SubnetworksClient(credentials=credentials, client_options=options) as client:
+            found = self._calls.make(
+                "compute.subnetworks.get",
+                f"projects/{project}/regions/{region}/subnetworks/{subnetwork}",
+                lambda: client.get(
+                    project=project, region=region, subnetwork=subnetwork, timeout=self._timeout, retry=None
+                ),
+            )
+        return bool(found.private_ip_google_access)
+
     def now(self) -> float:
-        """See ports.Machines. Read from the Date header, which every answer of Google's carries."""
-        path = f"projects/{self.project}"
-        url = f"{self._access.endpoint('compute')}/compute/v1/{path}/zones?maxResults=1"
-
-        def fetch() -> float:
-            with AuthorizedSession(self._access.credentials) as session:
-                answer = session.get(url, timeout=self._timeout)
-            try:
-                return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
-            except (KeyError, ValueError) as error:
-                raise ConnectionError(f"the answer has no readable Date: {error}") from error
-
-        return self._call("compute.zones.list", path, fetch)
+        """Seconds since the epoch by the Date header, which each answer of Google has."""
+        url = self._rest.url("compute", f"compute/v1/projects/{self.project}/zones?maxResults=1")
+        return self._rest.now("compute.zones.list", url)
 
     def _path(self, zone: str, name: str) -> str:
         return f"projects/{self.project}/zones/{zone}/instances/{name}"
-
-    def _call(self, call: str, resource: str, action: Callable[[], T]) -> T:
-        def once() -> T:
-            with google_call(call, resource):
-                return action()
-
-        return retry_transient(once, budget=self._budget, clock=self._clock)
-
-    def _unless_missing(self, call: str, resource: str, action: Callable[[], T]) -> T | None:
-        try:
-            return self._call(call, resource, action)
-        except CallFailed as failure:
-            if failure.http_status == _NOT_FOUND:
-                return None
-            raise
 
 
 def _operation(operation: compute_v1.Operation) -> Operation:

@@ -1,4 +1,4 @@
-"""What Google's client libraries raise, told as CallFailed: by status and reason code, with transient faults marked."""
+"""Turns the exceptions of Google's libraries into CallFailed, with status and reason, and marks transient faults."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError
@@ -15,8 +16,17 @@ from google.protobuf.json_format import ParseError
 
 from builder.ports import CallFailed
 
-_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-# Compute answers 403 where it means 429 (docs/facts.md 1.7).
+_TRANSIENT_STATUS = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+# Compute Engine answers 403 for some of these, not 429 (docs/facts.md 1.7).
 _TRANSIENT_CODES = frozenset(
     {
         "rateLimitExceeded",
@@ -30,7 +40,7 @@ _TRANSIENT_CODES = frozenset(
         "RESOURCE_OPERATION_RATE_EXCEEDED",
     }
 )
-# A full zone is a 503 as well, and repeating the same request does not empty it.
+# A zone without capacity answers 503 too, and repeating the request does not help.
 _CAPACITY_CODES = frozenset(
     {
         "insufficientCapacity",
@@ -41,15 +51,15 @@ _CAPACITY_CODES = frozenset(
 )
 
 
-# The libraries begin their messages with the request, which we name ourselves.
+# The libraries begin their messages with the request; CallFailed names it already.
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
-# What follows in an address: where it is signed, whoever has it may upload.
+# The query of an address. In a signed address it is the permission to upload, so it is never logged.
 _QUERY = re.compile(r"\?[^\s'\"]*")
 
 
 @contextmanager
 def google_call(call: str, resource: str) -> Iterator[None]:
-    """Run a call to Google; whatever the libraries raise leaves as CallFailed, the cause chained."""
+    """Run a call to Google. What the libraries raise becomes a CallFailed with the cause chained."""
     try:
         yield
     except GoogleAPICallError as error:
@@ -61,11 +71,15 @@ def google_call(call: str, resource: str) -> Iterator[None]:
     except (requests.RequestException, TransportError, ConnectionError, TimeoutError) as error:
         raise _lost(call, resource, "unreachable", _first_line(error)) from error
     except GoogleAuthError as error:
-        # No token: because its server could not be reached just now, or because there is none to be had.
+        # There is no token. The fault is transient if the token's server could not be reached.
         if error.retryable or isinstance(error.__cause__, TransportError):
             raise _lost(call, resource, "unreachable", _first_line(error)) from error
         raise CallFailed(
-            call=call, resource=resource, code="authError", message=_first_line(error), http_status=401
+            call=call,
+            resource=resource,
+            code="authError",
+            message=_first_line(error),
+            http_status=HTTPStatus.UNAUTHORIZED,
         ) from error
 
 
@@ -84,7 +98,7 @@ def _refusal(error: GoogleAPICallError, call: str, resource: str) -> CallFailed:
 
 
 def _own_words(message: str) -> str:
-    """Google's sentence alone, where the library hands on the whole answer: uploads do."""
+    """Google's sentence alone. For uploads the library passes on the whole JSON answer."""
     if not message.startswith("{"):
         return message
     try:
@@ -95,7 +109,7 @@ def _own_words(message: str) -> str:
 
 
 def reason_of(error: GoogleAPICallError) -> str:
-    """The reason code: ErrorInfo's where there is one, else the old style's `errors[].reason` (docs/facts.md 2)."""
+    """The reason code of ErrorInfo, else `errors[].reason` of the older format (docs/facts.md 2); "" without one."""
     if error.reason:
         return str(error.reason)
     for entry in error.errors or ():
@@ -111,7 +125,7 @@ def _is_transient(status: int | None, code: str, message: str) -> bool:
     if code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS:
         return True
     return (
-        status == requests.codes.forbidden
+        status == HTTPStatus.FORBIDDEN
         and "Quota exceeded for quota metric" in message
         and "per minute" in message
     )
@@ -127,7 +141,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _without_query(found: re.Match[str]) -> str:
-    """What stays of a question mark and all up to the next space or quote: no name, no value, but a bracket after them."""
+    """The replacement for a query: without names and values, but with the bracket that may follow it."""
     named, _, value = found.group().rpartition("=")
     _, bracket, after = value.partition(")")
     return f"?…{bracket}{after}" if named else found.group()

@@ -1,11 +1,12 @@
 """Cloud Functions of the second generation through google-cloud-functions: the Functions of `deploy`.
 
-The library has neither a timeout nor retries for these calls, and its own wait for an operation gives up after 15 minutes:
-an operation is only looked at here, and who deploys waits for it (docs/facts.md 2).
+The library has neither a timeout nor retries for these calls, and its own wait for an operation gives up after 15
+minutes. This module only reads an operation; builder/deploy waits for it (docs/facts.md 2).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,17 +15,18 @@ from google.api_core.exceptions import from_http_response
 from google.cloud import functions_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from builder.deploy.ports import FunctionConfig, FunctionOperation, FunctionState, UploadedSource
+from builder.deploy_ports import FunctionConfig, FunctionOperation, FunctionState, UploadedSource
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.rest import Calls
 from builder.ports import Clock
 
 _MESSAGES = "google.cloud.pubsub.topic.v1.messagePublished"
 _ZIP = {"content-type": "application/zip"}
+_BUILD = re.compile(r"projects/([^/]+)/locations/([^/]+)/builds/([^/]+)")
 
 
 class GoogleFunctions:
-    """See deploy.ports.Functions."""
+    """The port `deploy_ports.Functions`."""
 
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
@@ -38,11 +40,10 @@ class GoogleFunctions:
         )
 
     def close(self) -> None:
-        """Close the connections; a process that ends need not."""
+        """Close the connections. A process that ends need not call it."""
         self._client.transport.close()
 
     def get(self, path: str) -> FunctionState | None:
-        """See deploy.ports.Functions."""
         found = self._calls.unless_missing(
             "cloudfunctions.functions.get",
             path,
@@ -51,7 +52,7 @@ class GoogleFunctions:
         return None if found is None else _state(found)
 
     def upload(self, location: str, content: bytes) -> UploadedSource:
-        """See deploy.ports.Functions. Each try has an address of its own, which is its permission as well: no token goes there."""
+        """Upload a source archive. Each try has its own signed address, so no token is sent there."""
         request = functions_v2.GenerateUploadUrlRequest(
             parent=location, environment=functions_v2.Environment.GEN_2
         )
@@ -69,7 +70,6 @@ class GoogleFunctions:
         return self._calls.make("cloudfunctions.functions.generateUploadUrl", location, send)
 
     def create(self, path: str, config: FunctionConfig, source: UploadedSource) -> FunctionOperation:
-        """See deploy.ports.Functions."""
         parent, _, name = path.partition("/functions/")
         operation = self._calls.make(
             "cloudfunctions.functions.create",
@@ -87,7 +87,6 @@ class GoogleFunctions:
     def update(
         self, path: str, config: FunctionConfig, source: UploadedSource | None, *, mask: Sequence[str]
     ) -> FunctionOperation:
-        """See deploy.ports.Functions."""
         operation = self._calls.make(
             "cloudfunctions.functions.update",
             path,
@@ -101,7 +100,6 @@ class GoogleFunctions:
         return _operation(operation.operation)
 
     def delete(self, path: str) -> FunctionOperation | None:
-        """See deploy.ports.Functions."""
         operation = self._calls.unless_missing(
             "cloudfunctions.functions.delete",
             path,
@@ -110,7 +108,6 @@ class GoogleFunctions:
         return None if operation is None else _operation(operation.operation)
 
     def operation(self, name: str) -> FunctionOperation:
-        """See deploy.ports.Functions."""
         found = self._calls.make(
             "cloudfunctions.operations.get",
             name,
@@ -192,12 +189,15 @@ def _state(found: functions_v2.Function) -> FunctionState:
 
 
 def _name(value: Any) -> str:
-    """An enum's name; a value that is newer than the library stays a number."""
+    """The name of an enum's value; the number of a value that the library does not know."""
     return str(getattr(value, "name", value))
 
 
 def _operation(operation: Any) -> FunctionOperation:
-    """From a google.longrunning.Operation. The build's log is told by the operation's stages, else the build by its name."""
+    """From a google.longrunning.Operation.
+
+    The build's log comes from the operation's stages, else from the build's name.
+    """
     metadata = functions_v2.OperationMetadata()
     if operation.metadata.Is(functions_v2.OperationMetadata.pb().DESCRIPTOR):
         operation.metadata.Unpack(functions_v2.OperationMetadata.pb(metadata))
@@ -212,8 +212,9 @@ def _operation(operation: Any) -> FunctionOperation:
 
 
 def _console(build: str) -> str:
-    """Where the console shows `projects/P/locations/L/builds/B`; "" for no build."""
-    if not build:
+    """The console's page about `projects/P/locations/L/builds/B`; "" without a build, or for a name of another form."""
+    found = _BUILD.fullmatch(build)
+    if found is None:
         return ""
-    _, project, _, location, _, name = build.split("/")
+    project, location, name = found.groups()
     return f"https://console.cloud.google.com/cloud-build/builds;region={location}/{name}?project={project}"

@@ -1,4 +1,4 @@
-"""Who we are and what we may do: Resource Manager and IAM over REST, without client libraries of their own (decision 7)."""
+"""Resource Manager and IAM over REST: the caller's account and its permissions (decision 7)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from google.auth import compute_engine
 from google.auth.compute_engine import _metadata
 from google.auth.transport.requests import Request
 
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.rest import Rest
 from builder.ports import Clock, ServiceAccount
@@ -17,27 +18,26 @@ _OF_PROJECT = ".iam.gserviceaccount.com"
 
 
 class GoogleProject:
-    """See ports.Project."""
+    """The port `ports.Project`."""
 
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
         self._access = access
+        self._calls = Calls(clock, budget)
         self._rest = Rest(access, clock, timeout=timeout, budget=budget)
 
     def caller(self) -> str:
-        """See ports.Project."""
         credentials = self._access.credentials
         if isinstance(credentials, compute_engine.Credentials):
             # Not `service_account_email`: it is "default" until the first refresh.
-            return self._rest.call(
+            return self._calls.make(
                 "metadata", _METADATA_EMAIL, lambda: str(_metadata.get(Request(), _METADATA_EMAIL))
             )
         named = getattr(credentials, "service_account_email", None) or getattr(credentials, "account", None)
         return str(named or "")
 
     def permissions(self, asked: Sequence[str]) -> frozenset[str]:
-        """See ports.Project."""
         return self._test(
             "cloudresourcemanager.projects.testIamPermissions",
             self._rest.url("cloudresourcemanager", f"v3/projects/{self._access.project}"),
@@ -45,18 +45,19 @@ class GoogleProject:
         )
 
     def service_account(self, email: str) -> ServiceAccount:
-        """See ports.Project."""
         answer = self._rest.fetch("iam.projects.serviceAccounts.get", "GET", self._account_url(email))
         return ServiceAccount(
             email=str(answer.get("email", email)), disabled=bool(answer.get("disabled", False))
         )
 
     def service_account_permissions(self, email: str, asked: Sequence[str]) -> frozenset[str]:
-        """See ports.Project."""
         return self._test("iam.projects.serviceAccounts.testIamPermissions", self._account_url(email), asked)
 
     def _account_url(self, email: str) -> str:
-        """Google advises against `-` for the project: who names it is told 404 for an account that is not there."""
+        """The address of a service account.
+
+        With `-` for the project, Google answers 403 and not 404 for one that does not exist.
+        """
         domain = email.partition("@")[2]
         named = domain.removesuffix(_OF_PROJECT) if domain.endswith(_OF_PROJECT) else "-"
         project = named if "." not in named else "-"

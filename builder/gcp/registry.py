@@ -1,30 +1,25 @@
-"""Artifact Registry's tags and versions over REST: the Registry of `deploy`."""
+"""Artifact Registry over REST: the tags and versions that `deploy` asks for."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
-from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.rest import Rest
 from builder.model import JsonObject
-from builder.ports import Clock
 
 
 class GoogleRegistry:
-    """See deploy.ports.Registry."""
+    """The port `deploy_ports.Registry`."""
 
-    def __init__(
-        self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
-    ) -> None:
-        self._rest = Rest(access, clock, timeout=timeout, budget=budget)
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
 
     def digest(self, package: str, tag: str) -> str | None:
-        """See deploy.ports.Registry. The package's name may hold slashes, which are escaped in its path."""
+        """The digest that a tag names. A package's name can contain slashes, which are escaped in the path."""
         answer = self._found("artifactregistry.tags.get", package, f"tags/{quote(tag, safe='')}")
         return None if answer is None else str(answer["version"]).rpartition("/versions/")[2]
 
     def pushed(self, package: str, digest: str) -> str | None:
-        """See deploy.ports.Registry."""
         answer = self._found("artifactregistry.versions.get", package, f"versions/{digest}")
         return None if answer is None else str(answer["createTime"])
 

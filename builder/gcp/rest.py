@@ -1,67 +1,36 @@
-"""Google's APIs over plain REST, for services of which we use a call or two: one request, its answer, and its Date."""
+"""Google's APIs over plain REST, for the services of which the builder uses a few calls."""
 
 from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping
 
 import requests
 from google.api_core.exceptions import from_http_response
 from google.auth.transport.requests import AuthorizedSession
 
-from builder.act.waiting import retry_transient
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.failures import google_call
 from builder.model import JsonObject
-from builder.ports import CallFailed, Clock
+from builder.ports import Clock
 
-T = TypeVar("T")
-
-NOT_FOUND = 404
 _VERB = re.compile(r":[A-Za-z]+$")
 
 
-@dataclass(frozen=True)
-class Calls:
-    """How a door calls: every call ends as an answer or as CallFailed, its passing faults repeated within the budget."""
-
-    clock: Clock
-    budget: float = CALL_BUDGET
-
-    def make(self, call: str, resource: str, action: Callable[[], T]) -> T:
-        """Carry out the call named so, on this resource."""
-
-        def once() -> T:
-            with google_call(call, resource):
-                return action()
-
-        return retry_transient(once, budget=self.budget, clock=self.clock)
-
-    def unless_missing(self, call: str, resource: str, action: Callable[[], T]) -> T | None:
-        """The same; None where Google says 404."""
-        try:
-            return self.make(call, resource, action)
-        except CallFailed as failure:
-            if failure.http_status == NOT_FOUND:
-                return None
-            raise
-
-
 class Rest:
-    """JSON over HTTPS with our token; `service` is an API's host without `.googleapis.com`."""
+    """JSON over HTTPS with an access token. `service` is an API's host name without `.googleapis.com`."""
 
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
+        self.project = access.project
         self._access = access
         self._timeout = timeout
         self._calls = Calls(clock, budget)
 
     def url(self, service: str, path: str) -> str:
-        """The address of a path of the service, with its version: `v1/projects/P`."""
+        """The address of a service's path, which begins with the version: `v1/projects/P`."""
         return f"{self._access.endpoint(service)}/{path}"
 
     def fetch(
@@ -73,44 +42,45 @@ class Rest:
         params: Mapping[str, str] | None = None,
     ) -> JsonObject:
         """The answer to one call. Raises CallFailed."""
-
-        def send() -> JsonObject:
-            answer = self._send(verb, url, body, params)
-            if not answer.ok:
-                raise from_http_response(answer)
-            return dict(answer.json())
-
-        return self._calls.make(call, _resource(url), send)
+        return self._calls.make(
+            call, _resource(url), lambda: dict(self._accepted(verb, url, body, params).json())
+        )
 
     def find(
         self, call: str, verb: str, url: str, params: Mapping[str, str] | None = None
     ) -> JsonObject | None:
-        """The same; None where Google says 404."""
-        try:
-            return self.fetch(call, verb, url, params=params)
-        except CallFailed as failure:
-            if failure.http_status == NOT_FOUND:
-                return None
-            raise
+        """Like `fetch`, but returns None if Google answers 404."""
+        return self._calls.unless_missing(
+            call, _resource(url), lambda: dict(self._accepted(verb, url, None, params).json())
+        )
+
+    def delete(self, call: str, url: str) -> bool:
+        """Delete a resource.
+
+        False if there was none; True also if an earlier try, whose reply was lost, may have deleted it.
+        """
+        return self._calls.delete(call, _resource(url), lambda: self._accepted("DELETE", url, None, None))
 
     def fetch_dated(self, call: str, url: str) -> tuple[JsonObject, float]:
         """The answer to a GET, and its Date in seconds since the epoch. Raises CallFailed."""
 
         def send() -> tuple[JsonObject, float]:
-            answer = self._send("GET", url, None, None)
-            if not answer.ok:
-                raise from_http_response(answer)
+            answer = self._accepted("GET", url, None, None)
             return dict(answer.json()), _date(answer)
 
         return self._calls.make(call, _resource(url), send)
 
     def now(self, call: str, url: str) -> float:
-        """Seconds since the epoch by the Date header of the answer to a GET; an error has one, too."""
+        """Seconds since the epoch by the Date header of the answer to a GET. An error answer has the header too."""
         return self._calls.make(call, _resource(url), lambda: _date(self._send("GET", url, None, None)))
 
-    def call(self, call: str, resource: str, action: Callable[[], T]) -> T:
-        """Something else than a request with our token, repeated and told in the same way."""
-        return self._calls.make(call, resource, action)
+    def _accepted(
+        self, verb: str, url: str, body: JsonObject | None, params: Mapping[str, str] | None
+    ) -> requests.Response:
+        answer = self._send(verb, url, body, params)
+        if not answer.ok:
+            raise from_http_response(answer)
+        return answer
 
     def _send(
         self, verb: str, url: str, body: JsonObject | None, params: Mapping[str, str] | None

@@ -1,26 +1,21 @@
-"""The access policies of Cloud Run services over REST: the Services of `deploy`."""
+"""Cloud Run over REST: the IAM policies of services, for `deploy`."""
 
 from __future__ import annotations
 
-from builder.deploy.ports import Policy
-from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
+from builder.deploy_ports import Policy
 from builder.gcp.rest import Rest
-from builder.ports import Clock
 
-# The newest form of policies. Asked for an older one, Google leaves conditions out, and they would be lost by what is written.
+# The newest policy format. In an older one Google leaves conditions out, and writing it back would remove them.
 _VERSION = 3
 
 
 class GoogleServices:
-    """See deploy.ports.Services."""
+    """The port `deploy_ports.Services`."""
 
-    def __init__(
-        self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
-    ) -> None:
-        self._rest = Rest(access, clock, timeout=timeout, budget=budget)
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
 
     def policy(self, service: str) -> Policy | None:
-        """See deploy.ports.Services."""
         answer = self._rest.find(
             "run.services.getIamPolicy",
             "GET",
@@ -32,7 +27,6 @@ class GoogleServices:
         return Policy(bindings=tuple(answer.get("bindings", ())), etag=str(answer.get("etag", "")))
 
     def set_policy(self, service: str, policy: Policy) -> None:
-        """See deploy.ports.Services."""
         body = {"bindings": list(policy.bindings), "etag": policy.etag, "version": _VERSION}
         self._rest.fetch(
             "run.services.setIamPolicy", "POST", self._url(service, "setIamPolicy"), {"policy": body}

@@ -8,14 +8,14 @@ from typing import Literal
 from google.cloud import scheduler_v1
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from builder.deploy.ports import JobConfig, JobState
+from builder.deploy_ports import JobConfig, JobState
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.rest import NOT_FOUND, Calls
-from builder.ports import CallFailed, Clock
+from builder.ports import Clock
 
 
 class GoogleSchedules:
-    """See deploy.ports.Schedules."""
+    """The port `deploy_ports.Schedules`."""
 
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
@@ -29,11 +29,10 @@ class GoogleSchedules:
         )
 
     def close(self) -> None:
-        """Close the connections; a process that ends need not."""
+        """Close the connections. A process that ends need not call it."""
         self._client.transport.close()
 
     def get(self, path: str) -> JobState | None:
-        """See deploy.ports.Schedules."""
         job = self._calls.unless_missing(
             "cloudscheduler.jobs.get",
             path,
@@ -42,7 +41,6 @@ class GoogleSchedules:
         return None if job is None else _state(job)
 
     def create(self, path: str, config: JobConfig) -> None:
-        """See deploy.ports.Schedules."""
         parent = path.partition("/jobs/")[0]
         self._calls.make(
             "cloudscheduler.jobs.create",
@@ -53,7 +51,6 @@ class GoogleSchedules:
         )
 
     def update(self, path: str, config: JobConfig, *, mask: Sequence[str]) -> None:
-        """See deploy.ports.Schedules."""
         self._calls.make(
             "cloudscheduler.jobs.update",
             path,
@@ -66,18 +63,11 @@ class GoogleSchedules:
         )
 
     def delete(self, path: str) -> bool:
-        """See deploy.ports.Schedules."""
-        try:
-            self._calls.make(
-                "cloudscheduler.jobs.delete",
-                path,
-                lambda: self._client.delete_job(name=path, timeout=self._timeout, retry=None),
-            )
-        except CallFailed as failure:
-            if failure.http_status != NOT_FOUND:
-                raise
-            return failure.repeated
-        return True
+        return self._calls.delete(
+            "cloudscheduler.jobs.delete",
+            path,
+            lambda: self._client.delete_job(name=path, timeout=self._timeout, retry=None),
+        )
 
 
 def _job(path: str, config: JobConfig) -> scheduler_v1.Job:
@@ -108,7 +98,8 @@ def _state(job: scheduler_v1.Job) -> JobState:
     state = job.state.name if isinstance(job.state, scheduler_v1.Job.State) else str(job.state)
     attempted = job.last_attempt_time.rfc3339() if "last_attempt_time" in job else ""
     failure = f"{job.status.message or 'code'} [{job.status.code}]" if job.status.code else ""
-    return JobState(job.name, config, _target(job), state, attempted, failure)
+    planned = job.schedule_time.rfc3339() if "schedule_time" in job else ""
+    return JobState(job.name, config, _target(job), state, attempted, failure, planned)
 
 
 def _target(job: scheduler_v1.Job) -> Literal["pubsub", "http", "app engine"]:

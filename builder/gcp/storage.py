@@ -1,40 +1,64 @@
 """Cloud Storage through google-cloud-storage: the ObjectStore of one bucket.
 
-The library's own retries are off: our one loop repeats calls, so that budgets and cancellation hold everywhere. After a
-lost reply a repeated create meets its own object as a 412; equal bytes then mean success (docs/facts.md 2).
+The library's own retries are off: one loop of the builder repeats calls, so that budgets and cancellation apply
+everywhere. After a lost reply a repeated create gets a 412 from its own object; equal bytes then mean success
+(docs/facts.md 2).
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
 import google_crc32c
 from google.cloud.storage import Blob, Client
 
-from builder.act.waiting import retry_transient
+from builder.check_ports import BucketSettings
+from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.failures import google_call
 from builder.model import Listed
-from builder.ports import BucketSettings, CallFailed, Clock
+from builder.ports import MOST_BYTES, CallFailed, Clock
 
 T = TypeVar("T")
 
-_NOT_MODIFIED = 304
-_NOT_FOUND = 404
-_PRECONDITION_FAILED = 412
-_FIELDS = "items(name,size,crc32c,generation),nextPageToken"
+_FIELDS = "items(name,size,crc32c,generation,timeCreated),nextPageToken"
 
-# For traces, which are off, the library would look at each bucket in the background: a call that the builder's account may
-# not make, repeated for two minutes by a loop that is not ours (docs/facts.md 2).
+# No object has this generation: they are microseconds since 1970. Cloud Storage is expected to ask for the permission
+# before it compares generations; nobody has confirmed this (docs/facts.md 2).
+_NO_GENERATION = 1
+_NO_SUCH_GENERATION = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND})
+
+# Else the library reads each bucket in the background for traces, which are off: a call that the builder's account is
+# not allowed to make, and that the library repeats for two minutes (docs/facts.md 2).
 os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
 
 
+class _FullError(Exception):
+    """Ends a download of which enough is there."""
+
+
+class _Beginning(io.BytesIO):
+    """Takes the first bytes of a download."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._left = size
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # the library writes bytes only
+        self._left -= super().write(data[: self._left])
+        if not self._left:
+            raise _FullError
+        return len(data)
+
+
 class GoogleObjectStore:
-    """See ports.ObjectStore and ports.Bucket."""
+    """The ports `ports.ObjectStore` and `check_ports.Bucket`."""
 
     def __init__(
         self,
@@ -47,8 +71,7 @@ class GoogleObjectStore:
     ) -> None:
         self.bucket = bucket
         self._timeout = timeout
-        self._budget = budget
-        self._clock = clock
+        self._calls = Calls(clock, budget)
         self._client = Client(
             project=access.project,
             credentials=access.credentials,
@@ -57,35 +80,32 @@ class GoogleObjectStore:
         self._bucket = self._client.bucket(bucket)
 
     def close(self) -> None:
-        """Close the connections; a process that ends need not."""
+        """Close the connections. A process that ends need not call it."""
         self._client.close()
 
     def create(self, name: str, content: bytes | Path, *, content_type: str) -> Listed | None:
-        """See ports.ObjectStore."""
         return self._upload_over(name, content, content_type, generation=0)
 
     def swap(self, name: str, content: bytes, *, generation: int, content_type: str) -> Listed | None:
-        """See ports.ObjectStore."""
         return self._upload_over(name, content, content_type, generation=generation)
 
     def _upload_over(
         self, name: str, content: bytes | Path, content_type: str, *, generation: int
     ) -> Listed | None:
-        """Upload over this generation (0: none); None if another one with other bytes stands there."""
+        """Replace this generation (0: none); None if another one with other bytes exists."""
         try:
             return self._upload(name, content, content_type, if_generation_match=generation)
         except CallFailed as failure:
-            if failure.http_status != _PRECONDITION_FAILED:
+            if failure.http_status != HTTPStatus.PRECONDITION_FAILED:
                 raise
-        return self._standing(name, _crc32c(content))
+        return self._existing(name, _crc32c(content))
 
-    def _standing(self, name: str, crc32c: str) -> Listed | None:
-        """What stands there, if it is of equal bytes: a reply of ours was lost."""
-        standing = self.stat(name)
-        return standing if standing and standing.crc32c == crc32c else None
+    def _existing(self, name: str, crc32c: str) -> Listed | None:
+        """The object that exists if its bytes are equal, as after a lost reply; else None."""
+        existing = self.stat(name)
+        return existing if existing and existing.crc32c == crc32c else None
 
     def replace(self, name: str, content: bytes, *, content_type: str) -> Listed:
-        """See ports.ObjectStore."""
         return self._upload(name, content, content_type, if_generation_match=None)
 
     def _upload(
@@ -116,41 +136,46 @@ class GoogleObjectStore:
 
         return self._call("storage.objects.insert", name, send)
 
-    def read(self, name: str, *, generation: int | None = None) -> bytes | None:
-        """See ports.ObjectStore."""
+    def read(self, name: str, *, generation: int | None = None, most: int = MOST_BYTES) -> bytes | None:
         blob = self._bucket.blob(name, generation=generation)
         return self._unless(
-            {_NOT_FOUND},
-            "storage.objects.get",
-            name,
-            lambda: bytes(blob.download_as_bytes(timeout=self._timeout, checksum="crc32c", retry=None)),
+            {HTTPStatus.NOT_FOUND}, "storage.objects.get", name, lambda: self._download(blob, most)
         )
 
-    def read_newer(self, name: str, generation: int) -> tuple[bytes, int] | None:
-        """See ports.ObjectStore."""
+    def _download(self, blob: Blob, most: int, unless_generation: int | None = None) -> bytes:
+        target = _Beginning(most + 1)
+        with suppress(_FullError):
+            blob.download_to_file(
+                target,
+                if_generation_not_match=unless_generation,
+                timeout=self._timeout,
+                checksum="crc32c",
+                retry=None,
+            )
+        return target.getvalue()
+
+    def read_newer(self, name: str, generation: int, *, most: int = MOST_BYTES) -> tuple[bytes, int] | None:
         blob = self._bucket.blob(name)
 
         def fetch() -> tuple[bytes, int]:
-            content = blob.download_as_bytes(
-                if_generation_not_match=generation, timeout=self._timeout, checksum="crc32c", retry=None
-            )
-            return bytes(content), int(blob.generation or 0)
+            content = self._download(blob, most, generation)
+            if blob.generation is None:  # known only after the whole download
+                blob.reload(timeout=self._timeout, retry=None)
+            return content, int(blob.generation or 0)
 
-        return self._unless({_NOT_FOUND, _NOT_MODIFIED}, "storage.objects.get", name, fetch)
+        return self._unless(
+            {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_MODIFIED}, "storage.objects.get", name, fetch
+        )
 
     def stat(self, name: str) -> Listed | None:
-        """See ports.ObjectStore."""
-
         def fetch() -> Listed:
             blob = self._bucket.blob(name)
             blob.reload(timeout=self._timeout, retry=None)
             return _listed(blob)
 
-        return self._unless({_NOT_FOUND}, "storage.objects.get", name, fetch)
+        return self._unless({HTTPStatus.NOT_FOUND}, "storage.objects.get", name, fetch)
 
     def list(self, prefix: str) -> Sequence[Listed]:
-        """See ports.ObjectStore."""
-
         def fetch() -> list[Listed]:
             blobs = self._client.list_blobs(
                 self.bucket, prefix=prefix, fields=_FIELDS, timeout=self._timeout, retry=None
@@ -160,7 +185,6 @@ class GoogleObjectStore:
         return self._call("storage.objects.list", prefix, fetch)
 
     def copy(self, source: Listed, target: str, *, over: int) -> Listed | None:
-        """See ports.ObjectStore."""
         origin = self._bucket.blob(source.name, generation=source.generation)
 
         def rewrite() -> Listed:
@@ -176,22 +200,18 @@ class GoogleObjectStore:
         try:
             return self._call("storage.objects.rewrite", f"{source.name} to {target}", rewrite)
         except CallFailed as failure:
-            if failure.http_status != _PRECONDITION_FAILED:
+            if failure.http_status != HTTPStatus.PRECONDITION_FAILED:
                 raise
-        return self._standing(target, source.crc32c)
+        return self._existing(target, source.crc32c)
 
     def delete(self, name: str, *, generation: int | None = None) -> bool:
-        """See ports.ObjectStore."""
-
         def remove() -> bool:
             self._bucket.blob(name).delete(if_generation_match=generation, timeout=self._timeout, retry=None)
             return True
 
-        return self._unless({_NOT_FOUND}, "storage.objects.delete", name, remove) is True
+        return self._unless({HTTPStatus.NOT_FOUND}, "storage.objects.delete", name, remove) is True
 
     def settings(self) -> BucketSettings:
-        """See ports.Bucket."""
-
         def fetch() -> BucketSettings:
             found = self._client.get_bucket(self.bucket, timeout=self._timeout, retry=None)
             uniform = found.iam_configuration.uniform_bucket_level_access_enabled
@@ -200,8 +220,6 @@ class GoogleObjectStore:
         return self._call("storage.buckets.get", "", fetch)
 
     def permissions(self, asked: Sequence[str]) -> frozenset[str]:
-        """See ports.Bucket."""
-
         def fetch() -> frozenset[str]:
             return frozenset(
                 self._bucket.test_iam_permissions(list(asked), timeout=self._timeout, retry=None)
@@ -209,22 +227,18 @@ class GoogleObjectStore:
 
         return self._call("storage.buckets.testIamPermissions", "", fetch)
 
-    def _call(self, call: str, name: str, action: Callable[[], T]) -> T:
-        def once() -> T:
-            with google_call(call, f"gs://{self.bucket}/{name}"):
-                return action()
-
-        return retry_transient(once, budget=self._budget, clock=self._clock)
-
-    def _unless(self, expected: set[int], call: str, name: str, action: Callable[[], T]) -> T | None:
-        """The call's result, or None where it is answered with one of these statuses."""
+    def try_create(self, name: str) -> None:
         try:
-            return self._call(call, name, action)
+            self._upload(name, b"", "text/plain", if_generation_match=_NO_GENERATION)
         except CallFailed as failure:
-            # A missing bucket is a 404 too, and no answer to a question about an object.
-            if failure.http_status in expected and "bucket does not exist" not in failure.message:
-                return None
-            raise
+            if failure.http_status not in _NO_SUCH_GENERATION or "bucket does not exist" in failure.message:
+                raise
+
+    def _call(self, call: str, name: str, action: Callable[[], T]) -> T:
+        return self._calls.make(call, f"gs://{self.bucket}/{name}", action)
+
+    def _unless(self, statuses: Collection[int], call: str, name: str, action: Callable[[], T]) -> T | None:
+        return self._calls.unless(statuses, call, f"gs://{self.bucket}/{name}", action)
 
 
 def _listed(blob: Blob) -> Listed:
@@ -233,6 +247,7 @@ def _listed(blob: Blob) -> Listed:
         size=int(blob.size or 0),
         crc32c=str(blob.crc32c or ""),
         generation=int(blob.generation or 0),
+        created=blob.time_created.isoformat() if blob.time_created else "",
     )
 
 

@@ -1,27 +1,22 @@
-"""Pub/Sub's topics over REST: the Topics of `deploy`, and one message of ours."""
+"""Pub/Sub over REST: the topics of `deploy`, and the messages that the builder publishes."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
 
-from builder.deploy.ports import TopicState
-from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
-from builder.gcp.rest import NOT_FOUND, Rest
+from builder.deploy_ports import TopicState
+from builder.gcp.rest import Rest
 from builder.model import JsonObject
-from builder.ports import CallFailed, Clock
 
 
 class GoogleTopics:
-    """See deploy.ports.Topics."""
+    """The ports `deploy_ports.Topics` and `ports.Messages`."""
 
-    def __init__(
-        self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
-    ) -> None:
-        self._rest = Rest(access, clock, timeout=timeout, budget=budget)
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
 
     def get(self, topic: str) -> TopicState | None:
-        """See deploy.ports.Topics."""
         answer = self._rest.find("pubsub.topics.get", "GET", self._url(topic))
         if answer is None:
             return None
@@ -29,7 +24,7 @@ class GoogleTopics:
         return TopicState(dict(answer.get("labels", {})), names)
 
     def _subscriptions(self, topic: str) -> Iterator[str]:
-        """Page by page; a page may be empty and not the last."""
+        """The names of all subscriptions. A page can be empty and not the last."""
         params: dict[str, str] = {}
         while True:
             url = f"{self._url(topic)}/subscriptions"
@@ -40,21 +35,12 @@ class GoogleTopics:
             params = {"pageToken": str(page["nextPageToken"])}
 
     def create(self, topic: str, labels: Mapping[str, str]) -> None:
-        """See deploy.ports.Topics."""
         self._rest.fetch("pubsub.topics.create", "PUT", self._url(topic), {"labels": dict(labels)})
 
     def delete(self, topic: str) -> bool:
-        """See deploy.ports.Topics."""
-        try:
-            self._rest.fetch("pubsub.topics.delete", "DELETE", self._url(topic))
-        except CallFailed as failure:
-            if failure.http_status != NOT_FOUND:
-                raise
-            return failure.repeated
-        return True
+        return self._rest.delete("pubsub.topics.delete", self._url(topic))
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
-        """See deploy.ports.Topics."""
         message: JsonObject = {"data": base64.b64encode(data).decode()}
         if attributes:
             message["attributes"] = dict(attributes)

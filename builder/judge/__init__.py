@@ -1,1 +1,1 @@
-"""Judging an attempt: evidence read strictly, and one pure function from what is proven to a verdict."""
+"""Judges an attempt: a pure function from job, evidence and listing to a verdict."""

@@ -1,18 +1,18 @@
-"""Where and why a notebook failed, in the form a person reads: cell, line, error, short traceback. Pure."""
+"""Finds the failed cell of a notebook, with line, error and a short traceback for the report. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from builder.judge.executed import Executed, ExecutedCell, Slot
-from builder.judge.plain_text import one_line, plain
+from builder.judge.executed_notebook import Executed, ExecutedCell, ExpectedCell
 from builder.model import CellFailure, JsonObject, Notebook
+from builder.plain_text import one_line, plain
 from builder.plan.notebooks import joined
 
 LONGEST_TRACEBACK = 15
 
-# How IPython heads a frame that lies in a cell, from 5.x to today; group "count" is the cell's execution count.
+# The first line of a frame in a cell, as IPython prints it since 5.x; group "count" is the cell's execution count.
 _CELL_FRAME = re.compile(
     r"^\s*(?:Cell In|Input In|In) ?\[(?P<count>\d+)\](?:, line (?P<line>\d+))?|^\s*<ipython-input-(?P<old>\d+)-"
 )
@@ -23,21 +23,23 @@ _LIBRARY_FRAME = re.compile(
 _RULE = re.compile(r"^-{20,}$")
 
 
-def find_failure(notebook: Notebook, executed: Executed, expected: tuple[Slot, ...]) -> CellFailure | None:
-    """The first cell of the executed notebook that failed, or None if no cell shows a failure.
+def find_failure(
+    notebook: Notebook, executed: Executed, expected: tuple[ExpectedCell, ...]
+) -> CellFailure | None:
+    """Return the first failed cell of the executed notebook, or None if no cell shows a failure.
 
-    An error in a cell that the input tags `raises-exception` is none.
+    An error in a cell that the input tags `raises-exception` is no failure.
     """
     numbered = expected if len(expected) == len(executed.cells) else ()
     for index, cell in enumerate(executed.cells):
-        slot = numbered[index] if numbered else Slot(index + 1, cell.cell)
-        if _failed(cell, slot):
-            return failure_of(notebook, slot, cell)
+        expected_cell = numbered[index] if numbered else ExpectedCell(index + 1, cell.cell)
+        if _failed(cell, expected_cell):
+            return failure_of(notebook, expected_cell, cell)
     return None
 
 
 def failure_at(notebook: Notebook, number: int | None, error: str) -> CellFailure | None:
-    """The input's code cell `number` (from 1) as the place of an error that left no output, if there is such a cell."""
+    """Return the input's code cell `number` (from 1) as the place of an error; None if there is no such cell."""
     if number is None or not 0 < number <= len(notebook.code_cells):
         return None
     return CellFailure(
@@ -50,23 +52,24 @@ def failure_at(notebook: Notebook, number: int | None, error: str) -> CellFailur
     )
 
 
-def _failed(cell: ExecutedCell, slot: Slot) -> bool:
+def _failed(cell: ExecutedCell, expected_cell: ExpectedCell) -> bool:
     if cell.exception:
         return cell.status == "failed" or cell.error is not None
-    return cell.error is not None and not slot.may_raise
+    return cell.error is not None and not expected_cell.may_raise
 
 
-def failure_of(notebook: Notebook, slot: Slot, cell: ExecutedCell) -> CellFailure:
-    """The failure of one cell, told by its first error output."""
+def failure_of(notebook: Notebook, expected_cell: ExpectedCell, cell: ExecutedCell) -> CellFailure:
+    """Return the failure of one cell, as its last error output describes it."""
     error = cell.error or {"ename": "an error without output", "evalue": "", "traceback": []}
     lines = [line for entry in error["traceback"] for line in plain(entry).rstrip("\n").split("\n")]
     return CellFailure(
-        cell=slot.number,
+        cell=expected_cell.number,
         cells=len(notebook.code_cells),
         source=plain(cell.cell.source),
         line=_line_in_cell(lines, cell),
         error=_error_text(error),
         traceback="\n".join(_shortened(lines)),
+        count=cell.count,
     )
 
 
@@ -80,7 +83,7 @@ def _text(value: Any) -> str:
 
 
 def _line_in_cell(lines: list[str], cell: ExecutedCell) -> int | None:
-    """The line of this cell's source that its last own frame stood at, counted from 1."""
+    """Return the line of the cell's source, from 1, that the cell's last frame names."""
     found: int | None = None
     inside = False
     for line in lines:
@@ -95,7 +98,7 @@ def _line_in_cell(lines: list[str], cell: ExecutedCell) -> int | None:
 
 
 def _shortened(lines: list[str]) -> list[str]:
-    """The traceback without the frames of libraries, and at most 15 lines of it."""
+    """Return at most 15 lines of the traceback, without the frames of libraries."""
     kept: list[str] = []
     dropped = 0
     in_library = False
@@ -120,5 +123,5 @@ def _shortened(lines: list[str]) -> list[str]:
 
 
 def _is_frame_end(line: str) -> bool:
-    """True for what is no line of a library frame: a frame of the user's own file, or the error itself."""
+    """Return True if the line ends a library frame: it begins a frame of the user's file, or the error."""
     return bool(re.match(r"^\s*File |^\w[\w.]*(?:: |$)", line))

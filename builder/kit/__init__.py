@@ -1,7 +1,8 @@
-"""Finds the kit again: one archive per CPython and one of uv, with an index that names each of them.
+"""Loads the built kit: one archive per CPython and one of uv, with an index that names each of them.
 
-`build/kit/kit.json` names each archive that stands beside it with its SHA-256 and its size. The kit's identity, which stands
-in proofs, live.json and a deployed archive's manifest, is the SHA-256 of that index. `builder.kit.build` writes it all.
+The index `build/kit/kit.json` has the SHA-256 and the size of each archive beside it. The SHA-256 of the index
+identifies the kit in proofs, in live.json and in the manifest of a deployed archive. `builder.kit.build` builds
+archives and index.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CPYTHONS = ("cp311", "cp312", "cp313")
+CPYTHONS = ("cp311", "cp312", "cp313", "cp314", "cp315")
 UV = "uv"
 INDEX = "kit.json"
 
@@ -24,7 +25,7 @@ class KitError(Exception):
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive of the kit: its name in the index ("cp311", "uv"), its file, its SHA-256 in hex, its size in bytes."""
+    """One archive of the kit: its name ("cp311", "uv"), its file, its SHA-256 in hex, its size in bytes."""
 
     name: str
     path: Path
@@ -41,7 +42,7 @@ class Kit:
 
 
 def load(folder: Path | None = None) -> Kit:
-    """Return the kit in `folder`, or the built one beside the `builder` package. Raises `KitError` where it is not whole."""
+    """Return the kit in `folder`, by default build/kit. Raises `KitError` if it is missing or incomplete."""
     folder = folder or ROOT / "build" / "kit"
     try:
         text = (folder / INDEX).read_bytes()
@@ -57,21 +58,3 @@ def load(folder: Path | None = None) -> Kit:
         message = f"the runner kit is not whole ({torn[0]} differs from its index): run `make venv`"
         raise KitError(message)
     return Kit(hashlib.sha256(text).hexdigest(), archives)
-
-
-def write_index(folder: Path) -> Kit:
-    """Write the index of the archives that stand in `folder`, and return the kit. Raises `KitError` where there is none."""
-    entries = {}
-    for name in (*CPYTHONS, UV):
-        path = folder / f"{name}.tar.gz"
-        if path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            entries[name] = {"sha256": digest, "size": path.stat().st_size}
-    if not entries:
-        message = f"{folder} holds no archive of the kit"
-        raise KitError(message)
-    fresh = folder / f"{INDEX}.new"
-    fresh.write_text(json.dumps({"schema": 1, "archives": entries}, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(folder / INDEX)
-    return load(folder)

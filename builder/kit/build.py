@@ -1,20 +1,26 @@
 """Builds the kit: reproducible archives with everything the VM needs beside its own Python.
 
-`python -m builder.kit.build FOLDER [NAME…]` writes the named archives ("cp311", "uv"; "own" is the CPython that runs it) and the index of
-all that stand in FOLDER; other archives there are removed, unless no name is given. The archive of a CPython holds
+`python -m builder.kit.build FOLDER [NAME…]` writes the named archives ("cp311", "uv"; "own" is the CPython that runs
+it) and the index of all archives in FOLDER. It removes other archives there, unless no name is given. The archive of a
+CPython holds
 
-    runner/        our own code (builder/vm/runner)
-    kernel/        what ipykernel needs; appended to the image's own packages
-    kernel.zip     the part of it of which a notebook imports little, a thousand files as one; appended behind
-    runner-site/   papermill, nbconvert, the storage client; the runner's alone
+    builder/           our own code: the runner, the protocol, and what they import
+    kernel/            what ipykernel needs; appended to the image's own packages
+    kernel.zip         the packages of it that are Python modules only; appended behind
+    kernel.json        the packages of both: version, modules, and what each requires
+    runner-site/       papermill, nbconvert, the storage client; the runner's alone
+    runner-site.zip    the packages of it that are Python modules only
 
-with that CPython's bytecode where its interpreter is at hand, in runner-site/ instead of the source: each file costs time at every boot,
-and no notebook's traceback leads there. The archive of uv holds the binary and its licences.
+with that CPython's bytecode if its interpreter is installed. Each file costs time at every boot, so Python imports
+packages from a zip file if they work from there. In runner-site and its zip file, the bytecode replaces the source,
+since no notebook's traceback leads there. The archive of uv holds the binary and its licences.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -25,14 +31,27 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from builder.kit import CPYTHONS, UV, Kit, KitError, write_index
-from builder.kit.wheels import Wheel, closure, dotted, take_apart, wheels_of
+from builder.kit import CPYTHONS, INDEX, UV, Kit, KitError, load
+from builder.kit.wheels import Wheel, closure, described, dotted, take_apart, wheels_of, works_from_zip
 
+KERNEL, RUNNER = "kernel", "runner-site"
 KERNEL_ROOT = "ipykernel"
-# Large packages without data or libraries, of which few modules are ever imported. Each file costs time at every boot.
-ZIPPED = {"prompt-toolkit", "pygments"}
+# What notebooks need although the kernel does not: `%run other.ipynb`. Nothing of the image is replaced for it.
+NOTEBOOK_ROOTS = {"nbformat"}
 RUNNER_ROOTS = {"google-cloud-storage", "latex2mathml", "nbconvert", "nh3", "papermill", "psutil", "tinycss2"}
-VM = Path(__file__).resolve().parents[1] / "vm"
+BUILDER = Path(__file__).resolve().parents[1]
+# The parts of `builder` that run on the VM. They import each other, the standard library and the packages of
+# runner-site/.
+OWN = (
+    "__init__.py",
+    "strict_json.py",
+    "vm/__init__.py",
+    "vm/codec.py",
+    "vm/notebook_shape.py",
+    "vm/protocol.py",
+    "vm/secret_like.py",
+    "vm/runner",
+)
 
 
 def own_cpython() -> str:
@@ -43,7 +62,8 @@ def own_cpython() -> str:
 def build(folder: Path, names: Iterable[str]) -> Kit:
     """Write the archives `names` into `folder`, and the index; the same inputs give the same bytes. Raises `KitError`.
 
-    Wheels are kept in `folder`/wheels. Archives of other names are removed: they may be older than the code beside them.
+    Wheels are kept in `folder`/wheels. Archives of other names are removed: they may be older than the code beside
+    them.
     """
     wanted = set(names)
     if unknown := sorted(wanted - {*CPYTHONS, UV}):
@@ -61,18 +81,55 @@ def build(folder: Path, names: Iterable[str]) -> Kit:
     return write_index(folder)
 
 
+def write_index(folder: Path) -> Kit:
+    """Write the index of the archives in `folder`, and return the kit. Raises `KitError` if there is no archive."""
+    entries = {}
+    for name in (*CPYTHONS, UV):
+        path = folder / f"{name}.tar.gz"
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            entries[name] = {"sha256": digest, "size": path.stat().st_size}
+    if not entries:
+        message = f"{folder} holds no archive of the kit"
+        raise KitError(message)
+    fresh = folder / f"{INDEX}.new"
+    fresh.write_text(json.dumps({"schema": 1, "archives": entries}, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(folder / INDEX)
+    return load(folder)
+
+
 def _add_cpython(tree: Path, cpython: str, cache: Path) -> None:
-    shutil.copytree(VM / "runner", tree / "runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    _add_own(tree / "builder")
     wheels = wheels_of(cpython, cache)
-    kernel, runner = closure(wheels, {KERNEL_ROOT}), closure(wheels, RUNNER_ROOTS)
+    needed, runner = closure(wheels, {KERNEL_ROOT}), closure(wheels, RUNNER_ROOTS)
+    kernel = needed | closure(wheels, NOTEBOOK_ROOTS)
     for wheel in wheels:
         if wheel.project in kernel | runner:
-            folder = "kernel" if wheel.project in kernel else "runner-site"
-            take_apart(wheel, tree / ("zipped" if wheel.project in ZIPPED else folder))
+            folder = tree / (KERNEL if wheel.project in kernel else RUNNER)
+            take_apart(wheel, _zipped(folder) if works_from_zip(wheel) else folder)
+    index = {wheel.project: described(wheel) for wheel in wheels if wheel.project in needed}
+    (tree / "kernel.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     python = _interpreter(cpython)
     if python:
         _byte_compile(python, tree)
-    _zip(tree / "zipped", tree / "kernel.zip")
+    for name in (KERNEL, RUNNER):
+        _zip(_zipped(tree / name))
+
+
+def _zipped(folder: Path) -> Path:
+    """Return the name beside `folder` of the packages that become a zip file. It is in the bytecode, too."""
+    return folder.with_name(f"{folder.name}.zip")
+
+
+def _add_own(target: Path) -> None:
+    (target / "vm").mkdir(parents=True)
+    for name in OWN:
+        if (BUILDER / name).is_dir():
+            unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(BUILDER / name, target / name, ignore=unwanted)
+        else:
+            shutil.copyfile(BUILDER / name, target / name)
 
 
 def _add_uv(tree: Path, name: str, cache: Path) -> None:
@@ -89,13 +146,13 @@ def _add_uv(tree: Path, name: str, cache: Path) -> None:
 
 
 def _uv_wheel(cache: Path) -> Wheel:
-    """Return uv's wheel, of a CPython whose wheels are wanted anyway where possible."""
+    """Return uv's wheel, which is the same for every CPython."""
     own = own_cpython()
     return next(w for w in wheels_of(own if own in CPYTHONS else CPYTHONS[-1], cache) if w.project == UV)
 
 
 def _interpreter(cpython: str) -> str | None:
-    """Return an interpreter of this CPython, or None where this machine has none: then the VM compiles what it imports."""
+    """Return an interpreter of this CPython, or None if there is none; then the VM compiles what it imports."""
     if own_cpython() == cpython:
         return sys.executable
     python = shutil.which(f"python{dotted(cpython)}")
@@ -107,28 +164,39 @@ def _interpreter(cpython: str) -> str | None:
 
 
 def _byte_compile(python: str, tree: Path) -> None:
-    """Compile for `python`, with hash-based files that are never checked: no time stamp, no read of the source.
+    """Compile for `python`, with hash-based files that are never checked against their source.
 
-    A fixed hash seed keeps the constants' order, and with it the bytes, the same each time. So does one process for
-    all files: what it compiled before leaves traces in the bytes, and workers would share the files as it comes.
+    A fixed hash seed keeps the order of constants, and so the bytes, equal. One process compiles all files, since
+    earlier files leave traces in the bytes of later ones.
     """
     command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(tree), "-p", "/kit"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    beside = ["-b", str(tree / "runner-site"), str(tree / "zipped")]
-    for more in ([str(tree / "runner"), str(tree / "kernel")], beside):
-        # A template or an example that does not compile is not worth a failure: it is carried as it is.
+    kernel, runner = tree / KERNEL, tree / RUNNER
+    beside = ["-b", str(runner), str(_zipped(runner)), str(_zipped(kernel))]
+    for more in ([str(tree / "builder"), str(kernel)], beside):
+        # A template or an example that does not compile stays as it is.
         subprocess.run([*command, *more], capture_output=True, check=False, env=environment)
-    for bytecode in (tree / "runner-site").rglob("*.pyc"):
-        bytecode.with_suffix(".py").unlink()
+    for folder in (runner, _zipped(runner)):
+        for bytecode in folder.rglob("*.pyc"):
+            bytecode.with_suffix(".py").unlink()
 
 
-def _zip(folder: Path, output: Path) -> None:
-    """Move a folder into a zip archive that Python imports from, not compressed: the archive around it is."""
-    with zipfile.ZipFile(output, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
+def _zip(folder: Path) -> None:
+    """Replace a folder by a zip file for imports. It is not compressed, since the archive around it is.
+
+    Python 3.11 recognizes a namespace package by its folder's entry.
+    """
+    made = folder.with_name(f"{folder.name}.new")
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file():
+                archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+            elif not any(path.glob("__init__.py*")):
+                archive.writestr(zipfile.ZipInfo(f"{name}/"), b"")
     shutil.rmtree(folder)
+    made.replace(folder)
 
 
 def _archive(tree: Path, output: Path) -> Path:
@@ -148,7 +216,7 @@ def _archive(tree: Path, output: Path) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Build what the arguments say; return the exit code."""
+    """Build the kit that the arguments name; return the exit code."""
     if not arguments:
         sys.stderr.write("usage: python -m builder.kit.build FOLDER [NAME…]\n")
         return 2

@@ -1,6 +1,6 @@
-"""The wheels of the kit: fetched by pip with hashes, chosen by what the kit's roots require, and taken apart.
+"""The wheels of the kit: pip fetches them with hashes; those that the kit's roots require are unpacked.
 
-The user's own index settings hold, since pip fetches. No script, no header and no test of a wheel is carried.
+pip uses the user's index settings. Scripts, headers and tests of a wheel are left out.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path, PurePosixPath
 
 from builder.kit import ROOT, KitError
 
-# What the kit works without (a test runs every part of it): name -> why it can go.
+# Packages that the kit works without, with the reason; a test runs every part of the kit.
 LEFT_OUT = {
     "aiohttp": "papermill names it for Python 3.12 only and never imports it",
+    "cffi": "as cryptography",
+    "cryptography": "google-auth signs with it; the VM has a token from its metadata server, and no key",
     "debugpy": "ipykernel's debugger; its import is optional and nobody debugs on the VM",
     "jedi": "completion, for people who type",
     "opentelemetry-api": "tracing; the storage client's import is optional",
     "proto-plus": "only for the storage client over gRPC; ours speaks REST",
-    "pyasn1": "google-auth's older key formats; the VM has a token from its metadata server, and no key",
-    "pyasn1-modules": "as pyasn1",
-    "pycparser": "cffi needs it to build modules, not to load the one that cryptography uses",
+    "pyasn1": "as cryptography",
+    "pyasn1-modules": "as cryptography",
+    "pycparser": "as cryptography",
     "tqdm": "papermill's progress bar, which is switched off",
     "tzdata": "Linux images have their own time zones",
 }
-# Parts of Google's packages that a client over REST never imports: those for gRPC, for asyncio, and for long operations.
+# Parts of Google's packages that a REST client never imports: gRPC, asyncio, long operations.
 NEVER_IMPORTED = tuple(
     PurePosixPath("google", *part.split("/"))
     for part in (
@@ -56,10 +59,17 @@ PLATFORMS = (
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 )
-# nbconvert's templates for a page's body; pages get their head and style from us.
-TEMPLATES = {("share", "jupyter", "nbconvert", "templates", name) for name in ("base", "basic", "classic")}
+# Packages that work from a zip file although they have data, with the reason.
+UNREAD_DATA = {
+    "bleach": "notes on the parser that it contains",
+    "ipykernel": "the logos of a kernelspec; the runner writes its own",
+    "jsonschema": "the input of a benchmark",
+    "jsonschema-specifications": "schemas, which it reads through its loader",
+    "nbconvert": "notes on its templates",
+    "urllib3": "a script for browsers",
+}
 DROPPED_FOLDERS = {"tests", "test", "include"}
-DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".c", ".cpp", ".pyc", ".exe", ".proto"}
+DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".c", ".cpp", ".pyc", ".exe", ".proto", ".typed"}
 METADATA_FILES = {"METADATA", "entry_points.txt"}
 
 
@@ -74,7 +84,7 @@ class Wheel:
 def wheels_of(cpython: str, cache: Path) -> list[Wheel]:
     """Return the wheels of requirements/kit-<cpython>.txt, fetched into `cache` once per content of that file.
 
-    Raises `KitError` where pip cannot fetch them.
+    Raises `KitError` if pip cannot fetch them.
     """
     lock = ROOT / "requirements" / f"kit-{cpython}.txt"
     wanted = without_left_out(lock.read_text(encoding="utf-8"))
@@ -90,7 +100,7 @@ def wheels_of(cpython: str, cache: Path) -> list[Wheel]:
 
 
 def dotted(cpython: str) -> str:
-    """Return "3.11" of "cp311"."""
+    """Return "3.11" for "cp311"."""
     return f"{cpython[2]}.{cpython[3:]}"
 
 
@@ -128,12 +138,33 @@ def closure(wheels: Iterable[Wheel], roots: set[str]) -> set[str]:
     return {project for project, _ in asked}
 
 
-def _requirements(wheel: Path, extra: str) -> Iterator[tuple[str, str]]:
-    """Yield what a wheel requires, each with "" and with each extra of it that is asked for."""
+def described(wheel: Wheel) -> dict[str, str | list[str]]:
+    """Return the version of a wheel's package, its top-level modules, and its requirements without extras."""
+    with zipfile.ZipFile(wheel.path) as archive:
+        kept = [path for name in archive.namelist() if (path := _kept(PurePosixPath(name)))]
+    metadata = _metadata(wheel.path)
+    tops = {path.parts[0] for path in kept if ".dist-info" not in path.parts[0]}
+    requires = [
+        line
+        for line in map(str, metadata.get_all("Requires-Dist", []))
+        if not re.search(r"\bextra\s*==", line)
+    ]
+    return {
+        "version": str(metadata["Version"]),
+        "modules": sorted({top.partition(".")[0] for top in tops if not top.endswith(".libs")}),
+        "requires": requires,
+    }
+
+
+def _metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         name = next(n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n))
-        metadata = BytesParser().parsebytes(archive.read(name), headersonly=True)
-    for line in map(str, metadata.get_all("Requires-Dist", [])):
+        return BytesParser().parsebytes(archive.read(name), headersonly=True)
+
+
+def _requirements(wheel: Path, extra: str) -> Iterator[tuple[str, str]]:
+    """Yield the requirements of a wheel, each with "" and with each of its extras."""
+    for line in map(str, _metadata(wheel).get_all("Requires-Dist", [])):
         of_extra = re.search(r"extra == ['\"]([^'\"]+)", line)
         required = re.match(r"([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
         if required and "pypy" not in line and (of_extra.group(1) if of_extra else "") == extra:
@@ -145,8 +176,16 @@ def _normalized(project: str) -> str:
     return re.sub(r"[-_.]+", "-", project).lower()
 
 
+def works_from_zip(wheel: Wheel) -> bool:
+    """True if Python can import the package from a zip file: it has no library, and no data that it reads by path."""
+    with zipfile.ZipFile(wheel.path) as archive:
+        kept = [path for name in archive.namelist() if (path := _kept(PurePosixPath(name)))]
+    suffixes = {path.suffix for path in kept if ".dist-info" not in path.parts[0] and path.suffix != ".py"}
+    return not suffixes or (wheel.project in UNREAD_DATA and ".so" not in suffixes)
+
+
 def take_apart(wheel: Wheel, folder: Path) -> None:
-    """Unpack what is needed at run time; nbconvert's templates, which are data, go to `share` beside it."""
+    """Unpack what is needed at run time."""
     with zipfile.ZipFile(wheel.path) as archive:
         for name in archive.namelist():
             path = _kept(PurePosixPath(name))
@@ -158,12 +197,12 @@ def take_apart(wheel: Wheel, folder: Path) -> None:
 
 
 def _kept(path: PurePosixPath) -> PurePosixPath | None:
-    """Return where a wheel's member goes, relative to its tree, or None for what the VM does not need."""
+    """Return the target of a wheel's member, relative to its tree, or None if the VM does not need it."""
     top, rest = path.parts[0], path.parts[1:]
     if top.endswith(".data"):
         if rest[:1] in {("purelib",), ("platlib",)}:
             return _kept(PurePosixPath(*rest[1:]))
-        return PurePosixPath(*rest[1:]) if rest[1:6] in TEMPLATES and rest[6] != "static" else None
+        return None
     if top.endswith(".dist-info"):
         is_licence = "licen" in path.name.lower() or "notice" in path.name.lower() or "licenses" in rest
         return path if path.name in METADATA_FILES or is_licence else None

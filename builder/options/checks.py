@@ -1,57 +1,38 @@
-"""Rules between options of one job: each value is fine by itself, but they do not go together."""
+"""Rules between the options of one job, whose values are valid by themselves."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 
 from builder.errors import Problem
 from builder.model import Accelerator, region_of
-from builder.options.boot_disks import boot_disk_types
 from builder.options.google_names import region_in
+from builder.options.job_options import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 from builder.options.layers import Setting, show
+from builder.options.machine_types import (
+    ATTACHABLE_GPUS,
+    BUILT_IN_GPUS,
+    attaches_gpus,
+    boot_disk_types,
+    has_built_in_gpu,
+    has_gpu,
+)
 from builder.options.packages import secret_names
 from builder.options.parameters import faults, secrets_in
-from builder.options.table import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 
 Settings = Mapping[str, Setting]
 Check = Callable[[Settings], Iterator[Problem]]
 
-SMALLEST_GPU_DISK = 40  # GB; what the GPU images and their driver need
-# Compute Engine's documentation, "GPU machine types": the only GPUs that attach, to N1 only, and in these numbers.
-_ATTACHABLE = {
-    "nvidia-tesla-t4": (1, 2, 4),
-    "nvidia-tesla-p4": (1, 2, 4),
-    "nvidia-tesla-p100": (1, 2, 4),
-    "nvidia-tesla-v100": (1, 2, 4, 8),
-}
-_BUILT_IN = {
-    "nvidia-l4": "g2-standard-4",
-    "nvidia-rtx-pro-6000": "g4-standard-48",
-    "nvidia-tesla-a100": "a2-highgpu-1g",
-    "nvidia-a100-80gb": "a2-ultragpu-1g",
-    "nvidia-h100-80gb": "a3-highgpu-1g",
-    "nvidia-h100-mega-80gb": "a3-megagpu-8g",
-    "nvidia-h200-141gb": "a3-ultragpu-8g",
-    "nvidia-b200": "a4-highgpu-8g",
-}
-# Families with their GPUs built in: nothing to attach, but no live migration either (docs/facts.md 1.5).
-_GPU_MACHINE = r"(?:g2|g4|a2|a3|a4|a4x)-"
-_N1_MACHINE = r"(?:n1|custom)-"
-
-
-def has_gpu(machine_type: str, accelerator: Accelerator | None) -> bool:
-    """Whether a VM of this kind has a GPU, attached or built in."""
-    return accelerator is not None or re.match(_GPU_MACHINE, machine_type) is not None
+SMALLEST_GPU_DISK = 40  # GB; the GPU images and their driver need it
 
 
 def check_job(settings: Settings) -> list[Problem]:
-    """What is wrong between the parsed settings of one job; a setting that could not be parsed is not there."""
+    """Return the problems between the parsed settings of one job. Settings that could not be parsed are absent."""
     return [problem for check in _CHECKS for problem in check(settings)]
 
 
 def warn_job(settings: Settings) -> list[str]:
-    """What is allowed between the settings of one job, but will not do what was meant."""
+    """Return warnings about settings of one job that are allowed, but probably not meant."""
     return [*_cell_beyond_notebook(settings), *_secrets_in_plain(settings)]
 
 
@@ -79,16 +60,17 @@ def _accelerator(settings: Settings) -> Iterator[Problem]:
     if given is None or not isinstance(given.value, Accelerator):
         return
     accelerator, shown = given.value, f"{given.value.type}:{given.value.count}"
-    if accelerator.type in _BUILT_IN:
-        machine = _BUILT_IN[accelerator.type]
+    if accelerator.type in BUILT_IN_GPUS:
+        machine = BUILT_IN_GPUS[accelerator.type]
         yield Problem(
             given.variable,
             shown,
-            f"this GPU is built in: leave NB_ACCELERATOR out and set NB_MACHINE_TYPE to a type that has it, such as {machine}",
+            "this GPU is built in: leave NB_ACCELERATOR out and set NB_MACHINE_TYPE to a type that has it, "
+            f"such as {machine}",
         )
-    elif accelerator.type.removesuffix("-vws") not in _ATTACHABLE:
-        yield Problem(given.variable, shown, "expected one of " + ", ".join(_ATTACHABLE))
-    elif accelerator.count not in (counts := _ATTACHABLE[accelerator.type.removesuffix("-vws")]):
+    elif accelerator.type.removesuffix("-vws") not in ATTACHABLE_GPUS:
+        yield Problem(given.variable, shown, "expected one of " + ", ".join(ATTACHABLE_GPUS))
+    elif accelerator.count not in (counts := ATTACHABLE_GPUS[accelerator.type.removesuffix("-vws")]):
         yield Problem(
             given.variable, shown, f"expected a count of {', '.join(map(str, counts))} for this GPU"
         )
@@ -98,9 +80,9 @@ def _accelerator(settings: Settings) -> Iterator[Problem]:
 
 def _attaches(settings: Settings, given: Setting, shown: str) -> Iterator[Problem]:
     machine = settings.get("machine_type")
-    if machine is None or re.match(_N1_MACHINE, str(machine.value)):
+    if machine is None or attaches_gpus(str(machine.value)):
         return
-    if re.match(_GPU_MACHINE, str(machine.value)):
+    if has_built_in_gpu(str(machine.value)):
         yield Problem(
             given.variable, shown, f"{machine.value} has its GPUs built in: leave NB_ACCELERATOR out"
         )
@@ -108,7 +90,8 @@ def _attaches(settings: Settings, given: Setting, shown: str) -> Iterator[Proble
         yield Problem(
             given.variable,
             shown,
-            f"GPUs attach to n1 machines only, and {machine.variable} is {machine.value}: set it to one such as n1-standard-4",
+            f"GPUs attach to n1 machines only, and {machine.variable} is {machine.value}: set it to one "
+            "such as n1-standard-4",
         )
 
 
@@ -134,7 +117,7 @@ def _boot_disk_type(settings: Settings) -> Iterator[Problem]:
 
 
 def _image(settings: Settings) -> Iterator[Problem]:
-    """An image and a family from the same layer contradict each other; from two layers, the higher one wins."""
+    """Yield a problem for an image and a family from the same layer; from two layers, the higher one wins."""
     image, family = settings.get("image"), settings.get("image_family")
     if image is None or family is None or image.value is None or family.value is None:
         return
@@ -169,20 +152,20 @@ def _secrets(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 given.variable,
                 name,
-                "looks like a secret, and parameters can be read in the bucket, the notebook and the log: give it by NB_SECRETS; "
-                "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true",
+                "looks like a secret, and parameters can be read in the bucket, the notebook and the log: "
+                "give it by NB_SECRETS; if it is none, set NB_ALLOW_SECRET_PARAMETERS=true",
             )
 
 
 def _merged_parameters(settings: Settings) -> Iterator[Problem]:
-    """Each source was found right by itself; together they may give a name twice, or make too many jobs."""
+    """Yield the problems of merged parameters, such as a repeated name; each source is valid by itself."""
     given = settings.get("parameters")
     if given is not None and isinstance(given.value, Mapping):
         yield from (Problem(given.variable, name, expected) for name, expected in faults(given.value))
 
 
 def steps_seconds(settings: Settings) -> tuple[int, int]:
-    """What set-up and requirements may take, in seconds; 0 where there is no such step."""
+    """Return the time limits of set-up and requirements in seconds; 0 without such a step."""
 
     def of(name: str) -> int:
         step, limit = settings.get(name), settings.get(f"{name}_timeout")
@@ -207,7 +190,7 @@ def _subnetwork(settings: Settings) -> Iterator[Problem]:
 
 
 def _variables(settings: Settings) -> Iterator[Problem]:
-    """A variable is either plain or secret."""
+    """Yield a problem for each variable that is both plain and secret."""
     plain, secret = settings.get("env"), settings.get("secrets")
     if plain and secret and isinstance(plain.value, dict) and isinstance(secret.value, dict):
         for name in plain.value.keys() & secret.value.keys():

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from builder.errors import Problem
 from builder.options.flags import nearest
-from builder.options.layers import ConfigFile, FileEntry, Rank, Setting, show, unfit_problems
+from builder.options.layers import ConfigFile, FileEntry, Rank, Setting, problems_of, show
+from builder.options.paths import notebook_pattern
 from builder.options.table import BY_NAME, OPTIONS
-from builder.options.values import Unfit, items, notebook_pattern, printable
+from builder.options.values import InvalidValue, items
 from builder.options.yaml_text import Lined, YamlMistake, read_yaml
+from builder.plain_text import escaped
 
 _TOP_KEYS = tuple(option.name for option in OPTIONS if option.in_file)
 _ENTRY_KEYS = ("path", *(option.name for option in OPTIONS if option.scope == "job"))
 
 
 def read_config(name: str, text: str) -> ConfigFile:
-    """The settings in the file's text; `name` is what messages call it."""
+    """Return the settings in the file's text; messages call it `name`."""
     try:
         data = read_yaml(text)
     except YamlMistake as mistake:
-        place = f"{name} line {mistake.line}" if mistake.line else name
-        return ConfigFile({}, (), tuple(unfit_problems(Setting("", place, Rank.FILE), mistake)))
+        return ConfigFile({}, (), tuple(problems_of(Setting("", name, Rank.FILE), mistake)))
     if data is None:
         return ConfigFile({}, (), ())
     if not isinstance(data, Lined):
-        return ConfigFile(
-            {}, (), (Problem(name, show(data), "expected a mapping such as machine_type: e2-standard-8"),)
-        )
+        return ConfigFile({}, (), (Problem(name, show(data), _no_options(data)),))
     return _Reader(name).read(data)
 
 
 class _Reader:
-    """Collects entries and problems while it walks through the file once."""
+    """Collects entries and problems in one pass over the file."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -45,11 +44,11 @@ class _Reader:
         return ConfigFile(top, tuple(self._entries.values()), tuple(self._problems))
 
     def _settings(self, data: Lined, within: str, known: tuple[str, ...], rank: Rank) -> dict[str, Setting]:
-        """The known keys of a mapping; a key without a value (null) is as if it were not there."""
+        """Return the settings of a mapping's known keys. A key without a value (null) counts as absent."""
         found: dict[str, Setting] = {}
         for key, value in data.items():
             place = f"{self._name} line {data.lines[key]}" if data.lines[key] else self._name
-            variable = f"{place}: {within}{printable(key)}"
+            variable = f"{place}: {within}{escaped(key)}"
             if key not in known:
                 self._problems.append(Problem(variable, "", _unknown(key, known)))
             elif value is not None:
@@ -59,8 +58,8 @@ class _Reader:
     def _read_entries(self, setting: Setting) -> None:
         try:
             entries = items(setting.value)
-        except Unfit as unfit:
-            self._problems += unfit_problems(setting, unfit)
+        except InvalidValue as invalid:
+            self._problems += problems_of(setting, invalid)
             return
         if not entries:
             self._problems.append(Problem(setting.variable, "", "expected at least one notebook"))
@@ -79,9 +78,9 @@ class _Reader:
             self._problems.append(Problem(place, "", "expected a path, such as path: reports/demo.ipynb"))
             return
         try:
-            pattern = notebook_pattern(path.value)
-        except Unfit as unfit:
-            self._problems += unfit_problems(path, unfit)
+            pattern = notebook_pattern.parse(path.value)
+        except InvalidValue as invalid:
+            self._problems += problems_of(path, invalid)
             return
         if pattern in self._entries:
             first = self._entries[pattern].origin
@@ -90,6 +89,15 @@ class _Reader:
             )
             return
         self._entries[pattern] = FileEntry(pattern, f"{self._name}: {here}", within)
+
+
+def _no_options(data: object) -> str:
+    expected = "expected options with values, such as machine_type: e2-standard-8"
+    if isinstance(data, list):
+        return f"{expected}. Write a list of notebooks below notebooks:"
+    if isinstance(data, str) and (":" in data or "=" in data):
+        return f"{expected}. Write a colon and a space between them"
+    return expected
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> str:

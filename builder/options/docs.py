@@ -7,18 +7,19 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from builder.options.table import GROUPS, NOT_YET, OPTIONS, Option
+from builder.options.option import GROUPS, Option
+from builder.options.table import OPTIONS
 
 _WIDTH = 100
 
 
 def render_options(form: str) -> str:
-    """The whole table in one of `options`' formats, ending with a newline."""
+    """Return the whole table in one of the formats of `options`, ending with a newline."""
     return _RENDERERS[form]()
 
 
 def markdown() -> str:
-    """A table per group, as README and docs/options.md hold it."""
+    """Return one table per group, as README and docs/options.md hold it."""
     lines: list[str] = []
     for group, options in _groups():
         lines += [
@@ -29,14 +30,12 @@ def markdown() -> str:
         ]
         lines += [_row(option) for option in options]
         lines.append("")
-    later = ", ".join(f"`{option.env}`" for option in _later())
-    lines.append(f"Declared, but {NOT_YET} (setting one ends with exit code 2): {later}.")
     return "\n".join(lines) + "\n"
 
 
 def json_schema() -> str:
-    """The JSON Schema of notebooks.yaml, for editors and linters; what this version refuses is not in it."""
-    top = [option for option in OPTIONS if option.available and option.in_file and option.name != "notebooks"]
+    """Return the JSON Schema of notebooks.yaml."""
+    top = [option for option in OPTIONS if option.in_file and option.name != "notebooks"]
     entry: dict[str, Any] = {"path": {"type": "string", "description": "The notebook's path, or a glob."}}
     entry |= {option.name: _property(option) for option in top if option.scope == "job"}
     listed = {"type": "object", "properties": entry, "required": ["path"], "additionalProperties": False}
@@ -57,7 +56,7 @@ def json_schema() -> str:
 
 
 def plain_text() -> str:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     lines: list[str] = []
     for group, options in _groups():
         lines.append(group)
@@ -67,21 +66,14 @@ def plain_text() -> str:
                 _plain(option.help), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
             )
         lines.append("")
-    lines.append(f"Declared, but {NOT_YET}")
-    names = ", ".join(option.env for option in _later())
-    lines += textwrap.wrap(names, _WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
 
 
 def _groups() -> Iterator[tuple[str, list[Option]]]:
     for group in GROUPS:
-        options = [option for option in OPTIONS if option.group == group and option.available]
+        options = [option for option in OPTIONS if option.group == group]
         if options:
             yield group, options
-
-
-def _later() -> list[Option]:
-    return [option for option in OPTIONS if not option.available]
 
 
 def _row(option: Option) -> str:
@@ -98,13 +90,10 @@ def _plain(markup: str) -> str:
 
 
 def _property(option: Option) -> Mapping[str, Any]:
-    fixed = isinstance(option.default, str | int) and option.schema.get("type") in {
-        "string",
-        "integer",
-        "boolean",
-    }
+    schema = option.type.schema
+    fixed = isinstance(option.default, str | int) and schema.get("type") in {"string", "integer", "boolean"}
     default = {"default": option.default} if fixed else {}
-    return {"description": _plain(option.help), **option.schema, **default}
+    return {"description": _plain(option.help), **schema, **default}
 
 
 _RENDERERS = {"text": plain_text, "markdown": markdown, "json-schema": json_schema}

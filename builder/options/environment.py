@@ -11,9 +11,10 @@ from builder.options.flags import nearest
 from builder.options.google_names import project
 from builder.options.layers import Rank, Setting, show
 from builder.options.table import BY_ENV
-from builder.options.values import LONGEST_TEXT, Unfit, printable, text
+from builder.options.values import LONGEST_TEXT, InvalidValue, parse_text
+from builder.plain_text import escaped
 
-# What Jupyter's own images set; they mean nothing to us and nobody should read about them.
+# Variables of Jupyter's own images; no warning mentions them.
 _JUPYTER = frozenset({"NB_USER", "NB_UID", "NB_GID", "NB_UMASK"})
 _ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
 SERVICES = (
@@ -51,7 +52,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Environment:
-    """What the environment says, the NB_ options not parsed yet."""
+    """The settings of the environment; the NB_ options are not parsed yet."""
 
     settings: Mapping[str, Setting]
     build: Build
@@ -62,7 +63,7 @@ class Environment:
 
 
 def read_environment(env: Mapping[str, str], *, with_options: bool) -> Environment:
-    """Reads all of it; an empty value counts as unset. `with_options` False leaves the NB_ names alone."""
+    """Return what the environment sets; an empty value counts as unset. Without `with_options`, skip the NB_ names."""
     given = {name: stripped for name, value in env.items() if (stripped := value.strip())}
     problems: list[Problem] = []
     warnings: list[str] = []
@@ -86,9 +87,9 @@ def _options(given: Mapping[str, str], problems: list[Problem], warnings: list[s
         elif name.startswith("NB_") and name not in _JUPYTER:
             meant = nearest(name, tuple(BY_ENV))
             if meant:
-                problems.append(Problem(printable(name), "", f"no such option; did you mean {meant}?"))
+                problems.append(Problem(escaped(name), "", f"no such option; did you mean {meant}?"))
             else:
-                warnings.append(f"{printable(name)} is set, but there is no such option; it is ignored.")
+                warnings.append(f"{escaped(name)} is set, but there is no such option; it is ignored.")
     return settings
 
 
@@ -96,20 +97,20 @@ def _plain(given: Mapping[str, str], name: str, problems: list[Problem]) -> str 
     if name not in given:
         return None
     try:
-        return text(given[name])
-    except Unfit as unfit:
-        problems.append(Problem(name, show(given[name]), str(unfit)))
+        return parse_text(given[name])
+    except InvalidValue as invalid:
+        problems.append(Problem(name, show(given[name]), str(invalid)))
         return None
 
 
 def _project(given: Mapping[str, str], problems: list[Problem]) -> str | None:
-    """The project: Cloud Build's own variable first, then the one that Google's clients read."""
+    """Return the project in Cloud Build's variable, else in the one that Google's clients read."""
     for name in ("PROJECT_ID", "GOOGLE_CLOUD_PROJECT"):
         if name in given:
             try:
-                return str(project(given[name]))
-            except Unfit as unfit:
-                problems.append(Problem(name, show(given[name]), str(unfit)))
+                return project.parse(given[name])
+            except InvalidValue as invalid:
+                problems.append(Problem(name, show(given[name]), str(invalid)))
                 return None
     return None
 
@@ -131,7 +132,7 @@ def _endpoints(given: Mapping[str, str], problems: list[Problem]) -> dict[str, s
 
 
 def _without_version(path: str, service: str) -> str:
-    """Gcloud wants a version path here (`/compute/v1/`), Google's clients add it themselves."""
+    """Return the path without a version. gcloud requires one (`/compute/v1/`); Google's clients add it themselves."""
     parts = [part for part in path.split("/") if part]
     if parts and re.fullmatch(_VERSION, parts[-1]):
         parts.pop()

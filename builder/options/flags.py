@@ -5,35 +5,42 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from builder import __version__
 from builder.errors import Problem
-from builder.options.table import COMMANDS, DEPLOY_ACTIONS, FORMATS, GROUPS, OPTIONS, PLANNING
-from builder.options.values import printable
+from builder.options.commands import ACTIONS, BACKFILL, COMMANDS, FORMATS, PLANNING
+from builder.options.option import COMMENT, GROUPS, Option
+from builder.options.table import OPTIONS
+from builder.plain_text import escaped
+
+if TYPE_CHECKING:
+    from builder.options.day import DayRange
 
 PROGRAM = "notebook-builder"
 _EPILOG = """\
-Each flag is also an environment variable (--machine-type is NB_MACHINE_TYPE) and a key of notebooks.yaml (machine_type).
-Flags come first, then the environment, then notebooks.yaml, then defaults. "notebook-builder options" prints them all.
+Each flag is also an environment variable (--machine-type is NB_MACHINE_TYPE) and a key of notebooks.yaml
+(machine_type). Flags come first, then the environment, then notebooks.yaml, then defaults. "notebook-builder options"
+prints them all.
 """
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What the command line says; `given` maps an option's name to its flag's value, as text."""
+    """The parsed command line. `given` maps an option's name to its flag's value, as text."""
 
     command: str
     format: str
     given: Mapping[str, str]
     problems: tuple[Problem, ...]
-    whole: bool = (
-        True  # False: reading stopped at a mistake, so a flag that is missing may yet have been given
-    )
-    action: str = ""  # what `deploy` does instead of putting something live: see DEPLOY_ACTIONS
+    whole: bool = True  # False: a mistake ended the parsing, so later flags are unknown
+    # What the command does instead of, or beside, what it does without it: see ACTIONS. A range of days is that of
+    # `deploy --backfill`.
+    action: str | DayRange = ""
 
 
 def read_command_line(argv: Sequence[str]) -> CommandLine:
-    """Reads it all before judging. `--help` and `--version` print and raise SystemExit(0), as argparse does."""
+    """Return the command line with all its problems. `--help` and `--version` print and raise SystemExit(0)."""
     command, rest = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("run", argv)
     if command not in COMMANDS:
         return CommandLine(command, "text", {}, (_unknown_command(command),))
@@ -53,14 +60,33 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         for name, value in vars(found).items()
         if value is not None
     }
-    chosen, action = texts.pop("output_format", "text"), texts.pop("action", "")
+    chosen, action, days = (
+        texts.pop("output_format", "text"),
+        texts.pop("action", ""),
+        texts.pop("days", None),
+    )
     if chosen not in formats:
-        problems.append(Problem("--format", printable(chosen), "expected one of " + ", ".join(formats)))
-    return CommandLine(command, chosen, texts, tuple(problems), action=action)
+        problems.append(Problem("--format", escaped(chosen), "expected one of " + ", ".join(formats)))
+    if action == "boot" and chosen != "text":
+        problems.append(Problem("--boot", "", "prints the log of a run, so that --format must be text"))
+    chosen_action = action if days is None else _days(days, problems)
+    return CommandLine(command, chosen, texts, tuple(problems), action=chosen_action)
+
+
+def _days(given: str, problems: list[Problem]) -> DayRange | str:
+    """Return the range of days. Adds a problem for a wrong one, and returns its text."""
+    # Here, because time zones are slow to import, and no run has a range.
+    from builder.options.day import read_range
+
+    try:
+        return read_range(given)
+    except ValueError as error:
+        problems.append(Problem("--backfill", escaped(given), str(error)))
+        return given
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argparse parser that never leaves the process on a mistake."""
+    """An argparse parser that raises ArgumentError instead of ending the process."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse exits here; we report
         raise argparse.ArgumentError(None, message)
@@ -86,35 +112,43 @@ def _parser(command: str) -> _Parser:
             metavar="FORMAT",
             help=", ".join(FORMATS[command]),
         )
-    if command == "deploy":
+    if command in ACTIONS:
         actions = parser.add_mutually_exclusive_group()
-        for name, text in DEPLOY_ACTIONS.items():
+        for name, text in ACTIONS[command].items():
             actions.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
-    for group in GROUPS if command in PLANNING else ():
-        _add_group(parser, group)
+        if command == "deploy":
+            actions.add_argument("--backfill", dest="days", metavar="FROM..TO", help=BACKFILL)
+    taken = _taken_by(command)
+    for title in GROUPS:
+        if options := [option for option in taken if option.group == title]:
+            _add_group(parser, title, options)
     return parser
 
 
-def _add_group(parser: _Parser, title: str) -> None:
-    """Flags of options that this version refuses are read too, so that the refusal can name them, but not shown."""
+def _taken_by(command: str) -> Sequence[Option]:
+    """Return the options whose flags a command takes. `run` takes those of `deploy` too: one list serves both."""
+    if command in PLANNING:
+        return [option for option in OPTIONS if option.group != COMMENT]
+    return [option for option in OPTIONS if command in option.commands]
+
+
+def _add_group(parser: _Parser, title: str, options: Sequence[Option]) -> None:
     group = parser.add_argument_group(title)
-    for option in OPTIONS:
-        if option.group != title:
-            continue
+    for option in options:
         shown = f"{option.help} Default: {option.shown}.".replace("`", "").replace("%", "%%")
         required = f"{option.help} Required.".replace("`", "").replace("%", "%%")
-        text = (required if option.required else shown) if option.available else argparse.SUPPRESS
+        text = required if option.required else shown
         if option.switch:
             group.add_argument(
                 option.flag, dest=option.name, nargs="?", const="true", metavar="true|false", help=text
             )
         else:
-            kind = {"integer": "N", "string": "TEXT"}.get(str(option.schema.get("type")), "LIST")
+            kind = {"integer": "N", "string": "TEXT"}.get(str(option.type.schema.get("type")), "LIST")
             group.add_argument(option.flag, dest=option.name, metavar=kind, help=text)
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that is at most two letters away, the closest one; None where there is none."""
+    """Return the closest known word that is at most two letters away, or None."""
     best, least = None, 3
     for candidate in known:
         if abs(len(candidate) - len(word)) < least and (away := _distance(word, candidate)) < least:
@@ -123,7 +157,7 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
 
 
 def _distance(one: str, other: str) -> int:
-    """Levenshtein's distance."""
+    """Return Levenshtein's distance."""
     row = list(range(len(other) + 1))
     for index, letter in enumerate(one, 1):
         diagonal, row[0] = row[0], index
@@ -138,11 +172,11 @@ def _distance(one: str, other: str) -> int:
 def _unknown_command(command: str) -> Problem:
     expected = "expected one of " + ", ".join(COMMANDS)
     meant = nearest(command, list(COMMANDS))
-    return Problem("command", printable(command), f"{expected}; did you mean {meant}?" if meant else expected)
+    return Problem("command", escaped(command), f"{expected}; did you mean {meant}?" if meant else expected)
 
 
 def _without_values(extra: Sequence[str]) -> list[str]:
-    """What argparse could not place, without the words that are most likely values of unknown flags."""
+    """Return the unknown arguments without the probable values of unknown flags."""
     before = ["", *extra]
     return [
         word
@@ -156,15 +190,14 @@ def _unknown_argument(argument: str, command: str) -> Problem:
     if not name.startswith("--"):
         return Problem(
             "command line",
-            printable(argument),
+            escaped(argument),
             "expected flags only; the command comes first, notebooks go into --notebooks",
         )
     known = ["--help", "--version"] + (["--format"] if command in FORMATS else [])
-    if command == "deploy":
-        known += [f"--{name}" for name in DEPLOY_ACTIONS]
-    if command in PLANNING:
-        known += [option.flag for option in OPTIONS]
+    known += [f"--{name}" for name in ACTIONS.get(command, ())]
+    known += ["--backfill"] if command == "deploy" else []
+    known += [option.flag for option in _taken_by(command)]
     meant = nearest(name, known)
     return Problem(
-        printable(name), "", f"no such flag; did you mean {meant}?" if meant else "no such flag; see --help"
+        escaped(name), "", f"no such flag; did you mean {meant}?" if meant else "no such flag; see --help"
     )

@@ -1,4 +1,4 @@
-"""Settings as given, layer by layer (file, environment, flags), parsed by the table and merged: the later layer wins."""
+"""Settings in layers (default, file, environment, flag): parsed by the table, then merged; the higher layer wins."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from builder.errors import Problem
-from builder.options.table import BY_NAME, NOT_YET, OPTIONS
-from builder.options.values import Unfit, printable
+from builder.options.option import MISSING
+from builder.options.table import BY_NAME, OPTIONS
+from builder.options.values import InvalidValue
+from builder.plain_text import escaped
 
 
 class Rank(IntEnum):
-    """Which layer a setting comes from; the higher one wins."""
+    """The layer that a setting comes from; the higher one wins."""
 
     DEFAULT = 0
     FILE = 1
@@ -23,7 +25,7 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True)
 class Setting:
-    """One value: as given, or after `parse_layer` in its own type; `variable` names it in messages."""
+    """One value, as given or as `parse_layer` returns it. `variable` names it in messages."""
 
     value: object
     variable: str
@@ -35,7 +37,7 @@ Layer = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One entry under `notebooks:`: the path or glob, where it stands, and its own settings as given."""
+    """One entry under `notebooks:`: its path or glob, its place in the file, and its settings as given."""
 
     pattern: str
     origin: str
@@ -44,7 +46,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What the file says, and what is wrong with its form; values are not parsed yet."""
+    """The file's settings, not parsed yet, and the mistakes in its form."""
 
     top: Layer
     entries: tuple[FileEntry, ...]
@@ -53,7 +55,7 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class ParsedLayer:
-    """What of a layer could be parsed, the names that could not, and what is wrong with those."""
+    """The parsed settings of a layer, the names that could not be parsed, and their problems."""
 
     settings: Layer
     failed: frozenset[str]
@@ -61,45 +63,51 @@ class ParsedLayer:
 
 
 def parse_layer(layer: Layer) -> ParsedLayer:
-    """Every setting of a layer parsed, also those that a higher layer will overrule: a mistake is one anyway."""
+    """Parse every setting of a layer, even one that a higher layer replaces: a mistake counts anyway."""
     settings: dict[str, Setting] = {}
     problems: list[Problem] = []
     for name, setting in layer.items():
         option = BY_NAME[name]
-        if not option.available:
-            problems.append(Problem(setting.variable, show(setting.value), NOT_YET))
-            continue
         try:
-            settings[name] = replace(setting, value=option.parse(setting.value))
-        except Unfit as unfit:
-            problems += unfit_problems(setting, unfit)
+            settings[name] = replace(setting, value=option.type.parse(setting.value))
+        except InvalidValue as invalid:
+            problems += problems_of(setting, invalid)
     return ParsedLayer(settings, frozenset(layer.keys() - settings.keys()), tuple(problems))
 
 
-def unfit_problems(setting: Setting, unfit: Unfit) -> list[Problem]:
-    """One problem per part of the value that is wrong."""
+def flag_layer(given: Mapping[str, str]) -> dict[str, Setting]:
+    """Return the layer of the command line's flags; an empty value counts as unset."""
+    return {
+        name: Setting(text.strip(), BY_NAME[name].flag, Rank.FLAG)
+        for name, text in given.items()
+        if text.strip()
+    }
+
+
+def problems_of(setting: Setting, invalid: InvalidValue) -> list[Problem]:
+    """Return one problem per wrong part of the value."""
     return [
-        Problem(setting.variable, show(setting.value if part is None else part), expected)
-        for part, expected in unfit.faults
+        Problem(f"{setting.variable}{invalid.place}", show(setting.value if part is None else part), expected)
+        for part, expected in invalid.faults
     ]
 
 
 def show(value: object) -> str:
-    """A value as a message may show it: one short line (a long one may hold what is private)."""
-    return printable(value if isinstance(value, str) else repr(value))
+    """Return the value as a message may show it: one short line, since a long one may be private."""
+    return escaped(value if isinstance(value, str) else repr(value))
 
 
 def defaults() -> dict[str, Setting]:
-    """The lowest layer: every option that has a fixed default."""
+    """Return the lowest layer: every option that has a fixed default."""
     return {
         option.name: Setting(option.default, option.env, Rank.DEFAULT)
         for option in OPTIONS
-        if option.available and not option.required
+        if option.default is not MISSING
     }
 
 
 def merge(*layers: Layer) -> dict[str, Setting]:
-    """The layers put over each other, the last on top."""
+    """Return all settings; of two layers with the same setting, the later one wins."""
     merged: dict[str, Setting] = {}
     for layer in layers:
         merged |= layer

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from builder.errors import Problem
-from builder.options.layers import Setting, show, unfit_problems
-from builder.options.parameters import merged
-from builder.options.values import Unfit, parameters
+from builder.options.layers import Setting, problems_of, show
+from builder.options.parameters import merged, parse_parameters
+from builder.options.values import InvalidValue
 
 
 class ParameterFiles:
-    """The parameter files of one load, each read once; what is wrong with them is added to `problems`."""
+    """The parameter files of one load, each read once. Adds their problems to `problems`."""
 
     def __init__(self, read_file: Callable[[str], str | None], problems: list[Problem]) -> None:
         self._read_file = read_file
@@ -20,9 +20,9 @@ class ParameterFiles:
         self._read: dict[str, Setting | None] = {}
 
     def applied(self, settings: dict[str, Setting]) -> dict[str, Setting]:
-        """A job's settings, `parameters` being those of the file and the given ones, which win name by name.
+        """Return a job's settings with the file's parameters merged into `parameters`, which win name by name.
 
-        Where a higher layer than theirs names the file, as the environment does over notebooks.yaml, the file's win.
+        The file's parameters win if a higher layer names the file, as the environment does over notebooks.yaml.
         """
         named, given = settings.get("parameters_file"), settings["parameters"]
         content = self._content(named) if named and named.value else None
@@ -34,7 +34,7 @@ class ParameterFiles:
         return {**settings, "parameters": Setting(together, sources or named.variable, upper.rank)}
 
     def _content(self, named: Setting) -> Setting | None:
-        """The parameters in the named file; None where they cannot be had, which is told once."""
+        """Return the parameters in the named file; None if they cannot be read, which is one problem."""
         name = str(named.value)
         if name not in self._read:
             self._read[name] = self._parsed(name, named)
@@ -52,11 +52,9 @@ class ParameterFiles:
             self._problems.append(Problem(named.variable, show(name), why))
             return None
         try:
-            return Setting(parameters(text), name, named.rank)
-        except Unfit as unfit:
-            line = getattr(unfit, "line", None)
-            place = Setting("", f"{name} line {line}" if line else name, named.rank)
-            self._problems += unfit_problems(place, unfit)
+            return Setting(parse_parameters(text), name, named.rank)
+        except InvalidValue as invalid:
+            self._problems += problems_of(Setting("", name, named.rank), invalid)
             return None
 
 

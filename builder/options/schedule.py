@@ -1,4 +1,4 @@
-"""Options of schedules and events: cron lines, time zones, templates in parameters, events' ids and times."""
+"""Types of the options of schedules and events: cron lines, time zones, templates in parameters, events."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from builder.model import UTC
-from builder.options.parameters import MATRIX
-from builder.options.values import Unfit, matching, parameters, text
+from builder.options.parameters import MATRIX, PARAMETERS, parse_parameters
+from builder.options.values import TEXT, InvalidValue, ValueType, matching, parse_text, refuse
 
-# The calendar, time zones and JSON are imported where they are needed: most runs have no event, and bad input is to be told at once.
+# Calendar, time zones and JSON are imported where they are used: most runs need none of them.
 
 _FIELDS = 5
-# What Cloud Scheduler documents of unix-cron; cronsim knows more than that.
+# The part of unix-cron that Cloud Scheduler documents; cronsim accepts more.
 _VALUE = r"(?:[0-9]{1,2}|[A-Z]{3})"
 _TERM = rf"(?:\*(?:/[0-9]{{1,2}})?|{_VALUE}(?:-{_VALUE}(?:/[0-9]{{1,2}})?)?)"
 _FIELD = rf"{_TERM}(?:,{_TERM})*"
@@ -28,78 +28,79 @@ topic = matching(
 )
 
 
-def event(value: object) -> str:
-    """An event's message, as given; see builder.options.message."""
+def _parse_event(value: object) -> str:
+    """Return an event's message as it is given; see builder.options.message."""
     if not isinstance(value, str):
-        raise Unfit("expected a message, such as {}")
+        raise InvalidValue("expected a message, such as {}")
     from builder.options.message import MessageRefused, read_message
 
     try:
         read_message(value)
     except MessageRefused as refused:
-        together = Unfit(refused.problems[0])
-        together.faults = [(None, problem) for problem in refused.problems]
-        raise together from refused
+        refuse((None, problem) for problem in refused.problems)
     return value
 
 
-def cron(value: object) -> str:
-    """A schedule of five fields that is due on some day."""
-    line = " ".join(text(value).split())
+def _parse_cron(value: object) -> str:
+    """Return a schedule of five fields that is due on some day."""
+    line = " ".join(parse_text(value).split())
     fields = line.split()
     if len(fields) != _FIELDS or not all(re.fullmatch(_FIELD, part) for part in fields):
-        raise Unfit(_EXPECTED)
+        raise InvalidValue(_EXPECTED)
     import datetime as dt
 
-    from cronsim import CronSim, CronSimError  # here: only `deploy` is given a schedule
+    from cronsim import CronSim, CronSimError  # here: only `deploy` needs it
 
     try:
         next(CronSim(line, dt.datetime(2000, 1, 1, tzinfo=dt.UTC)))
     except CronSimError as error:
-        raise Unfit(f"{_EXPECTED}: {str(error).lower()}") from error
+        raise InvalidValue(f"{_EXPECTED}: {str(error).lower()}") from error
     except StopIteration as error:
-        raise Unfit("expected a schedule that is due on some day; this one never is") from error
+        raise InvalidValue("expected a schedule that is due on some day; this one never is") from error
     return line
 
 
-def time_zone(value: object) -> str:
-    """A time zone's name."""
+def _parse_time_zone(value: object) -> str:
+    """Return a time zone's name."""
     from builder.options.day import zone
 
-    name = text(value)
+    name = parse_text(value)
     try:
         zone(name)
     except ValueError as error:
-        raise Unfit(str(error)) from error
+        raise InvalidValue(str(error)) from error
     return UTC if name.lower() == "utc" else name
 
 
-def event_time(value: object) -> str:
-    """A moment in RFC 3339, as given."""
+def _parse_event_time(value: object) -> str:
+    """Return a moment in RFC 3339, as it is given."""
     from builder.options.day import moment
 
-    when = text(value)
+    when = parse_text(value)
     try:
         moment(when)
     except ValueError as error:
-        raise Unfit(str(error)) from error
+        raise InvalidValue(str(error)) from error
     return when
 
 
-def schedule_parameters(value: object) -> Mapping[str, Any]:
-    """A mapping of parameters whose texts may hold templates; no matrix, since it is CI's that fans out."""
-    given = parameters(value)
+def _parse_schedule_parameters(value: object) -> Mapping[str, Any]:
+    """Return parameters whose texts may hold templates. Only NB_PARAMETERS may have a matrix."""
+    given = parse_parameters(value)
     if MATRIX in given:
-        raise Unfit("a schedule gives single values; the notebook's own matrix still fans out", MATRIX)
+        raise InvalidValue("a schedule gives single values; the notebook's own matrix still fans out", MATRIX)
     from builder.options.templates import mistakes
 
-    faults = [
+    refuse(
         (item if isinstance(item, str) else name, f"in parameter {name}: {mistake}")
         for name, item in given.items()
         for mistake in mistakes(item)
-    ]
-    if faults:
-        together = Unfit(faults[0][1])
-        together.faults = list(faults)
-        raise together
+    )
     return given
+
+
+event = ValueType(_parse_event, TEXT)
+cron = ValueType(_parse_cron, TEXT)
+time_zone = ValueType(_parse_time_zone, TEXT)
+event_time = ValueType(_parse_event_time, TEXT)
+schedule_parameters = ValueType(_parse_schedule_parameters, PARAMETERS, dict)

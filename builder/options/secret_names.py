@@ -1,4 +1,7 @@
-"""Reads which secrets a notebook gets, in which variables. Never repeats what may be a value that was given by mistake."""
+"""The types of NB_SECRETS and NB_COMMENT_TOKEN.
+
+Messages never repeat text that may be a secret's value, given by mistake.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import re
 from collections.abc import Mapping
 
 from builder.options.google_names import PROJECT
-from builder.options.values import Unfit, items
+from builder.options.values import TEXT, InvalidValue, Schema, ValueType, items, refuse
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
-# What the machine, Jupyter, Python, Google's clients or this tool read themselves.
+# Variables that the machine, Jupyter, Python, Google's clients or this tool read.
 _OWNED = (
     r"PATH|HOME|TMPDIR|USER|LOGNAME|SHELL|LANG|LC_.*|TZ|ENV|BASH_ENV|LD_.*|PYTHON.*|IPYTHON.*|JUPYTER.*|JPY_.*|PAPERMILL.*|"
     r"NB_.*|CLOUDSDK_.*|GCE_METADATA_.*|GOOGLE_APPLICATION_CREDENTIALS|GOOGLE_CLOUD_PROJECT"
@@ -21,14 +24,14 @@ _FORM = "expected projects/PROJECT/secrets/SECRET/versions/VERSION, the version 
 _MOST = 100
 
 
-def secrets(value: object) -> Mapping[str, str]:
-    """`NAME=projects/P/secrets/S/versions/V` text, or a mapping of variables to such names; every mistake is reported."""
+def _parse_secrets(value: object) -> Mapping[str, str]:
+    """Return the secrets by variable, from `NAME=projects/P/secrets/S/versions/V` text or a mapping."""
     found: dict[str, str] = {}
     faults: list[tuple[object, str]] = []
     for number, (name, resource) in enumerate(_pairs(value), start=1):
-        # Without anything behind an equals sign, the name may be the value itself.
-        told = resource is not None and str(resource).strip("= ") != ""
-        place = name if told and re.fullmatch(_NAME, name) else f"entry {number}"
+        # If nothing follows an equals sign, the name may be the value itself.
+        is_named = resource is not None and str(resource).strip("= ") != ""
+        place = name if is_named and re.fullmatch(_NAME, name) else f"entry {number}"
         expected = "this variable is given twice" if name in found else _mistake(name, resource)
         if expected:
             faults.append((place, expected))
@@ -36,10 +39,7 @@ def secrets(value: object) -> Mapping[str, str]:
             found[name] = str(resource).strip()
     if len(found) > _MOST:
         faults.append(("…", f"at most {_MOST} secrets"))
-    if faults:
-        together = Unfit(faults[0][1])
-        together.faults = faults
-        raise together
+    refuse(faults)
     return found
 
 
@@ -48,8 +48,8 @@ def _pairs(value: object) -> list[tuple[str, object]]:
         return [(str(name), resource) for name, resource in value.items()]
     try:
         entries = items(value)
-    except Unfit as unfit:
-        raise Unfit(str(unfit), "…") from None
+    except InvalidValue as invalid:
+        raise InvalidValue(str(invalid), "…") from None
     pairs: list[tuple[str, object]] = []
     for entry in entries:
         name, equals, resource = str(entry).partition("=")
@@ -67,3 +67,16 @@ def _mistake(name: str, resource: object) -> str:
     if not isinstance(resource, str) or not re.fullmatch(_RESOURCE, resource.strip()):
         return _FORM
     return ""
+
+
+_SCHEMA: Schema = {"type": ["object", "array", "string"], "additionalProperties": TEXT, "items": TEXT}
+secrets = ValueType(_parse_secrets, _SCHEMA, dict)
+
+
+def _parse_version(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(_RESOURCE, value.strip()):
+        raise InvalidValue(_FORM, "…")
+    return value.strip()
+
+
+secret_version = ValueType(_parse_version, TEXT)

@@ -1,7 +1,7 @@
 """Dates in a schedule's parameters: `{today}`, `{today-7d}`, `{today-1m:%Y-%m}` become text. Pure.
 
-A place is `{today`, any number of steps (`-7d`, `+1m`: days, weeks, months, years), a format after `:` if it is not to be
-YYYY-MM-DD, and `}`. `{{` and `}}` stand for the braces themselves.
+A placeholder has steps (`-7d`, `+1m`: days, weeks, months, years) and a format after `:`; the default is YYYY-MM-DD.
+`{{` and `}}` stand for braces.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ _PIECE = re.compile(r"\{\{|\}\}|\{(?P<place>[^{}]*)\}|[{}]")
 _PLACE = re.compile(r"today(?P<steps>(?:[+-][0-9]{1,4}[dwmy])*)(?::(?P<format>.+))?", re.DOTALL)
 _STEP = re.compile(r"([+-][0-9]+)([dwmy])")
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
-# What of strftime depends on the day alone, and means the same on every machine.
+# The directives of strftime that depend only on the day, and mean the same on every machine.
 _DIRECTIVES = frozenset("YymdjGVu%")
 _FORMS = "expected {today}, {today-7d}, {today-1m:%Y-%m} or their like (d, w, m, y), and {{ or }} for a brace itself"
 _MONTHS = 12
 
 
 class TemplateMistake(ValueError):
-    """A template that does not mean a day; the text says what would."""
+    """An invalid template; the message says what is expected."""
 
 
 def render(value: Any, today: date) -> Any:
-    """The value with every place in its texts filled in; lists and mappings are gone through, other values stay.
-
-    Raises TemplateMistake.
-    """
+    """Return the value with all placeholders in its texts, lists and mappings filled in. Raises TemplateMistake."""
     if isinstance(value, str):
         return _PIECE.sub(lambda piece: _fill(piece, today), value)
     if isinstance(value, Mapping):
@@ -39,7 +36,7 @@ def render(value: Any, today: date) -> Any:
 
 
 def mistakes(value: Any) -> Iterator[str]:
-    """What is wrong with the templates in a value, before any day is known."""
+    """Yield the mistakes in the templates of a value, for any day."""
     if isinstance(value, str):
         try:
             render(value, date(2000, 2, 29))
@@ -67,7 +64,7 @@ def _stepped(today: date, steps: str) -> date:
         for count, unit in _STEP.findall(steps):
             day = _step(day, int(count), unit)
     except (OverflowError, ValueError) as error:
-        raise TemplateMistake("leads out of the calendar's years, 1 to 9999") from error
+        raise TemplateMistake("is outside the years 1 to 9999") from error
     return day
 
 
@@ -76,7 +73,7 @@ def _step(day: date, count: int, unit: str) -> date:
         return day + timedelta(days=count * (7 if unit == "w" else 1))
     months = day.year * _MONTHS + day.month - 1 + count * (_MONTHS if unit == "y" else 1)
     year, month = months // _MONTHS, months % _MONTHS + 1
-    # 31 March less a month is the last of February.
+    # 31 March minus one month is the last day of February.
     return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
 
 
@@ -86,5 +83,5 @@ def _formatted(day: date, wanted: str | None) -> str:
     unknown = [letter for letter in _DIRECTIVE.findall(wanted) if letter not in _DIRECTIVES or not letter]
     if unknown:
         raise TemplateMistake(f"%{unknown[0]} is no part of a day: expected %Y %y %m %d %j %G %V %u or %%")
-    # Years before 1000 get their zeros, which strftime leaves out on some systems.
+    # Some systems omit the leading zeros of years before 1000.
     return day.strftime(wanted.replace("%%", "\0").replace("%Y", f"{day.year:04}").replace("\0", "%%"))

@@ -1,1 +1,1 @@
-"""Planning: which notebooks, which files, which VMs. Reads the workspace, calls nothing, and ends in a value to print."""
+"""Planning: the notebooks, files and VMs of a run. Reads the workspace and calls no API."""

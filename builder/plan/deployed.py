@@ -1,10 +1,10 @@
-"""A tested archive, unpacked: a workspace that is exactly what was tested, or none at all.
+"""The workspace of an unpacked archive of tested files, which has exactly those files or is refused.
 
     <tested files at their repo paths>
     .notebook-builder/notebooks.json   every option as it was resolved, in the format of notebooks.yaml
-    .notebook-builder/manifest.json    which files belong to which notebook, their hashes, and what each job was proven with
+    .notebook-builder/manifest.json    the files of each notebook, their hashes, and the proof of each job
 
-NB_CONFIG tells: a run whose settings are the archive's own is a run of the archive.
+A run is a run of the archive if NB_CONFIG names the archive's notebooks.json.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Any
 from builder.errors import BadInput, Problem
 from builder.model import JsonObject
 from builder.options import Options
-from builder.plan.make import JobPlan, Plan, ProvenBytes
+from builder.plan.build_plan import JobPlan, Plan, ProvenBytes
+from builder.plan.packing import StagedFile
 from builder.plan.staged_files import Collected
 from builder.plan.tracked import Tracked
-from builder.plan.workspace import StagedFile, Workspace
-from builder.stored_json import read_object
+from builder.plan.workspace import Workspace
+from builder.strict_json import read_object
 
 FOLDER = ".notebook-builder"
 CONFIG = f"{FOLDER}/notebooks.json"
@@ -38,7 +39,7 @@ _EXECUTABLE = 0o111
 
 @dataclass(frozen=True)
 class ManifestJob:
-    """What a job was proven with: its notebook's path, its packed workspace's hash, and the packages that were installed."""
+    """The proof of one job: its notebook's path, its packed workspace's hash, and the installed packages."""
 
     notebook: str
     workspace_sha256: str
@@ -47,7 +48,7 @@ class ManifestJob:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive holds. `files` has the SHA-256 of every tested file by path, `notebooks` the paths staged with each."""
+    """The contents of an archive: the SHA-256 of every tested file by path, and the paths staged with each notebook."""
 
     kit_sha256: str
     files: Mapping[str, str]
@@ -55,7 +56,7 @@ class Manifest:
     jobs: Mapping[str, ManifestJob]
 
     def encode(self) -> bytes:
-        """The manifest as the archive holds it."""
+        """Return the manifest as the archive holds it."""
         document: JsonObject = {
             "schema": _SCHEMA,
             "kit": self.kit_sha256,
@@ -73,7 +74,7 @@ class Manifest:
         return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
     def job_of(self, job: JobPlan) -> ManifestJob | None:
-        """What the job was proven with; of one that the schedule or a message made, what its notebook's first one was."""
+        """Return the job's proof. A job that a schedule or a message adds has the proof of its notebook's first job."""
         known = self.jobs.get(job.job)
         if known is not None and known.notebook == job.notebook.path:
             return known
@@ -82,7 +83,7 @@ class Manifest:
 
 
 def decode_manifest(raw: bytes) -> Manifest:
-    """The manifest in these bytes; raises ValueError where they are none."""
+    """Return the manifest in these bytes. Raises ValueError if they are no manifest."""
     try:
         found: Any = read_object(raw)
         if found["schema"] != _SCHEMA:
@@ -101,9 +102,9 @@ def decode_manifest(raw: bytes) -> Manifest:
 
 
 class DeployedWorkspace(Workspace):
-    """The files of an unpacked archive: neither git nor the folder is asked what there is, but the manifest alone.
+    """The files of an unpacked archive, as the manifest lists them. Other files of the folder, and git, do not count.
 
-    Raises BadInput where a file is missing or is another than the tested one.
+    Raises BadInput if a file is missing or differs from the tested one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -127,7 +128,7 @@ class DeployedWorkspace(Workspace):
     def files_for(
         self, path: str, include: Sequence[str] | None = None, also: Sequence[str] = ()
     ) -> Collected:
-        """The files that were tested with the notebook, whatever else lies beside them."""
+        """Return the files that were tested with the notebook."""
         tested = self.manifest.notebooks.get(path)
         if tested is None:
             return Collected((), (), (Problem(path, "", f"is no notebook of the archive; {NOT_TESTED}"),))
@@ -139,7 +140,7 @@ class DeployedWorkspace(Workspace):
         return Collected(self._staged_set(tuple(sorted(tested))), (), tuple(problems))
 
     def _staged_set(self, paths: tuple[str, ...]) -> tuple[StagedFile, ...]:
-        """The files at these paths; notebooks with the same files get the same tuple."""
+        """Return the files at these paths; equal paths give the same tuple."""
         if paths not in self._sets:
             self._sets[paths] = tuple(self._staged(path) for path in paths)
         return self._sets[paths]
@@ -169,16 +170,16 @@ class DeployedWorkspace(Workspace):
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a file's bytes, in hex."""
+    """Return the hash of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_workspace(options: Options, folder: Path) -> Workspace:
-    """The workspace in this folder: an archive's where the options are its own.
+    """Return the workspace in this folder: an archive's workspace if NB_CONFIG names the archive's options.
 
-    Raises BadInput where an archive is to run without an event, whose day and parameters are the only ones that it is for, and
-    where `deploy` is to make an archive of a repo that has files where an archive has its own.
+    Raises BadInput for a run of an archive without an event, since an archive runs only with an event's day and
+    parameters. Raises BadInput for `deploy` in a repo that tracks files in the archive's own folder.
     """
     if options.config == CONFIG:
         if options.command == "run" and options.event is None:
@@ -191,7 +192,7 @@ def open_workspace(options: Options, folder: Path) -> Workspace:
 
 
 def as_proven(plan: Plan, workspace: Workspace) -> Plan:
-    """The plan, held to what its jobs were proven with where the workspace is an archive's."""
+    """Return the plan; in an archive's workspace, each job has its proof. Raises BadInput for a job without one."""
     if not isinstance(workspace, DeployedWorkspace):
         return plan
     return replace(plan, jobs=tuple(_proven(job, workspace.manifest) for job in plan.jobs))

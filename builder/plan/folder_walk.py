@@ -1,4 +1,4 @@
-"""Walks folders as a person sees a repo: without version control's own files, caches and virtual environments."""
+"""Walks folders without the files of version control, caches and virtual environments."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
 def walk(folder: Path, *, enter: Callable[[str], bool] = lambda _name: True) -> Iterator[str]:
-    """Paths below `folder`, relative to it, of all that is not a folder; symbolic links are not followed.
+    """Yield the paths below `folder`, relative to it, of everything but folders. Does not follow symbolic links.
 
-    `enter` says of a folder's bare name whether to go into it. Raises OSError where a folder cannot be read.
+    `enter` returns True for the name of a folder to walk into. Raises OSError if a folder cannot be read.
     """
     pending = [""]
     while pending:

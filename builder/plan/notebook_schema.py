@@ -1,8 +1,8 @@
-"""Is this JSON a notebook of format 4? Says which field is wrong, in nbformat's own judgement.
+"""Checks that JSON is a notebook of format 4, by nbformat's rules.
 
-nbformat itself takes 0.2 s to import and to be ready, most of it for its description of errors. A good notebook
-needs none of that: the schema files that nbformat ships are compiled with the very validator it would use
-(50 to 80 ms), and nbformat is imported only to word a refusal, or for a minor version newer than its schemas.
+nbformat takes 0.2 s to import, most of it for its description of errors. A valid notebook needs none of that: this
+module compiles nbformat's schema files with the validator that nbformat uses (50 to 80 ms). It imports nbformat only
+to describe an error, or for a minor version newer than the schemas.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ _LONGEST_FAULT = 300
 
 
 def schema_fault(notebook: JsonObject) -> str | None:
-    """What is wrong with the first field that breaks the notebook format, or None for a valid notebook.
+    """Return the fault of the first field that breaks the notebook format, or None for a valid notebook.
 
-    The caller has seen to it that `nbformat` is 4 and `nbformat_minor` a whole number. Cells without an id count as
-    valid: every Jupyter tool gives them one.
+    `nbformat` must be 4. Cells without an id count as valid, since every Jupyter tool adds one.
     """
     shape = _shape_fault(notebook)
     if shape is not None:
@@ -45,7 +44,7 @@ def schema_fault(notebook: JsonObject) -> str | None:
 
 
 def _shape_fault(notebook: JsonObject) -> str | None:
-    """The few things that the validators themselves take for granted."""
+    """Return the first fault in what the validators take for granted, or None."""
     minor = notebook.get("nbformat_minor")
     if type(minor) is not int or minor < 0:
         return f"nbformat_minor: expected a whole number, got {minor!r}"
@@ -57,6 +56,8 @@ def _shape_fault(notebook: JsonObject) -> str | None:
     for position, cell in enumerate(cells):
         if not isinstance(cell, dict):
             return f"cells[{position}]: expected an object"
+        if not isinstance(cell.get("cell_type"), str):
+            return f"cells[{position}].cell_type: expected a text"
     return None
 
 
@@ -87,7 +88,7 @@ def _fault_told_by_nbformat(notebook: JsonObject) -> str | None:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nbformat warns of what it repairs in passing
+            warnings.simplefilter("ignore")  # nbformat warns of what it repairs
             nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         return _short(f"{_field(error.relative_path)}: {error.message}")
@@ -95,7 +96,7 @@ def _fault_told_by_nbformat(notebook: JsonObject) -> str | None:
         TypeError,
         KeyError,
         AttributeError,
-    ) as error:  # its own wording trips over a cell_type that is no text
+    ) as error:  # nbformat's description fails for a type that is no text
         return _short(f"nbformat cannot make sense of it ({error})")
     return None
 

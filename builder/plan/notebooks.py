@@ -1,4 +1,4 @@
-"""Reads a notebook's bytes and says what deciding needs of them, or every mistake found. Pure."""
+"""Reads a notebook's bytes, and finds all mistakes in them. Pure."""
 
 from __future__ import annotations
 
@@ -13,66 +13,82 @@ from typing import Any
 
 from builder.errors import Problem
 from builder.model import CodeCell, JsonObject, Notebook
-from builder.plan.declared import declared_parameters, reads_parameters
 from builder.plan.notebook_schema import schema_fault
-from builder.stored_json import is_deeper
+from builder.plan.papermill_parameters import assigned_names, declared_parameters, reads_parameters
+from builder.plan.staged_form import staged_form
+from builder.strict_json import is_deeper
+from builder.vm.notebook_shape import mend
 
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 
-# Tags that Jupyter's tools act on: papermill's two, then nbclient's two.
+# Tags with a meaning for papermill (the first two) and nbclient.
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
 RAISES_TAG = "raises-exception"
 SKIP_TAG = "skip-execution"
 
 _FORMAT = 4
-_DEEPEST = 200  # levels of objects and lists; a chart's output has some twenty
+_DEEPEST = 200  # levels of objects and lists; a chart's output has about twenty
 _TOO_DEEP = "not a notebook: its JSON is nested too deeply"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class UnreadableNotebook(Exception):
-    """Why these bytes are no notebook that can be looked into any further."""
+    """The bytes are no notebook that can be read; the message says why."""
 
 
 def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> Notebook | list[Problem]:
-    """The notebook of these bytes, or what is wrong with it. `path` is repo-relative and only names it.
+    """Return the notebook in these bytes, or its problems. `path` is repo-relative and only names it.
 
-    `kernel` is what an option gives; it goes before the notebook's own. Takes at most `MAX_NOTEBOOK_BYTES`.
+    `kernel`, from an option, replaces the notebook's own. Reads at most `MAX_NOTEBOOK_BYTES`.
     """
     try:
-        data = load_notebook(content)
+        data = _parse(content, MAX_NOTEBOOK_BYTES)
+        assumed = mend(data)
+        _check_format(data)
     except UnreadableNotebook as error:
         return [Problem(path, "", str(error))]
     cells = code_cells_of(data)
     own_kernel = _text(data, "kernelspec", "name")
     problems = [
         *_kernel_problems(path, kernel or own_kernel),
-        *_cell_problems(path, data["cells"], cells),
+        *_cell_problems(path, cells),
     ]
     if problems:
         return problems
     language = _language(data, kernel or own_kernel)
     return Notebook(
         path=path,
-        content=content,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=hashlib.sha256(staged_form(content)).hexdigest(),
         language=language,
         kernel=kernel or own_kernel,
         code_cells=cells,
         declared_parameters=_declared(data["cells"], language, kernel or own_kernel),
         parameters_at=_first_tagged(data["cells"], PARAMETERS_TAG),
         injected_at=_first_tagged(data["cells"], INJECTED_TAG),
+        code_sha256=_code_sha256(data),
+        assumed=assumed,
     )
 
 
-def load_notebook(content: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> JsonObject:
-    """The valid notebook of format 4 in these bytes, of which at most `limit` are read, as JSON.
+def _code_sha256(data: JsonObject) -> str:
+    """Return the hash of a mended notebook without its Markdown cells. Ids do not count: some count the cells."""
+    cells = [
+        {key: value for key, value in cell.items() if key != "id"}
+        for cell in data["cells"]
+        if cell["cell_type"] != "markdown"
+    ]
+    return hashlib.sha256(json.dumps({**data, "cells": cells}, sort_keys=True).encode()).hexdigest()
 
-    Raises:
-        UnreadableNotebook: it is none; the text says why.
-    """
+
+def load_notebook(content: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> JsonObject:
+    """Return the JSON of the valid notebook in these bytes. Raises UnreadableNotebook, also beyond `limit` bytes."""
     data = _parse(content, limit)
+    _check_format(data)
+    return data
+
+
+def _check_format(data: JsonObject) -> None:
     version = data.get("nbformat")
     if type(version) is not int:
         raise UnreadableNotebook("has no whole number under nbformat; expected a Jupyter notebook")
@@ -84,11 +100,10 @@ def load_notebook(content: bytes, *, limit: int = MAX_NOTEBOOK_BYTES) -> JsonObj
     fault = schema_fault(data)
     if fault is not None:
         raise UnreadableNotebook(f"not a valid notebook: {fault}")
-    return data
 
 
 def joined(text: str | list[str]) -> str:
-    """A multi-line string of the notebook format, which may stand as a list of lines, as one string."""
+    """Return a multi-line string of the notebook format, which may be a list of lines, as one string."""
     return text if isinstance(text, str) else "".join(text)
 
 
@@ -103,7 +118,7 @@ def is_executed(cell: CodeCell) -> bool:
 
 
 def code_cells_of(notebook: JsonObject) -> tuple[CodeCell, ...]:
-    """The code cells of a notebook that is known to be valid, in order."""
+    """Return the code cells of a valid notebook, in order."""
     return tuple(
         CodeCell(position, joined(cell["source"]), _tags(cell))
         for position, cell in enumerate(notebook["cells"])
@@ -114,9 +129,10 @@ def code_cells_of(notebook: JsonObject) -> tuple[CodeCell, ...]:
 def check_parameters(
     notebook: Notebook, given: Mapping[str, Any], *, variable: str = "NB_PARAMETERS"
 ) -> list[Problem]:
-    """The mistakes in parameters given for this notebook: names it does not declare, values JSON cannot hold.
+    """Return the problems in parameters for this notebook: undeclared names, and values that JSON cannot hold.
 
-    What it declares is what papermill infers from the first cell tagged `parameters`. Where the declared names cannot be told (another language than Python), any name passes.
+    A notebook declares the names that papermill infers from the first cell tagged `parameters`, and those that its
+    lines assign. Every name passes if papermill does not know the notebook's language.
     """
     problems = [
         Problem(
@@ -185,18 +201,9 @@ def _kernel_problems(path: str, kernel: str) -> Iterable[Problem]:
         )
 
 
-def _cell_problems(path: str, raw_cells: list[JsonObject], cells: tuple[CodeCell, ...]) -> Iterable[Problem]:
+def _cell_problems(path: str, cells: tuple[CodeCell, ...]) -> Iterable[Problem]:
     if not any(is_executed(cell) for cell in cells):
         yield Problem(path, "", "has no code cell that would be executed, so nothing would be tested")
-    seen: dict[str, int] = {}
-    for number, cell in enumerate(raw_cells):
-        if "id" in cell and seen.setdefault(cell["id"], number) != number:
-            yield Problem(
-                path,
-                "",
-                f"cells[{seen[cell['id']]}] and cells[{number}] share the id {cell['id']!r}; "
-                "open and save it in Jupyter, which gives each cell its own",
-            )
 
 
 def _tags(cell: JsonObject) -> frozenset[str]:
@@ -216,7 +223,7 @@ def _language(data: JsonObject, kernel: str) -> str:
 
 
 def _first_tagged(raw_cells: list[JsonObject], tag: str) -> int | None:
-    """Where papermill finds the tag: in the first cell that has it, of whatever type."""
+    """Return the position of the first cell with the tag, of any type, which is the one that papermill uses."""
     return next((number for number, cell in enumerate(raw_cells) if tag in _tags(cell)), None)
 
 
@@ -224,11 +231,10 @@ def _declared(raw_cells: list[JsonObject], language: str, kernel: str) -> frozen
     tagged = _first_tagged(raw_cells, PARAMETERS_TAG)
     if tagged is None:
         return frozenset()
-    return (
-        declared_parameters(joined(raw_cells[tagged]["source"]))
-        if reads_parameters(language, kernel)
-        else None
-    )
+    if not reads_parameters(language, kernel):
+        return None
+    source = joined(raw_cells[tagged]["source"])
+    return declared_parameters(source) | assigned_names(source)
 
 
 def _unknown_parameter(notebook: Notebook, variable: str, name: str, declared: frozenset[str]) -> Problem:

@@ -1,4 +1,4 @@
-"""Reads requirements files, as pip writes them, as far as planning needs it: what they include, and what stands on which line."""
+"""Reads requirements files in pip's format: the files that they include, and the requirement on each line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from builder.errors import Problem
-from builder.model import JsonObject
+from builder.vm.protocol import RequirementLine
 
 ReadFile = Callable[[str], str]
 
-# Possessive: none of these gives back what it took, so a line takes time proportional to its length. A URL's end alone is
-# looked for backwards, since a marker may follow without a space.
+# Possessive quantifiers never backtrack, so a line takes time proportional to its length. Only the end of a URL is
+# searched backwards, since a marker may follow without a space.
 _NAME = r"(?P<name>[A-Za-z0-9]++(?:[._-]++[A-Za-z0-9]++)*+)"
 _ONE = r"(?:===|==|~=|!=|<=|>=|<|>)\s*+[^\s,;()]++"
 _VERSIONS = rf"\(?\s*+{_ONE}(?:\s*+,\s*+{_ONE})*+\s*+(?:,\s*+)?+\)?"
@@ -27,33 +27,20 @@ _DEEPEST = 50  # files that include one another in a row
 
 
 @dataclass(frozen=True)
-class Line:
-    """One requirement: its project's normalized name ("" where a path or URL stands), file, line from 1, and its text."""
-
-    name: str
-    file: str
-    line: int
-    text: str
-
-
-@dataclass(frozen=True)
 class Requirements:
-    """A requirements file with all that it includes; paths count from the repository's root."""
+    """A requirements file with the files that it includes; paths count from the repository's root."""
 
     path: str
     files: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[RequirementLine, ...]
     require_hashes: bool
-
-    def describe(self) -> list[JsonObject]:
-        """The lines as job.json holds them."""
-        return [{"name": x.name, "file": x.file, "line": x.line, "text": x.text} for x in self.lines]
 
 
 def read_requirements(path: str, read: ReadFile, *, only_index: bool) -> Requirements | list[Problem]:
-    """The file at `path`, or all that is wrong with it and what it includes.
+    """Return the requirements in the file at `path`, or all problems in it and in the files that it includes.
 
-    `read` gives a file's text and raises OSError or ValueError. `only_index`: NB_INDEX_URL names the index, so no line may.
+    `read` returns a file's text and raises OSError or ValueError. With `only_index`, NB_INDEX_URL names the index and
+    no line may.
     """
     reader = _Reader(read, only_index=only_index)
     reader.take(path)
@@ -64,13 +51,13 @@ def read_requirements(path: str, read: ReadFile, *, only_index: bool) -> Require
 
 
 class _Reader:
-    """Walks through a file and what it includes, each once."""
+    """Reads a file and the files that it includes, each once."""
 
     def __init__(self, read: ReadFile, *, only_index: bool) -> None:
         self._read = read
         self._only_index = only_index
         self.files: dict[str, None] = {}
-        self.lines: list[Line] = []
+        self.lines: list[RequirementLine] = []
         self.hashed = 0
         self.problems: list[Problem] = []
 
@@ -121,16 +108,17 @@ class _Reader:
             self.problems.append(Problem(here, text, "expected a requirement such as pandas>=2.2"))
             return
         self.hashed += _HASH in line
-        self.lines.append(Line(normalized(match["name"]) if match else "", path, number, text))
+        name = normalized(match["name"]) if match else ""
+        self.lines.append(RequirementLine(name, path, number, text))
 
 
 def normalized(name: str) -> str:
-    """A project's name as indexes compare it."""
+    """Return a project's name in the form that indexes compare."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that say something, continued ones joined, each with the number of its first."""
+    """Yield each line that is not blank, joined with its continuations, after its number (from 1)."""
     pieces: list[str] = []
     begun = 0
     for number, line in enumerate([*text.removeprefix("\ufeff").splitlines(), ""], start=1):

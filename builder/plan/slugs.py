@@ -1,6 +1,6 @@
-"""Readable names for jobs, from the notebook's path and the job's place in the matrix. Pure.
+"""Readable names of jobs, from the notebook's path and the job's values in the matrix. Pure.
 
-A name depends on nothing but its own job, except for the hash that it gets where two would be the same.
+A name depends on its own job alone, except that equal names get a hash.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LONGEST = 100
+_LONGEST_NAME = 30  # of a parameter in a folder's name
 _SPELT = {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
 
 
 def job_slugs(paths: Sequence[str], points: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """A name for each job: its notebook's path and the parameters that the matrix chose for it, unique among them.
+    """Return a unique name for each job, from its notebook's path and its values in the matrix.
 
-    `etl/daily load.ipynb` is `etl-daily-load`, and with a matrix `etl-daily-load-days-7`. A hash is added only where two
-    jobs would get the same name, or a name would be too long. `points` may be left out where no notebook has a matrix.
+    `etl/daily load.ipynb` becomes `etl-daily-load`, and with a matrix `etl-daily-load-days-7`. Only a name that is too
+    long or not unique gets a hash. `points` may be left out if no notebook has a matrix.
     """
     jobs = list(zip(paths, points or [{} for _ in paths], strict=True))
     slugs = [_slug(path, point) for path, point in jobs]
@@ -32,8 +33,19 @@ def job_slugs(paths: Sequence[str], points: Sequence[Mapping[str, Any]] = ()) ->
     ]
 
 
+def values_slug(values: Mapping[str, Any]) -> str:
+    """Return the name of a folder for these values, such as `city=paris,days=7-1a2b3c4d`. It has no slash.
+
+    Only equal values have the same name. It has an equals sign, so it is no job's name.
+    """
+    readable = ",".join(
+        f"{_plain(name)[:_LONGEST_NAME]}={_plain(_spelt(values[name]))}" for name in sorted(values)
+    )
+    return f"{readable[:_LONGEST]}-{_hash('', values)}"
+
+
 def _slug(path: str, point: Mapping[str, Any]) -> str:
-    # In the order of names: to turn two lines of a matrix around changes no job.
+    # Sorted by name: the order of a matrix's lines changes no job's name.
     chosen = [part for name in sorted(point) for part in (name, _spelt(point[name]))]
     slug = "-".join(filter(None, (_plain(part) for part in (path.removesuffix(".ipynb"), *chosen))))
     if len(slug) > _LONGEST:
@@ -42,7 +54,7 @@ def _slug(path: str, point: Mapping[str, Any]) -> str:
 
 
 def _spelt(value: object) -> str:
-    """A value in letters and digits, as far as they tell it."""
+    """Return a value as text of a name."""
     if isinstance(value, str):
         return value or "empty"
     text = json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Collects the files that are staged with each notebook, and says what was left out and what stands in the way."""
+"""Collects the files to stage with each notebook, with warnings about files left out, and problems."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Self
 
 from builder.errors import Problem
+from builder.globs import fixed_folder, is_glob, matches
 from builder.plan.folder_walk import walk
-from builder.plan.globs import fixed_folder, is_glob, matches
 from builder.plan.packing import StagedFile
 from builder.plan.tracked import Tracked
 
 MAX_WORKSPACE_BYTES = 2 * 2**30
-_OUTPUTS = "outputs"
+OUTPUTS = "outputs"
 _EXECUTABLE = 0o111
-_NAMED = 5  # of any number
+_LARGEST_POINTER = 1024  # bytes, of Git LFS
+_POINTER = b"version https://git-lfs.github.com/spec/v1"
+_NAMED = 5  # files that a warning names
 _AFTER_SLASH = chr(ord("/") + 1)
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The files to stage, sorted by path; what was left out and why; and what must be put right first."""
+    """The files to stage, sorted by path, with warnings about files left out, and problems."""
 
     files: tuple[StagedFile, ...]
     warnings: tuple[str, ...]
@@ -35,7 +37,7 @@ class Collected:
 
 
 class _Kind(Enum):
-    """What stands at a path that is no regular file."""
+    """The kind of a path that is no regular file."""
 
     FOLDER = "folder"
     OUTSIDE = "outside the repository, or in .git"
@@ -45,7 +47,7 @@ class _Kind(Enum):
 
 @dataclass(frozen=True)
 class _Look:
-    """What a path leads to: a file to stage, or its kind. `real` is the path behind all symbolic links."""
+    """The target of a path: a file to stage, or its kind. `real` is the path with all symbolic links resolved."""
 
     real: Path
     found: StagedFile | _Kind
@@ -59,25 +61,26 @@ class _Tree:
         self.tracked = tracked
         self._paths = sorted(tracked.files) if tracked else []
         self._submodules = sorted(tracked.submodules) if tracked else []
+        self.pointers: set[str] = set()  # files in whose place Git LFS has put its pointer
         self._looks: dict[str, _Look] = {}
         self._walks: dict[str, tuple[str, ...]] = {}
 
     def tracked_in(self, folder: str) -> Sequence[str]:
-        """The paths in this folder that git tracks, sorted."""
+        """Return the paths in this folder that git tracks, sorted."""
         return _below(self._paths, folder)
 
     def submodules_in(self, folder: str) -> Sequence[str]:
-        """The submodules in this folder, sorted."""
+        """Return the submodules in this folder, sorted."""
         return _below(self._submodules, folder)
 
     def walked(self, folder: str) -> Sequence[str]:
-        """All paths in this folder, as `folder_walk.walk` yields them. Raises OSError."""
+        """Return all paths in this folder, as `folder_walk.walk` yields them. Raises OSError."""
         if folder not in self._walks:
             self._walks[folder] = tuple(posixpath.join(folder, path) for path in walk(self.top / folder))
         return self._walks[folder]
 
     def look(self, path: str, source: Path) -> _Look:
-        """What stands at `source`, to be staged as `path`. Raises OSError where its status cannot be read."""
+        """Return the target of `source`, to be staged as `path`. Raises OSError if its status cannot be read."""
         if path not in self._looks:
             self._looks[path] = self._read(path, source)
         return self._looks[path]
@@ -91,22 +94,29 @@ class _Tree:
             return _Look(real, _Kind.OUTSIDE)
         status = real.stat()
         if stat.S_ISREG(status.st_mode):
+            if status.st_size < _LARGEST_POINTER and _is_pointer(real):
+                self.pointers.add(path)
             return _Look(real, StagedFile(path, real, status.st_size, bool(status.st_mode & _EXECUTABLE)))
         return _Look(real, _Kind.FOLDER if stat.S_ISDIR(status.st_mode) else _Kind.OTHER)
 
 
+def _is_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
+
+
 def _below(paths: Sequence[str], folder: str) -> Sequence[str]:
-    """The part of sorted paths that begins with the folder's name and a slash; all of them for ""."""
+    """Return the part of sorted paths that begins with the folder's name and a slash; all of them for ""."""
     if not folder:
         return paths
     return paths[bisect_left(paths, f"{folder}/") : bisect_left(paths, f"{folder}{_AFTER_SLASH}")]
 
 
 class Collector:
-    """Collects for the notebooks of one workspace; looks once at what they share.
+    """Collects the files of one workspace's notebooks, and reads shared files once.
 
-    Notebooks in one folder that ask for the same globs and paths share one collection. Notebooks with the same files get
-    the same tuple.
+    Notebooks in one folder that ask for the same globs and paths share one collection. Notebooks with the same files
+    get the same tuple.
     """
 
     def __init__(self, top: Path, tracked: Tracked | None) -> None:
@@ -115,7 +125,7 @@ class Collector:
         self._files: dict[tuple[str, ...], tuple[StagedFile, ...]] = {}
 
     def collect(self, notebook: str, include: Sequence[str] = (), also: Sequence[str] = ()) -> Collected:
-        """Everything to stage: the notebook's folder, what the globs add, the paths in `also`, and the notebook itself."""
+        """Return the files to stage: the notebook, its folder, the matches of the globs, and the paths in `also`."""
         folder = posixpath.dirname(notebook)
         key = (folder, tuple(include), tuple(also))
         if key not in self._collections:
@@ -130,7 +140,7 @@ class Collector:
         )
 
     def _shared_files(self, collection: _Collection) -> tuple[StagedFile, ...]:
-        """The collection's files in order; within one tree, equal paths are equal files."""
+        """Return the collection's files in order. Equal paths are equal files within one tree."""
         if collection.ordered is None:
             paths = tuple(sorted(collection.files))
             files = collection.files
@@ -144,7 +154,7 @@ class _Collection:
     def __init__(self, tree: _Tree, folder: str) -> None:
         self._tree = tree
         self._folder = folder
-        self._outputs = posixpath.join(folder, _OUTPUTS)
+        self._outputs = posixpath.join(folder, OUTPUTS)
         self.files: dict[str, StagedFile] = {}
         self.ordered: tuple[StagedFile, ...] | None = None
         self.warnings: tuple[str, ...] = ()
@@ -155,7 +165,7 @@ class _Collection:
         self._bytes: int | None = None
 
     def fill(self, include: Sequence[str], also: Sequence[str]) -> Self:
-        """Collect the folder, what the globs add, and the paths in `also`."""
+        """Collect the folder, the matches of the globs, and the paths in `also`."""
         try:
             self._add(self._in_folder())
             for pattern in include:
@@ -167,10 +177,10 @@ class _Collection:
         self._wrong += [
             Problem(path, "", f"lies in {self._outputs}/, which is never staged") for path in misplaced
         ]
-        return self._settled()
+        return self._finished()
 
     def with_notebook(self, notebook: str) -> _Collection:
-        """The same with a notebook that git does not track."""
+        """Return this collection with a notebook that git does not track."""
         own = _Collection(self._tree, self._folder)
         own.files = dict(self.files)
         own._gone, own._told, own._wrong = list(self._gone), list(self._told), list(self._wrong)
@@ -178,10 +188,10 @@ class _Collection:
             own._add([notebook])
         except OSError as error:
             own._unreadable(error)
-        return own._settled()
+        return own._finished()
 
     def size_problems(self, notebook: str) -> tuple[Problem, ...]:
-        """The problem that the files are too large together to be staged with this notebook, if they are."""
+        """Return a problem if the files together are too large to be staged with this notebook."""
         if self._bytes is None:
             self._bytes = sum(file.size for file in self.files.values())
         total = self._bytes
@@ -195,12 +205,18 @@ class _Collection:
         )
         return (Problem(notebook, "", problem),)
 
-    def _settled(self) -> Self:
-        """Set `warnings` and `problems`. All missing files make one warning: a build step may have removed any number."""
+    def _finished(self) -> Self:
+        """Set `warnings` and `problems`. All missing files make one warning: a build step may remove many."""
         told = list(self._told)
         if self._gone:
             few = ", ".join(self._gone[:_NAMED]) + (", …" if len(self._gone) > _NAMED else "")
             told.append(f"not staged, since tracked by git but gone from the working tree: {few}")
+        pointers = sorted(self._tree.pointers & self.files.keys())
+        if pointers:
+            few = ", ".join(pointers[:_NAMED]) + (", …" if len(pointers) > _NAMED else "")
+            told.append(
+                f"Git LFS pointers are staged in place of files: {few}; run `git lfs pull` before this step"
+            )
         self.warnings = tuple(dict.fromkeys(told))
         self.problems = tuple(self._wrong)
         return self
@@ -246,7 +262,7 @@ class _Collection:
                 self._add_one(path, self._tree.top / path, ())
 
     def _add_one(self, path: str, source: Path, through: tuple[Path, ...]) -> None:
-        """Stage what stands at `source` as `path`; `through` are the folders that links have led through."""
+        """Stage the target of `source` as `path`; `through` are the linked folders on the way."""
         try:
             path.encode()
         except UnicodeEncodeError:
@@ -274,9 +290,9 @@ class _Collection:
             self._gone.append(path)
 
     def _add_linked_folder(self, path: str, real: Path, through: tuple[Path, ...]) -> None:
-        """Stage a linked folder's files below the link's own path: the link might lead to what is not staged."""
+        """Stage a linked folder's files below the link's own path, since the folder itself may not be staged."""
         if real in through or (self._tree.top / path).parent.resolve().is_relative_to(real):
-            self._wrong.append(Problem(path, "", "is a symbolic link to a folder that it lies in"))
+            self._wrong.append(Problem(path, "", "is a symbolic link to a folder that contains it"))
             return
         for inside in walk(real):
             staged = f"{path}/{inside}"

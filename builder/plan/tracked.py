@@ -1,4 +1,4 @@
-"""What git tracks, read from its index alone: no git binary, no objects, nothing asked about who owns the files."""
+"""The files that git tracks, read from its index, without git. The owner of the files does not matter."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SHA256_REPOSITORY = re.compile(
 
 
 class IndexUnreadable(ValueError):
-    """There is a git index, but not one that can be read; the text says which and what to do."""
+    """A git index cannot be read; the message says which one and what to do."""
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """A working tree's top folder, and the paths in it that git tracks: files and symbolic links, and submodules.
+    """The top folder of a working tree, and the paths in it that git tracks: files with symbolic links, and submodules.
 
     Paths are relative to `top`, with slashes. Names that are not UTF-8 hold surrogates, as Python decodes them.
     """
@@ -32,10 +32,10 @@ class Tracked:
 
 
 def find_tracked(folder: Path) -> Tracked | None:
-    """What the repository around `folder` tracks; None where there is none, or it tracks nothing in `folder`.
+    """Return what the repository around `folder` tracks, or None if it tracks nothing in `folder`.
 
-    `.git` may be a folder, or the file that a worktree or submodule has. A `.git` file that points nowhere (half
-    of a repository was copied) counts as none. Raises IndexUnreadable.
+    `.git` may be a folder, or the file that a worktree or submodule has. A `.git` file that points nowhere counts as no
+    repository. Raises IndexUnreadable.
     """
     for top in (folder, *folder.parents):
         if os.path.lexists(top / ".git"):
@@ -95,7 +95,7 @@ def _read(top: Path, git: Path) -> Tracked | None:
     for name, entry in entries.items():
         path = os.fsdecode(name)
         if isinstance(entry, IndexEntry) and entry.skip_worktree:
-            continue  # left out by a sparse checkout, on purpose
+            continue  # a sparse checkout leaves it out on purpose
         mode = entry.mode if isinstance(entry, IndexEntry) else stat.S_IFREG
         if mode == _SUBMODULE:
             submodules.add(path)
@@ -105,7 +105,7 @@ def _read(top: Path, git: Path) -> Tracked | None:
 
 
 def _is_sha256(git: Path) -> bool:
-    """The repository's object format, by its config: with the wrong one every entry would be misread."""
+    """True if the repository's object format is SHA-256; the wrong format would misread every entry."""
     common = git / "commondir"
     shared = git / common.read_text("utf-8").strip() if common.exists() else git
     try:
@@ -116,7 +116,7 @@ def _is_sha256(git: Path) -> bool:
 
 
 def _refuse_split_index(index: Path) -> None:
-    """A split index holds only what changed since a shared one, which dulwich does not read."""
+    """Raise IndexUnreadable for a split index, whose shared part dulwich does not read."""
     if any(index.parent.glob("sharedindex.*")) and b"link\0\0" in index.read_bytes():
         message = f"{index} is split in two; join it with: git update-index --no-split-index"
         raise IndexUnreadable(message)

@@ -1,4 +1,4 @@
-"""What a job's VM is: names, labels, limits, and the body of its `instances.insert`. Pure; docs/facts.md 1.2 to 1.6."""
+"""Names, labels and limits of a job's VM, and the body of its `instances.insert`. Pure; docs/facts.md 1.2 to 1.6."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.model import Accelerator, JsonObject, region_of
-from builder.options.boot_disks import boot_disk_types
-from builder.options.checks import has_gpu
-from builder.options.table import SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
+from builder.model import JsonObject, region_of
+from builder.options import MachineOptions
+from builder.options.job_options import SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 from builder.ports import Image
 
 TOOL_LABEL = "nb-tool"
@@ -33,87 +32,71 @@ _REQUEST_IDS = uuid.UUID("5c1cb1a4-6a3b-5d0e-9f0c-3d0f3f0b6c11")
 
 @dataclass(frozen=True)
 class Limits:
-    """A job's time limits in seconds, and what follows from them for its VM."""
+    """A job's time limits in seconds. `setup` and `requirements` are 0 without such a step."""
 
     boot: int
     notebook: int
-    cell: int | None
-    setup: int = 0  # as `requirements`: 0 where there is no such step
+    setup: int = 0
     requirements: int = 0
 
     @property
     def runner(self) -> int:
-        """After so long the VM's own watchdog ends the runner, whatever it does."""
+        """Seconds after which the VM's watchdog ends the runner."""
         return self.setup + self.requirements + self.notebook + UPLOAD_ALLOWANCE
 
     @property
     def vm(self) -> int:
-        """maxRunDuration: after so long Compute Engine deletes the VM, whoever still lives."""
+        """Seconds after which Compute Engine deletes the VM (maxRunDuration)."""
         return self.boot + self.runner + SERVER_ALLOWANCE
 
 
 @dataclass(frozen=True)
-class VmSpec:
-    """The VM that a job asks for, apart from zone, name and exact image. Networks are names or partial URLs."""
-
-    machine_type: str
-    accelerator: Accelerator | None
-    boot_disk_gb: int
-    network: str | None
-    subnetwork: str | None
-    external_ip: bool
-    service_account: str
-    labels: Mapping[str, str]
-    boot_disk_type: str | None = None  # None: by machine series
-    secure_boot: bool | None = None  # None: as image and GPU allow
-
-    @property
-    def family(self) -> str:
-        """`n1` of `n1-standard-4`."""
-        return self.machine_type.partition("-")[0]
-
-    @property
-    def has_gpu(self) -> bool:
-        """Whether a GPU is attached or built in."""
-        return has_gpu(self.machine_type, self.accelerator)
-
-
-@dataclass(frozen=True)
 class Attempt:
-    """One try at running a job on a VM: what makes its VM this one and no other."""
+    """One attempt at running a job on a VM. `random` is "" for attempts of earlier runs."""
 
     run: str
     job: str
     number: int
     nonce: str
+    random: str = ""  # keeps the attempt's folder hidden from other VMs
+
+    @property
+    def folder(self) -> str:
+        """The name of the attempt's folder below its job's, which only the builder and the attempt's VM know."""
+        return f"attempt-{self.number}-{self.random}"
+
+    @property
+    def nonce_sha256(self) -> str:
+        """The nonce's hash, for the heartbeat; only the evidence has the nonce itself."""
+        return hashlib.sha256(self.nonce.encode()).hexdigest()
 
     def vm_name(self, try_number: int) -> str:
-        """The VM's name: told before it exists, so that it can be found and deleted whatever happens."""
+        """Return the VM's name, which is known before the insert, so that the VM can always be found and deleted."""
         digest = hashlib.sha256(f"{self.run}\0{self.job}\0{self.nonce}".encode()).hexdigest()[:12]
         return f"{NAME_PREFIX}{digest}-a{self.number}t{try_number}"
 
     def request_id(self, verb: str, zone: str, name: str) -> str:
-        """The requestId of a call: the same call repeated is the same request."""
+        """Return the requestId of a call; a repeated call has the same one."""
         return str(uuid.uuid5(_REQUEST_IDS, f"{verb}/{zone}/{name}/{self.nonce}"))
 
 
 def models_to_try(provisioning: str, attempt: int, max_attempts: int) -> tuple[str, ...]:
-    """The provisioning models that an attempt (from 1) asks for, in order; each in every allowed zone before the next."""
+    """Return the provisioning models for an attempt (from 1). Each is tried in all allowed zones before the next."""
     if provisioning == "standard" or (provisioning != "spot" and attempt == max_attempts > 1):
         return (STANDARD,)
     return (SPOT,) if provisioning == "spot" else (SPOT, STANDARD)
 
 
 def label_value(text: str) -> str:
-    """The text as a label's value: lower case, digits, `-` and `_`, at most 63."""
+    """Return the text as a label's value: at most 63 small letters, digits, `-` and `_`."""
     cleaned = "".join(
         char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in text.lower()
     )
     return cleaned[:63]
 
 
-def vm_labels(attempt: Attempt, spec: VmSpec, deadline: int) -> dict[str, str]:
-    """The labels of VM and disk. `deadline`: seconds since the epoch after which the sweep may take it."""
+def vm_labels(attempt: Attempt, spec: MachineOptions, deadline: int) -> dict[str, str]:
+    """Return the labels of VM and disk. After `deadline` (seconds since the epoch), the sweep may delete the VM."""
     return {
         **spec.labels,
         TOOL_LABEL: TOOL,
@@ -125,7 +108,7 @@ def vm_labels(attempt: Attempt, spec: VmSpec, deadline: int) -> dict[str, str]:
 
 
 def insert_body(
-    spec: VmSpec,
+    spec: MachineOptions,
     *,
     project: str,
     zone: str,
@@ -137,7 +120,7 @@ def insert_body(
     job_metadata: JsonObject,
     model: str = STANDARD,
 ) -> JsonObject:
-    """The body of `instances.insert`, in REST names. `model` is the provisioning model, STANDARD or SPOT."""
+    """Return the body of `instances.insert`, in REST names. `model` is the provisioning model, STANDARD or SPOT."""
     body: JsonObject = {
         "name": name,
         "description": f"Runs a notebook for {TOOL}; deleted after {limits.vm} s at the latest.",
@@ -145,7 +128,7 @@ def insert_body(
         "labels": dict(labels),
         "disks": [_boot_disk(spec, zone=zone, name=name, image=image, labels=labels)],
         "networkInterfaces": [_network_interface(spec, project=project, zone=zone)],
-        "serviceAccounts": [{"email": spec.service_account, "scopes": [_CLOUD_PLATFORM]}],
+        "serviceAccounts": [{"email": spec.vm_service_account, "scopes": [_CLOUD_PLATFORM]}],
         "scheduling": {
             "provisioningModel": model,
             "automaticRestart": False,
@@ -176,33 +159,30 @@ def insert_body(
     return body
 
 
-def disk_type(spec: VmSpec) -> str:
-    """The boot disk's type, by its bare name."""
-    return spec.boot_disk_type or boot_disk_types(spec.machine_type)[0]
-
-
-def _secure_boot(spec: VmSpec) -> bool:
-    """Whether Secure Boot is on. The images' NVIDIA drivers are not known to be signed for it (docs/facts.md 1.2)."""
+def _secure_boot(spec: MachineOptions) -> bool:
+    """True if Secure Boot is on. NVIDIA drivers of the images may not be signed for it (docs/facts.md 1.2)."""
     return not spec.has_gpu if spec.secure_boot is None else spec.secure_boot
 
 
-def _boot_disk(spec: VmSpec, *, zone: str, name: str, image: Image, labels: Mapping[str, str]) -> JsonObject:
+def _boot_disk(
+    spec: MachineOptions, *, zone: str, name: str, image: Image, labels: Mapping[str, str]
+) -> JsonObject:
     return {
         "boot": True,
         "autoDelete": True,
         "type": "PERSISTENT",
         "initializeParams": {
-            # Its own name: with the default one an older disk of that name would be attached instead (docs/facts.md 1.2).
+            # With the default name, Compute Engine would attach an older disk of that name (docs/facts.md 1.2).
             "diskName": f"{name}-boot",
             "diskSizeGb": str(max(spec.boot_disk_gb, image.disk_gb)),
-            "diskType": f"zones/{zone}/diskTypes/{disk_type(spec)}",
+            "diskType": f"zones/{zone}/diskTypes/{spec.disk_type}",
             "sourceImage": image.path,
             "labels": dict(labels),
         },
     }
 
 
-def _network_interface(spec: VmSpec, *, project: str, zone: str) -> JsonObject:
+def _network_interface(spec: MachineOptions, *, project: str, zone: str) -> JsonObject:
     interface: JsonObject = {}
     if spec.network is not None or spec.subnetwork is None:
         network = spec.network or "default"

@@ -1,4 +1,4 @@
-"""Which notebooks a run means, and which files are staged with each."""
+"""Finds the notebooks that patterns mean, and the files to stage with each."""
 
 from __future__ import annotations
 
@@ -7,55 +7,38 @@ import functools
 import os
 import posixpath
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 from builder.errors import BadInput, Problem
+from builder.globs import is_glob, matches
+from builder.options import NotebookEntry
 from builder.plan.folder_walk import walk
-from builder.plan.globs import is_glob, matches
 from builder.plan.notebooks import MAX_NOTEBOOK_BYTES
-from builder.plan.packing import Archive, StagedFile, pack
-from builder.plan.staged_files import Collected, Collector
+from builder.plan.staged_files import OUTPUTS, Collected, Collector
 from builder.plan.tracked import IndexUnreadable, Tracked, find_tracked
 
-__all__ = ["Archive", "Collected", "Selection", "StagedFile", "Workspace", "pack"]
-
-OUTPUTS = "outputs"
-_MOST_COMPARED = 20  # patterns without a match that are compared with every notebook's name
+_MOST_COMPARED = 20  # patterns without a match to compare with every notebook's name
 _SUFFIX = ".ipynb"
 
 
-class Entry(Protocol):
-    """What `select` needs of an entry: its path or glob, and where that was written."""
-
-    @property
-    def pattern(self) -> str: ...
-    @property
-    def origin(self) -> str: ...
-
-
-E = TypeVar("E", bound=Entry)
-
-
 @dataclass(frozen=True)
-class Selection(Generic[E]):
-    """Notebooks by repo-relative path, sorted, each with the entry that names it; and the patterns that went wrong."""
+class Selection:
+    """Notebooks by repo-relative path, sorted, each with the entry that found it; and problems of patterns."""
 
-    notebooks: tuple[tuple[str, E], ...]
+    notebooks: tuple[tuple[str, NotebookEntry], ...]
     problems: tuple[Problem, ...]
 
 
 class _Refused(Exception):
-    """Why a pattern names no notebook that can be run."""
+    """A pattern names no notebook that can be run; the message says why."""
 
 
 class Workspace:
-    """The files a run may use: the current folder, and the repository around it where there is one.
+    """The files that a run may use: the current folder, and the repository around it.
 
-    Patterns count from `root`. Every path handed out counts from `top`, the repository's root (`root` itself where
-    there is no repository), since the staged tree has the repository's paths.
+    Patterns count from `root`. Returned paths count from `top`, the repository's root, or `root` without a repository.
     """
 
     def __init__(self, root: Path) -> None:
@@ -75,30 +58,36 @@ class Workspace:
             raise BadInput([Problem("git", "", str(error))]) from error
 
     def local_path(self, path: str) -> str:
-        """A repo-relative path as counted from the current folder."""
+        """Return a repo-relative path as counted from the current folder."""
         return Path(os.path.relpath(self.top / path, self.root)).as_posix()
 
     def repository_path(self, path: str) -> str:
-        """A path that counts from the current folder, as counted from the repository's root."""
+        """Return a path that counts from the current folder as counted from the repository's root."""
         return Path(os.path.relpath(self.root / path, self.top)).as_posix()
 
     def tracks(self, folder: str) -> bool:
-        """Whether git tracks anything in this folder at the repository's root."""
+        """True if git tracks a file in this folder at the repository's root."""
         tracked = self._tracked
         return tracked is not None and any(path.startswith(f"{folder}/") for path in tracked.files)
 
+    def python_modules(self) -> Mapping[str, str]:
+        """Return the path of each Python module that git tracks, by the name that imports it."""
+        files = sorted(self._tracked.files, reverse=True) if self._tracked else ()
+        paths = [path for path in files if path.endswith(".py")]
+        return {module_name(path): path for path in paths}
+
     def text(self, path: str) -> str:
-        """The text of a repo-relative file. Raises OSError, or ValueError where it is no UTF-8."""
+        """Return the text of a repo-relative file. Raises OSError, or ValueError if it is not UTF-8."""
         return (self.top / path).read_text(encoding="utf-8")
 
-    def select(self, entries: Iterable[E]) -> Selection[E]:
-        """The notebooks that the entries mean.
+    def select(self, entries: Iterable[NotebookEntry]) -> Selection:
+        """Return the notebooks that the entries mean.
 
-        A glob finds no hidden folder, `.ipynb_checkpoints`, `outputs/` or virtual environment. A notebook found twice
-        goes to the entry that names it outright, else to the first that finds it.
+        A glob skips hidden folders, `.ipynb_checkpoints`, `outputs/` and virtual environments. A notebook found twice
+        belongs to the entry that names its path, else to the first that finds it.
         """
-        named: dict[str, E] = {}
-        globbed: dict[str, E] = {}
+        named: dict[str, NotebookEntry] = {}
+        globbed: dict[str, NotebookEntry] = {}
         problems: list[Problem] = []
         for entry in entries:
             try:
@@ -110,7 +99,7 @@ class Workspace:
         return Selection(tuple(sorted((globbed | named).items())), tuple(problems))
 
     def read(self, path: str) -> bytes:
-        """The bytes of a selected notebook, one more than `read_notebook` takes at most. Raises BadInput."""
+        """Return the bytes of a selected notebook, at most one more than `read_notebook` accepts. Raises BadInput."""
         try:
             with (self.top / path).open("rb") as file:
                 return file.read(MAX_NOTEBOOK_BYTES + 1)
@@ -120,10 +109,10 @@ class Workspace:
     def files_for(
         self, path: str, include: Sequence[str] | None = None, also: Sequence[str] = ()
     ) -> Collected:
-        """The files to stage with a selected notebook: its folder as git tracks it, what the globs add, and the paths in `also`.
+        """Return the files to stage with a notebook: its folder as git tracks it, matches of `include`, and `also`.
 
-        Where git tracks nothing here, all of the folder. `include` counts from the repository's root and finds
-        untracked files too. The notebook itself is always among them, `outputs/` beside it never, even if committed.
+        Without git, all of the folder. `include` counts from the repository's root and finds untracked files, too. The
+        notebook is always included; `outputs/` beside it never is, even if it is committed.
         """
         return self._collector.collect(path, include or (), also)
 
@@ -132,7 +121,7 @@ class Workspace:
         return Collector(self.top, self._tracked)
 
     def _named(self, pattern: str) -> list[str]:
-        """The notebook that the pattern names outright; nothing if the pattern is a glob. Raises _Refused."""
+        """Return the notebook whose path the pattern is; nothing if the pattern is a glob. Raises _Refused."""
         local = _normalized(pattern)
         file = self.root / local
         if not os.path.lexists(file):
@@ -152,13 +141,13 @@ class Workspace:
 
     @functools.cached_property
     def _notebooks(self) -> list[str]:
-        """Every notebook that a glob may find, relative to the current folder."""
+        """All notebooks that a glob may find, relative to the current folder."""
         found = walk(self.root, enter=lambda name: name != OUTPUTS and not name.startswith("."))
         return sorted(path for path in found if path.endswith(_SUFFIX))
 
     @functools.cached_property
     def _known(self) -> dict[str, str]:
-        """The notebooks by their names as a pattern spells them, without the ending."""
+        """The notebooks by their names in composed Unicode (NFC), without the suffix."""
         return {_nfc(path).removesuffix(_SUFFIX): path for path in self._notebooks}
 
     def _no_match(self, local: str) -> str:
@@ -174,7 +163,7 @@ class Workspace:
         return f"matches no notebook in the workspace; there {count} here"
 
     def _near(self, wanted: str) -> list[str]:
-        """Up to three known names that are similar, or in another folder; none once enough patterns had no match."""
+        """Return up to three similar names, or equal names in other folders; none after many unmatched patterns."""
         self._compared += 1
         if self._compared > _MOST_COMPARED:
             return []
@@ -183,7 +172,7 @@ class Workspace:
         return near or [path for path in self._known if posixpath.basename(path) == base][:3]
 
     def _checked(self, file: Path) -> str:
-        """The repo-relative path of a notebook that may be run. Raises _Refused."""
+        """Return the repo-relative path of a notebook that may be run. Raises _Refused."""
         real_folder = file.parent.resolve()
         real = real_folder / file.name
         try:
@@ -210,6 +199,11 @@ _NOT_NFC = (
 )
 
 
+def module_name(path: str) -> str:
+    """Return the name that imports a module: `helper` for `books/helper.py` and `books/helper/__init__.py`."""
+    return posixpath.basename(path.removesuffix("/__init__.py").removesuffix(".py"))
+
+
 def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
@@ -219,7 +213,7 @@ def _has_control(text: str) -> bool:
 
 
 def _normalized(pattern: str) -> str:
-    """The pattern in its plainest form. Raises _Refused for one that could lead anywhere else."""
+    """Return the pattern in its plainest form. Raises _Refused if it leads out of the workspace."""
     if not pattern.strip():
         raise _Refused("is empty; expected a path or a glob")
     if _has_control(pattern):

@@ -1,4 +1,4 @@
-"""What runs on the VM. `startup_script()` is the text of the instance's `startup-script`: the same for every job."""
+"""The code that runs on the VM, and the protocol between builder and VM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ MARKER = "NOTEBOOK_BUILDER_BOOTSTRAP"
 
 
 def startup_script() -> str:
-    """Return startup.sh with bootstrap.py in its here-document. No input of any run goes into it."""
+    """Return the instance's `startup-script`: startup.sh with bootstrap.py in its here-document.
+
+    It is the same for every job.
+    """
     here = Path(__file__).resolve().parent
     shell = (here / "startup.sh").read_text(encoding="utf-8")
     python = (here / "bootstrap.py").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The dashboard's charts: one palette, one type size, and nothing that needs a network (a map's tiles only if there is a key)."""
+"""Draw the dashboard's charts in one style. No chart needs a network, except that a map with a key loads its tiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WATER, LAND = "#e3eef3", "#f8f6f1"
 SCALE = LinearSegmentedColormap.from_list("rides", ["#f2f7f9", "#a9cbd9", "#3f8aa8", "#14597a", "#0b3249"])
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-# San Francisco's shore and county line, drawn by hand and simplified: longitude and latitude, clockwise from Fort Point.
+# San Francisco's shore and county line, drawn by hand and simplified: longitude, latitude, clockwise from Fort Point.
 SHORE = (
     (-122.4770, 37.8105), (-122.4640, 37.8063), (-122.4480, 37.8082), (-122.4390, 37.8077), (-122.4315, 37.8078),
     (-122.4280, 37.8062), (-122.4232, 37.8078), (-122.4180, 37.8094), (-122.4105, 37.8104), (-122.4050, 37.8078),
@@ -45,7 +45,7 @@ VIEW = (-122.4880, -122.3480, 37.7400, 37.8165)  # west, east, south, north
 
 
 def use_style() -> None:
-    """Set what all charts share."""
+    """Set the style of all charts."""
     plt.rcParams.update(
         {
             "figure.facecolor": "white",
@@ -66,7 +66,7 @@ def use_style() -> None:
 
 
 def key_figures(figures: Sequence[tuple[str, str]]) -> Figure:
-    """Large numbers side by side, each with its label."""
+    """Draw large numbers side by side, each with its label."""
     figure, axes = plt.subplots(1, len(figures), figsize=(10, 1.35))
     for axis, (value, label) in zip(axes, figures, strict=True):
         axis.axis("off")
@@ -79,7 +79,7 @@ def key_figures(figures: Sequence[tuple[str, str]]) -> Figure:
 
 
 def ranking(stations: pd.DataFrame) -> Figure:
-    """Horizontal bars: `station` and `trips`, the busiest on top."""
+    """Draw a horizontal bar for each `station` with its `trips`, the busiest on top."""
     top = stations.head(10)
     figure, axis = plt.subplots(figsize=(10, 4.7))
     bars = axis.barh(top["station"], top["trips"], height=0.68, color=[CORAL] + [BLUE] * (len(top) - 1))
@@ -92,7 +92,7 @@ def ranking(stations: pd.DataFrame) -> Figure:
 
 
 def station_map(stations: pd.DataFrame, map_key: str | None = None) -> Figure:
-    """Stations where they stand (`lat`, `lon`), as large as their `trips`; over tiles of Google Maps when there is a key."""
+    """Draw stations at `lat` and `lon`, sized by their `trips`. With a key, the background is Google Maps."""
     figure, axis = plt.subplots(figsize=(10, 8.2))
     tiles = _tiles(map_key) if map_key else None
     if tiles is None:
@@ -121,7 +121,10 @@ def station_map(stations: pd.DataFrame, map_key: str | None = None) -> Figure:
 
 
 def week(hours: pd.DataFrame) -> Figure:
-    """A field for each hour of the week: rows are weekdays from Monday, columns hours, values trips on an average day."""
+    """Draw a field for each hour of the week.
+
+    Rows are weekdays from Monday, columns are hours, values are mean trips.
+    """
     figure, axis = plt.subplots(figsize=(10, 4.1))
     image = axis.imshow(hours.to_numpy(), cmap=SCALE, aspect="auto", vmin=0)
     axis.set_yticks(range(7), DAYS)
@@ -138,7 +141,7 @@ def week(hours: pd.DataFrame) -> Figure:
 
 
 def day(hours: pd.DataFrame) -> Figure:
-    """Two lines over the day: the mean of the working days, and of the weekend."""
+    """Draw two lines over the day: the mean of the working days, and of the weekend."""
     figure, axis = plt.subplots(figsize=(10, 3.9))
     lines = (("Monday to Friday", hours.iloc[:5].mean(), BLUE), ("Weekend", hours.iloc[5:].mean(), CORAL))
     for (label, values, color), distance in zip(lines, (10, -24), strict=True):
@@ -162,7 +165,7 @@ def day(hours: pd.DataFrame) -> Figure:
 
 
 def _titled(figure: Figure, title: str, subtitle: str) -> Figure:
-    """Set title and subtitle flush left above the chart, at the same distance in every chart."""
+    """Put the title and the subtitle above the chart, left-aligned, at the same distance in every chart."""
     inches = figure.get_size_inches()[1]
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.72 / inches))
     figure.text(0.012, 1 - 0.10 / inches, title, fontsize=16, fontweight="bold", va="top")
@@ -183,7 +186,7 @@ def _draw_city(axis: Axes) -> None:
 
 
 def _label_busiest(axis: Axes, busiest: pd.DataFrame) -> None:
-    """Name stations in a column out in the bay, from north to south, each with a line to its dot."""
+    """Write the names of the stations in a column over the bay, from north to south, with a line to each dot."""
     above = math.inf
     for row in busiest.sort_values("lat", ascending=False).itertuples():
         above = min(row.lat + 0.004, above - 0.0036)
@@ -196,7 +199,7 @@ def _label_busiest(axis: Axes, busiest: pd.DataFrame) -> None:
 def _tiles(
     map_key: str, zoom: int = 13, size: int = 640
 ) -> tuple[np.ndarray, tuple[float, float, float, float]] | None:
-    """Fetch a map of the city and where its edges are; None when it cannot be had, with a word why."""
+    """Return a map of the city and its edges in degrees. On a failure, print the reason and return None."""
     west, east, south, north = VIEW
     lon, lat = (west + east) / 2, (south + north) / 2
     query = {"center": f"{lat},{lon}", "zoom": zoom, "size": f"{size}x{size}", "scale": 2, "key": map_key}
@@ -205,8 +208,8 @@ def _tiles(
         with urllib.request.urlopen(url, timeout=20) as answer:
             picture = plt.imread(io.BytesIO(answer.read()))
     except (OSError, ValueError) as error:
-        # Not the error's text: it may hold the address, and with it the key.
-        print(f"no map tiles ({type(error).__name__}): the drawn map instead")
+        # The error's text can contain the address, and with it the key.
+        print(f"no map tiles ({type(error).__name__}); the drawn map is used")
         return None
     half_lon = 180 * size / (256 * 2**zoom)
     half_lat = half_lon * math.cos(math.radians(lat))

@@ -1,8 +1,8 @@
-"""`python -m localcloud demo`: the story of a notebook in CI and CD, told on this machine.
+"""`python -m localcloud demo`: the CI and CD of a notebook, shown on this machine.
 
-A green commit goes live, a broken one does not, its fix does; then the schedule runs what is live, and so does a message for another day.
-Everything is done as a user would do it: a git repo with its cloudbuild.yaml, a build of each commit, Google's own clients; only the
-cloud is local. The terminal gets the story; all that was said stands in files, one for each chapter.
+A good commit goes live, a broken one does not, its fix does; then the schedule and a message run the live notebook.
+Everything is done as a user does it: a git repo with its cloudbuild.yaml, a build of each commit, Google's own clients;
+only the cloud is local. The terminal shows the main lines; one file for each chapter has all output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INTERRUPTED = 130
 
 
 def main(folder: Path | None = None, example: Path = EXAMPLE) -> int:
-    """Tell the story of the repo `example`, in a new `folder`; return 0, or 1 at the first chapter that ends otherwise than told."""
+    """Run the demo on the repo `example`, in a new `folder`; return 0, or 1 at the first unexpected end."""
     folder = folder or _ROOT / "build" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     telling = Telling(folder / "logs")

@@ -1,7 +1,8 @@
-"""The story's chapters: what is done in each, and what must come of it."""
+"""The demo's chapters: the actions and the expected results of each."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.cloud import Cloud
+from localcloud.core.iam import PROJECT
 from localcloud.demo.telling import Excerpt, Surprise, Telling, shown
-from localcloud.iam import PROJECT
 
 _BUCKET = "local-project-notebooks"
 _REGION = "us-central1"
@@ -27,14 +28,15 @@ _SECONDS = 120.0  # in which a scheduled build must have begun, and have ended
 
 
 class Story:
-    """Titles and acts of the chapters, in order. A chapter that ends otherwise than told raises `Surprise`."""
+    """Titles and functions of the chapters, in order. A chapter with an unexpected end raises `Surprise`."""
 
     def __init__(self, cloud: Cloud, repo: Path, telling: Telling) -> None:
         self._cloud = cloud
         self._repo = repo
         self._telling = telling
-        self._environment = {**os.environ, **cloud.environment("deployer")}
+        self._environment = {**os.environ, **cloud.environment("notebook-deployer")}
         self._first = self._second = b""
+        self._red_report: Path | None = None
         _git(repo, "init", "--quiet", "--initial-branch=main")
         _git(repo, "add", ".")
         self.chapters: list[tuple[str, Callable[[], None]]] = [
@@ -43,7 +45,7 @@ class Story:
             ("The fix: it goes live in place of the first", self._fixed),
             ("The schedule: Monday morning comes early", self._schedule),
             ("A message by hand: it asks for another day", self._message),
-            ("The same commit again: nothing is deployed twice", self._again),
+            ("The same commit again: nothing runs or is deployed twice", self._again),
         ]
 
     def _works(self) -> None:
@@ -60,6 +62,7 @@ class Story:
         self._commit("Rename a column")
         self._build(green=False, cells=True)
         self._expect(self._live() == self._first, "what is live to stay as it was", "it is another one")
+        self._red_report = self._bucket / "results" / self._newest_summary()["run"] / "index.html"
         self._telling.end("The build is red, and what is live is untouched")
 
     def _fixed(self) -> None:
@@ -81,9 +84,11 @@ class Story:
         self._scheduled(lambda: self._publish(message), _OTHER_DAY)
 
     def _again(self) -> None:
-        self._build(green=True)
+        self._build(green=True, reuse="30d")
+        jobs = self._newest_summary()["jobs"]
+        self._expect(all("reused" in job for job in jobs), "no notebook to run", "one did")
         self._expect(self._live() == self._second, "what is live to stay as it was", "it is another one")
-        self._telling.end("The build is green, and nothing was deployed anew")
+        self._telling.end("The build is green without a VM, and nothing had to be deployed")
 
     def nothing_is_left(self) -> None:
         """Raise `Surprise` if a VM is left."""
@@ -91,7 +96,7 @@ class Story:
         self._expect(not left, "no VM to be left", f"there is {', '.join(left)}")
 
     def show_bucket(self) -> None:
-        """How many files each folder of the bucket has, and how to look at the dashboard."""
+        """Print the number of files in each folder of the bucket, and the way to the dashboard."""
         self._telling.say("\n=== What is in the bucket now ===")
         self._telling.say(f"{shown(self._bucket)}/")
         files = [path for path in sorted(self._bucket.rglob("*")) if path.is_file()]
@@ -103,9 +108,10 @@ class Story:
             "".join(f"{n!s:84} {p.stat().st_size:>9,} bytes\n" for n, p in zip(names, files, strict=True))
         )
         dashboard = self._bucket / "versions" / _OTHER_DAY / "demo" / "demo-clean.html"
-        self._telling.say(
-            f"The dashboard of {_OTHER_DAY}, for a browser:\n  xdg-open {shlex.quote(shown(dashboard))}"
-        )
+        self._telling.say(f"The dashboard of {_OTHER_DAY}, for a browser:\n  {dashboard.resolve().as_uri()}")
+        if self._red_report is not None:
+            self._telling.say(f"The report of the red build:\n  {self._red_report.resolve().as_uri()}")
+        self._telling.say("These files stay until the next demo.")
         self._telling.say(
             "To go on with this cloud, see localcloud/README.md; for a repo of your own, docs/setup.md."
         )
@@ -117,9 +123,10 @@ class Story:
     def _command(self, text: str) -> None:
         self._telling.say(f"$ {text}")
 
-    def _build(self, *, green: bool, cells: bool = False) -> None:
-        """Build the commit as a trigger would."""
+    def _build(self, *, green: bool, cells: bool = False, reuse: str = "") -> None:
+        """Build the commit as a trigger would. `reuse`: the age up to which green results are reused."""
         arguments = ["submit", "--commit", "--branch", "main", "--region", _REGION]
+        arguments += ["--substitutions", f"_REUSE={reuse}"] if reuse else []
         self._command(f"python -m localcloud {' '.join(arguments)} {shlex.quote(shown(self._repo))}")
         code = self._submit(
             [sys.executable, "-m", "localcloud", *arguments, str(self._repo)], Excerpt(cells=cells)
@@ -128,7 +135,7 @@ class Story:
         self._expect(code == (0 if green else 1), f"the build to be {wanted}", f"its exit code is {code}")
 
     def _submit(self, command: list[str], excerpt: Excerpt) -> int:
-        """Run it in a process group of its own: Ctrl-C reaches us alone, and we pass it on once, so that it can cancel the build."""
+        """Run it in its own process group. The demo alone gets Ctrl-C, and forwards it once, to cancel the build."""
         with subprocess.Popen(
             command,
             env=self._environment,
@@ -151,7 +158,7 @@ class Story:
             return process.wait()
 
     def _scheduled(self, ask: Callable[[], object], day: str) -> None:
-        """Ask for a run, show the build that comes of it, and look for what it should have made."""
+        """Request a run, show its build, and check its results."""
         known = {build["id"] for build in self._scheduled_builds()}
         ask()
         new = _within(lambda: next((b["id"] for b in self._scheduled_builds() if b["id"] not in known), None))
@@ -170,12 +177,12 @@ class Story:
         return (b for b in self._cloud.inventory()["builds"] if f"nb-live-{_NAME}" in b.get("tags", ()))
 
     def _follow(self, build: str) -> None:
-        from localcloud.submit.api import LocalCloud
-        from localcloud.submit.follow import follow
+        from localcloud.cli.submit.api import LocalCloud
+        from localcloud.cli.submit.follow import follow
 
         excerpt = Excerpt(cells=False)
         follow(
-            LocalCloud(self._cloud.url, _REGION, None),
+            LocalCloud(self._cloud.url, self._cloud.iam.owner_token, _REGION, None),
             build,
             _Patience(),
             lambda data: self._telling.follow(data.decode(errors="replace"), excerpt),
@@ -195,20 +202,28 @@ class Story:
         self._client(PublisherClient).publish(topic=topic, messages=[{"data": message.encode()}])
 
     def _client(self, kind: Callable[..., Any]) -> Any:
-        from google.auth.credentials import AnonymousCredentials
+        from google.oauth2.credentials import Credentials
 
         return kind(
-            credentials=AnonymousCredentials(),
+            credentials=Credentials(token=self._cloud.iam.owner_token),
             transport="rest",
             client_options={"api_endpoint": self._cloud.url},
         )
 
     @property
     def _bucket(self) -> Path:
-        return self._cloud.state / "storage" / _BUCKET / "bike-share"
+        return self._cloud.state / "storage" / _BUCKET / "notebooks"
+
+    def _newest_summary(self) -> dict[str, Any]:
+        """Return summary.json of the newest run."""
+        written = self._bucket.glob("results/*/summary.json")
+        summary: dict[str, Any] = json.loads(
+            max(written, key=lambda path: path.stat().st_mtime_ns).read_text()
+        )
+        return summary
 
     def _live(self) -> bytes:
-        """live.json, or nothing."""
+        """Return the content of live.json; empty if it does not exist."""
         file = self._bucket / "live" / _NAME / "live.json"
         return file.read_bytes() if file.is_file() else b""
 
@@ -225,7 +240,7 @@ class Story:
 
 
 class _Patience:
-    """Waits for the end, whatever comes: Ctrl-C ends the demo as it ends any program."""
+    """Waits without a limit: Ctrl-C ends the demo like any program."""
 
     def wait(self, seconds: float) -> bool:
         time.sleep(seconds)
@@ -233,7 +248,7 @@ class _Patience:
 
 
 def _within(look: Callable[[], Any]) -> Any:
-    """What `look` finds as soon as it finds something; None if that takes too long."""
+    """The first result of `look` that is not None; None if that takes too long."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         if found := look():
@@ -243,7 +258,7 @@ def _within(look: Callable[[], Any]) -> Any:
 
 
 def _git(repo: Path, *arguments: str) -> None:
-    # The user's own configuration (hooks, signing) has no part in the story.
+    # Without the user's configuration (hooks, signing).
     identity = ["-c", "user.name=Demo", "-c", "user.email=demo@example.com"]
     isolated = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the story's reader sees: chapters, commands, the telling lines of a build's log; and the files that have all of it."""
+"""The output of the demo: chapters, commands, important lines of a build's log; and files that have all of it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _EXCERPT = re.compile(r"^\S+  \|")
 
 
 class Surprise(Exception):
-    """A chapter ended otherwise than told; str() says what was expected, and what happened."""
+    """A chapter had an unexpected end; str() says what was expected, and what happened."""
 
 
 class Excerpt:
-    """Picks the telling lines of a build's log. With `cells`, those of all cells; else the good ones are counted only."""
+    """Picks the important lines of a build's log. Without `cells`, successful cells are only counted."""
 
     def __init__(self, *, cells: bool) -> None:
         self._cells = cells
@@ -29,7 +29,7 @@ class Excerpt:
         self._failed = False
 
     def of(self, line: str) -> list[str]:
-        """What to show for the next line of the log; nothing for most of them."""
+        """The lines to show for the next line of the log; none for most of them."""
         text = _STEP.sub("", line.rstrip())
         if self._failed:  # the failed cell's source, and then one line on what to do
             self._failed = _EXCERPT.match(text) is not None
@@ -49,7 +49,7 @@ class Excerpt:
 
 
 class Telling:
-    """Prints the story, and writes each chapter's log into a file of its own in `folder`."""
+    """Prints the demo, and writes each chapter's log into a file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -68,7 +68,7 @@ class Telling:
         self.say(f"\n=== {number}/{of}  {title} ===")
 
     def end(self, result: str) -> None:
-        """Say how the chapter ended, and where its log is."""
+        """Print the chapter's end, and the place of its log."""
         self.say(f"=> {result} ({time.monotonic() - self._begun:.0f} s; {shown(self.log)})")
 
     def say(self, text: str) -> None:
@@ -77,12 +77,12 @@ class Telling:
         self.note(text + "\n")
 
     def note(self, text: str) -> None:
-        """Write to the chapter's log alone."""
+        """Write only to the chapter's log."""
         with self.log.open("a", encoding="utf-8", errors="replace") as file:
             file.write(text)
 
     def follow(self, lines: str, excerpt: Excerpt) -> None:
-        """Write whole lines of a build's log to the chapter's, and print what is telling; a warning only once."""
+        """Write whole lines of a build's log to the chapter's, and print the important ones; a warning only once."""
         self.note(lines)
         for text in (text for line in lines.splitlines() for text in excerpt.of(line)):
             if text not in self._warned:

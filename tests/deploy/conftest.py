@@ -1,4 +1,4 @@
-"""Fixtures of the tests of deploying: a whole local cloud for each test, and the doors to it as the deployer."""
+"""Fixtures of the tests that deploy: a local cloud for each test, and a deployment on it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.storage import pace
-from tests.deploy.place import Place, opened
-from tests.deploy.shop import Shop
+from localcloud.services.storage import pace
+from tests.deploy.cloud_fixture import CloudFixture, serve_cloud
+from tests.deploy.deployment_fixture import DeploymentFixture
 
 
 @pytest.fixture(autouse=True)
 def _unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clocks are moved here, and Cloud Storage lets an object be written once a real second."""
+    """Lift Cloud Storage's limit of one write per object and real second, since these tests move the clock."""
     monkeypatch.setattr(pace, "_BURST", 10_000.0)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with opened(tmp_path / "cloud") as made:
+def cloud_fixture(tmp_path: Path) -> Iterator[CloudFixture]:
+    with serve_cloud(tmp_path / "cloud") as made:
         yield made
 
 
 @pytest.fixture
-def shop(place: Place, tmp_path: Path) -> Shop:
-    return Shop(place, tmp_path / "shop")
+def deployment_fixture(cloud_fixture: CloudFixture, tmp_path: Path) -> DeploymentFixture:
+    return DeploymentFixture(cloud_fixture, tmp_path / "shop")

@@ -1,4 +1,4 @@
-"""How long a build may last, as Cloud Build tells its own steps."""
+"""The time that is left to a build, as Cloud Build answers a step of that build."""
 
 from __future__ import annotations
 
@@ -8,58 +8,67 @@ import pytest
 import requests
 
 from builder.gcp.builds import GoogleBuilds
+from builder.gcp.rest import Rest
 from builder.ports import BuildTime, CallFailed
-from localcloud.iam import PROJECT
-from tests.deploy.place import Place
+from localcloud.core.iam import PROJECT
+from tests.deploy.cloud_fixture import CloudFixture
+from tests.owner import signed
+from tests.patience import PATIENCE
 
 REGION = "us-central1"
 
 
-def submitted(place: Place, script: str, **more: object) -> str:
-    """The id of a build of one step."""
+def submitted(cloud_fixture: CloudFixture, script: str, **more: object) -> str:
+    """The ID of a new build with one step."""
     wanted = {"steps": [{"name": "bash", "args": ["-c", script]}], "options": {"logging": "NONE"}, **more}
-    url = f"{place.cloud.url}/v1/projects/{PROJECT}/locations/{REGION}/builds"
-    answer = requests.post(url, json=wanted, timeout=10)
+    url = f"{cloud_fixture.cloud.url}/v1/projects/{PROJECT}/locations/{REGION}/builds"
+    answer = requests.post(url, json=wanted, headers=signed(cloud_fixture.cloud.iam), timeout=PATIENCE)
     return str(answer.json()["metadata"]["build"]["id"])
 
 
-def status(place: Place, build: str) -> str:
-    return next(str(item["status"]) for item in place.cloud.inventory()["builds"] if item["id"] == build)
+def status(cloud_fixture: CloudFixture, build: str) -> str:
+    return next(
+        str(item["status"]) for item in cloud_fixture.cloud.inventory()["builds"] if item["id"] == build
+    )
 
 
-def until(place: Place, build: str, wanted: str) -> None:
+def until(cloud_fixture: CloudFixture, build: str, wanted: str) -> None:
     for _ in range(1000):
-        if status(place, build) == wanted:
+        if status(cloud_fixture, build) == wanted:
             return
         threading.Event().wait(0.01)
-    raise AssertionError(status(place, build))
+    raise AssertionError(status(cloud_fixture, build))
 
 
-def asked(place: Place, build: str, account: str = "builder") -> BuildTime | None:
-    return GoogleBuilds(place.access(account), place.time, budget=5).time(build, REGION)
+def asked(cloud_fixture: CloudFixture, build: str, account: str = "notebook-builder") -> BuildTime | None:
+    return GoogleBuilds(Rest(cloud_fixture.access(account), cloud_fixture.time, budget=5)).time(build, REGION)
 
 
-def test_a_build_at_work_tells_what_is_left_of_its_timeout(place: Place) -> None:
-    build = submitted(place, "sleep 60", timeout="1234s")
-    until(place, build, "WORKING")
-    first = asked(place, build)
+def test_a_running_build_knows_the_rest_of_its_timeout(cloud_fixture: CloudFixture) -> None:
+    build = submitted(cloud_fixture, "sleep 60", timeout="1234s")
+    until(cloud_fixture, build, "WORKING")
+    first = asked(cloud_fixture, build)
     assert first is not None
     assert first.timeout == 1234
     assert 1200 < first.left < 1236  # the answer's Date has whole seconds
-    place.cloud.clock.advance(600)
-    later = asked(place, build)
+    cloud_fixture.cloud.clock.advance(600)
+    later = asked(cloud_fixture, build)
     assert later is not None
     assert 595 < first.left - later.left < 640
 
 
-def test_a_build_that_is_over_has_no_time(place: Place) -> None:
-    build = submitted(place, "true")
-    until(place, build, "SUCCESS")
-    assert asked(place, build) is None
+def test_a_build_that_is_over_has_no_time(cloud_fixture: CloudFixture) -> None:
+    build = submitted(cloud_fixture, "true")
+    until(cloud_fixture, build, "SUCCESS")
+    assert asked(cloud_fixture, build) is None
 
 
-@pytest.mark.parametrize(("build", "account", "code"), [("0-none", "builder", 404), ("0-none", "vm", 403)])
-def test_a_refusal_is_told_at_once(place: Place, build: str, account: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("build", "account", "code"), [("0-none", "notebook-builder", 404), ("0-none", "notebook-vm", 403)]
+)
+def test_a_refusal_is_raised_without_a_retry(
+    cloud_fixture: CloudFixture, build: str, account: str, code: int
+) -> None:
     with pytest.raises(CallFailed) as caught:
-        asked(place, build, account)
+        asked(cloud_fixture, build, account)
     assert caught.value.http_status == code

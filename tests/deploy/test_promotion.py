@@ -1,10 +1,11 @@
-"""`deploy` as a whole, through Google's clients: what is written, when nothing is, who wins, and what a crash leaves."""
+"""`deploy` as a whole, through Google's clients: its writes, repeated and competing deployments, and crashes."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,24 +17,23 @@ from builder.deploy.status import status_lines
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import ExitCode, InputRefused, ProjectSetup
 from builder.model import GcsLocation
-from localcloud.iam import email
-from tests.deploy.place import opened, source
-from tests.deploy.shop import BUCKET, IMAGE, KIT, Killed, Shop, dying
+from localcloud.core.iam import email
+from tests.deploy.cloud_fixture import serve_cloud, source
+from tests.deploy.deployment_fixture import BUCKET, IMAGE, KIT, DeploymentFixture, Killed, dying
 
-SAMPLED = 0.3  # of the writes are also ones before which the process dies
 # By method id: what a converged deployment may call.
 READING = (".get", ".list", ".getIamPolicy", "storage.objects.get", "tags.get")
 
 
 def written(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
-    """The methods called in between that are no reads."""
+    """The methods called in between, without reads."""
     called = [name for name, count in after.items() if count > before.get(name, 0)]
     return [name for name in called if not name.endswith(READING)]
 
 
-def test_a_first_deployment_puts_everything_there(shop: Shop) -> None:
-    assert shop.deploy().changed
-    live = shop.live()
+def test_a_first_deployment_puts_everything_there(deployment_fixture: DeploymentFixture) -> None:
+    assert deployment_fixture.deploy().changed
+    live = deployment_fixture.live()
     assert live is not None
     one = live["live"]
     assert one["builder"]["kit"] == KIT
@@ -43,240 +43,288 @@ def test_a_first_deployment_puts_everything_there(shop: Shop) -> None:
     assert (job["image"], job["packages"], job["run"]) == (IMAGE, ["pandas==2.3.0"], "run-1")
     assert one["notebooks"][0]["parameters"] == {"day": "string"}
     assert one["schedule"]["parameters"] == {"demo.ipynb": {"day": "{today-1d}"}}
-    state = shop.state()
+    state = deployment_fixture.state()
     assert state["functions"] == [("nightly", "ACTIVE")]
     assert state["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
     assert state["topics"] == ["news"]
-    assert state["policy"] == ["serviceAccount:trigger@local-project.iam.gserviceaccount.com"]
-    assert [name.rpartition("/")[2] for name in state["objects"][1:]] == ["live.json", "places.json"]
+    assert state["policy"] == ["serviceAccount:notebook-trigger@local-project.iam.gserviceaccount.com"]
+    assert [name.rpartition("/")[2] for name in state["objects"][1:]] == ["live.json", "locations.json"]
 
 
-def test_a_second_deployment_only_reads_and_says_so(shop: Shop) -> None:
-    shop.deploy()
-    request = shop.request()
-    before, state = dict(shop.place.calls()), shop.state()
-    outcome = promote(request, shop.target())
-    after = dict(shop.place.calls())
+def test_a_second_deployment_only_reads_and_says_so(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    request = deployment_fixture.request()
+    before, state = dict(deployment_fixture.cloud_fixture.calls()), deployment_fixture.state()
+    outcome = promote(request, deployment_fixture.context())
+    after = dict(deployment_fixture.cloud_fixture.calls())
     assert (outcome.changed, outcome.message) == (
         False,
         "nothing changed: nightly runs exactly this already.",
     )
     assert written(before, after) == []
-    assert shop.state() == state
+    assert deployment_fixture.state() == state
 
 
-def test_another_run_that_proved_the_same_changes_nothing(shop: Shop) -> None:
-    shop.deploy()
-    generation = shop.target().standing()[1]
-    request = shop.request()
-    shop.prove(request, "run-2")
-    assert not promote(request, shop.target()).changed
-    assert shop.target().standing()[1] == generation
+def test_another_run_that_proved_the_same_changes_nothing(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    generation = deployment_fixture.context().current()[1]
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request, "run-2")
+    assert not promote(request, deployment_fixture.context()).changed
+    assert deployment_fixture.context().current()[1] == generation
 
 
-def test_what_was_not_proven_does_not_go_live_and_what_is_live_stays(shop: Shop) -> None:
-    shop.deploy()
-    state = shop.state()
-    shop.write("day = '2018-04-02'")
+def test_an_unproven_plan_does_not_go_live_and_the_live_one_stays(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    state = deployment_fixture.state()
+    deployment_fixture.write("day = '2018-04-02'")
     with pytest.raises(
         InputRefused,
         match=r"demo\.ipynb: no run was green for exactly this: the notebook, its files \(none beside it\)",
     ) as caught:
-        promote(shop.request(), shop.target())
+        promote(deployment_fixture.request(), deployment_fixture.context())
     assert caught.value.exit_code == ExitCode.BAD_INPUT
-    assert shop.state() == state
+    assert deployment_fixture.state() == state
 
 
-def test_other_bytes_are_a_promotion_and_can_be_rolled_back(shop: Shop) -> None:
-    shop.deploy()
-    first = shop.state()["live"]
-    shop.write("day = '2018-04-02'")
-    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
-    assert shop.deploy().changed
-    assert shop.state()["live"]["archive"]["sha256"] != first["archive"]["sha256"]
-    assert shop.state()["jobs"] == [("nightly", "0 7 * * 1", "ENABLED")]
-    assert roll_back(shop.target()).changed
-    assert {**shop.state()["live"], "earlier": 0} == first
-    assert shop.state()["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
-    assert any(line.startswith("leaving archive") and "; going back to" in line for line in shop.place.said)
+def test_other_bytes_are_a_promotion_and_can_be_rolled_back(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    first = deployment_fixture.state()["live"]
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.options["NB_SCHEDULE"] = "0 7 * * 1"
+    assert deployment_fixture.deploy().changed
+    assert deployment_fixture.state()["live"]["archive"]["sha256"] != first["archive"]["sha256"]
+    assert deployment_fixture.state()["jobs"] == [("nightly", "0 7 * * 1", "ENABLED")]
+    assert roll_back(deployment_fixture.context()).changed
+    assert {**deployment_fixture.state()["live"], "earlier": 0} == first
+    assert deployment_fixture.state()["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
+    assert any(
+        line.startswith("leaving archive") and "; going back to" in line
+        for line in deployment_fixture.cloud_fixture.logged
+    )
     with pytest.raises(InputRefused, match="nothing was live before this"):
-        roll_back(shop.target())
+        roll_back(deployment_fixture.context())
 
 
-def test_what_was_live_before_must_still_be_there(shop: Shop) -> None:
-    shop.deploy()
-    archive = shop.state()["live"]["archive"]["object"]
-    shop.write("day = '2018-04-02'")
-    shop.deploy()
-    state = shop.state()
-    shop.store().delete(archive)
-    with pytest.raises(InputRefused, match=r"is not there any more at generation"):
-        roll_back(shop.target())
-    assert shop.state()["live"] == state["live"]
+def test_a_rollback_needs_the_earlier_archive(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    archive = deployment_fixture.state()["live"]["archive"]["object"]
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.deploy()
+    state = deployment_fixture.state()
+    deployment_fixture.store().delete(archive)
+    with pytest.raises(InputRefused, match=r"does not exist any more at generation"):
+        roll_back(deployment_fixture.context())
+    assert deployment_fixture.state()["live"] == state["live"]
 
 
-def test_an_older_build_that_comes_late_changes_nothing(shop: Shop) -> None:
-    doors = shop.place.doors()
-    older = shop.build()
-    shop.place.cloud.clock.advance(60)
-    newer = shop.build()
-    assert doors.builds.get(older, "us-central1") is not None
-    shop.options |= {"BUILD_ID": newer, "LOCATION": "us-central1"}
-    shop.deploy()
-    state = shop.state()
-    shop.write("day = '2018-04-02'")
-    shop.options["BUILD_ID"] = older
-    outcome = shop.deploy()
+def test_an_older_build_that_comes_late_changes_nothing(deployment_fixture: DeploymentFixture) -> None:
+    clients = deployment_fixture.cloud_fixture.clients()
+    older = deployment_fixture.build()
+    deployment_fixture.cloud_fixture.cloud.clock.advance(60)
+    newer = deployment_fixture.build()
+    assert clients.builds.get(older, "us-central1") is not None
+    deployment_fixture.options |= {"BUILD_ID": newer, "LOCATION": "us-central1"}
+    deployment_fixture.deploy()
+    state = deployment_fixture.state()
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.options["BUILD_ID"] = older
+    outcome = deployment_fixture.deploy()
     assert not outcome.changed
     assert f"build {newer}" in outcome.message
     assert "is newer than this build" in outcome.message
-    assert shop.state() == state
+    assert deployment_fixture.state() == state
 
 
-def test_another_repo_with_the_same_function_is_refused_and_touches_nothing(shop: Shop) -> None:
-    shop.deploy()
-    state = shop.state()
-    other = Shop(
-        shop.place, shop.folder / "other", {"NB_GCS_LOCATION": "gs://local-project-notebooks/ci/other"}
+def test_another_repo_with_the_same_function_is_refused_and_touches_nothing(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    state = deployment_fixture.state()
+    other = DeploymentFixture(
+        deployment_fixture.cloud_fixture,
+        deployment_fixture.folder / "other",
+        {"NB_GCS_LOCATION": "gs://local-project-notebooks/ci/other"},
     )
     request = other.request()
     other.prove(request, "run-2", location=GcsLocation(BUCKET, "ci/other"))
     mine = "belongs to another deployment, gs://local-project-notebooks/ci/live/nightly/live.json"
     with pytest.raises(ProjectSetup, match=mine):
-        promote(request, other.target())
-    undeploy(other.target())
-    assert {**shop.state(), "objects": []} == {**state, "objects": []}
+        promote(request, other.context())
+    undeploy(other.context())
+    assert {**deployment_fixture.state(), "objects": []} == {**state, "objects": []}
 
 
-def test_what_somebody_else_made_is_shown_as_theirs_and_stays(shop: Shop) -> None:
-    request = shop.request()
-    shop.prove(request)
-    shop.doors.topics.create("projects/local-project/topics/news", {"team": "data"})
-    wanted = shop.place.desired().job
+def test_foreign_resources_are_shown_as_foreign_and_stay(deployment_fixture: DeploymentFixture) -> None:
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request)
+    deployment_fixture.clients.topics.create("projects/local-project/topics/news", {"team": "data"})
+    wanted = deployment_fixture.cloud_fixture.desired().job
     assert wanted is not None
     job = replace(wanted, description="somebody's")
-    shop.doors.schedules.create("projects/local-project/locations/us-central1/jobs/nightly", job)
-    with pytest.raises(ProjectSetup, match="was not made by this deployment, and is left as it is"):
-        promote(request, shop.target())
-    told = list(status_lines(shop.target()))
-    assert "topic: there, not made by this deployment" in told
+    deployment_fixture.clients.schedules.create(
+        "projects/local-project/locations/us-central1/jobs/nightly", job
+    )
+    with pytest.raises(ProjectSetup, match=r"was not made by this deployment\. It stays as it is\."):
+        promote(request, deployment_fixture.context())
+    reported = list(status_lines(deployment_fixture.context()))
+    assert "topic: there, not made by this deployment" in reported
     assert any(
         line.startswith("schedule: ENABLED") and line.endswith(", not made by this deployment")
-        for line in told
+        for line in reported
     )
-    assert undeploy(shop.target()).message == "nothing changed: nightly is not deployed."
-    state = shop.state()
+    assert undeploy(deployment_fixture.context()).message == "nothing changed: nightly is not deployed."
+    state = deployment_fixture.state()
     assert (state["topics"], [name for name, *_ in state["jobs"]]) == (["news"], ["nightly"])
 
 
-def beside(shop: Shop) -> tuple[Shop, Request]:
-    """Another function on the same topic, and what is to go live by it."""
-    other = Shop(shop.place, shop.folder / "other", {"NB_FUNCTION": "hourly"})
+def beside(deployment_fixture: DeploymentFixture) -> tuple[DeploymentFixture, Request]:
+    """Another function on the same topic, and its proven request."""
+    other = DeploymentFixture(
+        deployment_fixture.cloud_fixture, deployment_fixture.folder / "other", {"NB_FUNCTION": "hourly"}
+    )
     request = other.request()
     other.prove(request, "run-2")
     return other, request
 
 
-def test_a_topic_that_another_function_hears_stays(shop: Shop) -> None:
-    shop.deploy()
-    other, request = beside(shop)
-    promote(request, other.target())
-    undeploy(shop.target())
-    found = shop.place.cloud.inventory()
+@pytest.mark.exhaustive
+def test_a_topic_with_the_subscription_of_another_function_stays(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    other, request = beside(deployment_fixture)
+    promote(request, other.context())
+    undeploy(deployment_fixture.context())
+    found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["name"] for one in found["functions"]] == ["hourly"]
     assert [one["name"] for one in found["pubsub.topics"]] == ["news"]
-    assert any("topic news is heard by others, and stays" in line for line in shop.place.said)
+    assert any(
+        "topic news has other subscriptions and stays" in line
+        for line in deployment_fixture.cloud_fixture.logged
+    )
 
 
-def test_a_build_that_does_not_tell_its_id_is_warned(shop: Shop) -> None:
-    shop.deploy()
-    assert not any("warning" in line for line in shop.place.said)
-    shop.options["BUILDER_OUTPUT"] = "/builder/outputs"
-    shop.deploy()
-    assert any(line.startswith("warning: BUILD_ID is not set in this build") for line in shop.place.said)
+def test_a_build_that_does_not_tell_its_id_is_warned(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    assert not any("warning" in line for line in deployment_fixture.cloud_fixture.logged)
+    deployment_fixture.options["BUILDER_OUTPUT"] = "/builder/outputs"
+    deployment_fixture.deploy()
+    assert any(
+        line.startswith("warning: BUILD_ID is not set in this build")
+        for line in deployment_fixture.cloud_fixture.logged
+    )
 
 
-def test_who_shares_a_topic_that_was_deleted_is_repaired_as_well(shop: Shop) -> None:
-    shop.deploy()
-    other, request = beside(shop)
-    promote(request, other.target())
-    shop.doors.topics.delete("projects/local-project/topics/news")
-    shop.deploy()
-    assert any("hourly hears nothing" in line for line in status_lines(other.target()))
-    assert promote(request, other.target()).changed
-    assert not any("hears nothing" in line for line in status_lines(other.target()))
-    assert not promote(request, other.target()).changed
-    assert not shop.deploy().changed
+@pytest.mark.exhaustive
+def test_deployments_that_share_a_deleted_topic_are_all_repaired(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    other, request = beside(deployment_fixture)
+    promote(request, other.context())
+    deployment_fixture.clients.topics.delete("projects/local-project/topics/news")
+    deployment_fixture.deploy()
+    assert any(
+        "delete function hourly, which has no subscription" in line for line in status_lines(other.context())
+    )
+    assert promote(request, other.context()).changed
+    assert not any("`deploy` would" in line for line in status_lines(other.context()))
+    assert not promote(request, other.context()).changed
+    assert not deployment_fixture.deploy().changed
 
 
-def test_going_back_keeps_the_accounts_that_were_deployed(shop: Shop) -> None:
-    shop.options["NB_TRIGGER_SERVICE_ACCOUNT"] = email("function")
-    shop.deploy()
-    shop.write("day = '2018-04-02'")
-    shop.deploy()
-    del shop.options["NB_TRIGGER_SERVICE_ACCOUNT"]
-    shop.request()
-    assert not any(line.startswith("differs") for line in status_lines(shop.target()))
-    assert roll_back(shop.target()).changed
-    function = shop.doors.functions.get("projects/local-project/locations/us-central1/functions/nightly")
+def test_going_back_keeps_the_accounts_that_were_deployed(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.options["NB_TRIGGER_SERVICE_ACCOUNT"] = email("notebook-function")
+    deployment_fixture.deploy()
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.deploy()
+    del deployment_fixture.options["NB_TRIGGER_SERVICE_ACCOUNT"]
+    deployment_fixture.request()
+    assert not any(line.startswith("`deploy` would") for line in status_lines(deployment_fixture.context()))
+    assert roll_back(deployment_fixture.context()).changed
+    function = deployment_fixture.clients.functions.get(
+        "projects/local-project/locations/us-central1/functions/nightly"
+    )
     assert function is not None
-    assert function.config.trigger_account == email("function")
-    assert shop.invokers() == [f"serviceAccount:{email('function')}"]
+    assert function.config.trigger_account == email("notebook-function")
+    assert deployment_fixture.invokers() == [f"serviceAccount:{email('notebook-function')}"]
 
 
-def test_what_is_live_in_another_project_is_left_there(shop: Shop) -> None:
-    shop.deploy()
-    document = shop.live()
+def test_a_deployment_of_another_project_stays(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    document = deployment_fixture.live()
     assert document is not None
-    document["live"]["place"]["project"] = "old-project"
+    document["live"]["location"]["project"] = "old-project"
     moved = json.dumps(document).encode()
-    shop.store().replace("ci/live/nightly/live.json", moved, content_type="application/json")
-    before = dict(shop.place.calls())
-    request = shop.request()
-    told = "is deployed in project old-project, and this is local-project"
-    with pytest.raises(ProjectSetup, match=told):
-        promote(request, shop.target())
-    with pytest.raises(ProjectSetup, match=told):
-        undeploy(shop.target())
-    assert written(before, dict(shop.place.calls())) == []
+    deployment_fixture.store().replace("ci/live/nightly/live.json", moved, content_type="application/json")
+    before = dict(deployment_fixture.cloud_fixture.calls())
+    request = deployment_fixture.request()
+    reported = "is deployed in project old-project, and this is local-project"
+    with pytest.raises(ProjectSetup, match=reported):
+        promote(request, deployment_fixture.context())
+    with pytest.raises(ProjectSetup, match=reported):
+        undeploy(deployment_fixture.context())
+    assert written(before, dict(deployment_fixture.cloud_fixture.calls())) == []
 
 
-def test_what_cannot_be_read_can_be_undeployed(shop: Shop) -> None:
-    shop.deploy()
-    shop.store().replace("ci/live/nightly/live.json", b'{"schema": 7}', content_type="application/json")
+def test_an_unreadable_live_document_can_be_undeployed(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.store().replace(
+        "ci/live/nightly/live.json", b'{"schema": 7}', content_type="application/json"
+    )
     with pytest.raises(ProjectSetup, match="cannot be read: its schema is 7"):
-        promote(shop.request(), shop.target())
-    assert undeploy(shop.target()).changed
-    state = shop.state()
+        promote(deployment_fixture.request(), deployment_fixture.context())
+    assert undeploy(deployment_fixture.context()).changed
+    state = deployment_fixture.state()
     assert (state["live"], state["functions"], state["jobs"], state["topics"]) == (None, [], [], [])
 
 
-def test_another_region_takes_all_of_it_along(shop: Shop) -> None:
-    shop.deploy()
-    shop.options["NB_REGION"] = "europe-west1"
-    assert shop.deploy().changed
-    found = shop.place.cloud.inventory()
+def test_locations_of_another_version_are_reported_and_recorded_again(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    name = "ci/live/nightly/locations.json"
+    deployment_fixture.store().replace(name, b'{"schema": 7}', content_type="application/json")
+    promote(deployment_fixture.request(), deployment_fixture.context())
+    assert any(
+        f"warning: gs://{BUCKET}/{name} cannot be read (its schema is 7, and 1 was expected)" in line
+        for line in deployment_fixture.cloud_fixture.logged
+    )
+    assert deployment_fixture.context().locations.known() == {deployment_fixture.context().location}
+
+
+def test_another_region_takes_all_of_it_along(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.options["NB_REGION"] = "europe-west1"
+    assert deployment_fixture.deploy().changed
+    found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["europe-west1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["europe-west1"]
-    assert roll_back(shop.target()).changed
-    found = shop.place.cloud.inventory()
+    assert roll_back(deployment_fixture.context()).changed
+    found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["us-central1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["us-central1"]
 
 
-def test_another_topic_leaves_the_old_one_nowhere(shop: Shop) -> None:
-    shop.deploy()
-    shop.options["NB_TOPIC"] = "other"
-    assert shop.deploy().changed
-    found = shop.place.cloud.inventory()
+def test_another_topic_leaves_the_old_one_nowhere(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.options["NB_TOPIC"] = "other"
+    assert deployment_fixture.deploy().changed
+    found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["name"] for one in found["pubsub.topics"]] == ["other"]
     assert [one["name"] for one in found["functions"]] == ["nightly"]
 
 
-def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(shop: Shop) -> None:
-    shop.deploy()
-    shop.options["NB_TOPIC"] = "other"
-    shop.place.fault(
+@pytest.mark.exhaustive
+def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.options["NB_TOPIC"] = "other"
+    deployment_fixture.cloud_fixture.fault(
         "cloudfunctions.projects.locations.functions.create",
         "operation_error",
         code="INVALID_ARGUMENT",
@@ -285,126 +333,149 @@ def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(shop: Shop) -
     with pytest.raises(
         ProjectSetup, match=r"boom.*The function is gone: nothing runs before a deploy succeeds\."
     ):
-        shop.deploy()
-    place = {"name": "*live.json"}
-    shop.place.fault("storage.objects.insert", "error", status=403, message="no", match=place)
-    told = r"Not done: live\.json, schedule\. The schedule still publishes to news, and the function hears other by now"
-    with pytest.raises(ProjectSetup, match=told):
-        shop.deploy()
-    assert shop.deploy().changed
-    assert shop.state()["topics"] == ["other"]
-    shop.place.fault("storage.objects.insert", "error", status=403, message="no", match=place)
-    told = r"still publishes to other, and the function hears news by now: nothing runs before a deploy succeeds\."
-    with pytest.raises(ProjectSetup, match=told):
-        roll_back(shop.target())
-    assert roll_back(shop.target()).changed
-    assert shop.state()["topics"] == ["news"]
+        deployment_fixture.deploy()
+    live_json = {"name": "*live.json"}
+    deployment_fixture.cloud_fixture.fault(
+        "storage.objects.insert", "error", status=403, message="no", match=live_json, skip=1
+    )
+    reported = r"Not done: live\.json, schedule\. The schedule still publishes to news, and the function receives from other now"
+    with pytest.raises(ProjectSetup, match=reported):
+        deployment_fixture.deploy()
+    assert deployment_fixture.deploy().changed
+    assert deployment_fixture.state()["topics"] == ["other"]
+    deployment_fixture.cloud_fixture.fault(
+        "storage.objects.insert", "error", status=403, message="no", match=live_json
+    )
+    reported = r"still publishes to other, and the function receives from news now: nothing runs before a deploy succeeds\."
+    with pytest.raises(ProjectSetup, match=reported):
+        roll_back(deployment_fixture.context())
+    assert roll_back(deployment_fixture.context()).changed
+    assert deployment_fixture.state()["topics"] == ["news"]
 
 
+@pytest.mark.exhaustive
 def test_a_first_deployment_that_died_in_another_region_is_cleared_away(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    deployment_fixture: DeploymentFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = shop.request()
-    shop.prove(request)
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request)
     with dying(monkeypatch, 6, "after"), pytest.raises(Killed):
-        promote(request, shop.target())
-    assert shop.state()["functions"] != []
-    assert shop.live() is None
-    shop.options["NB_REGION"] = "europe-west1"
-    promote(shop.request(), shop.target())
-    found = shop.place.cloud.inventory()
+        promote(request, deployment_fixture.context())
+    assert deployment_fixture.state()["functions"] != []
+    assert deployment_fixture.live() is None
+    deployment_fixture.options["NB_REGION"] = "europe-west1"
+    promote(deployment_fixture.request(), deployment_fixture.context())
+    found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["europe-west1"]
 
 
-def test_undeploying_leaves_archives_and_results(shop: Shop) -> None:
-    shop.deploy()
-    assert undeploy(shop.target()).changed
-    state = shop.state()
+def test_undeploying_leaves_archives_and_results(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    assert undeploy(deployment_fixture.context()).changed
+    state = deployment_fixture.state()
     assert (state["live"], state["functions"], state["jobs"], state["topics"]) == (None, [], [], [])
     assert len(state["objects"]) == 1
-    assert not undeploy(shop.target()).changed
+    assert not undeploy(deployment_fixture.context()).changed
 
 
-def test_status_tells_what_is_live_and_what_differs(shop: Shop) -> None:
-    shop.request()
-    assert list(status_lines(shop.target())) == [
+def test_status_shows_the_live_version_and_the_differences(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.request()
+    assert list(status_lines(deployment_fixture.context())) == [
         "gs://local-project-notebooks/ci/live/nightly/live.json is not there: nothing is live",
         "topic: missing",
         "function: missing",
         "schedule: none",
         "last build: none (tag nb-live-nightly)",
     ]
-    shop.deploy()
-    before = dict(shop.place.calls())
-    told = "\n".join(status_lines(shop.target()))
-    assert written(before, dict(shop.place.calls())) == []
-    assert "demo: green in run run-1" in told
-    assert "function: ACTIVE" in told
-    assert "schedule: ENABLED, 0 6 * * 1 (Etc/UTC), never published yet" in told
-    assert "as they were deployed" in told
-    shop.place.doors().schedules.delete("projects/local-project/locations/us-central1/jobs/nightly")
-    assert "differs: schedule nightly is missing" in "\n".join(status_lines(shop.target()))
+    deployment_fixture.deploy()
+    before = dict(deployment_fixture.cloud_fixture.calls())
+    reported = "\n".join(status_lines(deployment_fixture.context()))
+    assert written(before, dict(deployment_fixture.cloud_fixture.calls())) == []
+    assert "demo: green in run run-1" in reported
+    assert "function: ACTIVE" in reported
+    assert "schedule: ENABLED, 0 6 * * 1 (Etc/UTC), never published yet" in reported
+    assert re.search(r"^next run: 20\d\d-\d\d-\d\d 06:00 \(Etc/UTC\)$", reported, re.MULTILINE)
+    assert "as they were deployed" in reported
+    deployment_fixture.cloud_fixture.clients().schedules.delete(
+        "projects/local-project/locations/us-central1/jobs/nightly"
+    )
+    assert "`deploy` would create schedule nightly" in "\n".join(status_lines(deployment_fixture.context()))
 
 
-def test_a_function_that_does_not_build_leaves_what_is_live(shop: Shop) -> None:
-    shop.deploy()
-    state = shop.state()
-    shop.write("day = '2018-04-02'")
-    shop.zip = source("this is no Python(\n", version=2)
+def test_a_function_that_does_not_build_leaves_the_live_version(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    state = deployment_fixture.state()
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.zip = source("this is no Python(\n", version=2)
     with pytest.raises(ProjectSetup, match="could not be deployed"):
-        shop.deploy()
-    assert shop.state()["live"] == state["live"]
-    shop.zip = source(version=3)
-    assert shop.deploy().changed
-    assert shop.state()["functions"] == [("nightly", "ACTIVE")]
+        deployment_fixture.deploy()
+    assert deployment_fixture.state()["live"] == state["live"]
+    deployment_fixture.zip = source(version=3)
+    assert deployment_fixture.deploy().changed
+    assert deployment_fixture.state()["functions"] == [("nightly", "ACTIVE")]
 
 
 FEWEST_WRITES = 9  # archive, place, topic, upload URL, source, function, policy, live.json, schedule
 
 
 def killed_and_run_again(
-    shop: Shop, request: Request, monkeypatch: pytest.MonkeyPatch, at: int, side: str
+    deployment_fixture: DeploymentFixture,
+    request: Request,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    side: str,
 ) -> bool:
-    """Deploy, die at a write, deploy again; False where there is no such write any more."""
+    """Deploy, die at a write, and deploy again; False if the deployment has fewer writes."""
     try:
         with dying(monkeypatch, at, side):
-            promote(request, shop.target())
+            promote(request, deployment_fixture.context())
     except Killed:
-        promote(request, shop.target())
+        promote(request, deployment_fixture.context())
         return True
     return False
 
 
-@pytest.mark.exhaustive
-@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "sampled",
+    [
+        pytest.param(0.3, marks=pytest.mark.exhaustive),
+        pytest.param(1.0, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+    ],
+)
 def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampled: float
 ) -> None:
-    """A first deployment and a change of everything: after each write's effect, exhaustively; before it is sent, a sample."""
+    """Kill a first deployment and a change of everything after each write, and before this share of the writes."""
     seed = random.randrange(10**6)
     draw = random.Random(seed)
-    with opened(tmp_path / "cloud") as place:
-        shop = Shop(place, tmp_path / "shop")
-        first = shop.request()
-        shop.prove(first)
-        promote(first, shop.target())
-        at_first = shop.state()
-        change(shop)
-        second = shop.request()
-        shop.prove(second, "run-2")
-        promote(second, shop.target())
-        at_last = shop.state()
+    with serve_cloud(tmp_path / "cloud") as cloud_fixture:
+        deployment_fixture = DeploymentFixture(cloud_fixture, tmp_path / "shop")
+        first = deployment_fixture.request()
+        deployment_fixture.prove(first)
+        promote(first, deployment_fixture.context())
+        at_first = deployment_fixture.state()
+        change(deployment_fixture)
+        second = deployment_fixture.request()
+        deployment_fixture.prove(second, "run-2")
+        promote(second, deployment_fixture.context())
+        at_last = deployment_fixture.state()
         points = 0
         for at in itertools.count(1):
-            for side in ("after", "before") if draw.random() < SAMPLED else ("after",):
-                reset(shop)
-                more = killed_and_run_again(shop, shop.request(), monkeypatch, at, side)
-                assert shop.state() == at_first, (
+            for side in ("after", "before") if draw.random() < sampled else ("after",):
+                reset(deployment_fixture)
+                more = killed_and_run_again(
+                    deployment_fixture, deployment_fixture.request(), monkeypatch, at, side
+                )
+                assert deployment_fixture.state() == at_first, (
                     f"seed {seed}: killed {side} write {at} of the first deployment"
                 )
-                change(shop)
-                later = killed_and_run_again(shop, shop.request(), monkeypatch, at, side)
-                assert shop.state() == at_last, (
+                change(deployment_fixture)
+                later = killed_and_run_again(
+                    deployment_fixture, deployment_fixture.request(), monkeypatch, at, side
+                )
+                assert deployment_fixture.state() == at_last, (
                     f"seed {seed}: killed {side} write {at} of the second deployment"
                 )
                 points += more + later
@@ -414,18 +485,22 @@ def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
     assert at > FEWEST_WRITES + 1
 
 
-def change(shop: Shop) -> None:
-    """Other bytes, another schedule, another region and topic, another version of the builder."""
-    shop.write("day = '2018-04-02'")
-    shop.options |= {"NB_SCHEDULE": "0 7 * * 1", "NB_REGION": "europe-west1", "NB_TOPIC": "other"}
-    shop.zip = source(version=2)
+def change(deployment_fixture: DeploymentFixture) -> None:
+    """Change the bytes, the schedule, the region, the topic, and the version of the builder."""
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.options |= {
+        "NB_SCHEDULE": "0 7 * * 1",
+        "NB_REGION": "europe-west1",
+        "NB_TOPIC": "other",
+    }
+    deployment_fixture.zip = source(version=2)
 
 
-def reset(shop: Shop) -> None:
-    """As before the first deployment."""
-    undeploy(shop.target())
-    for one in shop.store().list("ci/live/"):
-        shop.store().delete(one.name)
-    shop.write("day = '2018-04-01'")
-    shop.options |= {"NB_SCHEDULE": "0 6 * * 1", "NB_REGION": "us-central1", "NB_TOPIC": "news"}
-    shop.zip = source()
+def reset(deployment_fixture: DeploymentFixture) -> None:
+    """Restore the state before the first deployment."""
+    undeploy(deployment_fixture.context())
+    for one in deployment_fixture.store().list("ci/live/"):
+        deployment_fixture.store().delete(one.name)
+    deployment_fixture.write("day = '2018-04-01'")
+    deployment_fixture.options |= {"NB_SCHEDULE": "0 6 * * 1", "NB_REGION": "us-central1", "NB_TOPIC": "news"}
+    deployment_fixture.zip = source()

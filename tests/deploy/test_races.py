@@ -1,4 +1,4 @@
-"""Two deployments at once: the newer one stays, whole and alone, whichever of the two processes is slower."""
+"""Two deployments at once: only the newer one stays, and it is complete, whichever process is slower."""
 
 from __future__ import annotations
 
@@ -7,146 +7,188 @@ from dataclasses import replace
 
 import pytest
 
+from builder.deploy.context import DeploymentContext, Outcome
 from builder.deploy.promotion import Request, promote
-from builder.deploy.target import Outcome, Target
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import EnvironmentFailed, ProjectSetup
-from tests.deploy.place import source
-from tests.deploy.shop import Shop
+from tests.deploy.cloud_fixture import source
+from tests.deploy.deployment_fixture import DeploymentFixture
+from tests.listed_calls import unlisted
 
 
-def meanwhile(shop: Shop, word: str, act: Callable[[], object]) -> Target:
-    """Where to deploy, and what is to happen once a line that begins so is said."""
+def meanwhile(
+    deployment_fixture: DeploymentFixture, word: str, act: Callable[[], object]
+) -> DeploymentContext:
+    """The context of a deployment that calls `act` once, when it logs a line that begins with `word`."""
     pending = [act]
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         if text.startswith(word) and pending:
             pending.pop()()
 
-    return replace(shop.target(), say=say)
+    return replace(deployment_fixture.context(), log=log)
 
 
-def two_builds(shop: Shop) -> tuple[str, str]:
-    older = shop.build()
-    shop.place.cloud.clock.advance(60)
-    return older, shop.build()
+def two_builds(deployment_fixture: DeploymentFixture) -> tuple[str, str]:
+    older = deployment_fixture.build()
+    deployment_fixture.cloud_fixture.cloud.clock.advance(60)
+    return older, deployment_fixture.build()
+
+
+def overtaken(deployment_fixture: DeploymentFixture, *, standing: bool) -> Outcome:
+    """The outcome of a deployment between whose look and write a newer one begins and ends."""
+    if standing:
+        deployment_fixture.deploy()
+        deployment_fixture.cloud_fixture.cloud.clock.advance(60)
+    older, newer = two_builds(deployment_fixture)
+    deployment_fixture.options["LOCATION"] = "us-central1"
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.options |= {"BUILD_ID": older, "NB_SCHEDULE": "none"}
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request)
+
+    def other() -> None:
+        deployment_fixture.write("day = '2018-04-03'")
+        deployment_fixture.options |= {"BUILD_ID": newer, "NB_SCHEDULE": "0 9 * * 1"}
+        again = deployment_fixture.request()
+        deployment_fixture.prove(again, "run-9")
+        promote(again, deployment_fixture.context())
+
+    outcome = promote(request, meanwhile(deployment_fixture, "archive", other))
+    assert f"build {newer}" in outcome.message
+    return outcome
 
 
 @pytest.mark.parametrize("standing", [False, True])
-def test_of_two_at_once_the_newer_one_stays_with_its_schedule(shop: Shop, *, standing: bool) -> None:
-    """The newer one begins and ends between the older one's look and its write; the older one then changes nothing."""
-    if standing:
-        shop.deploy()
-        shop.place.cloud.clock.advance(60)
-    older, newer = two_builds(shop)
-    shop.options["LOCATION"] = "us-central1"
-    shop.write("day = '2018-04-02'")
-    shop.options |= {"BUILD_ID": older, "NB_SCHEDULE": "none"}
-    request = shop.request()
-    shop.prove(request)
+def test_of_two_at_once_the_newer_one_stays_with_its_schedule(
+    deployment_fixture: DeploymentFixture, *, standing: bool
+) -> None:
+    """The older one changes nothing."""
+    assert not overtaken(deployment_fixture, standing=standing).changed
+    state = deployment_fixture.state()
+    assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
+    assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
+    calls = deployment_fixture.cloud_fixture.calls()
+    assert unlisted(calls) == [], "Google calls without a row in builder/gcp/call_table.py"
+
+
+@pytest.mark.exhaustive
+def test_a_late_rollback_leaves_the_live_version_with_its_schedule(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.options["NB_SCHEDULE"] = "0 7 * * 1"
+    deployment_fixture.deploy()
 
     def other() -> None:
-        shop.write("day = '2018-04-03'")
-        shop.options |= {"BUILD_ID": newer, "NB_SCHEDULE": "0 9 * * 1"}
-        again = shop.request()
-        shop.prove(again, "run-9")
-        promote(again, shop.target())
+        deployment_fixture.write("day = '2018-04-03'")
+        deployment_fixture.options["NB_SCHEDULE"] = "0 9 * * 1"
+        deployment_fixture.deploy()
 
-    target = meanwhile(shop, "archive", other)
-    outcome = promote(request, target)
-    assert not outcome.changed
-    assert f"build {newer}" in outcome.message
-    state = shop.state()
+    with pytest.raises(EnvironmentFailed, match="deploy --rollback` did not change it"):
+        roll_back(meanwhile(deployment_fixture, "leaving", other))
+    state = deployment_fixture.state()
     assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
     assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
 
 
-def test_a_rollback_that_comes_too_late_leaves_what_is_live_with_its_schedule(shop: Shop) -> None:
-    shop.deploy()
-    shop.write("day = '2018-04-02'")
-    shop.options["NB_SCHEDULE"] = "0 7 * * 1"
-    shop.deploy()
-
-    def other() -> None:
-        shop.write("day = '2018-04-03'")
-        shop.options["NB_SCHEDULE"] = "0 9 * * 1"
-        shop.deploy()
-
-    with pytest.raises(EnvironmentFailed, match="was not rolled back"):
-        roll_back(meanwhile(shop, "leaving", other))
-    state = shop.state()
-    assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
-    assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
-
-
-def prepared(shop: Shop, build: str, **options: str) -> Request:
+def prepared(deployment_fixture: DeploymentFixture, build: str, **options: str) -> Request:
     """A proven request of this build."""
-    shop.options |= {"BUILD_ID": build, "LOCATION": "us-central1", **options}
-    request = shop.request()
-    shop.prove(request)
+    deployment_fixture.options |= {"BUILD_ID": build, "LOCATION": "us-central1", **options}
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request)
     return request
 
 
-def both(shop: Shop, request: Request, word: str, newer: Callable[[], object]) -> Outcome:
-    """Promote the request, and at a word of its log the newer one, with the options that it sets."""
-    outcome = promote(request, meanwhile(shop, word, newer))
+def both(
+    deployment_fixture: DeploymentFixture, request: Request, word: str, newer: Callable[[], object]
+) -> Outcome:
+    """Promote the request, and call `newer` when the log has a line that begins with `word`."""
+    outcome = promote(request, meanwhile(deployment_fixture, word, newer))
     assert not outcome.changed
     assert "is newer than this build" in outcome.message
     return outcome
 
 
+@pytest.mark.always(1)
 @pytest.mark.parametrize("word", ["archive", "function nightly: deploying"])
-def test_the_older_one_leaves_nothing_in_a_region_of_its_own(shop: Shop, word: str) -> None:
-    shop.deploy()
-    shop.place.cloud.clock.advance(60)
-    older, newer = two_builds(shop)
-    shop.write("day = '2018-04-02'")
-    request = prepared(shop, older, NB_REGION="europe-west1")
+def test_the_older_one_leaves_nothing_in_a_region_of_its_own(
+    deployment_fixture: DeploymentFixture, word: str
+) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.cloud_fixture.cloud.clock.advance(60)
+    older, newer = two_builds(deployment_fixture)
+    deployment_fixture.write("day = '2018-04-02'")
+    request = prepared(deployment_fixture, older, NB_REGION="europe-west1")
 
     def other() -> None:
-        shop.write("day = '2018-04-03'")
-        promote(prepared(shop, newer, NB_REGION="us-central1"), shop.target())
+        deployment_fixture.write("day = '2018-04-03'")
+        promote(prepared(deployment_fixture, newer, NB_REGION="us-central1"), deployment_fixture.context())
 
-    both(shop, request, word, other)
-    found = shop.place.cloud.inventory()
+    both(deployment_fixture, request, word, other)
+    found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["us-central1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["us-central1"]
-    assert shop.target().places.known() == {shop.target().place}
+    assert deployment_fixture.context().locations.known() == {deployment_fixture.context().location}
 
 
-def test_the_newer_one_s_code_stays(shop: Shop) -> None:
-    """The newer one finds the older one's deployment under way, waits for it, and brings its own code; that is the last word."""
-    older, newer = two_builds(shop)
-    request = prepared(shop, older)
+def test_the_newer_one_s_code_stays(deployment_fixture: DeploymentFixture) -> None:
+    """The newer one waits for the older one's deployment of the function and then brings its own code, which stays."""
+    older, newer = two_builds(deployment_fixture)
+    request = prepared(deployment_fixture, older)
     newest = source(version=2)
 
     def other() -> None:
-        shop.zip = newest
-        shop.write("day = '2018-04-03'")
-        promote(prepared(shop, newer), shop.target())
+        deployment_fixture.zip = newest
+        deployment_fixture.write("day = '2018-04-03'")
+        promote(prepared(deployment_fixture, newer), deployment_fixture.context())
 
-    both(shop, request, "function nightly created", other)
-    shop.zip = newest
-    assert not promote(shop.request(), shop.target()).changed, "its code is there already"
+    both(deployment_fixture, request, "function nightly created", other)
+    deployment_fixture.zip = newest
+    assert not promote(deployment_fixture.request(), deployment_fixture.context()).changed, (
+        "its code is there already"
+    )
 
 
-def test_undeployed_in_between_all_is_made_again(shop: Shop) -> None:
-    request = shop.request()
-    shop.prove(request)
-    target = meanwhile(shop, "invoker", lambda: undeploy(shop.target()))
-    assert promote(request, target).changed
-    state = shop.state()
+@pytest.mark.exhaustive
+def test_undeployed_in_between_all_is_made_again(deployment_fixture: DeploymentFixture) -> None:
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request)
+    context = meanwhile(deployment_fixture, "invoker", lambda: undeploy(deployment_fixture.context()))
+    assert promote(request, context).changed
+    state = deployment_fixture.state()
     assert (state["functions"], state["topics"]) == ([("nightly", "ACTIVE")], ["news"])
-    assert shop.target().places.known() == {shop.target().place}
-    assert not promote(shop.request(), shop.target()).changed
+    assert deployment_fixture.context().locations.known() == {deployment_fixture.context().location}
+    assert not promote(deployment_fixture.request(), deployment_fixture.context()).changed
 
 
-def test_undeployed_while_the_function_was_made_it_says_so_and_the_next_one_makes_it(shop: Shop) -> None:
-    request = shop.request()
-    shop.prove(request)
-    target = meanwhile(shop, "function nightly created", lambda: undeploy(shop.target()))
+def test_a_deployment_that_comes_between_the_steps_of_an_undeploy_stays(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    deployment_fixture.deploy()
+
+    def other() -> None:
+        store, name = deployment_fixture.store(), "ci/live/nightly/live.json"
+        store.replace(name, store.read(name) or b"", content_type="application/json")
+
+    context = meanwhile(deployment_fixture, "schedule nightly deleted", other)
+    with pytest.raises(EnvironmentFailed, match="deploy --undeploy` did not change it"):
+        undeploy(context)
+    assert deployment_fixture.live() is not None
+
+
+@pytest.mark.exhaustive
+def test_undeployed_while_the_function_was_made_it_says_so_and_the_next_one_makes_it(
+    deployment_fixture: DeploymentFixture,
+) -> None:
+    request = deployment_fixture.request()
+    deployment_fixture.prove(request)
+    context = meanwhile(
+        deployment_fixture, "function nightly created", lambda: undeploy(deployment_fixture.context())
+    )
     with pytest.raises(ProjectSetup, match=r"there is no topic projects/local-project/topics/news\."):
-        promote(request, target)
-    assert shop.live() is None
-    assert promote(shop.request(), shop.target()).changed
-    assert not promote(shop.request(), shop.target()).changed
+        promote(request, context)
+    assert deployment_fixture.live() is None
+    assert promote(deployment_fixture.request(), deployment_fixture.context()).changed
+    assert not promote(deployment_fixture.request(), deployment_fixture.context()).changed

@@ -1,8 +1,8 @@
 """Run as root of a network of its own: nothing but the loopback interface, and a trap for whoever looks beyond it.
 
-`closed_world.py REPORT RESOLV_CONF CMD…` brings `lo` up, answers every name with an address of its own, and takes every connection to
-that address; then runs CMD and writes what was asked for to REPORT as JSON. Whatever a process is made of, C or
-Python, its resolver reads the resolv.conf that is mounted here.
+`closed_world.py REPORT RESOLV_CONF CMD…` brings `lo` up, answers every name with an address of its own, and takes
+every connection to that address; then runs CMD and writes what was asked for to REPORT as JSON. Whatever a process is
+made of, C or Python, its resolver reads the resolv.conf that is mounted here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PORTS = (80, 443, 8080)
 
 
 def bring_up_loopback() -> None:
-    """What `ip link set lo up` does."""
+    """Bring up the loopback interface, as `ip link set lo up` does."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP_RUNNING))
 

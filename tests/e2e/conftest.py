@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloud import Cloud
-from localcloud.iam import GRANTS
+from localcloud.profile import GRANTS
+from tests.e2e.builder_process import BUCKET, Builder, Repo
 from tests.e2e.deploying import Deployer, Proven, prove
 from tests.e2e.shared_run import FRUGAL, common_folder, once
-from tests.e2e.world import BUCKET, Builder, Repo
+from tests.granting import UNDEPLOYED, granting
 
 
 @pytest.fixture(scope="session")
 def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One local cloud for all tests of a worker; tests that move its clock or break it make their own."""
-    with Cloud(tmp_path_factory.mktemp("cloud"), buckets=[BUCKET], grants=[*GRANTS, *FRUGAL]) as cloud:
+    with Cloud(
+        tmp_path_factory.mktemp("cloud"), buckets=[BUCKET], profile=granting([*GRANTS, *UNDEPLOYED, *FRUGAL])
+    ) as cloud:
         yield cloud
         assert cloud.inventory().get("schema_violations", []) == []
 
@@ -25,7 +28,8 @@ def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture
 def own_cloud(tmp_path: Path) -> Iterator[Cloud]:
     """A local cloud for one test alone."""
-    with Cloud(tmp_path / "cloud", buckets=[BUCKET]) as cloud:
+    grants = granting([*GRANTS, *UNDEPLOYED])
+    with Cloud(tmp_path / "cloud", buckets=[BUCKET], profile=grants) as cloud:
         yield cloud
         inventory = cloud.inventory()
         assert inventory.get("schema_violations", []) == []

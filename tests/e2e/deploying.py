@@ -1,4 +1,4 @@
-"""What tests of deploying begin with: one green run, made once, and for each test a copy of the cloud that knows it."""
+"""The fixtures for tests of deploying: one green run, and for each test a copy of the cloud that has it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.auth.credentials import AnonymousCredentials
 from google.cloud.scheduler_v1 import CloudSchedulerClient
 from google.cloud.storage import Client
+from google.oauth2.credentials import Credentials
 from google.pubsub_v1 import PublisherClient
 
 from localcloud.cloud import Cloud
-from localcloud.iam import GRANTS, PROJECT, Grant
-from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook, until
+from localcloud.core.iam import PROJECT, Grant
+from localcloud.profile import GRANTS
+from tests.e2e.builder_process import BUCKET, Builder, Finished, Repo, notebook, until
+from tests.granting import granting
 
 NAME = "nightly"  # of function, topic and schedule
 PREFIX = "ci"
@@ -40,7 +42,7 @@ class Deployer(Builder):
     prefix: str = PREFIX
 
     def environment(self, **options: str) -> dict[str, str]:
-        return super().environment(**{**self.cloud.environment("deployer"), **OPTIONS, **options})
+        return super().environment(**{**self.cloud.environment("notebook-deployer"), **OPTIONS, **options})
 
     def deploy(self, flag: str = "", **options: str) -> Finished:
         """Run `deploy` to its end."""
@@ -54,7 +56,9 @@ class Deployer(Builder):
     def live(self) -> tuple[int, dict[str, Any]] | None:
         """live.json's generation and content, if it is there."""
         options = {"api_endpoint": self.cloud.url}
-        client = Client(project=PROJECT, credentials=AnonymousCredentials(), client_options=options)
+        client = Client(
+            project=PROJECT, credentials=Credentials(token=self.cloud.iam.owner_token), client_options=options
+        )
         with contextlib.closing(client):
             found = client.bucket(BUCKET).get_blob(f"{self.prefix}/live/{NAME}/live.json")
             return None if found is None else (found.generation, json.loads(found.download_as_bytes()))
@@ -65,7 +69,7 @@ class Deployer(Builder):
         return {kind: [one["name"] for one in inventory[kind]] for kind in MADE}
 
     def calls(self) -> dict[str, int]:
-        """How often each method was called so far."""
+        """Return the number of calls of each method so far."""
         return dict(self.cloud.inventory()["calls"])
 
     def fault(
@@ -102,11 +106,15 @@ class Deployer(Builder):
             over = [build for build in self.builds() if "finishTime" in build]
             return over if len(over) >= count else []
 
-        return list(until(found, f"{count} scheduled builds", 90))
+        return list(until(found, f"{count} scheduled builds"))
 
     def _client(self, kind: Any) -> Any:
         options = {"api_endpoint": self.cloud.url}
-        return kind(credentials=AnonymousCredentials(), transport="rest", client_options=options)
+        return kind(
+            credentials=Credentials(token=self.cloud.iam.owner_token),
+            transport="rest",
+            client_options=options,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,9 @@ class Proven:
     def copied(self, folder: Path, grants: Sequence[Grant] = GRANTS) -> Iterator[Deployer]:
         """A copy of both, in use; where accounts may do what `grants` say."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        with Cloud(folder / "cloud", grants=grants) as cloud:
+        shutil.rmtree(folder / "cloud" / "iam")
+        with Cloud(folder / "cloud", profile=granting(grants)) as cloud:
+            cloud.iam.grant_on_bucket(BUCKET)
             yield Deployer(cloud, folder / "repo")
             inventory = cloud.inventory()
         assert inventory["schema_violations"] == inventory["internal_errors"] == []
@@ -133,9 +143,9 @@ def prove(folder: Path) -> Finished:
     repo.folder.mkdir(parents=True)
     repo.git("init", "--quiet", "--initial-branch=main")
     repo.write({"demo.ipynb": BOOK})
-    grants = [grant for grant in GRANTS if grant.account != "builder"]
+    grants = [grant for grant in GRANTS if grant.account != "notebook-builder"]
     assert len(grants) < len(GRANTS)
-    with Cloud(folder / "cloud", buckets=[BUCKET], grants=grants) as cloud:
+    with Cloud(folder / "cloud", buckets=[BUCKET], profile=granting(grants)) as cloud:
         deployer = Deployer(cloud, repo.folder)
         done = deployer.run()
         assert done.code == 0, done.output

@@ -5,23 +5,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from localcloud.iam import GRANTS
-from tests.e2e.world import BUCKET, Builder, Finished
+from localcloud.profile import GRANTS
+from tests.e2e.builder_process import Finished
+from tests.granting import UNDEPLOYED
 
-PATIENCE = 280  # seconds for a run with many VMs at a time on a small machine
 RUNNER = "builder-of-runs"
 # What the account of shared runs may do: what `builder` may, but for the role that only `check` needs.
 FRUGAL = tuple(
     replace(grant, account=RUNNER)
-    for grant in GRANTS
-    if grant.account == "builder" and grant.role != "roles/storage.bucketViewer"
+    for grant in (*GRANTS, *UNDEPLOYED)
+    if grant.account == "notebook-builder" and grant.role != "roles/storage.bucketViewer"
 )
 
 
@@ -36,19 +35,6 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[], Finished
             kept.write_text(json.dumps({**made, "bucket": str(made["bucket"])}))
         known = json.loads(kept.read_text())
     return Finished(**{**known, "bucket": Path(known["bucket"])})
-
-
-def run_patiently(builder: Builder, **options: str) -> Finished:
-    """`Builder.run` for many notebooks at a time."""
-    process, environment = builder.start("run", **options)
-    try:
-        output, _ = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-        pytest.fail(f"the builder did not end:\n{output}")
-    bucket = builder.cloud.state / "storage" / BUCKET
-    return Finished(process.returncode, output, environment["NB_RUN_ID"], bucket, builder.prefix)
 
 
 def common_folder(factory: pytest.TempPathFactory) -> Path:

@@ -1,7 +1,8 @@
-"""A program that knows nothing of this project: Google's clients, variables of the environment, and a schedule to be run.
+"""A program that knows nothing of this project.
 
-Run as a script: stranger.py PROJECT BUCKET PREFIX. Runs the region's only job, then asks its topic for another day, and prints as
-JSON which jobs there were and which parameters the executed notebooks have, by their objects' names.
+Google's clients, variables of the environment, and a schedule to be run. Run as a script: stranger.py PROJECT BUCKET
+PREFIX. Runs the region's only job, then asks its topic for another day, and prints as JSON which jobs there were and
+which parameters the executed notebooks have, by their objects' names.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ import sys
 import time
 from typing import Any
 
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1  # type: ignore[attr-defined]
 from google.cloud.scheduler_v1 import CloudSchedulerClient
 from google.cloud.storage import Bucket, Client
+from google.oauth2.credentials import Credentials
 
-SECONDS = 120
+from tests.patience import PATIENCE
+
+SECONDS = 135
 
 
 def client(kind: Any, service: str) -> Any:
     """One of Google's clients, as somebody who owns the project."""
     options = {"api_endpoint": os.environ[f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service}"]}
-    return kind(credentials=AnonymousCredentials(), transport="rest", client_options=options)
+    return kind(
+        credentials=Credentials(token=os.environ["LOCALCLOUD_OWNER_TOKEN"]),
+        transport="rest",
+        client_options=options,
+    )
 
 
 def notebooks(bucket: Bucket, prefix: str) -> dict[str, Any]:
@@ -36,7 +43,7 @@ def notebooks(bucket: Bucket, prefix: str) -> dict[str, Any]:
 
 
 def wait_for(bucket: Bucket, prefix: str, count: int) -> dict[str, Any]:
-    """The same, once there are so many."""
+    """Return the parameters like `notebooks`, as soon as there are `count` notebooks."""
     deadline = time.monotonic() + SECONDS
     while len(found := notebooks(bucket, prefix)) < count:
         if time.monotonic() > deadline:
@@ -55,7 +62,7 @@ def main(project: str, bucket_name: str, prefix: str) -> None:
     scheduler.run_job(name=jobs[0].name)
     scheduled = wait_for(bucket, prefix, 1)
     publisher = client(pubsub_v1.PublisherClient, "PUBSUB")
-    publisher.publish(jobs[0].pubsub_target.topic_name, b'{"today": "2018-04-01"}').result(timeout=30)
+    publisher.publish(jobs[0].pubsub_target.topic_name, b'{"today": "2018-04-01"}').result(timeout=PATIENCE)
     both = wait_for(bucket, prefix, 2)
     json.dump({"jobs": [job.name for job in jobs], "scheduled": scheduled, "both": both}, sys.stdout)
 

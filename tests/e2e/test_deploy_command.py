@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
-from localcloud.iam import email
+from localcloud.core.iam import email
+from tests.e2e.builder_process import Builder, Repo, until
 from tests.e2e.deploying import BOOK, MADE, NAME, NOTHING, Deployer
-from tests.e2e.world import Builder, Repo, until
-
-pytestmark = pytest.mark.timeout(300)
+from tests.patience import HANGS, SOON
 
 TAGS = "artifactregistry.projects.locations.repositories.packages.tags.get"
 FUNCTIONS = "cloudfunctions.projects.locations.functions"
 
 
-def test_what_no_run_proved_is_not_deployed(builder: Builder, repo: Repo) -> None:
+def test_an_unproven_notebook_is_not_deployed(builder: Builder, repo: Repo) -> None:
     repo.write({"demo.ipynb": BOOK})
     deployer = Deployer(builder.cloud, repo.folder, builder.prefix)
     objects = deployer.cloud.inventory()["storage.objects"]
@@ -29,7 +27,7 @@ def test_what_no_run_proved_is_not_deployed(builder: Builder, repo: Repo) -> Non
     assert deployer.cloud.inventory()["storage.objects"] == objects
 
 
-def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: Deployer) -> None:
+def test_green_goes_live_once_and_can_be_removed(deployer: Deployer) -> None:
     first = deployer.deploy()
     assert first.code == 0, first.output
     assert deployer.made() == MADE
@@ -45,7 +43,7 @@ def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: De
     assert status.code == 0, status.output
     assert "demo: green in run " in status.output
     assert "function: ACTIVE" in status.output
-    assert "differs" not in status.output
+    assert "function, topic and schedule are as they were deployed" in status.output
 
     Repo(deployer.folder).write({"demo.ipynb": BOOK.replace("Paris", "Rome")})
     changed = deployer.deploy()
@@ -55,7 +53,19 @@ def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: De
     assert deployer.live() == live
     assert deployer.made() == MADE
 
-    Repo(deployer.folder).write({"demo.ipynb": BOOK})
+    a_signal_changes_nothing_and_says_what_to_do(deployer, "--undeploy", "Run `deploy --undeploy` again")
+    gone = deployer.deploy("--undeploy")
+    assert gone.code == 0, gone.output
+    assert (deployer.made(), deployer.live()) == (NOTHING, None)
+    assert len(list((deployer.location / "live" / NAME).glob("*.tar.gz"))) == 1
+    assert (deployer.location / "results").is_dir()
+
+
+@pytest.mark.exhaustive  # tests/deploy shows each in one process
+def test_a_deployment_can_be_gone_back_from_and_a_signal_changes_nothing(deployer: Deployer) -> None:
+    assert deployer.deploy().code == 0
+    live = deployer.live()
+    assert live is not None
     later = deployer.deploy(NB_SCHEDULE="0 7 * * 1")
     assert later.code == 0, later.output
     assert schedule(deployer) == "0 7 * * 1"
@@ -70,12 +80,8 @@ def test_green_goes_live_once_and_can_be_gone_back_from_and_removed(deployer: De
     assert no_further.code == 2, no_further.output
     assert "nothing was live before this" in no_further.output
 
-    a_signal_changes_nothing_and_says_what_to_do(deployer, "--undeploy", "Run `deploy --undeploy` again")
     gone = deployer.deploy("--undeploy")
     assert gone.code == 0, gone.output
-    assert (deployer.made(), deployer.live()) == (NOTHING, None)
-    assert len(list((deployer.location / "live" / NAME).glob("*.tar.gz"))) == 1
-    assert (deployer.location / "results").is_dir()
     nothing = deployer.deploy("--undeploy")
     assert nothing.code == 0, nothing.output
     assert "nothing changed" in nothing.output
@@ -115,8 +121,16 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("flags", "options", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_told_together_before_any_call(
+@pytest.mark.parametrize(
+    ("flags", "options", "told"),
+    [
+        pytest.param(
+            *case, id=name, marks=() if name in {"everything", "two actions"} else pytest.mark.exhaustive
+        )
+        for name, case in MISTAKES.items()
+    ],
+)
+def test_mistakes_are_reported_together_before_any_call(
     builder: Builder, repo: Repo, flags: str, options: dict[str, str], told: list[str]
 ) -> None:
     repo.write({"demo.ipynb": BOOK})
@@ -131,7 +145,8 @@ def test_mistakes_are_told_together_before_any_call(
     assert deployer.calls() == before
 
 
-def test_what_is_refused_makes_nothing_and_what_is_interrupted_is_completed(deployer: Deployer) -> None:
+@pytest.mark.exhaustive  # e2e/test_accounts.py, unit/test_deploy_image.py, deploy/test_promotion.py show it part by part
+def test_a_refused_deployment_creates_nothing_and_an_interrupted_one_is_completed(deployer: Deployer) -> None:
     an_image_that_is_not_there_is_bad_input(deployer)
     the_account_of_pull_requests_cannot_deploy(deployer)
     a_signal_ends_it_at_any_call_and_the_next_one_goes_on(deployer)
@@ -147,24 +162,23 @@ def an_image_that_is_not_there_is_bad_input(deployer: Deployer) -> None:
 
 
 def the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
-    before = deployer.deploy(**deployer.cloud.environment("builder"))
+    before = deployer.deploy(**deployer.cloud.environment("notebook-builder"))
     assert before.code == 4, before.output
-    assert f"{email('builder')} lacks cloudfunctions.functions.get" in before.output
-    assert "docs/accounts.md" in before.output
+    assert f"{email('notebook-builder')} lacks storage.objects.create" in before.output
+    assert "the roles of notebook-deployer (docs/accounts.md)" in before.output
+    assert "otherwise deploy as notebook-deployer" in before.output
     assert (deployer.made(), deployer.live()) == (NOTHING, None)
 
 
 def interrupted(
     deployer: Deployer, method: str, flag: str = "", match: dict[str, str] | None = None
 ) -> tuple[int, str]:
-    """Exit code and output of a `deploy` that is told to go while a call hangs; it may not take long."""
-    deployer.fault(method, "stall", match=match, seconds=25)
+    """Exit code and output of a `deploy` that is told to go while a call hangs; it does not wait for the call."""
+    deployer.fault(method, "stall", match=match, seconds=HANGS)
     process, _ = deployer.start(f"deploy {flag}")
     until(lambda: deployer.cloud.inventory()["faults"][-1]["consumed"], "a call that hangs")
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
-    assert time.monotonic() - began < 8
+    output, _ = process.communicate(timeout=SOON)
     return process.returncode, output
 
 

@@ -1,4 +1,4 @@
-"""What is live, run by events on the real path: topic, function, build, VM, results."""
+"""Runs live notebooks by events on the real path: topic, function, build, VM, results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import requests
 
-from localcloud.iam import GRANTS, PROJECT, Grant, email
-from localcloud.timestamps import timestamp
+from localcloud.core.iam import PROJECT, Grant, email
+from localcloud.core.times import timestamp
+from localcloud.profile import GRANTS
+from tests.e2e.builder_process import until
 from tests.e2e.deploying import Deployer, Proven
 from tests.e2e.test_scheduled import TOPIC, pulled, put
-from tests.e2e.world import until
-
-pytestmark = pytest.mark.timeout(600)
+from tests.patience import PATIENCE
 
 DELIVERIES = 1000
 AT_ONCE = 32
@@ -37,7 +37,7 @@ def version(deployer: Deployer, day: str) -> dict[str, bytes]:
 
 
 def parameters(published: dict[str, bytes]) -> dict[str, Any]:
-    """What the executed notebook was given."""
+    """Return the parameters of the executed notebook."""
     return dict(json.loads(published["demo.ipynb"])["metadata"]["papermill"]["parameters"])
 
 
@@ -52,7 +52,7 @@ def lines_of(deployer: Deployer, event: str) -> list[dict[str, Any]]:
 
 
 def push(deployer: Deployer, event: str, message: bytes) -> Callable[[], int]:
-    """What delivers an event of the topic as Pub/Sub does, until it is taken; returns the status."""
+    """Return a function that delivers an event as Pub/Sub does, until it is accepted, and returns the status."""
     found = deployer.cloud.inventory()["pubsub.subscriptions"]
     (subscription,) = [one for one in found if one.get("push_endpoint")]
     data = base64.b64encode(message).decode()
@@ -60,13 +60,15 @@ def push(deployer: Deployer, event: str, message: bytes) -> Callable[[], int]:
         "message": {"data": data, "messageId": event, "publishTime": timestamp(deployer.cloud.clock.now())},
         "subscription": f"projects/{PROJECT}/subscriptions/{subscription['name']}",
     }
-    token = deployer.cloud.iam.token(email("trigger"))[0]
+    token = deployer.cloud.iam.token(email("notebook-trigger"))[0]
     headers = {"Authorization": f"Bearer {token}"}
 
     def deliver() -> int:
         pause = FIRST_PAUSE
         while True:
-            answer = requests.post(subscription["push_endpoint"], json=body, headers=headers, timeout=60)
+            answer = requests.post(
+                subscription["push_endpoint"], json=body, headers=headers, timeout=PATIENCE
+            )
             if answer.status_code != BUSY:
                 return answer.status_code
             time.sleep(random.uniform(pause / 2, pause))
@@ -76,7 +78,9 @@ def push(deployer: Deployer, event: str, message: bytes) -> Callable[[], int]:
 
 
 @pytest.mark.exhaustive
-def test_a_thousand_deliveries_are_one_green_build_and_then_a_red_event_is_told(telling: Deployer) -> None:
+def test_a_thousand_deliveries_are_one_green_build_and_then_a_red_event_is_reported(
+    telling: Deployer,
+) -> None:
     assert telling.deploy(NB_ALERT_TOPIC=TOPIC).code == 0
     first, green = a_thousand_deliveries_are_one_build_and_one_vm(telling)
     a_red_event_is_a_failed_build_that_is_told_of_and_changes_no_green_day(telling, first, green)
@@ -116,7 +120,7 @@ def told(deployer: Deployer, event: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def telling(proven: Proven, tmp_path: Path) -> Iterator[Deployer]:
     """The branch that deploys, where scheduled builds may publish to a topic that has a subscription."""
-    grant = Grant("builder", "roles/pubsub.publisher", f"projects/{PROJECT}/topics/*")
+    grant = Grant("notebook-scheduler", "roles/pubsub.publisher", f"projects/{PROJECT}")
     with proven.copied(tmp_path / "proven", grants=[*GRANTS, grant]) as made:
         put(made.cloud, "topics/red", {})
         put(made.cloud, "subscriptions/reader", {"topic": TOPIC})
@@ -126,7 +130,7 @@ def telling(proven: Proven, tmp_path: Path) -> Iterator[Deployer]:
 def a_red_event_is_a_failed_build_that_is_told_of_and_changes_no_green_day(
     deployer: Deployer, first: dict[str, Any], green: dict[str, bytes]
 ) -> None:
-    event = deployer.publish('{"today": "2018-04-01", "parameters": {"city": "Rome"}}')
+    event = deployer.publish('{"today": "2018-04-01", "parameters": {"city": "Rome"}, "publish": true}')
     red = next(one for one in deployer.ended(2) if one["id"] != first["id"])
     assert red["status"] == "FAILURE"
     assert version(deployer, "2018-04-01") == green

@@ -1,6 +1,7 @@
-"""The example on a cloud that runs beside its users, as `python -m localcloud serve` does: tested, deployed, and run by a stranger.
+"""The example on a cloud that runs beside its users, as `python -m localcloud serve` does.
 
-Its notebook asks BigQuery, on a VM. The cloud is killed and started again before the stranger comes.
+Tested, deployed, and run by a stranger. Its notebook asks BigQuery, on a VM. The cloud is killed and started again
+before the stranger comes.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from typing import Any
 import pytest
 import requests
 
-from localcloud.iam import PROJECT
-from tests.e2e.shared_run import PATIENCE
-from tests.e2e.world import ROOT, Repo, until
+from localcloud.core.iam import PROJECT
+from tests.e2e.builder_process import ROOT, Repo, until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
-NAME = "bike-share"  # the example's folder, its place in the bucket, its function and what goes with that
+NAME = "bike-share"  # the example's folder, its function and what goes with that
+PREFIX = "notebooks"  # its place in the bucket
 BUCKET = "local-project-notebooks"
 MADE = {"functions": [NAME], "scheduler.jobs": [NAME], "pubsub.topics": [NAME]}
 CHARTS = ("stations", "map", "week", "day")
@@ -70,7 +72,7 @@ class Example:
 
     @property
     def location(self) -> Path:
-        return self.state / "storage" / BUCKET / NAME
+        return self.state / "storage" / BUCKET / PREFIX
 
     def live(self) -> bytes:
         return (self.location / "live" / NAME / "live.json").read_bytes()
@@ -87,6 +89,7 @@ def example(tmp_path: Path) -> Example:
     return Example(repo, tmp_path / "cloud")
 
 
+@pytest.mark.exhaustive
 def test_the_example_is_green_goes_live_and_runs_for_a_stranger_after_the_cloud_was_killed(
     example: Example, tmp_path: Path
 ) -> None:
@@ -95,7 +98,7 @@ def test_the_example_is_green_goes_live_and_runs_for_a_stranger_after_the_cloud_
         assert build.returncode == 0, build.stdout + build.stderr
         assert_charts_and_numbers(example)
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait(timeout=PATIENCE)
     with served(example.state) as (again, _):
         assert again["LOCALCLOUD_URL"] == variables["LOCALCLOUD_URL"]
         before = inventory(again)
@@ -111,6 +114,8 @@ def test_the_example_is_green_goes_live_and_runs_for_a_stranger_after_the_cloud_
 def assert_charts_and_numbers(example: Example) -> None:
     """Check what the green build published."""
     (folder,) = (example.location / "results").glob("*/demo")
+    packages = json.loads((folder / "result.json").read_text())["evidence"]["packages"]
+    assert packages["overlay"] == []  # the machine has all requirements, and no index is asked
     for chart in CHARTS:
         assert "<svg" in (folder / f"outputs/{chart}.svg").read_text()[:1000]
     rows = list(csv.DictReader((folder / "outputs/stations.csv").read_text().splitlines()))
@@ -125,7 +130,7 @@ def a_stranger_gets_the_dates_that_were_promised(variables: dict[str, str], fold
     script = shutil.copy(Path(__file__).with_name("stranger.py"), folder)
     before = datetime.now(UTC).date()
     stranger = subprocess.run(
-        [sys.executable, script, PROJECT, BUCKET, NAME],
+        [sys.executable, script, PROJECT, BUCKET, PREFIX],
         cwd=folder,
         env=variables,
         capture_output=True,
@@ -143,7 +148,7 @@ def a_stranger_gets_the_dates_that_were_promised(variables: dict[str, str], fold
 def version(today: date) -> dict[str, Any]:
     """The executed notebook of a day, and its parameters, as examples/bike-share/notebooks.yaml promises."""
     parameters = {"start_date": str(today - timedelta(days=30)), "end_date": str(today)}
-    return {f"{NAME}/versions/{today}/demo/demo.ipynb": parameters}
+    return {f"{PREFIX}/versions/{today}/demo/demo.ipynb": parameters}
 
 
 def a_misspelt_column_is_a_failed_build_in_bigquerys_words(
@@ -164,7 +169,7 @@ def a_misspelt_column_is_a_failed_build_in_bigquerys_words(
 
 def inventory(variables: dict[str, str]) -> dict[str, Any]:
     url = f"{variables['LOCALCLOUD_URL']}/_localcloud/inventory"
-    return dict(requests.get(url, timeout=10).json())
+    return dict(requests.get(url, timeout=PATIENCE).json())
 
 
 def scheduled(variables: dict[str, str]) -> list[dict[str, Any]]:
@@ -175,4 +180,4 @@ def scheduled(variables: dict[str, str]) -> list[dict[str, Any]]:
         builds = [build for build in inventory(variables)["builds"] if tag in build.get("tags", ())]
         return builds if len(builds) == 2 and all("finishTime" in build for build in builds) else []
 
-    return list(until(ended, "the scheduled builds' end", PATIENCE))
+    return list(until(ended, "the scheduled builds' end"))

@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 
 from localcloud.cloud import Cloud
-from tests.e2e.shared_run import PATIENCE, once, run_patiently
-from tests.e2e.world import BUCKET, VM_ACCOUNT, Builder, Finished, Repo, notebook
-
-pytestmark = pytest.mark.timeout(PATIENCE + 20)
+from tests.e2e.builder_process import BUCKET, VM_ACCOUNT, Builder, Finished, Repo, notebook
+from tests.e2e.shared_run import once
 
 Json = dict[str, Any]
 
@@ -54,10 +52,10 @@ def of(job: str) -> dict[str, str]:
 
 def written(job: str, attempt: int) -> dict[str, str]:
     """Return what matches an output of an attempt of a job."""
-    return {"name": f"*/{job}/attempt-{attempt}/outputs/rides.csv"}
+    return {"name": f"*/{job}/attempt-{attempt}-*/outputs/rides.csv"}
 
 
-MINE = {"caller": "builder@*"}
+MINE = {"caller": "notebook-builder@*"}
 FAULTS = [
     # A full zone, lost replies and throttling.
     spec(INSERT, "operation_error", {"zone": A}, **NO_ROOM),
@@ -67,7 +65,7 @@ FAULTS = [
     spec(WRITE, "drop_after", MINE, times=2),
     spec("storage.objects.get", "error", MINE, status=429, skip=2),
     spec("storage.objects.rewrite", "drop_after", MINE),
-    spec(WRITE, "error", {"caller": "vm@*"}, status=503),
+    spec(WRITE, "error", {"caller": "notebook-vm@*"}, status=503),
     # Of one job's VMs, the first has too few GPUs, the second is taken back, and the host of the third fails.
     spec("vm.boot", "gpus", of("unlucky"), count=1),
     spec("vm.life", "preempt", of("unlucky"), skip=1, after=8, notice=30),
@@ -91,7 +89,7 @@ JOBS: dict[str, tuple[str, Json]] = {
     "full": (notebook("print('never')"), {"zones": [*FULL]}),
     "foreign": (
         notebook("print('never')"),
-        {"vm_service_account": "vm@another-project.iam.gserviceaccount.com"},
+        {"vm_service_account": "notebook-vm@another-project.iam.gserviceaccount.com"},
     ),
     "lossy": (RIDES, {"max_attempts": 2}),
 }
@@ -108,7 +106,7 @@ def faulty_run(tmp_path_factory: pytest.TempPathFactory, repo: Repo) -> Finished
         repo.write({**files, "notebooks.yaml": json.dumps(config)})
         with Cloud(tmp_path_factory.mktemp("faulty-run"), buckets=[BUCKET], faults=FAULTS) as cloud:
             builder = Builder(cloud, repo.folder)
-            done = run_patiently(builder, NB_CONCURRENCY="8", NB_VM_SERVICE_ACCOUNT="")
+            done = builder.run(NB_CONCURRENCY="8", NB_VM_SERVICE_ACCOUNT="")
             assert builder.left() == []
             inventory = cloud.inventory()
         assert inventory["schema_violations"] == []
@@ -124,6 +122,7 @@ def lines_of(done: Finished, job: str) -> str:
     return "\n".join(line for line in done.output.splitlines() if line.startswith(f"{job} "))
 
 
+@pytest.mark.exhaustive
 def test_many_passing_faults_a_stock_out_and_three_lost_vms_are_still_green(faulty_run: Finished) -> None:
     """Too few GPUs, a Spot VM taken back in mid-run, a host that fails; then a standard VM."""
     job = faulty_run.job("unlucky")
@@ -139,30 +138,35 @@ def test_many_passing_faults_a_stock_out_and_three_lost_vms_are_still_green(faul
     assert faulty_run.output.splitlines()[-1] == "left behind: nothing"
 
 
+@pytest.mark.exhaustive
 def test_every_zone_full_is_3_and_tells_each(faulty_run: Finished) -> None:
     assert faulty_run.job("full")["exit_code"] == 3
     for zone in FULL:
         assert f"{zone}: ZONE_RESOURCE_POOL_EXHAUSTED: no room" in lines_of(faulty_run, "full")
 
 
+@pytest.mark.exhaustive
 def test_a_permission_that_is_missing_is_4_of_the_run_too(faulty_run: Finished) -> None:
     assert (faulty_run.code, faulty_run.job("foreign")["exit_code"]) == (4, 4), faulty_run.output
     assert "serviceAccount" in lines_of(faulty_run, "foreign")
 
 
+@pytest.mark.exhaustive
 def test_a_vm_that_never_starts_its_script_is_6_with_its_serial_port(faulty_run: Finished) -> None:
     assert faulty_run.job("idle")["exit_code"] == 6
     assert "Detected virtualization google" in lines_of(faulty_run, "idle")
 
 
+@pytest.mark.exhaustive
 def test_a_gpu_that_the_driver_does_not_see_is_6_with_its_words(faulty_run: Finished) -> None:
     job = faulty_run.job("no-gpu")
     assert (job["exit_code"], job["attempts"]) == (6, 2)
     assert "couldn't communicate with the NVIDIA driver" in lines_of(faulty_run, "no-gpu")
 
 
+@pytest.mark.exhaustive
 def test_results_that_are_not_in_the_bucket_are_no_results(faulty_run: Finished) -> None:
-    """What is lost costs an attempt; what is cut in the last one is red."""
+    """A lost object costs an attempt; a truncated one in the last attempt is red."""
     job = faulty_run.job("lossy")
     assert (job["verdict"], job["exit_code"], job["attempts"]) == ("red", 6, 2), job
     assert job["reason"] == "object_differs"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import ROOT, VM_ACCOUNT, notebook
+from tests.e2e.builder_process import ROOT, VM_ACCOUNT, notebook
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SERVICES = ("COMPUTE", "STORAGE", "CLOUDRESOURCEMANAGER")
@@ -30,7 +30,7 @@ RIGHT = {
 
 @dataclass
 class Google:
-    """What stands where Google would: it only counts who comes."""
+    """A stand-in for Google, which only records the calls."""
 
     address: str
     calls: list[str]
@@ -86,7 +86,7 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once_and_nothing_is_called(google: Google, tmp_path: Path) -> None:
     write(
         tmp_path,
         old='{"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": []}',
@@ -106,7 +106,7 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
         NB_EXPECT="outputs/*.csv>=lots",
         NB_PARAMETERS='{"day": 1}',
         NB_SECRETS="A=hunter2,NB_KEY=projects/my-project/secrets/s/versions/1",
-        NB_CHANGED_ONLY="true",
+        NB_REUSE_GREEN="soon",
         NB_GCS_LOCATION="my-bucket",
     )
     assert said.code == 2
@@ -120,7 +120,7 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
         "NB_EXPECT": "expected a size like",
         "NB_SECRETS is 'A'": "expected projects/PROJECT/secrets/SECRET/versions/VERSION",
         "NB_SECRETS is 'NB_KEY'": "belongs to",
-        "NB_CHANGED_ONLY": "not in this version",
+        "NB_REUSE_GREEN is 'soon'": "expected never, or an age",
         "NB_GCS_LOCATION is 'my-bucket'": "gs://",
         "NB_VM_SERVICE_ACCOUNT": "is required",
         "NB_NOTEBOOKS is 'dmeo.ipynb'": "did you mean demo.ipynb?",
@@ -141,10 +141,24 @@ def test_every_mistake_is_told_at_once_and_nothing_is_called(google: Google, tmp
     [
         pytest.param({"NB_NOTEBOOKS": "missing.ipynb"}, "matches no notebook", id="missing notebook"),
         pytest.param({"NB_PARAMETERS": '{"unknown": 1}'}, "declares it", id="undeclared parameter"),
-        pytest.param({"NB_PARAMETERS": '{"unknown": '}, "NB_PARAMETERS", id="half of a JSON object"),
-        pytest.param({"NB_NOTEBOOKS": "../demo.ipynb"}, "no .. in it", id="path that leads up"),
-        pytest.param({"NB_KERNEL": "a b"}, "a kernel's name", id="kernel with a space"),
-        pytest.param({"NB_CONFIG": "other.yaml"}, "no such file", id="missing config"),
+        pytest.param(
+            {"NB_PARAMETERS": '{"unknown": '},
+            "NB_PARAMETERS",
+            id="half of a JSON object",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            {"NB_NOTEBOOKS": "../demo.ipynb"},
+            "no .. in it",
+            id="path that leads up",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            {"NB_KERNEL": "a b"}, "a kernel's name", id="kernel with a space", marks=pytest.mark.exhaustive
+        ),
+        pytest.param(
+            {"NB_CONFIG": "other.yaml"}, "no such file", id="missing config", marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_one_mistake_is_one_line(google: Google, tmp_path: Path, options: dict[str, str], words: str) -> None:
@@ -176,7 +190,7 @@ def test_a_mistake_with_escape_codes_in_it_cannot_clear_the_log(google: Google, 
     ]
 
 
-def test_bad_input_is_told_in_under_half_a_second(google: Google, tmp_path: Path) -> None:
+def test_bad_input_is_reported_in_under_half_a_second(google: Google, tmp_path: Path) -> None:
     """In time of the processor, beyond Python's own start: others may keep this machine busy."""
     write(tmp_path, demo=notebook("1"))
 
@@ -237,11 +251,16 @@ def test_plan_shows_all_that_a_run_would_do_and_calls_nothing(google: Google, tm
     assert body["guestAccelerators"][0]["acceleratorCount"] == 1
     assert job["zones"] == ["us-west1-b", "region:europe-west4"]
     assert f"{plan['worst_case_seconds']} s" in said.out.splitlines()[-1]
+    assert plan["expected_seconds"] == 180 + 600
+    assert (
+        said.out.splitlines()[-2] == "expected:   at most 780 s (13 min), where no attempt has to be repeated"
+    )
     assert plan["worst_case_seconds"] > 3 * job["vm_deadline_seconds"]
     assert google.calls == []
 
 
-@pytest.mark.parametrize("command", ["plan", "check", "run"])
+@pytest.mark.always(1)
+@pytest.mark.parametrize("command", ["plan", pytest.param("check", marks=pytest.mark.exhaustive), "run"])
 def test_a_worst_case_that_no_build_can_wait_for_is_a_warning(
     google: Google, tmp_path: Path, command: str
 ) -> None:
@@ -258,6 +277,27 @@ def test_a_worst_case_that_no_build_can_wait_for_is_a_warning(
     assert (said.code, within.code) == (
         (0, 0) if command == "plan" else (4, 4)
     )  # 4: there are no credentials
+
+
+@pytest.mark.always(1)
+@pytest.mark.parametrize(
+    ("step", "warned"),
+    [
+        pytest.param({"BUILDER_OUTPUT": "/builder/outputs"}, True, id="a step without substitutions"),
+        pytest.param({"BUILDER_OUTPUT": "/builder/outputs", "BUILD_ID": "b-1"}, False, id="a step with them"),
+        pytest.param({}, False, id="no build"),
+    ],
+)
+def test_a_step_without_build_id_gets_advice(
+    google: Google, tmp_path: Path, step: dict[str, str], *, warned: bool
+) -> None:
+    write(tmp_path, demo=notebook("1"))
+    nobody = {**RIGHT, "NB_RUN_ID": "", "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
+    said = speak(google, tmp_path, "run", **nobody, **step)
+    warnings = [line for line in said.err.splitlines() if line.startswith("warning: ")]
+    assert ["automapSubstitutions: true" in line and "random id" in line for line in warnings] == [
+        True
+    ] * warned
 
 
 def test_the_plan_says_whether_a_build_can_wait_for_it(google: Google, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from builder import kit
 from builder.kit.build import own_cpython
-from tests.e2e.world import BUCKET, Builder, Repo, notebook
+from tests.e2e.builder_process import BUCKET, Builder, Repo, notebook
 
 
+@pytest.mark.exhaustive
 def test_the_first_vm_of_a_location_asks_for_its_kit_and_the_next_finds_it(
     own_builder: Builder, repo: Repo
 ) -> None:

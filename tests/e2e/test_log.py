@@ -1,4 +1,4 @@
-"""What the build log does with a notebook that prints without measure: bounded, clean, and told."""
+"""Tests the build log of a notebook that prints without limit: it is bounded and clean, and reports the rest."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.shared_run import PATIENCE
-from tests.e2e.world import BUCKET, Builder, Finished, Repo, notebook
-
-pytestmark = pytest.mark.timeout(PATIENCE + 20)
+from tests.e2e.builder_process import BUCKET, Builder, Finished, Repo, notebook
+from tests.patience import PATIENCE
 
 MOST_MEMORY = 400 * 2**20
 LONGEST_LINE = 2_100

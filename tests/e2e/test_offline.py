@@ -1,4 +1,7 @@
-"""The whole of it without a network: only `lo` is up, there is no git either, and nobody even asks for a name beyond it."""
+"""The whole of it without a network.
+
+Only `lo` is up, there is no git either, and nobody even asks for a name beyond it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import BUCKET, ROOT, VM_ACCOUNT, notebook
+from tests.e2e.builder_process import BUCKET, ROOT, VM_ACCOUNT, notebook
 
-pytestmark = [pytest.mark.needs("namespaces"), pytest.mark.timeout(200)]
+pytestmark = pytest.mark.needs("namespaces")
 
 ALONE = ["unshare", "--map-root-user", "--net", "--mount"]
 CLOSED_WORLD = str(Path(__file__).with_name("closed_world.py"))
@@ -20,7 +23,7 @@ CLOSED_WORLD = str(Path(__file__).with_name("closed_world.py"))
 
 @pytest.fixture
 def offline(tmp_path: Path) -> tuple[list[str], Path]:
-    """What to put before a command to run it in a closed world, and where that reports to."""
+    """The prefix of a command that runs it in a closed world, and the path of that world's report."""
     report = tmp_path / "caught.json"
     return [*ALONE, sys.executable, CLOSED_WORLD, str(report), str(tmp_path / "resolv.conf")], report
 
@@ -54,6 +57,8 @@ def test_a_run_is_green_without_a_network_and_nothing_looks_for_one(
                 str(tmp_path / "state"),
                 "--bucket",
                 BUCKET,
+                "--prefix",
+                "ci",
                 "--",
             ),
             *("python", str(ROOT / "entrypoint.py"), "run"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.world import Builder, Repo, notebook
+from tests.e2e.builder_process import Builder, Repo, notebook
 
 
 def test_mistakes_end_the_plan(builder: Builder, repo: Repo) -> None:

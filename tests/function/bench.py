@@ -1,4 +1,4 @@
-"""`python -m tests.function.bench`: how fast the function starts and submits, as JSON lines, each beside something of the same minute."""
+"""`python -m tests.function.bench` measures how fast the function starts and submits, as JSON lines with a baseline."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import tempfile
 from pathlib import Path
 
 from builder.deploy.function_source import function_source
-from tests.bench import seconds, tell
-from tests.function.world import World, served
+from tests.bench import ROUNDS, seconds, tell
+from tests.function.function_fixture import FunctionFixture, serve_function
 
-ROUNDS = 5
 _BARE = "import functions_framework\n@functions_framework.cloud_event\ndef submit(event):\n    pass\n"
 _CLIENTS = "import google.auth, requests, google.auth.transport.requests\n" + _BARE
 
 
-def start(world: World) -> None:
-    """From process start to the first answer, beside a function that does nothing, with and without google-auth."""
-    function = world.function
+def start(function_fixture: FunctionFixture) -> None:
+    """Measure the time from process start to first answer, beside empty functions with and without google-auth."""
+    function = function_fixture.function
     main = function.source / "main.py"
     own = main.read_text()
     kinds = {"nothing in it": _BARE, "google-auth and requests alone": _CLIENTS, "ours": own}
@@ -39,13 +38,18 @@ def start(world: World) -> None:
         )
 
 
-def submit(world: World) -> None:
-    """From an event's POST to its build, created; the first finds the credentials, and a duplicate ends a call earlier."""
-    first = seconds(world.deliver)
-    others = [seconds(world.deliver) for _ in range(20)]
-    event = world.event()
-    same = [seconds(lambda: world.function.request("POST", event[1], event[0])) for _ in range(21)][1:]
-    assert len(world.builds()) == 22
+def submit(function_fixture: FunctionFixture) -> None:
+    """Measure the time from an event's POST to its build.
+
+    The first event loads the credentials; a duplicate saves a call.
+    """
+    first = seconds(function_fixture.deliver)
+    others = [seconds(function_fixture.deliver) for _ in range(20)]
+    event = function_fixture.event()
+    same = [
+        seconds(lambda: function_fixture.function.request("POST", event[1], event[0])) for _ in range(21)
+    ][1:]
+    assert len(function_fixture.builds()) == 22
     tell(
         "function: event to build created",
         statistics.median(others),
@@ -63,10 +67,10 @@ def main() -> None:
     tell("function: source archive", len(function_source().zip) / 1e6, "MB", seconds=round(min(packing), 4))
     folder = Path(tempfile.mkdtemp(prefix="notebook-builder-bench-"))
     try:
-        with served(folder) as world:
-            world.begin()
-            start(world)
-            submit(world)
+        with serve_function(folder) as function_fixture:
+            function_fixture.begin()
+            start(function_fixture)
+            submit(function_fixture)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

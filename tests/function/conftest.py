@@ -1,4 +1,4 @@
-"""Fixtures of the function's tests: one cloud with one function for all of them, or one with other grants."""
+"""Fixtures of the function's tests: one cloud with one function for all tests."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.function.world import World, served
+from tests.function.function_fixture import FunctionFixture, serve_function
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with served(tmp_path_factory.mktemp("function")) as world:
-        yield world
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionFixture]:
+    with serve_function(tmp_path_factory.mktemp("function")) as function_fixture:
+        yield function_fixture
 
 
 @pytest.fixture
-def world(shared: World) -> World:
-    """The shared cloud, with the usual live: two notebooks that take `day`, `share` and `rows`."""
+def function_fixture(shared: FunctionFixture) -> FunctionFixture:
+    """The shared cloud, with the default live.json: two notebooks with the parameters `day`, `share` and `rows`."""
     shared.begin()
     return shared

@@ -1,4 +1,4 @@
-"""Lists of builds as Cloud Build may give them: pages that are empty and not the last."""
+"""Lists of builds with pages that are empty and not the last."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = {
 
 
 class Pages:
-    """Gives the pages above, and keeps which were asked for."""
+    """Answers with the pages above, and records the requested ones."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

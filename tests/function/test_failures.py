@@ -1,4 +1,4 @@
-"""What may pass is raised, so that Pub/Sub delivers the event again; who has to act is told what to do."""
+"""Failures of the function: Pub/Sub delivers the event again, and the log says who has to do what."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.cloud import FIRST_BUCKET
-from localcloud.iam import GRANTS, Grant, email
-from tests.function.world import ADDRESS, FUNCTION, LIVE, World, new_id, served, without
+from localcloud.core.iam import EVERY_BUCKET, Grant, email
+from localcloud.profile import FIRST_BUCKET, GRANTS
+from tests.function.function_fixture import (
+    ADDRESS,
+    FUNCTION,
+    LIVE,
+    FunctionFixture,
+    new_id,
+    serve_function,
+    without,
+)
 
 CREATE = "cloudbuild.projects.locations.builds.create"
 LIST = "cloudbuild.projects.locations.builds.list"
@@ -19,39 +27,43 @@ SECRET = "canary-4d20"
 
 @pytest.mark.parametrize("method", [READ, LIST, CREATE], ids=["read", "list", "create"])
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_fault_is_delivered_again(world: World, method: str, status: int) -> None:
-    world.fault(method, "error", status=status)
+def test_a_passing_fault_is_delivered_again(
+    function_fixture: FunctionFixture, method: str, status: int
+) -> None:
+    function_fixture.fault(method, "error", status=status)
     event_id = new_id()
-    told = world.deliver(event_id=event_id)
-    assert told.status == 500
-    assert told.line["severity"] == "WARNING"
-    assert f"was answered {status}" in told.line["message"]
-    assert world.deliver(event_id=event_id).line["message"].startswith("submitted build ")
-    assert len(world.builds()) == 1
+    delivery = function_fixture.deliver(event_id=event_id)
+    assert delivery.status == 500
+    assert delivery.line["severity"] == "WARNING"
+    assert f"was answered {status}" in delivery.line["message"]
+    assert function_fixture.deliver(event_id=event_id).line["message"].startswith("submitted build ")
+    assert len(function_fixture.builds()) == 1
 
 
 @pytest.mark.parametrize("method", [READ, LIST, CREATE], ids=["read", "list", "create"])
-def test_a_lost_request_is_delivered_again(world: World, method: str) -> None:
-    world.fault(method, "drop_before")
+def test_a_lost_request_is_delivered_again(function_fixture: FunctionFixture, method: str) -> None:
+    function_fixture.fault(method, "drop_before")
     event_id = new_id()
-    told = world.deliver(event_id=event_id)
-    assert told.status == 500
-    assert told.line["severity"] == "WARNING"
-    assert "gave no answer" in told.line["message"]
-    assert world.deliver(event_id=event_id).line["message"].startswith("submitted build ")
-    assert len(world.builds()) == 1
+    delivery = function_fixture.deliver(event_id=event_id)
+    assert delivery.status == 500
+    assert delivery.line["severity"] == "WARNING"
+    assert "gave no answer" in delivery.line["message"]
+    assert function_fixture.deliver(event_id=event_id).line["message"].startswith("submitted build ")
+    assert len(function_fixture.builds()) == 1
 
 
 @pytest.mark.parametrize("action", ["drop_after", "error_after"])
-def test_after_a_lost_reply_the_build_is_found_by_its_tag(world: World, action: str) -> None:
-    world.fault(CREATE, action, **({"status": 503} if action == "error_after" else {}))
+def test_after_a_lost_reply_the_build_is_found_by_its_tag(
+    function_fixture: FunctionFixture, action: str
+) -> None:
+    function_fixture.fault(CREATE, action, **({"status": 503} if action == "error_after" else {}))
     event_id = new_id()
-    assert world.deliver(event_id=event_id).status == 500
-    (build,) = world.builds()
-    told = world.deliver(event_id=event_id)
-    assert told.acknowledged
-    assert told.line["message"] == f"duplicate of build {build['id']}"
-    assert len(world.builds()) == 1
+    assert function_fixture.deliver(event_id=event_id).status == 500
+    (build,) = function_fixture.builds()
+    delivery = function_fixture.deliver(event_id=event_id)
+    assert delivery.acknowledged
+    assert delivery.line["message"] == f"duplicate of build {build['id']}"
+    assert len(function_fixture.builds()) == 1
 
 
 @pytest.mark.parametrize(
@@ -63,56 +75,60 @@ def test_after_a_lost_reply_the_build_is_found_by_its_tag(world: World, action: 
         pytest.param(b'{"schema": 1, "live": {}}', "KeyError: 'build'", id="no build"),
     ],
 )
-def test_a_document_that_cannot_be_read_waits_for_a_deploy(world: World, content: bytes, words: str) -> None:
-    world.write(content)
+def test_a_document_that_cannot_be_read_waits_for_a_deploy(
+    function_fixture: FunctionFixture, content: bytes, words: str
+) -> None:
+    function_fixture.write(content)
     event_id = new_id()
-    told = world.deliver(event_id=event_id)
-    assert told.status == 500
-    assert told.line["severity"] == "ERROR"
-    assert f"{ADDRESS} cannot be read" in told.line["message"]
-    assert words in told.line["message"]
-    world.make_live()
-    assert world.deliver(event_id=event_id).line["severity"] == "INFO"
+    delivery = function_fixture.deliver(event_id=event_id)
+    assert delivery.status == 500
+    assert delivery.line["severity"] == "ERROR"
+    assert f"{ADDRESS} cannot be read" in delivery.line["message"]
+    assert words in delivery.line["message"]
+    function_fixture.make_live()
+    assert function_fixture.deliver(event_id=event_id).line["severity"] == "INFO"
 
 
-def test_a_build_that_is_refused_is_an_error_without_what_was_asked_for(world: World) -> None:
+def test_a_refused_build_is_an_error_that_does_not_repeat_the_message(
+    function_fixture: FunctionFixture,
+) -> None:
     source = {"storageSource": {"bucket": FIRST_BUCKET, "object": "ci/live/gone.tar.gz", "generation": "1"}}
-    world.make_live({"day": "string"}, build={"source": source})
-    told = world.deliver(json.dumps({"parameters": {"day": SECRET}}))
-    assert told.acknowledged  # the same build would be refused for hours, an error each time
-    assert told.line["severity"] == "ERROR"
+    function_fixture.make_live({"day": "string"}, build={"source": source})
+    delivery = function_fixture.deliver(json.dumps({"parameters": {"day": SECRET}}))
+    assert delivery.acknowledged  # the same build would be refused for hours, an error each time
+    assert delivery.line["severity"] == "ERROR"
     assert (
-        "No build was submitted: Cloud Build takes none such (could not resolve source"
-        in told.line["message"]
+        "No build was submitted: Cloud Build refused it (could not resolve source" in delivery.line["message"]
     )
-    assert "Deploy again, then publish the message again." in told.line["message"]
-    assert SECRET not in world.function.log()
+    assert "Deploy again, then publish the message again." in delivery.line["message"]
+    assert SECRET not in function_fixture.function.log()
 
 
-def test_a_state_in_which_no_build_is_taken_is_delivered_again(world: World) -> None:
+def test_a_state_in_which_no_build_is_taken_is_delivered_again(function_fixture: FunctionFixture) -> None:
     limit = "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support"
-    world.fault(CREATE, "error", status=400, reason="failedPrecondition", message=limit)
+    function_fixture.fault(CREATE, "error", status=400, reason="failedPrecondition", message=limit)
     event_id = new_id()
-    told = world.deliver(event_id=event_id)
-    assert told.status == 500
-    assert told.line["severity"] == "ERROR"
-    assert limit in told.line["message"]
-    assert world.deliver(event_id=event_id).line["message"].startswith("submitted build ")
-    assert len(world.builds()) == 1
+    delivery = function_fixture.deliver(event_id=event_id)
+    assert delivery.status == 500
+    assert delivery.line["severity"] == "ERROR"
+    assert limit in delivery.line["message"]
+    assert function_fixture.deliver(event_id=event_id).line["message"].startswith("submitted build ")
+    assert len(function_fixture.builds()) == 1
 
 
-def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
-    live = world.make_live({"day": "string"})
+def test_words_that_repeat_the_event_are_left_out(function_fixture: FunctionFixture) -> None:
+    live = function_fixture.make_live({"day": "string"})
     step = live.build["steps"][0]
-    world.make_live(
+    function_fixture.make_live(
         {"day": "string"}, build={"steps": [{**step, "env": ["NB_EVENT=0"]}]}
     )  # a second one is refused
-    told = world.deliver(json.dumps({"parameters": {"day": SECRET}}))
-    assert told.acknowledged
-    assert "its words repeat the event's message" in told.line["message"]
-    assert SECRET not in world.function.log()
+    delivery = function_fixture.deliver(json.dumps({"parameters": {"day": SECRET}}))
+    assert delivery.acknowledged
+    assert "the API's message repeats the event" in delivery.line["message"]
+    assert SECRET not in function_fixture.function.log()
 
 
+@pytest.mark.always(1)
 @pytest.mark.parametrize(
     ("role", "permission", "command"),
     [
@@ -121,18 +137,18 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
             "cloudbuild.builds.list on project local-project",
             (
                 f"gcloud projects add-iam-policy-binding local-project --member=serviceAccount:{FUNCTION} "
-                "--role=projects/local-project/roles/notebookFunction"
+                "--role=projects/local-project/roles/notebookFunction --condition=None"
             ),
             id="list builds",
         ),
         pytest.param(
             "roles/iam.serviceAccountUser",
-            f"iam.serviceAccounts.actAs on service account {email('builder')}",
+            f"iam.serviceAccounts.actAs on service account {email('notebook-scheduler')}",
             (
-                f"gcloud iam service-accounts add-iam-policy-binding {email('builder')} "
-                f"--member=serviceAccount:{FUNCTION} --role=roles/iam.serviceAccountUser"
+                f"gcloud iam service-accounts add-iam-policy-binding {email('notebook-scheduler')} "
+                f"--member=serviceAccount:{FUNCTION} --role=roles/iam.serviceAccountUser --condition=None"
             ),
-            id="act as the builder",
+            id="act as the scheduler",
         ),
         pytest.param(
             "projects/local-project/roles/notebookFunctionReader",
@@ -148,15 +164,15 @@ def test_words_that_repeat_the_event_are_left_out(world: World) -> None:
     ],
 )
 def test_without_a_role_the_grant_is_named(tmp_path: Path, role: str, permission: str, command: str) -> None:
-    with served(tmp_path, without(role)) as world:
-        world.make_live()
-        told = world.deliver()
-        assert told.status == 500  # granted in the next hours, the event is not lost
-        assert told.line["severity"] == "ERROR"
-        assert f"{FUNCTION} lacks {permission}" in told.line["message"]
-        assert f"Grant it: {command} (" in told.line["message"]
-        assert world.builds() == []
-        late = world.deliver(age=6 * 3600 + 5)
+    with serve_function(tmp_path, without(role)) as function_fixture:
+        function_fixture.make_live()
+        delivery = function_fixture.deliver()
+        assert delivery.status == 500  # granted in the next hours, the event is not lost
+        assert delivery.line["severity"] == "ERROR"
+        assert f"{FUNCTION} lacks {permission}" in delivery.line["message"]
+        assert f"Grant it: {command} (" in delivery.line["message"]
+        assert function_fixture.builds() == []
+        late = function_fixture.deliver(age=6 * 3600 + 5)
         assert late.acknowledged
         assert late.line["severity"] == "ERROR"
         assert "over 6 hours ago. " in late.line["message"]
@@ -165,63 +181,72 @@ def test_without_a_role_the_grant_is_named(tmp_path: Path, role: str, permission
 
 
 def test_an_archive_that_the_build_s_account_may_not_read_waits_for_the_grant(tmp_path: Path) -> None:
-    kept = [grant for grant in GRANTS if not (grant.account == "builder" and "storage" in grant.role)]
-    with served(tmp_path, kept) as world:
-        world.make_live()
-        told = world.deliver()
-        assert told.status == 500
-        assert told.line["severity"] == "ERROR"
-        assert f"{email('builder')} lacks storage.objects.get on gs://{FIRST_BUCKET}" in told.line["message"]
-        grant = f"add-iam-policy-binding gs://{FIRST_BUCKET} --member=serviceAccount:{email('builder')} --role=roles/storage.objectUser"
-        assert grant in told.line["message"]
-        assert world.builds() == []
+    kept = [
+        grant for grant in GRANTS if not (grant.account == "notebook-scheduler" and "storage" in grant.role)
+    ]
+    with serve_function(tmp_path, kept) as function_fixture:
+        function_fixture.make_live()
+        delivery = function_fixture.deliver()
+        assert delivery.status == 500
+        assert delivery.line["severity"] == "ERROR"
+        assert (
+            f"{email('notebook-scheduler')} lacks storage.objects.get on gs://{FIRST_BUCKET}"
+            in delivery.line["message"]
+        )
+        grant = f"add-iam-policy-binding gs://{FIRST_BUCKET} --member=serviceAccount:{email('notebook-scheduler')} --role=roles/storage.objectViewer --condition=None"
+        assert grant in delivery.line["message"]
+        assert function_fixture.builds() == []
 
 
-def test_an_api_that_is_not_enabled_is_told_so(world: World) -> None:
+def test_an_api_that_is_not_enabled_is_named(function_fixture: FunctionFixture) -> None:
     info = {"reason": "SERVICE_DISABLED", "metadata": {"service": "cloudbuild.googleapis.com"}}
-    world.fault(LIST, "error", status=403, message="Cloud Build API has not been used", details=[info])
-    told = world.deliver()
-    assert told.status == 500
-    assert "gcloud services enable cloudbuild.googleapis.com" in told.line["message"]
-    assert "lacks" not in told.line["message"]
+    function_fixture.fault(
+        LIST, "error", status=403, message="Cloud Build API has not been used", details=[info]
+    )
+    delivery = function_fixture.deliver()
+    assert delivery.status == 500
+    assert "gcloud services enable cloudbuild.googleapis.com" in delivery.line["message"]
+    assert "lacks" not in delivery.line["message"]
 
 
-def test_a_quota_of_the_minute_is_no_missing_role(world: World) -> None:
+def test_a_quota_of_the_minute_is_no_missing_role(function_fixture: FunctionFixture) -> None:
     info = {"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"service": "cloudbuild.googleapis.com"}}
-    world.fault(LIST, "error", status=403, message="Quota exceeded, per minute", details=[info])
-    told = world.deliver()
-    assert told.status == 500
-    assert told.line["severity"] == "WARNING"
-    assert "Grant it" not in told.line["message"]
+    function_fixture.fault(LIST, "error", status=403, message="Quota exceeded, per minute", details=[info])
+    delivery = function_fixture.deliver()
+    assert delivery.status == 500
+    assert delivery.line["severity"] == "WARNING"
+    assert "Grant it" not in delivery.line["message"]
 
 
-def test_creating_builds_needs_more_than_listing_them(world: World) -> None:
-    world.fault(CREATE, "error", status=403, message="The caller does not have permission")
-    assert f"{FUNCTION} lacks cloudbuild.builds.create on project" in world.deliver().line["message"]
+def test_creating_builds_needs_more_than_listing_them(function_fixture: FunctionFixture) -> None:
+    function_fixture.fault(CREATE, "error", status=403, message="The caller does not have permission")
+    assert (
+        f"{FUNCTION} lacks cloudbuild.builds.create on project" in function_fixture.deliver().line["message"]
+    )
 
 
 def test_before_the_first_deploy_is_done_an_event_waits(tmp_path: Path) -> None:
-    """With the right to list objects, Cloud Storage says 404 for what is not there."""
-    may_list = Grant("function", "roles/storage.objectViewer", "projects/_/buckets/*")
-    with served(tmp_path, [*GRANTS, may_list]) as world:
+    """With the permission to list objects, Cloud Storage answers 404 for a missing object."""
+    may_list = Grant("notebook-function", "roles/storage.objectViewer", EVERY_BUCKET)
+    with serve_function(tmp_path, [*GRANTS, may_list]) as function_fixture:
         event_id = new_id()
-        early = world.deliver(event_id=event_id, age=60)
+        early = function_fixture.deliver(event_id=event_id, age=60)
         assert early.status == 500
         assert early.line["severity"] == "WARNING"
         assert f"There is no {ADDRESS} yet" in early.line["message"]
-        late = world.deliver(age=601)
+        late = function_fixture.deliver(age=601)
         assert late.acknowledged
         assert late.line["severity"] == "ERROR"
         assert "nothing is deployed" in late.line["message"]
-        world.make_live()
-        assert world.deliver(event_id=event_id, age=60).line["severity"] == "INFO"
-        world.bucket.blob(LIVE).delete()
-        assert world.deliver(age=3600).acknowledged
+        function_fixture.make_live()
+        assert function_fixture.deliver(event_id=event_id, age=60).line["severity"] == "INFO"
+        function_fixture.bucket.blob(LIVE).delete()
+        assert function_fixture.deliver(age=3600).acknowledged
 
 
 def test_without_that_right_it_says_403_and_so_do_we(tmp_path: Path) -> None:
-    with served(tmp_path) as world:
-        told = world.deliver(age=3600)
-        assert told.status == 500
-        assert "or there is no such object, and nothing is deployed" in told.line["message"]
-        assert world.deliver(age=6 * 3600 + 5).acknowledged
+    with serve_function(tmp_path) as function_fixture:
+        delivery = function_fixture.deliver(age=3600)
+        assert delivery.status == 500
+        assert "or there is no such object, and nothing is deployed" in delivery.line["message"]
+        assert function_fixture.deliver(age=6 * 3600 + 5).acknowledged

@@ -1,4 +1,4 @@
-"""Who may publish to the topic chooses a day and declared parameters; every other message ends in one line of the log."""
+"""A message chooses a day and declared parameters. Every other message ends with one line in the log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from builder.options.message import LONGEST_MESSAGE
-from tests.function.world import World, new_id
+from tests.function.function_fixture import FunctionFixture, new_id
 
 CANARY = "canary-7c1f"
 
@@ -30,13 +30,15 @@ CANARY = "canary-7c1f"
         ),
     ],
 )
-def test_a_message_names_no_project_account_bucket_notebook_or_image(world: World, field: str) -> None:
-    told = world.deliver(json.dumps({field: CANARY}))
-    assert told.acknowledged
-    assert told.line["severity"] == "ERROR"
-    assert f"'{field}' is no field of a message" in told.line["message"]
-    assert CANARY not in world.function.log()
-    assert world.builds() == []
+def test_a_message_names_no_project_account_bucket_notebook_or_image(
+    function_fixture: FunctionFixture, field: str
+) -> None:
+    delivery = function_fixture.deliver(json.dumps({field: CANARY}))
+    assert delivery.acknowledged
+    assert delivery.line["severity"] == "ERROR"
+    assert f"'{field}' is no field of a message" in delivery.line["message"]
+    assert CANARY not in function_fixture.function.log()
+    assert function_fixture.builds() == []
 
 
 @pytest.mark.parametrize(
@@ -76,15 +78,17 @@ def test_a_message_names_no_project_account_bucket_notebook_or_image(world: Worl
         ),
     ],
 )
-def test_what_is_asked_for_is_declared_and_of_its_kind(world: World, message: object, words: str) -> None:
+def test_requested_parameters_are_declared_and_of_their_type(
+    function_fixture: FunctionFixture, message: object, words: str
+) -> None:
     event_id = new_id()
-    told = world.deliver(json.dumps(message), event_id=event_id)
-    assert told.acknowledged
-    assert (told.line["severity"], told.line["event"]) == ("ERROR", event_id)
-    assert "No build was submitted" in told.line["message"]
-    assert words in told.line["message"]
-    assert CANARY not in world.function.log()
-    assert world.builds() == []
+    delivery = function_fixture.deliver(json.dumps(message), event_id=event_id)
+    assert delivery.acknowledged
+    assert (delivery.line["severity"], delivery.line["event"]) == ("ERROR", event_id)
+    assert "No build was submitted" in delivery.line["message"]
+    assert words in delivery.line["message"]
+    assert CANARY not in function_fixture.function.log()
+    assert function_fixture.builds() == []
 
 
 @pytest.mark.parametrize(
@@ -106,25 +110,25 @@ def test_what_is_asked_for_is_declared_and_of_its_kind(world: World, message: ob
         ),
     ],
 )
-def test_what_is_no_message_is_refused(world: World, raw: bytes) -> None:
-    told = world.deliver(raw)
-    assert told.acknowledged
-    assert told.line["severity"] == "ERROR"
-    assert CANARY not in world.function.log()
-    assert world.builds() == []
+def test_an_invalid_message_is_refused(function_fixture: FunctionFixture, raw: bytes) -> None:
+    delivery = function_fixture.deliver(raw)
+    assert delivery.acknowledged
+    assert delivery.line["severity"] == "ERROR"
+    assert CANARY not in function_fixture.function.log()
+    assert function_fixture.builds() == []
 
 
 @pytest.mark.parametrize(
     "data", ["?", "YQ", "é", 5, ["e30="]], ids=["odd character", "no padding", "not ASCII", "number", "list"]
 )
-def test_data_that_is_no_base64_is_refused(world: World, data: object) -> None:
-    told = world.deliver("", data=data)
-    assert told.acknowledged
-    assert "expected base64 of UTF-8" in told.line["message"]
-    assert world.builds() == []
+def test_data_that_is_no_base64_is_refused(function_fixture: FunctionFixture, data: object) -> None:
+    delivery = function_fixture.deliver("", data=data)
+    assert delivery.acknowledged
+    assert "expected base64 of UTF-8" in delivery.line["message"]
+    assert function_fixture.builds() == []
 
 
-def test_a_refused_message_costs_no_call(world: World) -> None:
-    world.fault("storage.objects.get", "error", status=503)
-    assert world.deliver("{").acknowledged
-    assert world.deliver("{}").status == 500  # the fault was still there
+def test_a_refused_message_costs_no_call(function_fixture: FunctionFixture) -> None:
+    function_fixture.fault("storage.objects.get", "error", status=503)
+    assert function_fixture.deliver("{").acknowledged
+    assert function_fixture.deliver("{}").status == 500  # the fault was still there

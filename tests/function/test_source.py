@@ -1,4 +1,4 @@
-"""The function's source archive: the same bytes for the same version, and all that the function needs."""
+"""The function's source archive: the same bytes for the same version, and everything that the function needs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from builder.deploy.function_source import function_source
+from builder.deploy.function_source import BUILD_ONLY, function_source
 from tests.function.environment import ROOT, python
-from tests.function.world import World
+from tests.function.function_fixture import FunctionFixture
 
 
 def unpacked(content: bytes) -> dict[str, bytes]:
@@ -22,7 +23,7 @@ def unpacked(content: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_it_holds_the_function_at_its_root_and_every_file_of_the_builder_but_bytecode() -> None:
+def test_it_holds_the_function_and_every_file_of_the_builder_that_does_not_only_build_the_kit() -> None:
     source = function_source()
     assert source.sha256 == hashlib.sha256(source.zip).hexdigest()
     files = unpacked(source.zip)
@@ -32,9 +33,11 @@ def test_it_holds_the_function_at_its_root_and_every_file_of_the_builder_but_byt
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {"builder/errors.py", "builder/vm/startup.sh"} <= found
-    assert set(files) == {"main.py", "requirements.txt", *found}
+    assert set(files) == {"main.py", "requirements.txt", *found} - BUILD_ONLY
     assert files["main.py"] == (ROOT / "function" / "main.py").read_bytes()
     assert len(source.zip) < 2 << 20
+    with zipfile.ZipFile(io.BytesIO(source.zip)) as archive:  # no link leads out of it
+        assert {stat.filemode(entry.external_attr >> 16) for entry in archive.infolist()} == {"-rw-r--r--"}
 
 
 def test_it_is_the_same_bytes_from_another_checkout_with_other_times_and_modes(tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
         function_source(tmp_path)
 
 
-def test_it_runs_without_the_checkout_and_without_client_libraries(world: World) -> None:
+def test_it_runs_without_the_checkout_and_without_client_libraries(function_fixture: FunctionFixture) -> None:
     code = (
         "import sys, main; assert 'builder.function.submit' in sys.modules; from pathlib import Path;"
         "ours = [m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'builder'];"
@@ -66,8 +69,8 @@ def test_it_runs_without_the_checkout_and_without_client_libraries(world: World)
     )
     done = subprocess.run(
         [python(), "-c", code],
-        cwd=world.function.source,
-        env=world.function.environment,
+        cwd=function_fixture.function.source,
+        env=function_fixture.function.environment,
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,7 @@
-"""`make image-bench`: how large the image is and how fast it starts, as JSON lines, each beside something of the same minute."""
+"""`make image-bench`.
+
+How large the image is and how fast it starts, as JSON lines, each beside something of the same minute.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.bench import seconds, tell
-from tests.e2e.world import notebook
+from tests.e2e.builder_process import notebook
 from tests.image.closed_cloud import BUCKET, ClosedCloud
 from tests.image.engine import Engine
 from tests.image.steps import Steps
@@ -84,7 +87,7 @@ def _insert_seconds(engine: Engine, cloud: ClosedCloud, steps: Steps) -> float:
             PROJECT_ID="local-project",
             NB_GCS_LOCATION=f"gs://{BUCKET}/bench",
             NB_NOTEBOOKS="demo.ipynb",
-            NB_VM_SERVICE_ACCOUNT="vm@local-project.iam.gserviceaccount.com",
+            NB_VM_SERVICE_ACCOUNT="notebook-vm@local-project.iam.gserviceaccount.com",
         )
         seen, _ = watching.communicate(timeout=60)
     # Docker gives nanoseconds, Python reads microseconds.

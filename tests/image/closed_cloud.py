@@ -18,13 +18,41 @@ from typing import IO, Any
 
 from tests.image.engine import Engine
 from tests.image.steps import SECONDS
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "local-project"
 REGION = "us-central1"
 BUCKET = f"{PROJECT}-notebooks"
 # What a build's step gets of the variables that `serve` prints: what leads Google's clients there, and the blanks.
-NOT_FOR_STEPS = ("LOCALCLOUD_URL", "PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "PATH")
+NOT_FOR_STEPS = (
+    *("LOCALCLOUD_URL", "LOCALCLOUD_OWNER_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"),
+    *("PROJECT_ID", "GOOGLE_CLOUD_PROJECT", "PATH"),
+)
+# What leads a command of localcloud to a cloud that runs.
+CLOUD = ("LOCALCLOUD_URL", "LOCALCLOUD_OWNER_TOKEN")
+_METADATA = ("GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT")
+# localcloud's metadata server answers only processes of its own user. Google's answers each user of a build's worker.
+_RELAY = """
+import asyncio, sys
+async def copy(source, target, own=b"", other=b""):
+    try:
+        while data := await source.read(65536):
+            target.write(data.replace(own, other) if own else data)
+            await target.drain()
+    finally:
+        target.close()
+async def relay(reader, writer):
+    other_reader, other_writer = await asyncio.open_connection(*sys.argv[1].rsplit(":", 1))
+    own = b"%s:%d" % (b"127.0.0.1", writer.get_extra_info("sockname")[1])  # of the Host header
+    asked = copy(reader, other_writer, own, sys.argv[1].encode())
+    await asyncio.gather(asked, copy(other_reader, writer), return_exceptions=True)
+async def main():
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
 _ASK = """
 import sys, urllib.request
 request = urllib.request.Request(sys.argv[1], data=sys.argv[2].encode() or None)
@@ -33,10 +61,10 @@ sys.stdout.write(opener.open(request, timeout=60).read().decode())
 """
 _RUN_JOB = """
 import sys
-from google.auth.credentials import AnonymousCredentials
+from google.oauth2.credentials import Credentials
 from google.cloud.scheduler_v1 import CloudSchedulerClient
 where = {"api_endpoint": sys.argv[1]}
-client = CloudSchedulerClient(credentials=AnonymousCredentials(), transport="rest", client_options=where)
+client = CloudSchedulerClient(credentials=Credentials(token=sys.argv[3]), transport="rest", client_options=where)
 client.run_job(name=sys.argv[2], timeout=60)
 """
 
@@ -55,15 +83,18 @@ class ClosedCloud:
         self.network = f"container:{self._pause}"
         pid = engine.call("inspect", "--format", "{{.State.Pid}}", self._pause)
         self.inside = ("nsenter", f"--net=/proc/{pid}/ns/net")
-        """What to put before a command that shall run in that network."""
+        """The prefix of a command that runs it in that network."""
         self._server: subprocess.Popen[str] | None = None
+        self._relay: subprocess.Popen[str] | None = None
         self._variables: dict[str, str] = {}
+        self._relayed = ""
 
     def start(self) -> None:
         """Start localcloud, and read the variables that it prints when it is ready."""
         with self._log.open("w") as log:
             where = ("--state", str(self.state), "--runner", "docker", "--docker-network", self.network)
-            self._server = self._run_inside("serve", *where, stderr=log)
+            prefixes = (f"--prefix={name}" for name in ("bench", "bike-share", "image"))
+            self._server = self._run_inside("serve", *where, *prefixes, stderr=log)
         assert self._server.stdout is not None
         for line in self._server.stdout:
             name, _, value = line.removeprefix("export ").partition("=")
@@ -73,12 +104,23 @@ class ClosedCloud:
         raise AssertionError(f"localcloud does not start: {self._log.read_text()}")
 
     def step_variables(self) -> dict[str, str]:
-        """Return what localcloud's Cloud Build gives to a step of the account builder@."""
+        """Return what localcloud's Cloud Build gives to a step of the account notebook-builder@."""
         return {name: value for name, value in self._variables.items() if name not in NOT_FOR_STEPS}
+
+    def variables_of_other_users(self) -> dict[str, str]:
+        """Return the variables with which a container of another user finds its account."""
+        if self._relay is None:
+            address = self._variables["GCE_METADATA_HOST"]
+            self._relay = subprocess.Popen(
+                [*self.inside, sys.executable, "-I", "-c", _RELAY, address], stdout=subprocess.PIPE, text=True
+            )
+            assert self._relay.stdout is not None
+            self._relayed = f"127.0.0.1:{self._relay.stdout.readline().strip()}"
+        return dict.fromkeys(_METADATA, self._relayed)
 
     @property
     def url(self) -> str:
-        """Where the cloud answers, in its network."""
+        """The cloud's URL in its network."""
         return self._variables["LOCALCLOUD_URL"]
 
     def submit(self, folder: Path) -> tuple[int, str]:
@@ -90,10 +132,10 @@ class ClosedCloud:
     def run_job(self, name: str) -> None:
         """Run a Cloud Scheduler job now, as `gcloud scheduler jobs run` does."""
         job = f"projects/{PROJECT}/locations/{REGION}/jobs/{name}"
-        self._python(_RUN_JOB, self.url, job)
+        self._python(_RUN_JOB, self.url, job, self._variables["LOCALCLOUD_OWNER_TOKEN"])
 
     def inventory(self) -> dict[str, Any]:
-        """What there is in the cloud."""
+        """Return the cloud's inventory."""
         found: dict[str, Any] = self._ask("/_localcloud/inventory")
         return found
 
@@ -144,7 +186,10 @@ class ClosedCloud:
         """End localcloud and the container."""
         if self._server is not None:
             self._server.terminate()
-            self._server.communicate(timeout=60)
+            self._server.communicate(timeout=PATIENCE)
+        if self._relay is not None:
+            self._relay.terminate()
+            self._relay.communicate(timeout=PATIENCE)
         self._engine.call("rm", "--force", self._pause)
 
     def _ask(self, route: str, body: Any = None) -> Any:
@@ -162,7 +207,7 @@ class ClosedCloud:
         return subprocess.Popen(
             [*self.inside, sys.executable, "-m", "localcloud", *arguments],
             cwd=ROOT,
-            env={**_environment(), **({"LOCALCLOUD_URL": self.url} if self._variables else {})},
+            env={**_environment(), **{name: self._variables[name] for name in CLOUD if self._variables}},
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -1,7 +1,7 @@
 """Says where two images differ: paths, kinds, modes, owners, contents and settings; exit code 1 where they do.
 
-`python -m tests.image.compare IMAGE IMAGE`, with DOCKER naming the client. Times are not compared: an old engine gives the
-folders that it makes the time of the build.
+`python -m tests.image.compare IMAGE IMAGE`, with DOCKER naming the client. Times are not compared: an old engine
+gives the folders that it makes the time of the build.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """This repo's own cloudbuild.yaml, as it stands, on the local Cloud Build: builds, tries and publishes the image.
 
-`make image-submit` runs it. The build's steps know nothing of this machine's package index: so the engine makes every stage
-before, of the same files, with `docker/build.sh`, and the build finds them. The registry is on the loopback interface. What
-stands in for Google's docker client is made here: this machine's own, in the base image. The build runs no tests.
+`make image-submit` runs it. The build's steps know nothing of this machine's package index: so the engine makes every
+stage before, of the same files, with `docker/build.sh`, and the build finds them. The registry is on the loopback
+interface. What stands in for Google's docker client is made here: this machine's own, in the base image. The build
+runs no tests.
 """
 
 from __future__ import annotations
@@ -92,22 +93,21 @@ def served(engine: Engine, tmp_path: Path) -> Iterator[Registry]:
             engine.forget(f"{made.host}/{REPOSITORY}:{tag}")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2000)
 @pytest.mark.usefixtures("stages")
 def test_own_build_publishes_the_image(docker_image: str, served: Registry, tmp_path: Path) -> None:
     values = {
         "COMMIT_SHA": COMMIT,
         "_REGION": f"{served.host}/{REGION}",  # all else of the name stays as it is
         "_BASE": base(),
-        "_BASE_311": base("BASE_311"),
-        "_BASE_312": base("BASE_312"),
+        **{f"_{name}": base(name) for name in ("BASE_311", "BASE_312", "BASE_314", "BASE_315")},
         "_PYTHON": base(),
         "_DOCKER": docker_image,
         "_TESTS": "none",
-        "_ACCOUNT": "builder",
     }
     given = ",".join(f"{key}={value}" for key, value in values.items())
     command = [sys.executable, "-m", "localcloud", "submit", "--runner", "docker", "--docker-socket"]
+    command += ["--gcs-source-staging-dir", "gs://local-project-notebooks/image-source"]
     done = subprocess.run(
         [*command, "--state", str(tmp_path / "state"), "--substitutions", given, "."],
         cwd=ROOT,
@@ -115,10 +115,16 @@ def test_own_build_publishes_the_image(docker_image: str, served: Registry, tmp_
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=380,
+        timeout=1900,
     )
     assert done.returncode == 0, done.stdout
-    for said in ('Step #0 - "test": no tests', "Notebook Builder", '"gcs_location"', "\nPUSH\n", "\nDONE\n"):
+    for said in (
+        'Step #0 - "test": _TESTS is none: no tests run',
+        "Notebook Builder",
+        '"gcs_location"',
+        "\nPUSH\n",
+        "\nDONE\n",
+    ):
         assert said in done.stdout, done.stdout
     assert served.tags(REPOSITORY) == sorted([COMMIT, "latest"])
     assert served.digest(REPOSITORY, COMMIT) == served.digest(REPOSITORY, "latest")

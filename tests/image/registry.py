@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 PROGRAM = "docker-registry"
 ACCEPTED = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -35,7 +37,7 @@ class Registry:
             return sorted(json.load(answer)["tags"])
 
     def answers(self) -> bool:
-        """Whether it is up."""
+        """True if it is up."""
         try:
             self._get("").close()
         except (OSError, urllib.error.URLError):
@@ -44,7 +46,7 @@ class Registry:
 
     def _get(self, path: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  urllib has no good name for it
         request = urllib.request.Request(f"http://{self.host}/v2/{path}", headers={"Accept": ACCEPTED})
-        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)
+        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE)
 
 
 def missing() -> str | None:
@@ -78,7 +80,7 @@ def registry(folder: Path) -> Iterator[Registry]:
 
 
 def _wait(made: Registry, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not made.answers():
         ended = server.poll() is not None
         assert not ended, f"{PROGRAM} has ended: {log.read_text()}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from localcloud import archives
+from localcloud.core import archives
 
 WHITEOUT = ".wh."
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class File:
-    """What an image holds at one path: everything but times. `content` is a SHA-256, or where a link leads."""
+    """The entry of an image at one path, without times. `content` is a SHA-256, or the target of a link."""
 
     kind: str
     mode: int

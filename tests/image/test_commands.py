@@ -7,15 +7,23 @@ import json
 import zipfile
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from builder.deploy.function_source import function_source
-from tests.e2e.world import notebook
+from tests.e2e.builder_process import notebook
 from tests.image.engine import Engine
 from tests.image.steps import Steps
 
 NEEDED = {
     "NB_GCS_LOCATION": "gs://a-bucket/ci",
-    "NB_VM_SERVICE_ACCOUNT": "vm@a-project.iam.gserviceaccount.com",
+    "NB_VM_SERVICE_ACCOUNT": "notebook-vm@a-project.iam.gserviceaccount.com",
 }
+# Prints name and version of each package that is installed for the builder.
+_INSTALLED = """
+import importlib.metadata, json, pathlib
+folders = {str(found.parent) for found in pathlib.Path("/opt/notebook-builder").rglob("*.dist-info")}
+print(json.dumps(sorted((each.name, each.version) for each in importlib.metadata.distributions(path=sorted(folders)))))
+"""
 # Prints the names of the files in the archive that `deploy` makes of the image's own code.
 _SOURCE_NAMES = """
 import io, sys, zipfile
@@ -67,7 +75,7 @@ def test_function_source_in_the_image_is_that_of_the_checkout(closed_steps: Step
     assert listed.output.split() == here
 
 
-def test_bad_input_is_told_with_what_would_be_accepted(closed_steps: Steps, tmp_path: Path) -> None:
+def test_bad_input_is_reported_with_the_accepted_form(closed_steps: Steps, tmp_path: Path) -> None:
     (tmp_path / "demo.ipynb").write_text(notebook("1"))
     closed_steps.workspace(tmp_path)
     refused = closed_steps.run(NB_NOTEBOOKS="demo.ipynb", NB_TIMEOUT="soon", NB_ZONES="Paris")
@@ -77,12 +85,21 @@ def test_bad_input_is_told_with_what_would_be_accepted(closed_steps: Steps, tmp_
     assert "Traceback" not in refused.output
 
 
-def test_image_says_what_it_is_and_what_is_in_it(closed_steps: Steps, engine: Engine, image: str) -> None:
+def test_image_has_labels_and_a_list_of_its_contents(closed_steps: Steps, engine: Engine, image: str) -> None:
     labels = json.loads(engine.call("image", "inspect", "--format", "{{json .Config.Labels}}", image))
     kinds = ("licenses", "revision", "source", "version")
     assert all(labels[f"org.opencontainers.image.{kind}"] for kind in kinds)
+    listed = contents(closed_steps)
+    assert {"papermill", "google-cloud-compute"} <= {name for name, _ in listed}
+    answer = json.loads(closed_steps.run("-c", _INSTALLED, options=("--entrypoint", "python")).output)
+    installed = {(canonicalize_name(name), version) for name, version in answer}
+    assert len(installed) > 20
+    assert installed - listed == set()
+
+
+def contents(steps: Steps) -> set[tuple[str, str]]:
+    """Return name and version of each package in the image's list of its contents."""
     reading = "import pathlib; print(pathlib.Path('/opt/notebook-builder/sbom.cdx.json').read_text())"
-    parts = closed_steps.run("-c", reading, options=("--entrypoint", "python"))
-    document = json.loads(parts.output)
+    document = json.loads(steps.run("-c", reading, options=("--entrypoint", "python")).output)
     assert document["bomFormat"] == "CycloneDX"
-    assert {"papermill", "google-cloud-compute"} <= {part["name"] for part in document["components"]}
+    return {(canonicalize_name(part["name"]), part["version"]) for part in document["components"]}

@@ -1,4 +1,7 @@
-"""CI and CD by the image alone: a user's cloudbuild.yaml as it stands, the schedule's build, and `deploy` where little is allowed."""
+"""CI and CD by the image alone.
+
+A user's cloudbuild.yaml as it stands, the schedule's build, and `deploy` where little is allowed.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +24,32 @@ NAME = f"{REPOSITORY}:0.1"
 # What the example's cloudbuild.yaml gives to its steps: deploy believes a run of exactly these options.
 GIVEN = {
     "PROJECT_ID": PROJECT,
-    "NB_GCS_LOCATION": f"gs://{BUCKET}/bike-share",
-    "NB_VM_SERVICE_ACCOUNT": f"vm@{PROJECT}.iam.gserviceaccount.com",
+    "NB_GCS_LOCATION": f"gs://{BUCKET}/notebooks",
+    "NB_VM_SERVICE_ACCOUNT": f"notebook-vm@{PROJECT}.iam.gserviceaccount.com",
     "NB_BUILDER_IMAGE": NAME,
+    "NB_INDEX_URL": f"https://us-central1-python.pkg.dev/{PROJECT}/pypi/simple/",
 }
 LITTLE = ("--read-only", "--tmpfs", "/tmp", "--user", "1234:1234", "--cap-drop", "ALL")
 DEPLOYED = ("functions", "scheduler.jobs", "pubsub.topics")
 
 
-def deploy(steps: Steps, *arguments: str, function: str = FUNCTION) -> Ended:
+def deploy(steps: Steps, cloud: ClosedCloud, *arguments: str, function: str = FUNCTION) -> Ended:
     """`deploy` in a container that may write to /tmp only, as a user that owns nothing."""
-    return steps.run("deploy", *arguments, options=LITTLE, NB_FUNCTION=function, **GIVEN)
+    metadata = cloud.variables_of_other_users()
+    return steps.run("deploy", *arguments, options=LITTLE, NB_FUNCTION=function, **GIVEN, **metadata)
 
 
 def live(cloud: ClosedCloud, function: str = FUNCTION) -> bytes:
     """live.json."""
-    return (cloud.folder("bike-share") / "live" / function / "live.json").read_bytes()
+    return (cloud.folder("notebooks") / "live" / function / "live.json").read_bytes()
 
 
 @pytest.fixture(scope="module")
 def submitted(engine: Engine, image: str, cloud: ClosedCloud) -> Iterator[tuple[int, str]]:
-    """The example's build: its exit code and its log. What it deployed is gone at the end, lest its schedule fire in later tests."""
+    """The example's build: its exit code and its log.
+
+    What it deployed is gone at the end, lest its schedule fire in later tests.
+    """
     engine.tag(image, NAME)
     yield cloud.submit(EXAMPLE)
     steps = Steps(engine, image, network=cloud.network, variables=cloud.step_variables())
@@ -70,7 +78,7 @@ def test_example_build_is_green_and_goes_live(
     assert vm, output
     assert f"VM {vm[1]} deleted" in output
     assert cloud.vms() == []
-    location = cloud.folder("bike-share")
+    location = cloud.folder("notebooks")
     (summary,) = location.glob("results/*/summary.json")
     assert json.loads(summary.read_text())["verdict"] == "green"
     assert list(summary.parent.glob("demo/outputs/stations.csv"))
@@ -79,12 +87,13 @@ def test_example_build_is_green_and_goes_live(
     identity = engine.call("image", "inspect", "--format", "{{.Id}}", image)
     assert now["builder"]["image"] == f"{REPOSITORY}@{identity}"
     # What the builder calls from its container, the scheduled build calls from its own.
-    assert f"CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE={cloud.url}" in now["build"]["steps"][0]["env"]
+    endpoint = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
+    assert f"{endpoint}={cloud.step_variables()[endpoint]}" in now["build"]["steps"][0]["env"]
     (function,) = cloud.inventory()["functions"]
     assert (function["name"], function["state"]) == (FUNCTION, "ACTIVE")
 
 
-def test_schedules_job_runs_what_is_live_in_a_container(
+def test_a_scheduled_build_runs_the_live_version_in_a_container(
     example: Steps, cloud: ClosedCloud, engine: Engine, image: str
 ) -> None:
     days = {cloud.day()}
@@ -92,12 +101,12 @@ def test_schedules_job_runs_what_is_live_in_a_container(
     build, log = cloud.until_built(f"nb-live-{FUNCTION}")
     days.add(cloud.day())
     assert build["status"] == "SUCCESS", log
-    assert build["serviceAccount"].endswith(f"/builder@{PROJECT}.iam.gserviceaccount.com")
+    assert build["serviceAccount"].endswith(f"/notebook-scheduler@{PROJECT}.iam.gserviceaccount.com")
     (step,) = build["steps"]
     by_digest = f"{REPOSITORY}@{engine.call('image', 'inspect', '--format', '{{.Id}}', image)}"
     assert step["name"] == by_digest
     assert f"Already have image: {by_digest}\n" in log
-    (published,) = cloud.folder("bike-share").glob("versions/*/demo")
+    (published,) = cloud.folder("notebooks").glob("versions/*/demo")
     day = published.parent.name
     assert day in days
     executed = json.loads((published / "demo.ipynb").read_text())
@@ -109,7 +118,7 @@ def test_schedules_job_runs_what_is_live_in_a_container(
 
 def test_second_deploy_changes_nothing(example: Steps, cloud: ClosedCloud) -> None:
     before = live(cloud)
-    again = deploy(example)
+    again = deploy(example, cloud)
     assert again.code == 0, again.output
     assert "nothing changed" in again.output
     assert live(cloud) == before
@@ -118,12 +127,12 @@ def test_second_deploy_changes_nothing(example: Steps, cloud: ClosedCloud) -> No
 def test_deploy_and_undeploy_write_to_tmp_only(example: Steps, cloud: ClosedCloud) -> None:
     before = {kind: cloud.inventory()[kind] for kind in DEPLOYED}
     other = "bike-share-again"
-    made = deploy(example, function=other)
+    made = deploy(example, cloud, function=other)
     assert made.code == 0, made.output
     assert f"{other} runs archive" in made.output
-    told = deploy(example, "--status", function=other)
+    told = deploy(example, cloud, "--status", function=other)
     assert told.code == 0, told.output
     assert "function, topic and schedule are as they were deployed" in told.output
-    gone = deploy(example, "--undeploy", function=other)
+    gone = deploy(example, cloud, "--undeploy", function=other)
     assert gone.code == 0, gone.output
     assert {kind: cloud.inventory()[kind] for kind in DEPLOYED} == before

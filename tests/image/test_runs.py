@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import notebook
+from tests.e2e.builder_process import notebook
 from tests.image.closed_cloud import BUCKET, ROOT, ClosedCloud
 from tests.image.steps import Ended, Steps
 
@@ -17,13 +17,13 @@ QUICK = notebook("open('outputs/said.txt', 'w').write('quick')")
 
 
 def settings(prefix: str = "image") -> dict[str, str]:
-    """What a build gives to its step, with a build's id of its own."""
+    """Return the variables that a build sets for its step, with a new build id."""
     return {
         "BUILD_ID": str(uuid.uuid4()),
         "PROJECT_ID": "local-project",
         "LOCATION": "us-central1",
         "NB_GCS_LOCATION": f"gs://{BUCKET}/{prefix}",
-        "NB_VM_SERVICE_ACCOUNT": "vm@local-project.iam.gserviceaccount.com",
+        "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
     }
 
 
@@ -126,5 +126,6 @@ def test_other_conditions(
     repo(inside, QUICK)
     steps.workspace(tmp_path / "repo")
     given = settings()
-    ended = steps.run(options=options, workdir=workdir, NB_NOTEBOOKS="demo.ipynb", **given)
+    metadata = cloud.variables_of_other_users() if "--user" in options else {}
+    ended = steps.run(options=options, workdir=workdir, NB_NOTEBOOKS="demo.ipynb", **given, **metadata)
     assert_green(cloud, ended, given["BUILD_ID"])

@@ -1,4 +1,4 @@
-"""What tests of the whole local cloud share."""
+"""Fixtures for tests of the whole local cloud."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,15 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloud import Cloud
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark this folder's tests, and begin with the one that takes minutes: as the last one, it would run alone."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.test_all)
+    items.sort(key=lambda item: item.path != Path(__file__).with_name("test_setup.py"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The clock: jumps fire what falls due, in order, each at its own time; timers fire by themselves too."""
+"""The clock: a jump fires due timers in order, each at its own time; without one, timers fire in real time."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from localcloud.clock import Clock
+from localcloud.core.clock import Clock
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def clock(errors: list[BaseException]) -> Iterator[Clock]:
     clock.close()
 
 
-def test_advance_fires_what_is_due_in_order_and_each_at_its_own_time(clock: Clock) -> None:
+def test_advance_fires_due_timers_in_order_each_at_its_own_time(clock: Clock) -> None:
     start = clock.now()
     fired: list[tuple[str, float]] = []
     for name, seconds in (("late", 300.0), ("early", 100.0), ("never", 1000.0)):
@@ -44,14 +45,14 @@ def test_a_timer_set_by_a_timer_fires_in_the_same_jump(clock: Clock) -> None:
 def test_a_timer_fires_without_a_jump(clock: Clock) -> None:
     fired = threading.Event()
     clock.call_later(0.01, fired.set)
-    assert fired.wait(5)
+    assert fired.wait(PATIENCE)
 
 
 def test_an_earlier_timer_wakes_the_clock_that_waits_for_a_later_one(clock: Clock) -> None:
     fired = threading.Event()
     clock.call_later(1000, lambda: None)
     clock.call_later(0.01, fired.set)
-    assert fired.wait(5)
+    assert fired.wait(PATIENCE)
 
 
 def test_a_cancelled_timer_never_fires(clock: Clock) -> None:
@@ -62,7 +63,9 @@ def test_a_cancelled_timer_never_fires(clock: Clock) -> None:
     assert fired == []
 
 
-def test_an_exception_in_a_timer_is_told_and_stops_nothing(clock: Clock, errors: list[BaseException]) -> None:
+def test_an_exception_in_a_timer_is_reported_and_stops_nothing(
+    clock: Clock, errors: list[BaseException]
+) -> None:
     fired: list[int] = []
     clock.call_later(1, lambda: 1 // 0)
     clock.call_later(2, lambda: fired.append(1))

@@ -1,4 +1,4 @@
-"""The Date header of an answer follows the local cloud's clock: what decides about ages takes "now" from there."""
+"""The Date header of an answer follows the local cloud's clock, from which programs take the present time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Google's discovery documents: recognising methods, and what a request or an answer may hold."""
+"""Google's discovery documents: the method of a request, and the check of requests and answers."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.discovery import Method, load
-from localcloud.errors import ApiError
+from localcloud.core.discovery import Method, load
+from localcloud.core.errors import ApiError
 
 INSERT = "/compute/v1/projects/p/zones/z/instances"
 
@@ -105,6 +105,7 @@ def test_a_good_body_is_taken(body: Any) -> None:
             {"name": "good-but-then.bad"}, "Must be a match of regex", id="name right at its start only"
         ),
         pytest.param({"disks": {}}, "Must be a list", id="object for a list"),
+        pytest.param({"disks": [None]}, "'resource.disks[0]'. Must be a value", id="null in a list"),
         pytest.param({"disks": [{"boot": "yes"}]}, "Must be true or false", id="text for a boolean"),
         pytest.param({"disks": [{"diskSizeGb": "ten"}]}, "Must be an int64", id="word for an int64"),
         pytest.param({"disks": [{"diskSizeGb": str(1 << 63)}]}, "Must be an int64", id="int64 too large"),
@@ -135,7 +136,7 @@ def test_a_bad_body_is_a_400_that_names_the_field(change: Mapping[str, Any], wor
     assert words in error.message
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_faults_of_a_body_are_reported_at_once() -> None:
     message = refusal({"name": "vm", "bogus": 1, "canIpForward": "yes"}).message
     assert "bogus" in message
     assert "resource.canIpForward" in message
@@ -151,13 +152,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         pytest.param({"kind": None}, id="null"),
     ],
 )
-def test_what_only_google_sets_is_left_out_of_a_request_whatever_it_is(extra: Mapping[str, Any]) -> None:
+def test_read_only_fields_of_any_type_are_left_out_of_a_request(extra: Mapping[str, Any]) -> None:
     assert method("POST", INSERT).check_request(json.dumps({"name": "vm", **extra}).encode()) == {
         "name": "vm"
     }
 
 
-def test_what_only_google_sets_is_left_out_at_any_depth() -> None:
+def test_read_only_fields_are_left_out_at_any_depth() -> None:
     given = {
         "name": "vm",
         "disks": [{"boot": True, "index": 0, "kind": "compute#attachedDisk"}],
@@ -170,7 +171,7 @@ def test_what_only_google_sets_is_left_out_at_any_depth() -> None:
     }
 
 
-def test_what_compute_calls_output_only_in_words_alone_arrives() -> None:
+def test_fields_that_only_compute_engines_text_calls_output_only_arrive() -> None:
     given = {"name": "vm", "fingerprint": "abc_-w", "networkInterfaces": [{"name": "nic0"}]}
     assert method("POST", INSERT).check_request(json.dumps(given).encode()) == given
 
@@ -213,6 +214,11 @@ def test_parameters_of_the_query_are_checked() -> None:
         assert words in caught.value.message
 
 
+def test_a_parameter_that_only_current_clients_know_has_no_effect() -> None:
+    path = {"project": "p", "zone": "z"}
+    assert method("GET", INSERT).check_params(path, {"returnPartialSuccess": ["true"]}) == path
+
+
 def test_a_path_parameter_must_fit_its_pattern() -> None:
     get = method("GET", f"{INSERT}/x")
     with pytest.raises(ApiError, match="Must be a match of regex"):
@@ -240,6 +246,6 @@ def test_our_own_answers_are_held_to_the_schema(answer: Any, *, fits: bool) -> N
     assert (method("GET", f"{INSERT}/x").response_problems(answer) == []) is fits
 
 
-def test_a_document_that_google_does_not_ship_is_told() -> None:
+def test_a_missing_discovery_document_is_reported() -> None:
     with pytest.raises(FileNotFoundError):
         load("nonsense.v1")

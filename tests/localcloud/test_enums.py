@@ -11,16 +11,19 @@ from google.cloud.devtools import cloudbuild_v1
 from google.cloud.secretmanager_v1 import Secret
 from google.protobuf import json_format
 
-from localcloud import enums
-from localcloud.discovery import Document, load
-from localcloud.enums import named
-from localcloud.errors import ApiError
+from localcloud.core import enums
+from localcloud.core.discovery import Document, load
+from localcloud.core.enums import named
+from localcloud.core.errors import ApiError
+from localcloud.services.registry import SPECS
 
 Json = dict[str, Any]
+LIBRARIES = {api: library for spec in SPECS for api, library in spec.libraries.items()}
 
 
 def names(body: Json, schema: str = "Build", api: str = "cloudbuild.v1") -> Json:
-    return named(api, schema, body, load(api).schemas)
+    library = LIBRARIES.get(api)
+    return body if library is None else named(library, schema, body, load(api).schemas)
 
 
 def as_sent(message: Any) -> Json:
@@ -46,7 +49,7 @@ def as_sent(message: Any) -> Json:
         ),
     ],
 )  # fmt: skip
-def test_what_a_client_sends_as_a_number_arrives_as_its_name(options: Json, wire: int, name: str) -> None:
+def test_an_enum_sent_as_a_number_arrives_as_its_name(options: Json, wire: int, name: str) -> None:
     sent = as_sent(cloudbuild_v1.Build(options=options))
     (key,) = sent["options"]
     assert sent["options"][key] == wire
@@ -57,7 +60,7 @@ def test_a_request_is_checked_and_handed_on_with_names() -> None:
     match = load("cloudbuild.v1").match("POST", "/v1/projects/p/builds")
     assert match is not None
     body = {"steps": [{"name": "a"}], "options": {"logging": 2, "diskSizeGb": "100"}}
-    assert match.method.check_request(json.dumps(body).encode()) == {
+    assert match.method.check_request(json.dumps(body).encode(), LIBRARIES["cloudbuild.v1"]) == {
         "steps": [{"name": "a"}],
         "options": {"logging": "GCS_ONLY", "diskSizeGb": "100"},
     }
@@ -88,7 +91,7 @@ def test_the_number_of_an_unset_enum_is_its_unspecified_name() -> None:
     assert names({"options": {"logging": 0}}) == {"options": {"logging": "LOGGING_UNSPECIFIED"}}
 
 
-def test_a_name_and_what_is_no_enum_stay_as_they_are() -> None:
+def test_names_and_other_numbers_stay_as_they_are() -> None:
     body = {
         "timeout": "600s",
         "status": "QUEUED",
@@ -163,11 +166,12 @@ def test_a_library_that_is_not_installed_is_a_501_that_names_it(monkeypatch: pyt
 
 def test_no_library_is_imported_before_a_number_needs_it() -> None:
     script = (
-        "import sys; from localcloud.discovery import load\n"
+        "import sys; from localcloud.core.discovery import load; from localcloud.core.spec import Library\n"
+        f"library = {LIBRARIES['cloudbuild.v1']!r}\n"
         "method = load('cloudbuild.v1').match('POST', '/v1/projects/p/builds').method\n"
-        'method.check_request(b\'{"steps": [{"name": "a"}], "options": {"logging": "NONE"}}\')\n'
+        'method.check_request(b\'{"steps": [{"name": "a"}], "options": {"logging": "NONE"}}\', library)\n'
         "assert 'google.cloud.devtools' not in sys.modules and 'google.protobuf' not in sys.modules\n"
-        'method.check_request(b\'{"steps": [{"name": "a"}], "options": {"logging": 4}}\')\n'
+        'method.check_request(b\'{"steps": [{"name": "a"}], "options": {"logging": 4}}\', library)\n'
         "assert 'google.cloud.devtools.cloudbuild_v1' in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -196,7 +200,7 @@ def enums_below(
 def test_every_number_s_name_is_one_that_the_document_has(api: str, least: int) -> None:
     document = load(api)
     requests: set[str] = {raw["request"]["$ref"] for raw in document.methods.values() if "request" in raw}
-    known: Mapping[str, Any] = {name: enums._message(enums._LIBRARIES[api], name) for name in requests}
+    known: Mapping[str, Any] = {name: enums._message(LIBRARIES[api], name) for name in requests}
     found = [
         enum
         for name, message in known.items()

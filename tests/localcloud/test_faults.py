@@ -1,19 +1,20 @@
-"""Fault plans: which call a fault acts on, how often, and what a malformed one is told."""
+"""Fault plans: the calls that a fault acts on, its counts, and the messages for malformed ones."""
 
 from typing import Any
 
 import pytest
 
-from localcloud.faults import FaultPlan
-from localcloud.functions.uploads import UPLOAD
-from localcloud.run.front import INVOKE
-from localcloud.storage.uploads import CANCEL, PART, START, STATUS
+from localcloud.core.faults import FaultPlan
+from localcloud.services.functions.uploads import UPLOAD
+from localcloud.services.registry import SPECS
+from localcloud.services.run.front import INVOKE
+from localcloud.services.storage.calls_uploads import CANCEL, PART, START, STATUS
 
 DROP = {"method": "compute.instances.get", "action": "drop_before"}
 
 
 def plan(*specs: dict[str, Any]) -> FaultPlan:
-    made = FaultPlan()
+    made = FaultPlan(SPECS)
     for spec in specs:
         made.add(spec)
     return made
@@ -75,6 +76,11 @@ def test_the_first_fault_that_is_due_acts_and_the_next_has_its_turn_after_it() -
         pytest.param({"args": {"seconds": 1}}, "no arg 'seconds'", id="unknown arg"),
         pytest.param({"action": "error"}, "needs the arg 'status'", id="missing arg"),
         pytest.param(
+            {"method": "storage.objects.insert", "action": "truncate"},
+            "needs the arg 'bytes'",
+            id="missing arg of a storage fault",
+        ),
+        pytest.param(
             {"action": "error", "args": {"status": "503"}}, "'status' cannot be '503'", id="status as text"
         ),
         pytest.param({"action": "idle"}, "acts on vm.boot", id="action of a VM's boot on an API"),
@@ -89,12 +95,12 @@ def test_the_first_fault_that_is_due_acts_and_the_next_has_its_turn_after_it() -
         ),
         pytest.param(
             {"method": "vm.life", "action": "vanish"},
-            "one of the args 'after' (seconds) and 'at'",
+            "one of the args 'after' and 'at'",
             id="no time",
         ),
     ],
 )
-def test_a_malformed_fault_is_told_what_is_wrong(change: dict[str, Any], words: str) -> None:
+def test_a_malformed_fault_is_refused_with_its_mistake(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError) as caught:
         plan({**DROP, **change})
     assert words in str(caught.value)
@@ -111,7 +117,7 @@ def test_a_malformed_fault_is_told_what_is_wrong(change: dict[str, Any], words: 
         ("vm.bot", "vm.boot"),
     ],
 )
-def test_a_method_that_nobody_has_is_told_the_nearest(method: str, near: str) -> None:
+def test_an_unknown_method_is_refused_with_the_nearest_one(method: str, near: str) -> None:
     with pytest.raises(ValueError) as caught:
         plan({**DROP, "method": method})
     assert f"fault method {method!r} is no API method" in str(caught.value)
@@ -147,4 +153,4 @@ def test_a_glob_does_not_spend_itself_where_nobody_calls() -> None:
 
 def test_a_fault_that_is_no_object_is_refused() -> None:
     with pytest.raises(ValueError, match="a JSON object"):
-        FaultPlan().add("drop")  # type: ignore[arg-type]
+        FaultPlan(SPECS).add("drop")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The HTTP server by itself: what a client that goes away leaves behind."""
+"""The HTTP server by itself: clients that disconnect early."""
 
 import gc
 import socket
@@ -7,7 +7,8 @@ import threading
 
 from werkzeug import Request, Response
 
-from localcloud.listener import Listener
+from localcloud.core.http import Listener
+from tests.patience import PATIENCE
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -17,7 +18,7 @@ def test_a_client_that_is_gone_before_its_answer_leaves_no_socket_open() -> None
 
     def app(_request: Request) -> Response:
         asked.set()
-        may_answer.wait(10)
+        may_answer.wait(PATIENCE)
         return Response(b"too late")
 
     listener = Listener(app)
@@ -25,11 +26,11 @@ def test_a_client_that_is_gone_before_its_answer_leaves_no_socket_open() -> None
     listener.start()
     client = socket.create_connection(("127.0.0.1", listener.port))
     client.sendall(f"GET / HTTP/1.1\r\nHost: {listener.address}\r\n\r\n".encode())
-    assert asked.wait(10)
+    assert asked.wait(PATIENCE)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     client.close()
     may_answer.set()
     listener.close()
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(PATIENCE)
     gc.collect()  # a socket left open is a ResourceWarning, which fails the test

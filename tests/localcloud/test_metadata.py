@@ -1,4 +1,4 @@
-"""The metadata server, as Google's documentation has it and as google-auth asks it."""
+"""The metadata server, as in Google's documentation and as google-auth calls it."""
 
 import threading
 from collections.abc import Iterator
@@ -11,14 +11,17 @@ from google.auth.compute_engine import Credentials
 from google.auth.compute_engine import _metadata as google_metadata
 from google.auth.transport.requests import Request as GoogleRequest
 
-from localcloud.iam import Iam, email
-from localcloud.metadata import Identity, MetadataServer
+from localcloud.core.iam import Iam, email
+from localcloud.core.metadata import Identity, MetadataServer
+from localcloud.profile import PROFILE
+from localcloud.services.registry import SPECS
+from tests.patience import PATIENCE
 
 FLAVOR = {"Metadata-Flavor": "Google"}
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 VM = Identity(
     project="local-project",
-    email=email("vm"),
+    email=email("notebook-vm"),
     scopes=(SCOPE,),
     instance={
         "name": "nb-1",
@@ -35,12 +38,14 @@ VM = Identity(
 class Rig:
     def __init__(self) -> None:
         self.identity = VM
-        self.iam = Iam()
+        self.iam = Iam(PROFILE, SPECS)
         self.server = MetadataServer(lambda: self.identity, self.iam)
 
     def get(self, path: str, headers: dict[str, str] | None = None, **params: Any) -> requests.Response:
         url = f"http://{self.server.address}/computeMetadata/v1/{path}"
-        return requests.get(url, headers=FLAVOR if headers is None else headers, params=params, timeout=10)
+        return requests.get(
+            url, headers=FLAVOR if headers is None else headers, params=params, timeout=PATIENCE
+        )
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def rig() -> Iterator[Rig]:
         ("instance/preempted", "FALSE"),
         ("instance/attributes/nb-job", '{"schema": 1}'),
         pytest.param("instance/attributes/", "nb-job\nstartup-script\n", id="attributes"),
-        pytest.param("instance/service-accounts/default/email", email("vm"), id="e-mail"),
+        pytest.param("instance/service-accounts/default/email", email("notebook-vm"), id="e-mail"),
         pytest.param("instance/service-accounts/default/scopes", f"{SCOPE}\n", id="scopes"),
         ("project/project-id", "local-project"),
         ("project/numeric-project-id", "123456789012"),
@@ -83,7 +88,7 @@ def test_an_unknown_entry_is_a_404(rig: Rig, path: str) -> None:
     assert rig.get(path).status_code == 404
 
 
-def test_without_the_flavor_header_nothing_is_told(rig: Rig) -> None:
+def test_a_request_without_the_flavor_header_is_refused(rig: Rig) -> None:
     for headers in ({}, FLAVOR | {"X-Forwarded-For": "1.2.3.4"}):
         answer = rig.get("instance/name", headers=headers)
         assert answer.status_code == 403
@@ -95,14 +100,14 @@ def test_recursion_gives_json_with_camel_case_names_but_the_users_own_keys(rig: 
     assert instance["machineType"].endswith("e2-standard-4")
     assert instance["id"] == 123
     assert instance["attributes"]["startup-script"] == "echo hi\n"
-    assert instance["serviceAccounts"]["default"]["email"] == email("vm")
+    assert instance["serviceAccounts"]["default"]["email"] == email("notebook-vm")
 
 
 def test_the_token_is_the_accounts(rig: Rig) -> None:
     token = rig.get("instance/service-accounts/default/token").json()
     assert token["token_type"] == "Bearer"
     assert 3590 <= token["expires_in"] <= 3600
-    assert rig.iam.caller(f"Bearer {token['access_token']}").email == email("vm")
+    assert rig.iam.caller(f"Bearer {token['access_token']}").email == email("notebook-vm")
 
 
 def test_without_an_account_there_is_no_token(rig: Rig) -> None:
@@ -146,7 +151,7 @@ def test_closing_lets_nobody_wait(rig: Rig) -> None:
 
     threading.Thread(target=wait, daemon=True).start()
     rig.server.close()
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE)
 
 
 def test_google_auth_finds_it_and_reads_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,5 +170,11 @@ def test_google_auth_is_given_no_reason_to_ask_google(rig: Rig, monkeypatch: pyt
     credentials = Credentials()
     for _ in ("the first time", "and when the token has run out"):
         credentials.refresh(GoogleRequest())
-    assert rig.iam.caller(f"Bearer {credentials.token}").email == email("vm")
+    assert rig.iam.caller(f"Bearer {credentials.token}").email == email("notebook-vm")
     assert not credentials._is_regional_access_boundary_lookup_required()
+
+
+@pytest.mark.parametrize("name", ["169.254.169.254", "metadata.google.internal"])
+def test_programs_of_a_vm_call_it_by_its_names(rig: Rig, name: str) -> None:
+    assert rig.get("instance/name", {**FLAVOR, "Host": name}).text == "nb-1"
+    assert rig.get("instance/name", {**FLAVOR, "Host": "example.com"}).status_code == 403

@@ -1,23 +1,18 @@
-"""uv installs from where pip would: pip's own settings, in files and variables, reach it; where it looked is told."""
+"""uv gets pip's own settings, from files and variables, and reports the indexes that it used."""
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import os
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from localcloud.packages import DEFAULT, install_command, reason, settings, switches, variables
+from localcloud.engines.packages import DEFAULT, install_command, reason, settings, switches, variables
+from localcloud.engines.packages import certificates as trusted_certificates
+from tests.certificates import certificates
 from tests.package_index import PackageIndex
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +43,7 @@ def python(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pip_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only settings that there are: an empty pip.conf, and a cache of uv's own."""
+    """The only settings: an empty pip.conf, and a cache of uv's own."""
     for name in [*os.environ]:
         if name.startswith(("PIP_", "UV_", "SSL_")) or name.endswith("_CA_BUNDLE"):
             monkeypatch.delenv(name)
@@ -136,7 +131,26 @@ def test_the_machines_own_certificates_count_where_it_has_some(
     assert variables({}, {}) == {"UV_SYSTEM_CERTS": "true"}
 
 
-def test_what_is_set_for_uv_wins() -> None:
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        pytest.param({"PATH": "/bin"}, {}, id="none"),
+        pytest.param({"SSL_CERT_FILE": "/own.pem"}, {"SSL_CERT_FILE": "/own.pem"}, id="OpenSSL's"),
+        pytest.param(
+            {"PIP_CERT": "/pip.pem"}, {"PIP_CERT": "/pip.pem", "SSL_CERT_FILE": "/pip.pem"}, id="pip's"
+        ),
+        pytest.param(
+            {"REQUESTS_CA_BUNDLE": "/"}, {"REQUESTS_CA_BUNDLE": "/", "SSL_CERT_DIR": "/"}, id="a folder"
+        ),
+    ],
+)
+def test_a_vm_trusts_the_certificates_of_this_machines_variables(
+    environment: dict[str, str], told: dict[str, str]
+) -> None:
+    assert trusted_certificates(environment) == told
+
+
+def test_settings_of_uv_take_precedence() -> None:
     pip = {
         "index-url": "https://pip/simple",
         "extra-index-url": "https://more/simple",
@@ -200,10 +214,8 @@ def test_certificates_of_pip_conf_are_trusted_and_others_are_not(
 ) -> None:
     index.add("tiny", "1.0")
     own, chain = certificates(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain)
-    index._server.socket = context.wrap_socket(index._server.socket, server_side=True)
-    url = index.url.replace("http://", "https://")
+    index.serve_by_tls(chain)
+    url = index.url
     pip_conf.write_text(f"[global]\nindex-url = {url}\nretries = 0\n")
     refused = install(python, "tiny")
     assert refused.returncode != 0
@@ -222,33 +234,3 @@ def test_the_uv_that_installs_is_the_one_that_is_locked() -> None:
     alone = (ROOT / "requirements" / "uv.txt").read_text()
     assert alone.partition("\n")[2] in (ROOT / "requirements" / "dev.txt").read_text()
     assert alone.count("==") == 1
-
-
-def signed(
-    subject: str, key: ec.EllipticCurvePrivateKey, by: tuple[str, ec.EllipticCurvePrivateKey]
-) -> bytes:
-    """A certificate for `key`, of the address 127.0.0.1 unless it is its own signer's."""
-    name, signer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (subject, by[0]))
-    now = dt.datetime.now(dt.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    return (
-        x509.CertificateBuilder(signer, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=key is by[1], path_length=None), critical=True)
-        .sign(by[1], hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-
-
-def certificates(folder: Path) -> tuple[Path, Path]:
-    """Files of a new authority's certificate, and of a server's key and certificate, which the authority signed."""
-    authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (folder / "own.pem").write_bytes(signed("authority", authority, ("authority", authority)))
-    (folder / "server.pem").write_bytes(
-        server.private_bytes(pem, form, serialization.NoEncryption())
-        + signed("server", server, ("authority", authority))
-    )
-    return folder / "own.pem", folder / "server.pem"

@@ -1,4 +1,4 @@
-"""What a preflight asks of the local cloud: permissions by testIamPermissions, service accounts, the project, a bucket."""
+"""The calls of a preflight: permissions by testIamPermissions, service accounts, the project, a bucket."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import requests
-from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
+from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build
 
 from localcloud.cloud import Cloud
-from localcloud.iam import GRANTS, PROJECT, PROJECT_NUMBER, Grant, email
+from localcloud.core.iam import PROJECT, PROJECT_NUMBER, Grant, email
+from localcloud.profile import GRANTS
+from tests.granting import granting
+from tests.patience import PATIENCE
 
-VM = email("vm")
+VM = email("notebook-vm")
 ACT_AS = "iam.serviceAccounts.actAs"
 
 
@@ -26,13 +29,16 @@ class Site:
     cloud: Cloud
 
     def call(
-        self, verb: str, path: str, *, account: str | None = "builder", body: Any = None
+        self, verb: str, path: str, *, account: str | None = "notebook-builder", body: Any = None
     ) -> tuple[int, Any]:
-        token = {"Authorization": f"Bearer {self.cloud.iam.token(email(account))[0]}"} if account else {}
-        answer = requests.request(verb, f"{self.cloud.url}/{path}", json=body, headers=token, timeout=10)
+        token = self.cloud.iam.token(email(account))[0] if account else self.cloud.iam.owner_token
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = requests.request(
+            verb, f"{self.cloud.url}/{path}", json=body, headers=headers, timeout=PATIENCE
+        )
         return answer.status_code, answer.json()
 
-    def test(self, path: str, *permissions: str, account: str | None = "builder") -> tuple[int, Any]:
+    def test(self, path: str, *permissions: str, account: str | None = "notebook-builder") -> tuple[int, Any]:
         return self.call(
             "POST", f"{path}:testIamPermissions", account=account, body={"permissions": list(permissions)}
         )
@@ -40,8 +46,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    grants = [*GRANTS, Grant("deployer", "roles/iam.serviceAccountViewer", f"projects/{PROJECT}**")]
-    with Cloud(tmp_path_factory.mktemp("cloud"), grants=grants, quotas={"CPUS": 3}) as cloud:
+    grants = [*GRANTS, Grant("notebook-deployer", "roles/iam.serviceAccountViewer", f"projects/{PROJECT}")]
+    with Cloud(tmp_path_factory.mktemp("cloud"), profile=granting(grants), quotas={"CPUS": 3}) as cloud:
         yield Site(cloud)
         found = cloud.inventory()
         assert (found.get("schema_violations", []), found.get("internal_errors", [])) == ([], [])
@@ -52,7 +58,7 @@ def test_a_project_tells_which_permissions_its_caller_has(site: Site) -> None:
     held = {"permissions": ["compute.instances.create", "compute.zones.list"]}
     assert site.test(f"v3/projects/{PROJECT}", *asked) == (200, held)
     assert site.test(f"v3/projects/{PROJECT_NUMBER}", *asked) == (200, held)
-    assert site.test(f"v3/projects/{PROJECT}", *asked, account="vm") == (200, {})
+    assert site.test(f"v3/projects/{PROJECT}", *asked, account="notebook-vm") == (200, {})
     assert site.test(f"v3/projects/{PROJECT}", *asked, account=None) == (200, {"permissions": list(asked)})
 
 
@@ -95,7 +101,10 @@ def test_the_first_version_of_the_api_answers_as_well(site: Site) -> None:
 def test_googles_own_builder_of_clients_finds_the_first_version(site: Site) -> None:
     options = {"api_endpoint": site.cloud.url}
     with build(
-        "cloudresourcemanager", "v1", credentials=AnonymousCredentials(), client_options=options
+        "cloudresourcemanager",
+        "v1",
+        credentials=Credentials(token=site.cloud.iam.owner_token),
+        client_options=options,
     ) as client:
         assert client.projects().get(projectId=PROJECT).execute()["lifecycleState"] == "ACTIVE"
         body = {"permissions": ["compute.zones.list"]}
@@ -105,12 +114,6 @@ def test_googles_own_builder_of_clients_finds_the_first_version(site: Site) -> N
 @pytest.mark.parametrize(
     ("verb", "path", "name"),
     [
-        pytest.param(
-            "POST",
-            "v1/projects/p:getIamPolicy",
-            "cloudresourcemanager.projects.getIamPolicy",
-            id="Resource Manager's policy",
-        ),
         pytest.param("GET", "v1/projects", "cloudresourcemanager.projects.list", id="list of projects"),
         pytest.param(
             "DELETE",
@@ -135,7 +138,7 @@ def test_an_account_is_told_to_who_may_see_it(site: Site, project: str) -> None:
     status, answer = site.call("GET", f"{path}/{VM}")
     assert (status, answer["email"], answer["name"]) == (200, VM, f"projects/{PROJECT}/serviceAccounts/{VM}")
     assert site.call("GET", f"{path}/{answer['uniqueId']}")[1] == answer
-    status, refused = site.call("GET", f"{path}/{email('deployer')}")
+    status, refused = site.call("GET", f"{path}/{email('notebook-deployer')}")
     assert (status, refused["error"]["status"]) == (403, "PERMISSION_DENIED")
     assert "(or it may not exist)" in refused["error"]["message"]
 
@@ -145,7 +148,7 @@ def test_an_account_that_is_not_there_is_a_404_for_who_may_see_accounts_and_a_40
 ) -> None:
     ghost = f"v1/projects/{PROJECT}/serviceAccounts/{email('ghost')}"
     assert site.call("GET", ghost)[0] == 403
-    status, answer = site.call("GET", ghost, account="deployer")
+    status, answer = site.call("GET", ghost, account="notebook-deployer")
     assert (status, answer["error"]["message"]) == (404, f"Unknown service account: {email('ghost')}.")
     assert site.test(ghost, ACT_AS) == (200, {})
     assert site.test(ghost, ACT_AS, account=None) == (200, {})
@@ -154,25 +157,27 @@ def test_an_account_that_is_not_there_is_a_404_for_who_may_see_accounts_and_a_40
 def test_acting_as_an_account_can_be_asked_for(site: Site) -> None:
     path = f"v1/projects/{PROJECT}/serviceAccounts"
     assert site.test(f"{path}/{VM}", ACT_AS) == (200, {"permissions": [ACT_AS]})
-    assert site.test(f"{path}/{email('deployer')}", ACT_AS) == (200, {})
+    assert site.test(f"{path}/{email('notebook-deployer')}", ACT_AS) == (200, {})
 
 
 def test_accounts_are_listed_in_pages(site: Site) -> None:
     path = f"v1/projects/{PROJECT}/serviceAccounts"
     assert site.call("GET", path)[0] == 403
-    status, first = site.call("GET", f"{path}?pageSize=4", account="deployer")
-    _, second = site.call("GET", f"{path}?pageSize=4&pageToken={first['nextPageToken']}", account="deployer")
+    status, first = site.call("GET", f"{path}?pageSize=4", account="notebook-deployer")
+    _, second = site.call(
+        "GET", f"{path}?pageSize=4&pageToken={first['nextPageToken']}", account="notebook-deployer"
+    )
     assert status == 200
     assert "nextPageToken" not in second
     found = [item["email"] for page in (first, second) for item in page["accounts"]]
-    assert found == site.cloud.iam.accounts()
-    assert site.call("GET", f"{path}?pageSize=101", account="deployer")[0] == 400
+    assert found == site.cloud.iam.accounts.addresses()
+    assert site.call("GET", f"{path}?pageSize=101", account="notebook-deployer")[0] == 400
 
 
 def test_uniform_access_is_on_until_somebody_turns_it_off(site: Site) -> None:
     with Client(
         project=PROJECT,
-        credentials=AnonymousCredentials(),
+        credentials=Credentials(token=site.cloud.iam.owner_token),
         client_options={"api_endpoint": site.cloud.url},
     ) as client:
         bucket = client.create_bucket("uniform-or-not")
@@ -191,5 +196,5 @@ def test_quotas_are_a_choice_of_who_starts_the_cloud(site: Site) -> None:
 
 
 def test_public_projects_list_their_images_to_everybody(site: Site) -> None:
-    status, answer = site.call("GET", "compute/v1/projects/debian-cloud/global/images", account="vm")
+    status, answer = site.call("GET", "compute/v1/projects/debian-cloud/global/images", account="notebook-vm")
     assert (status, [image["family"] for image in answer["items"]]) == (200, ["debian-12"])

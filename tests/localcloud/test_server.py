@@ -12,28 +12,33 @@ import pytest
 import requests
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import BadRequest, Forbidden, InternalServerError, ServiceUnavailable
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import compute_v1
 from google.oauth2.credentials import Credentials
 from werkzeug import Request, Response
 
-from localcloud.faults import FaultPlan
-from localcloud.findings import Findings
-from localcloud.iam import Iam, email
-from localcloud.listener import json_response
-from localcloud.server import Server
-from localcloud.service import Call, Caller, Handler, Json, fault_of
+from localcloud.core.caller import Caller
+from localcloud.core.faults import FaultPlan
+from localcloud.core.findings import Findings
+from localcloud.core.http import json_response
+from localcloud.core.iam import PROJECT, Iam, email
+from localcloud.core.server import Server
+from localcloud.core.service import Call, Handler, Json, fault_of
+from localcloud.profile import PROFILE
+from localcloud.services.registry import SPECS
+from tests.patience import HANGS, PATIENCE
+from tests.polling import eventually
 
-ZONES = "/compute/v1/projects/p/zones"
+ZONES = f"/compute/v1/projects/{PROJECT}/zones"
 
 
 class TinyCompute:
-    """Zones: one that works, one whose answer is wrong, one that breaks, one that asks for a permission."""
+    """Zones: one that works, one whose answer is wrong, two that break, one of them when `ended` is set."""
 
     api = "compute.v1"
 
     def __init__(self) -> None:
         self.called: list[Call] = []
+        self.begun, self.ended = threading.Event(), threading.Event()
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -41,16 +46,13 @@ class TinyCompute:
             "compute.instances.insert": self._insert,
         }
 
-    def inventory(self) -> Mapping[str, list[Json]]:
-        return {}
-
-    def close(self) -> None:
-        pass
-
     def _get(self, call: Call) -> Json:
         self.called.append(call)
         zone = call.params["zone"]
-        if zone == "broken":
+        if zone == "slow":
+            self.begun.set()
+            self.ended.wait(PATIENCE)
+        if zone in {"slow", "broken"}:
             raise ZeroDivisionError
         call.require("compute.zones.list", f"projects/{call.params['project']}/zones/{zone}")
         return {"name": zone, "status": "SIDEWAYS" if zone == "wrong" else "UP", "id": "1"}
@@ -63,6 +65,7 @@ class TinyCompute:
 class Echo:
     """A raw service that answers with what it was sent."""
 
+    service = "storage.googleapis.com"
     prefixes = ("/echo/",)
 
     def identify(self, request: Request) -> tuple[str, Mapping[str, Any]] | None:
@@ -75,22 +78,17 @@ class Echo:
             {"caller": caller.email, "size": len(body), "fault": fault.action if fault else None}
         )
 
-    def inventory(self) -> Mapping[str, list[Json]]:
-        return {}
-
-    def close(self) -> None:
-        pass
-
 
 class Rig:
-    """A server with the two services, and hands to reach it."""
+    """A server with the two services, and requests to it."""
 
     def __init__(self) -> None:
         self.tiny = TinyCompute()
-        self.iam = Iam()
-        self.faults = FaultPlan()
+        self.iam = Iam(PROFILE, SPECS)
+        self.faults = FaultPlan(SPECS)
         self.findings = Findings()
         self.server = Server(
+            specs=SPECS,
             services=[self.tiny],
             raw_services=[Echo()],
             control=lambda _request: json_response({}),
@@ -101,7 +99,7 @@ class Rig:
         self.url = self.server.url
 
     def zones(self, account: str | None = None) -> compute_v1.ZonesClient:
-        credentials: Any = AnonymousCredentials()
+        credentials = Credentials(self.iam.owner_token)
         if account:
             credentials = Credentials(self.iam.token(email(account))[0])
         return compute_v1.ZonesClient(
@@ -111,8 +109,15 @@ class Rig:
     def fault(self, action: str, method: str = "compute.zones.get", **args: Any) -> None:
         self.faults.add({"method": method, "action": action, "args": args})
 
-    def get(self, path: str, **how: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=10, **how)
+    @property
+    def owner(self) -> dict[str, str]:
+        """The header of the project's owner."""
+        return {"Authorization": f"Bearer {self.iam.owner_token}"}
+
+    def get(self, path: str, *, headers: dict[str, str] | None = None, **how: Any) -> requests.Response:
+        return requests.get(
+            self.url + path, timeout=PATIENCE, headers={**self.owner, **(headers or {})}, **how
+        )
 
 
 @pytest.fixture
@@ -130,29 +135,29 @@ def error(response: requests.Response) -> Json:
 
 
 def test_googles_client_gets_the_services_answer(rig: Rig) -> None:
-    zone = rig.zones().get(project="p", zone="a")
+    zone = rig.zones().get(project=PROJECT, zone="a")
     assert (zone.name, zone.status) == ("a", "UP")
     assert rig.findings.inventory()["calls"] == {"compute.zones.get": 1}
 
 
 def test_googles_client_sends_a_body_that_passes_the_check(rig: Rig) -> None:
     client = compute_v1.InstancesClient(
-        credentials=AnonymousCredentials(),
+        credentials=Credentials(rig.iam.owner_token),
         client_options=ClientOptions(api_endpoint=rig.url),
     )
-    client.insert_unary(project="p", zone="z", instance_resource=compute_v1.Instance(name="vm"))
+    client.insert_unary(project=PROJECT, zone="z", instance_resource=compute_v1.Instance(name="vm"))
     with pytest.raises(BadRequest, match="Must be a match of regex"):
-        client.insert_unary(project="p", zone="z", instance_resource=compute_v1.Instance(name="Bad"))
+        client.insert_unary(project=PROJECT, zone="z", instance_resource=compute_v1.Instance(name="Bad"))
     assert [call.body for call in rig.tiny.called] == [{"name": "vm"}]
 
 
 def test_a_permission_that_the_account_lacks_is_a_403_in_googles_words(rig: Rig) -> None:
     with pytest.raises(Forbidden) as caught:
-        rig.zones("vm").get(project="local-project", zone="a")
+        rig.zones("notebook-vm").get(project="local-project", zone="a")
     assert "Required 'compute.zones.list' permission for 'projects/local-project/zones/a'" in str(
         caught.value
     )
-    rig.zones("builder").get(project="local-project", zone="a")
+    rig.zones("notebook-builder").get(project="local-project", zone="a")
 
 
 def test_an_unknown_token_is_a_401(rig: Rig) -> None:
@@ -171,10 +176,10 @@ def test_a_method_that_google_has_and_we_lack_is_a_501_that_names_it(rig: Rig) -
 
 
 def test_a_path_of_no_method_is_a_404(rig: Rig) -> None:
-    assert error(rig.get("/compute/v1/projects/p/zonez"))["status"] == "NOT_FOUND"
+    assert error(rig.get(f"/compute/v1/projects/{PROJECT}/zonez"))["status"] == "NOT_FOUND"
 
 
-def test_what_we_cannot_answer_in_is_refused(rig: Rig) -> None:
+def test_other_formats_of_answers_are_refused(rig: Rig) -> None:
     assert rig.get(f"{ZONES}/a?fields=name").status_code == 501
     assert rig.get(f"{ZONES}/a?alt=proto").status_code == 501
     assert rig.get(f"{ZONES}/a?$alt=json;enum-encoding=int").status_code == 200
@@ -182,7 +187,7 @@ def test_what_we_cannot_answer_in_is_refused(rig: Rig) -> None:
 
 def test_an_answer_of_ours_against_the_schema_is_a_500_and_recorded(rig: Rig) -> None:
     with pytest.raises(InternalServerError, match="does not fit Google's schema"):
-        rig.zones().get(project="p", zone="wrong")
+        rig.zones().get(project=PROJECT, zone="wrong")
     violation = rig.findings.inventory()["schema_violations"][0]
     assert violation["method"] == "compute.zones.get"
     assert "SIDEWAYS" in violation["problems"][0]
@@ -202,6 +207,15 @@ def test_a_foreign_host_or_any_origin_is_refused(rig: Rig, headers: dict[str, st
     assert rig.tiny.called == []
 
 
+def test_a_call_without_a_token_is_googles_401(rig: Rig) -> None:
+    answer = requests.get(f"{rig.url}{ZONES}/a", timeout=PATIENCE)
+    found = error(answer)
+    assert (answer.status_code, found["status"]) == (401, "UNAUTHENTICATED")
+    assert found["message"].startswith("Request is missing required authentication credential.")
+    assert found["details"][0]["reason"] == "CREDENTIALS_MISSING"
+    assert rig.tiny.called == []
+
+
 def test_a_connection_is_kept_also_after_a_refusal_with_an_unread_body(rig: Rig) -> None:
     connection = http.client.HTTPConnection(rig.url.removeprefix("http://"))
     local_ports = set()
@@ -214,13 +228,13 @@ def test_a_connection_is_kept_also_after_a_refusal_with_an_unread_body(rig: Rig)
 
 
 def test_a_chunked_body_arrives_whole(rig: Rig) -> None:
-    answer = requests.put(f"{rig.url}/echo/x", data=iter([b"abc", b"defg"]), timeout=10)
+    answer = requests.put(f"{rig.url}/echo/x", data=iter([b"abc", b"defg"]), timeout=PATIENCE)
     assert answer.json()["size"] == 7
 
 
 def test_closing_ends_the_connections_that_are_open(rig: Rig) -> None:
     connection = http.client.HTTPConnection(rig.url.removeprefix("http://"))
-    connection.request("GET", f"{ZONES}/a")
+    connection.request("GET", f"{ZONES}/a", headers=rig.owner)
     connection.getresponse().read()
     rig.server.close()
     sock = connection.sock
@@ -230,10 +244,10 @@ def test_closing_ends_the_connections_that_are_open(rig: Rig) -> None:
     connection.close()
 
 
-def test_fault_error_is_what_googles_client_raises_and_nothing_is_done(rig: Rig) -> None:
+def test_a_planned_error_is_raised_by_googles_client_and_nothing_changes(rig: Rig) -> None:
     rig.fault("error", status=503, message="try later")
     with pytest.raises(ServiceUnavailable, match="try later"):
-        rig.zones().get(project="p", zone="a", retry=None)
+        rig.zones().get(project=PROJECT, zone="a", retry=None)
     assert rig.tiny.called == []
     assert rig.faults.inventory()[0]["consumed"] == 1
 
@@ -250,7 +264,8 @@ def test_fault_error_carries_details(rig: Rig) -> None:
 def test_a_dropped_connection_is_a_reset(rig: Rig, action: str, done: int) -> None:
     rig.fault(action)
     with socket.create_connection(("127.0.0.1", rig.server.port)) as raw:
-        raw.sendall(f"GET {ZONES}/a HTTP/1.1\r\nHost: 127.0.0.1:{rig.server.port}\r\n\r\n".encode())
+        head = f"Host: 127.0.0.1:{rig.server.port}\r\nAuthorization: {rig.owner['Authorization']}\r\n\r\n"
+        raw.sendall(f"GET {ZONES}/a HTTP/1.1\r\n{head}".encode())
         with pytest.raises(ConnectionResetError):
             raw.recv(1)
     assert len(rig.tiny.called) == done
@@ -272,8 +287,16 @@ def test_fault_delay_answers_later_and_stall_never(rig: Rig) -> None:
         rig.get(f"{ZONES}/a")
 
 
+def test_fault_delay_after_does_the_work_before_it_answers(rig: Rig) -> None:
+    rig.fault("delay_after", seconds=HANGS)
+    with pytest.raises(requests.Timeout):
+        requests.get(f"{rig.url}{ZONES}/a", headers=rig.owner, timeout=2)
+    eventually(lambda: rig.tiny.called)
+    assert len(rig.tiny.called) == 1
+
+
 def test_closing_does_not_wait_for_a_stall(rig: Rig) -> None:
-    rig.fault("stall", seconds=60)
+    rig.fault("stall", seconds=HANGS)
 
     def stalled() -> None:
         with pytest.raises(requests.ConnectionError):
@@ -281,23 +304,49 @@ def test_closing_does_not_wait_for_a_stall(rig: Rig) -> None:
 
     thread = threading.Thread(target=stalled)
     thread.start()
-    deadline = time.monotonic() + 5
-    while rig.faults.inventory()[0]["consumed"] == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: rig.faults.inventory()[0]["consumed"])
     rig.server.close()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
+def test_a_request_that_is_under_way_when_its_service_ends_is_no_bug(rig: Rig) -> None:
+    """Google's client asks for a bucket's metadata in a thread of its own, so localcloud may close meanwhile."""
+
+    def ask() -> None:
+        with pytest.raises(requests.ConnectionError):
+            rig.get(f"{ZONES}/slow")
+
+    others = set(threading.enumerate())
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert rig.tiny.begun.wait(PATIENCE)
+    handlers = [
+        each for each in threading.enumerate() if each not in others and "process_request" in each.name
+    ]
+    rig.server.close()
+    rig.tiny.ended.set()
+    for each in (thread, *handlers):
+        each.join(PATIENCE)
+    assert rig.findings.inventory()["internal_errors"] == []
+
+
+def test_nulls_in_a_body_are_fields_that_are_not_set(rig: Rig) -> None:
+    body = {"name": "vm", "labels": {"a": None}, "disks": [{"boot": True, "source": None}]}
+    answer = requests.post(f"{rig.url}{ZONES}/z/instances", json=body, headers=rig.owner, timeout=PATIENCE)
+    assert answer.status_code == 200
+    assert rig.tiny.called[0].body == {"name": "vm", "labels": {}, "disks": [{"boot": True}]}
+
+
 def test_a_fault_matches_parameters_body_and_caller(rig: Rig) -> None:
-    match = {"zone": "b", "caller": "builder@*"}
+    match = {"zone": "b", "caller": "notebook-builder@*"}
     rig.faults.add(
         {"method": "compute.zones.get", "match": match, "action": "error", "args": {"status": 500}}
     )
-    rig.zones("builder").get(project="local-project", zone="a")
+    rig.zones("notebook-builder").get(project="local-project", zone="a")
     rig.zones().get(project="local-project", zone="b")
     with pytest.raises(InternalServerError):
-        rig.zones("builder").get(project="local-project", zone="b")
+        rig.zones("notebook-builder").get(project="local-project", zone="b")
 
 
 def test_raw_services_get_faults_by_method_id_their_own_ones_included(rig: Rig) -> None:
@@ -305,7 +354,7 @@ def test_raw_services_get_faults_by_method_id_their_own_ones_included(rig: Rig) 
     rig.fault("error", method="storage.objects.insert", status=503)
 
     def put(name: str) -> requests.Response:
-        return requests.put(f"{rig.url}/echo/{name}", data=b"x", timeout=10)
+        return requests.put(f"{rig.url}/echo/{name}", data=b"x", timeout=PATIENCE)
 
     assert put("abc").json()["fault"] == "lose"
     failed = put("abc")

@@ -1,4 +1,4 @@
-"""What imports_sibling.ipynb imports."""
+"""The module that imports_sibling.ipynb imports."""
 
 
 def greeting(name: str) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from builder.judge.evidence import parse_evidence
-from builder.judge.verdict import Expected, judge
+from builder.judge.expected import Expected
+from builder.judge.verdict import judge
 from builder.model import Expectation, Listed, Notebook, Verdict
 from builder.plan.notebooks import read_notebook
+from builder.vm.protocol import Evidence
 
 Json = dict[str, Any]
 PREFIX_OBJECTS = {"heartbeat.json": 200, "log/000001.txt": 4000, "evidence.json": 2000}
@@ -85,7 +86,7 @@ def executed_json() -> Json:
 
 @dataclass
 class Attempt:
-    """What `judge` gets, before it is sealed: sizes of the executed notebook are filled in last."""
+    """The input of `judge` before it is sealed: sizes of the executed notebook are filled in last."""
 
     source: Json = field(default_factory=input_json)
     executed: Json | bytes | None = field(default_factory=executed_json)
@@ -108,7 +109,7 @@ class Attempt:
             spoil(listing)
         for alter in self.on_expected:
             expected = alter(expected)
-        return judge(expected, parse_evidence(json.dumps(evidence).encode()), executed, listing)
+        return judge(expected, Evidence.decode(json.dumps(evidence).encode()), executed, listing)
 
 
 def expected_of(notebook: Notebook, parameters: Json) -> Expected:
@@ -124,7 +125,7 @@ def expected_of(notebook: Notebook, parameters: Json) -> Expected:
         notebook=notebook,
         parameters=parameters,
         secrets={"MAPS_KEY": "projects/my-project/secrets/maps-key/versions/3"},
-        service_account="vm@my-project.iam.gserviceaccount.com",
+        service_account="notebook-vm@my-project.iam.gserviceaccount.com",
         expect=(Expectation("outputs/*.csv", 100), Expectation("outputs/**"), Expectation("demo.html")),
         name="demo",
         machine_type="e2-standard-4",

@@ -1,23 +1,24 @@
-"""What a topic is told of a scheduled run that somebody has to look at, and that a topic which cannot be reached changes nothing."""
+"""Tests the alert of a scheduled run that needs attention. A topic that cannot be reached changes nothing."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from builder.act.alert import Alert
+from builder.act.result import LeftVm
 from builder.errors import BadInput, ExitCode, Problem
 from builder.ports import CallFailed
-from tests.unit.test_report import GREEN, LOST, RED, result
+from builder.report.alert import Alert
+from tests.unit.test_report import GREEN, LOST, RED, result, run_result
 
 TOPIC = "projects/p/topics/red"
 
 
 @dataclass
 class Postbox:
-    """A door to Pub/Sub that keeps what it is given, or is shut."""
+    """A stand-in for Pub/Sub that keeps each message, or refuses it."""
 
     shut: bool = False
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -30,15 +31,15 @@ class Postbox:
         return "1"
 
 
-def alert(postbox: Postbox, told: list[str] | None = None) -> Alert:
-    tell = [] if told is None else told
-    return Alert(postbox, TOPIC, event="e1", today=date(2018, 4, 1), tell=tell.append)
+def alert(postbox: Postbox, warnings: list[str] | None = None) -> Alert:
+    kept = [] if warnings is None else warnings
+    return Alert(postbox, TOPIC, event="e1", today=date(2018, 4, 1), warn=kept.append)
 
 
-def test_a_red_run_is_told_with_its_red_jobs() -> None:
+def test_a_red_run_is_published_with_its_red_jobs() -> None:
     postbox = Postbox()
-    results = [result("demo", GREEN), result("bad", RED), result("lost", LOST)]
-    alert(postbox).ended("r1", results, ExitCode.ENVIRONMENT_FAILED, report="gs://b/summary.json", left=[])
+    jobs = [result("demo", GREEN), result("bad", RED), result("lost", LOST)]
+    alert(postbox).ended(run_result(*jobs, code=ExitCode.ENVIRONMENT_FAILED))
     assert postbox.sent == [
         {
             "schema": 1,
@@ -51,28 +52,31 @@ def test_a_red_run_is_told_with_its_red_jobs() -> None:
                 {"job": "bad", "reason": "cell_failed", "message": RED.message},
                 {"job": "lost", "reason": "vm_lost", "message": LOST.message},
             ],
-            "report": "gs://b/summary.json",
+            "report": "gs://b/ci/results/r1/summary.json",
             "left": [],
         }
     ]
 
 
-def test_a_green_run_is_not_told() -> None:
+def test_a_green_run_is_not_published() -> None:
     postbox = Postbox()
-    alert(postbox).ended("r1", [result("demo", GREEN)], ExitCode.GREEN, report="gs://b/s.json", left=[])
+    alert(postbox).ended(run_result(result("demo", GREEN), code=ExitCode.GREEN))
     assert postbox.sent == []
 
 
-def test_a_green_run_that_may_have_left_a_vm_is_told_with_what_is_left() -> None:
+def test_a_green_run_that_may_have_left_a_vm_is_published_with_that_vm() -> None:
     postbox = Postbox()
-    left = ["VM nb-1 in z, at most 9 s after its start; gcloud compute instances delete nb-1"]
-    code = ExitCode.CLEANUP_UNCONFIRMED
-    alert(postbox).ended("r1", [result("demo", GREEN)], code, report="gs://b/s.json", left=left)
+    ended = run_result(result("demo", GREEN), code=ExitCode.CLEANUP_UNCONFIRMED)
+    left = [LeftVm("nb-1", "z", "", 9, "gcloud compute instances delete nb-1")]
+    alert(postbox).ended(replace(ended, left=left))
     (sent,) = postbox.sent
-    assert (sent["verdict"], sent["exit_code"], sent["jobs"], sent["left"]) == ("green", 7, [], left)
+    assert (sent["verdict"], sent["exit_code"], sent["jobs"]) == ("green", 7, [])
+    assert sent["left"] == [
+        "VM nb-1 in z, its deadline is not confirmed: it ends at most 9 s after its start, unless it has stopped before. To delete it now: gcloud compute instances delete nb-1"
+    ]
 
 
-def test_a_run_that_could_not_begin_is_told_with_its_reason() -> None:
+def test_a_run_that_could_not_begin_is_published_with_its_reason() -> None:
     postbox = Postbox()
     alert(postbox).failed("r1", BadInput([Problem("NB_EVENT", "", "no")]))
     (sent,) = postbox.sent
@@ -87,10 +91,8 @@ def test_a_long_reason_is_cut() -> None:
 
 
 def test_a_topic_that_refuses_is_a_warning() -> None:
-    told: list[str] = []
-    alert(Postbox(shut=True), told).ended(
-        "r1", [result("bad", RED)], ExitCode.NOTEBOOK_FAILED, report="", left=[]
-    )
-    assert told == [
-        "nobody could be told of this run: pubsub.topics.publish on projects/p/topics/red: no [http403]"
+    warnings: list[str] = []
+    alert(Postbox(shut=True), warnings).ended(run_result(result("bad", RED), code=ExitCode.NOTEBOOK_FAILED))
+    assert warnings == [
+        "the alert on this run could not be published: pubsub.topics.publish on projects/p/topics/red: no [http403]"
     ]

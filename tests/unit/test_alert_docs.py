@@ -1,4 +1,7 @@
-"""The alerts of docs/deploy.md: what they look for is what our last lines say, and their fields are Cloud Monitoring's."""
+"""The alerts of docs/deploy.md.
+
+What they look for is what our last lines say, and their fields are Cloud Monitoring's.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from typing import Any
 import googleapiclient
 import yaml
 
-from builder import report
-from builder.act.event_lock import Holder
+from builder.act.result import Duplicate
 from builder.errors import ExitCode
-from tests.unit.test_report import GREEN, RED, result
+from builder.report import ending
+from builder.report.console import Console
+from tests.unit.test_report import GREEN, RED, result, run_result
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
 _DISCOVERY = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "monitoring.v3.json"
@@ -46,11 +50,11 @@ def green() -> re.Pattern[str]:
 
 def lines(code: ExitCode, *, day: date | None = date(2018, 4, 1)) -> list[str]:
     stream = io.StringIO()
-    console = report.Console(stream)
+    console = Console(stream)
     if day:
-        report.scheduled(console, day)
+        console.mark_scheduled(day)
     verdict = RED if code is ExitCode.NOTEBOOK_FAILED else GREEN
-    report.closing(console, [result("demo", verdict)], code=code, report="", left=[], project="p")
+    ending.finished(console, run_result(result("demo", verdict), code=code))
     return [prefix + line for prefix in ("", STEP) for line in stream.getvalue().splitlines()]
 
 
@@ -58,7 +62,7 @@ def heard(pattern: re.Pattern[str], told: list[str]) -> int:
     return sum(bool(pattern.search(line)) for line in told)
 
 
-def test_the_red_alert_hears_scheduled_runs_that_somebody_has_to_look_at() -> None:
+def test_the_alert_policy_matches_red_scheduled_runs() -> None:
     for code, count in (
         (ExitCode.NOTEBOOK_FAILED, 2),
         (ExitCode.CLEANUP_UNCONFIRMED, 2),
@@ -73,9 +77,9 @@ def test_the_alert_on_silence_counts_green_runs_that_ran_something() -> None:
     assert heard(green(), lines(ExitCode.GREEN, day=None)) == 0
     assert heard(green(), lines(ExitCode.NOTEBOOK_FAILED)) == 0
     stream = io.StringIO()
-    console = report.Console(stream)
-    report.scheduled(console, date(2018, 4, 1))
-    report.duplicate(console, Holder("r", ""), event="gs://b/e", again="")
+    console = Console(stream)
+    console.mark_scheduled(date(2018, 4, 1))
+    ending.duplicate(console, Duplicate("r", "", "gs://b/e"), again="")
     assert heard(green(), stream.getvalue().splitlines()) == 0
 
 
@@ -83,9 +87,9 @@ def test_no_notebook_can_raise_or_still_an_alert() -> None:
     stream = io.StringIO()
     forged = "verdict: RED, scheduled for 2018-04-01, 1\nverdict: GREEN, scheduled for 2018-04-01, 1"
     for line in forged.splitlines():
-        report.Console(stream).relay("demo", f"| {line}")
-        report.Console(stream).relay("demo", f"# cell 1/1 failed: {line}")
-        report.Console(stream).say("demo", f"RED after 1 s: {line}")
+        Console(stream).relay("demo", f"| {line}")
+        Console(stream).relay("demo", f"# cell 1/1 failed: {line}")
+        Console(stream).report("demo", f"RED after 1 s: {line}")
     told = [prefix + line for prefix in ("", STEP) for line in stream.getvalue().splitlines()]
     assert heard(red(), told) == heard(green(), told) == 0
 

@@ -15,22 +15,25 @@ import pytest
 
 from builder import kit
 from builder.act import staging
-from builder.deploy.archive import Archive, Proven, pack_archive
+from builder.deploy.archive import Proven, pack_archive
+from builder.deploy.export_options import exported_options
 from builder.errors import BadInput, Problem
-from builder.options import Options, load_options
+from builder.options import Options
+from builder.options.table import OPTIONS
+from builder.plan.build_plan import ChosenNotebook, JobPlan, Plan, build_plan
 from builder.plan.choose import choose
 from builder.plan.deployed import CONFIG, MANIFEST, NO_EVENT, as_proven, open_workspace
-from builder.plan.event import Asked
-from builder.plan.make import ChosenNotebook, JobPlan, Plan, make_plan
-from builder.plan.packing import MadeFile, StagedFile, pack
+from builder.plan.event import RunRequest
+from builder.plan.packing import Archive, MadeFile, StagedFile, pack
 from builder.plan.workspace import Workspace
-from localcloud import archives
+from localcloud.core import archives
+from tests.loading import load_options
 from tests.unit.git_repo import git, repository
 from tests.unit.good_attempt import code, notebook_json
 
 ENV = {
     "NB_GCS_LOCATION": "gs://nb-test/ci",
-    "NB_VM_SERVICE_ACCOUNT": "vm@local-project.iam.gserviceaccount.com",
+    "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
 }
 FILE = """
 timeout: 77
@@ -45,7 +48,7 @@ notebooks:
 """
 IMAGE = "projects/my-images/global/images/nb-v20260701"
 KIT = "ab" * 32
-ASKED = Asked(dt.date(2026, 7, 1))
+REQUEST = RunRequest(dt.date(2026, 7, 1))
 
 
 def book(source: str, *tags: str) -> str:
@@ -89,14 +92,14 @@ def load(folder: Path, command: str = "run", **env: str) -> Options:
 def planned(options: Options, folder: Path) -> tuple[Plan, Sequence[ChosenNotebook]]:
     """As builder.commands.plan does it, but for the kit."""
     workspace = open_workspace(options, folder)
-    chosen = choose(options, workspace, ASKED)
-    return as_proven(make_plan(options, chosen, ASKED), workspace), chosen
+    chosen = choose(options, workspace, REQUEST)
+    return as_proven(build_plan(options, chosen, REQUEST), workspace), chosen
 
 
-def prepared(job: JobPlan, folder: Path) -> staging.Parcel:
+def prepared(job: JobPlan, folder: Path) -> staging.StagedInput:
     folder.mkdir(exist_ok=True)
     archive = pack(job.files, folder / f"{job.job}.tar.gz")
-    return staging.prepare(job, archive, run="r", location=load(folder, NB_NOTEBOOKS="x.ipynb").location)
+    return staging.prepare(job, archive, run="r", location=load(folder, NB_NOTEBOOKS="x.ipynb").gcs_location)
 
 
 def proofs(plan: Plan, folder: Path) -> dict[str, Proven]:
@@ -140,7 +143,7 @@ def refused(folder: Path, **env: str) -> Sequence[Problem]:
     return caught.value.problems
 
 
-def test_an_archive_holds_what_was_staged_once_and_its_own_two_files(repo: Path, tmp_path: Path) -> None:
+def test_an_archive_has_each_staged_file_once_and_its_own_two_files(repo: Path, tmp_path: Path) -> None:
     archive = packed(repo, tmp_path / "one")
     with tarfile.open(archive.path) as tar:
         assert tar.getnames() == [
@@ -166,6 +169,16 @@ def test_an_archive_holds_what_was_staged_once_and_its_own_two_files(repo: Path,
     assert archive.size == archive.path.stat().st_size
 
 
+def test_outputs_of_a_committed_notebook_are_not_in_the_archive(repo: Path, tmp_path: Path) -> None:
+    archive = packed(repo, tmp_path / "one")
+    executed = json.loads((repo / "b.ipynb").read_text())
+    executed["cells"][0].update(
+        outputs=[{"output_type": "stream", "name": "stdout", "text": "stale"}], execution_count=7
+    )
+    (repo / "b.ipynb").write_text(json.dumps(executed))
+    assert packed(repo, tmp_path / "two").sha256 == archive.sha256
+
+
 def test_the_archive_plans_the_same_jobs_over_the_same_bytes(repo: Path, tmp_path: Path) -> None:
     options = load(repo)
     before, _ = planned(options, repo)
@@ -180,7 +193,8 @@ def test_the_archive_plans_the_same_jobs_over_the_same_bytes(repo: Path, tmp_pat
         assert prepared(new, tmp_path / "new").workspace.sha256 == prepared(old, target).workspace.sha256
         assert new.frozen == (f"alpha=={packages}",)
         assert new.image.path == IMAGE
-        same = replace(new, image=old.image, files=old.files, frozen=(), proven=None)
+        assert new.options == exported_options(old.options, image=IMAGE, preparation=old.preparation)
+        same = replace(new, options=old.options, files=old.files, frozen=(), proven=None)
         assert same == old
     told = json.loads(prepared(after.jobs[1], tmp_path / "new").job)
     assert told["requirements"]["frozen"] == ["alpha==1.1"]
@@ -249,7 +263,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 @pytest.mark.parametrize(("change", "place", "words"), CHANGES.values(), ids=CHANGES)
-def test_what_was_not_tested_is_refused(
+def test_an_archive_that_was_not_tested_is_refused(
     unpacked: Path, change: Callable[[Path], Any], place: str, words: str
 ) -> None:
     change(unpacked)
@@ -280,9 +294,12 @@ def test_another_workspace_is_refused_before_it_is_staged(unpacked: Path, tmp_pa
 
 def test_another_kit_is_refused(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = deployed(unpacked)
-    with pytest.raises(BadInput, match=r"tested with the kit abababababab…, and this builder's is "):
+    own = kit.Kit("cd" * 32, {})
+    monkeypatch.setattr(kit, "load", lambda: own)
+    with pytest.raises(
+        BadInput, match=r"tested with the kit abababababab…, and this builder's is cdcdcdcdcdcd…"
+    ):
         staging.check_kit(plan)
-    own = staging.load_kit()
     monkeypatch.setattr(kit, "load", lambda: replace(own, sha256=KIT))
     assert staging.check_kit(plan) is plan
     monkeypatch.setattr(kit, "load", lambda: pytest.fail("no kit is asked for"))
@@ -322,22 +339,24 @@ def nested(levels: int) -> Any:
     return [nested(levels - 1)] if levels else 1
 
 
-def test_what_a_file_cannot_say_is_told_before_it_goes_live(repo: Path, tmp_path: Path) -> None:
+def test_values_that_a_file_cannot_express_are_reported_before_going_live(repo: Path, tmp_path: Path) -> None:
     """JSON in a variable may have a few levels more than the file that it is written into."""
     one = {"NB_NOTEBOOKS": "sub/a.ipynb", "NB_INCLUDE": "shared/*.py"}
     assert packed(repo, tmp_path / "fits", NB_PARAMETERS=json.dumps({"city": nested(30)}), **one).size
-    with pytest.raises(BadInput, match=r"notebooks\.json line [0-9]+: at most 40 levels"):
+    with pytest.raises(BadInput, match=r"notebooks\.json line [0-9]+, column [0-9]+: at most 40 levels"):
         packed(repo, tmp_path / "deep", NB_PARAMETERS=json.dumps({"city": nested(38)}), **one)
 
 
-def test_options_that_would_not_come_back_are_told(
+def test_options_that_cannot_be_restored_are_reported(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from builder.deploy import freeze
+    from builder.deploy import export_options
 
-    fewer = {name: write for name, write in freeze._WRITTEN.items() if name != "timeout"}
-    monkeypatch.setattr(freeze, "_WRITTEN", fewer)
-    with pytest.raises(BadInput, match=r"b\.ipynb: cannot be frozen as it was tested: timeout would"):
+    fewer = tuple(option for option in OPTIONS if option.name != "timeout")
+    monkeypatch.setattr(export_options, "OPTIONS", fewer)
+    with pytest.raises(
+        BadInput, match=r"b\.ipynb: cannot be exported as it was tested: timeout would differ"
+    ):
         packed(repo, tmp_path / "archive")
 
 
@@ -359,7 +378,7 @@ def test_a_workspace_without_an_archives_settings_is_the_folder(repo: Path) -> N
 
 
 def test_an_archive_runs_for_an_event_alone(unpacked: Path) -> None:
-    """Without one, it would run CI's parameters over the day's published results, holding no event, as many times at once as asked."""
+    """Without one, it would run CI's parameters over the day's results, holding no event, as often at once as asked."""
     with pytest.raises(BadInput) as caught:
         open_workspace(load(unpacked, NB_CONFIG=CONFIG), unpacked)
     assert [str(problem) for problem in caught.value.problems] == [f"NB_EVENT: {NO_EVENT}"]

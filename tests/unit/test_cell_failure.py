@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builder.judge.cell_failure import LONGEST_TRACEBACK, failure_at, find_failure
-from builder.judge.executed import read_executed, slots
+from builder.judge.executed_notebook import expected_cells, read_executed
 from builder.model import CellFailure
 from tests.unit.good_attempt import Json, code, error_output, notebook_json, read, run_cell
 
@@ -27,7 +27,7 @@ def failure_of(output: Json, *, count: int = 7, injected: bool = False) -> CellF
     cell["metadata"]["papermill"] = {"exception": True, "status": "failed"}
     notebook = read(SOURCE)
     found = find_failure(
-        notebook, read_executed(json.dumps(data).encode()), slots(notebook, injected=injected)
+        notebook, read_executed(json.dumps(data).encode()), expected_cells(notebook, injected=injected)
     )
     assert found is not None
     return found
@@ -64,6 +64,35 @@ def test_a_traceback_of_today() -> None:
         "… 1 frame in libraries",
         "ValueError: no rides",
     ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param(["/opt/lib/python3.12/a.py"], ["… 1 frame in libraries"], id="one"),
+        pytest.param(
+            ["/opt/lib/python3.12/a.py", "/x/site-packages/b.py"], ["… 2 frames in libraries"], id="two"
+        ),
+    ],
+)
+def test_frames_of_libraries_are_counted(paths: list[str], words: list[str]) -> None:
+    frames = [f"File {path}:3, in f()\n----> 3 g()" for path in paths]
+    traceback = failure_of(with_traceback("Cell In[7], line 3", *frames, "ValueError: no rides")).traceback
+    assert traceback.split("\n") == ["Cell In[7], line 3", *words, "ValueError: no rides"]
+
+
+@pytest.mark.parametrize("lines", [15, 16])
+def test_only_a_traceback_of_more_lines_is_shortened(lines: int) -> None:
+    text = [f"Cell In[6], line {number}" for number in range(1, lines + 1)]
+    found = failure_of(with_traceback(*text)).traceback.split("\n")
+    assert (found == text) == (lines == LONGEST_TRACEBACK)
+
+
+def test_a_line_is_found_up_to_the_cells_last() -> None:
+    assert [failure_of(with_traceback(f"Cell In[7], line {line}")).line for line in (0, 1, 4, 5)] == [
+        None, 1, 4, None,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -126,7 +155,9 @@ def test_a_changed_number_of_cells_is_counted_as_it_stands() -> None:
     data["cells"].append(code(8, "1"))
     run_cell(data["cells"][3], 1, error_output())
     notebook = read(SOURCE)
-    found = find_failure(notebook, read_executed(json.dumps(data).encode()), slots(notebook, injected=False))
+    found = find_failure(
+        notebook, read_executed(json.dumps(data).encode()), expected_cells(notebook, injected=False)
+    )
     assert found is not None
     assert found.cell == 4
 
@@ -134,7 +165,7 @@ def test_a_changed_number_of_cells_is_counted_as_it_stands() -> None:
 def test_no_failure() -> None:
     notebook = read(SOURCE)
     executed = read_executed(json.dumps(SOURCE).encode())
-    assert find_failure(notebook, executed, slots(notebook, injected=False)) is None
+    assert find_failure(notebook, executed, expected_cells(notebook, injected=False)) is None
 
 
 def test_the_place_of_a_fault_without_output() -> None:

@@ -5,38 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from builder.check import answers as ask
-from builder.check.answers import Answers, Question
+from builder.check.ask import Clients, ask_all
 from builder.check.demand import Size, gpu_metric, regional
 from builder.check.findings import Findings, findings
 from builder.check.permissions import ACT_AS, OBJECTS, project_permissions
-from builder.check.questions import first, further, image_question
 from builder.check.row import Row, State, exit_code, fail, ok, unknown
+from builder.check_ports import BucketSettings, MachineType, Network, Quota, Quotas, Region, Subnetwork
 from builder.errors import ExitCode
-from builder.options import load_options
+from builder.plan.build_plan import Plan, build_plan
 from builder.plan.choose import choose
-from builder.plan.event import Asked
-from builder.plan.make import Plan, make_plan
+from builder.plan.event import RunRequest
 from builder.plan.workspace import Workspace
-from builder.ports import (
-    BucketSettings,
-    CallFailed,
-    Image,
-    MachineType,
-    Network,
-    Quota,
-    Quotas,
-    Region,
-    ServiceAccount,
-    Subnetwork,
-)
-from tests.contract.world import NOTEBOOK
+from builder.ports import CallFailed, Image, ServiceAccount
+from builder.report.preflight import preflight_json
+from tests.integration.cloud_fixture import NOTEBOOK
+from tests.loading import load_options
 
-PROJECT, VM = "my-project", "vm@my-project.iam.gserviceaccount.com"
+PROJECT, VM = "my-project", "notebook-vm@my-project.iam.gserviceaccount.com"
 PLENTY = {"CPUS": 100, "INSTANCES": 100, "SSD_TOTAL_GB": 1000, "CPUS_ALL_REGIONS": 100}
 
 
@@ -53,43 +45,78 @@ def make(folder: Path, given: Mapping[str, str] | None = None, *, notebooks: int
         **options,
     }
     loaded = load_options(["check"], env, lambda _name: None)
-    asked = Asked(date(2026, 7, 1))
-    return make_plan(loaded, choose(loaded, Workspace(folder), asked), asked)
+    request = RunRequest(date(2026, 7, 1))
+    return build_plan(loaded, choose(loaded, Workspace(folder), request), request)
 
 
 def quotas(**limits: float) -> Quotas:
-    return Quotas({metric: Quota(limit, 0) for metric, limit in limits.items()})
+    return {metric: Quota(limit, 0) for metric, limit in limits.items()}
 
 
-def all_well(
+class Google:
+    """All clients of the preflight at once: each method returns or raises its one answer. `calls`: in any order."""
+
+    def __init__(self, answers: Mapping[str, object]) -> None:
+        self._answers = answers
+        self.calls: list[tuple[object, ...]] = []
+
+    def client(self, name: str) -> Any:
+        """A stand-in for one client; its methods answer by `client.method`, or by `method` alone."""
+        return SimpleNamespace(
+            **{
+                method.rpartition(".")[2]: partial(self._answer, method)
+                for method in self._answers
+                if method.rpartition(".")[0] in {"", name}
+            }
+        )
+
+    def clients(self) -> Clients:
+        return Clients(*(self.client(name) for name in ("machines", "catalog", "project", "bucket")))
+
+    def _answer(self, method: str, *about: object) -> object:
+        self.calls.append((method, *about))
+        answer = self._answers[method]
+        if isinstance(answer, CallFailed):
+            raise answer
+        return answer
+
+
+def google(
     plan: Plan, limits: Mapping[str, float] = PLENTY, other: Mapping[str, object] | None = None
-) -> Answers:
-    """Every question of the plan answered as one would wish, but for `other` answers, by call."""
+) -> Google:
+    """Everything is as the plan needs it, but for `other` answers, by method."""
     image = Image("projects/p/global/images/i", "f", 50, deprecated=False, uefi=True)
-    told: dict[str, object] = {
-        ask.CALLER: "me@my-project.iam.gserviceaccount.com",
-        ask.PROJECT_PERMISSIONS: frozenset(project_permissions(plan)),
-        ask.BUCKET: BucketSettings("US", uniform_access=True),
-        ask.BUCKET_PERMISSIONS: frozenset(OBJECTS),
-        ask.ACCOUNT: ServiceAccount(VM, disabled=False),
-        ask.ACCOUNT_PERMISSIONS: frozenset({ACT_AS}),
-        ask.FAMILY: image,
-        ask.IMAGE: image,
-        ask.REGION: Region(("us-east1-b", "us-east1-c"), quotas(**limits)),
-        ask.QUOTAS: quotas(**limits),
-        ask.NETWORK: Network(auto=True, subnetworks={"us-east1": "default"}),
-        ask.MACHINE_TYPE: MachineType("m", 4, {}),
-        ask.ACCELERATOR_TYPE: "a GPU",
-        ask.SUBNETWORK: Subnetwork("default", private_google_access=True),
-        **(other or {}),
-    }
-    answers = Answers({question: told[question.call] for question in first(plan, PROJECT)})
-    return answers.plus({question: told[question.call] for question in further(plan, PROJECT, answers)})
+    return Google(
+        {
+            "caller": "me@my-project.iam.gserviceaccount.com",
+            "project.permissions": frozenset(project_permissions(plan)),
+            "settings": BucketSettings("US", uniform_access=True),
+            "bucket.permissions": frozenset(OBJECTS),
+            "try_create": None,
+            "service_account": ServiceAccount(VM, disabled=False),
+            "service_account_permissions": frozenset({ACT_AS}),
+            "image_of_family": image,
+            "image": image,
+            "image_families": ["f"],
+            "region": Region(("us-east1-b", "us-east1-c"), quotas(**limits)),
+            "quotas": quotas(**limits),
+            "network": Network(auto=True, subnetworks={"us-east1": "default"}),
+            "machine_type": MachineType("m", 4, {}),
+            "accelerator_type": "a GPU",
+            "subnetwork": Subnetwork("default", private_google_access=True),
+            **(other or {}),
+        }
+    )
 
 
 def refusal(status: int, code: str, message: str = "no", *, transient: bool = False) -> CallFailed:
     return CallFailed(
-        call="x.y", resource="r", code=code, message=message, http_status=status, transient=transient
+        call="compute.regions.get",
+        resource="r",
+        code=code,
+        message=message,
+        http_status=status,
+        transient=transient,
     )
 
 
@@ -100,9 +127,9 @@ def looked(
     limits: Mapping[str, float] = PLENTY,
     **answers: object,
 ) -> Findings:
-    """What is found when all is well but for these answers, by the names of `answers.py`."""
-    other = {getattr(ask, name): answer for name, answer in {**(given or {}), **answers}.items()}
-    return findings(plan, PROJECT, all_well(plan, limits, other))
+    """Return the findings for a good project with these other answers, by method."""
+    request = google(plan, limits, {**(given or {}), **answers})
+    return findings(plan, PROJECT, ask_all(plan, PROJECT, request.clients()))
 
 
 def states(found: Findings, what: str) -> list[State]:
@@ -113,25 +140,30 @@ def test_nothing_is_wrong_where_all_is_well(tmp_path: Path) -> None:
     found = looked(make(tmp_path))
     assert found.exit_code is ExitCode.GREEN
     assert found.count(State.FAIL) == 0
-    assert found.described()["rows"][0]["state"] == "ok"
+    assert preflight_json(found)["rows"][0]["state"] == "ok"
+
+
+def asked_of(plan: Plan) -> list[tuple[object, ...]]:
+    request = google(plan)
+    ask_all(plan, PROJECT, request.clients())
+    return request.calls
 
 
 def test_each_question_is_asked_once_however_many_jobs(tmp_path: Path) -> None:
-    plan = make(tmp_path, notebooks=5)
-    questions = first(plan, PROJECT)
-    assert len(questions) == len(set(questions))
-    assert questions == first(make(tmp_path), PROJECT)
-    assert Question(ask.REGION, ("us-east1",)) in questions
-    assert image_question(plan.jobs[0].image) in questions
+    calls = asked_of(make(tmp_path, notebooks=5, NB_ZONES="us-east1"))
+    assert len(calls) == len(set(calls))
+    assert set(calls) == set(asked_of(make(tmp_path, NB_ZONES="us-east1")))
+    assert ("region", "us-east1") in calls
+    assert ("machine_type", "us-east1-c", "e2-standard-4") in calls
+    assert ("subnetwork", PROJECT, "us-east1", "default") in calls
 
 
-def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
-    plan = make(tmp_path, NB_ZONES="us-east1")
-    answers = all_well(plan)
-    assert further(plan, PROJECT, answers) == []
-    assert answers.asked(Question(ask.MACHINE_TYPE, ("us-east1-c", "e2-standard-4")))
-    with pytest.raises(TypeError):
-        answers.of(Region, ask.QUOTAS)
+def test_an_answer_is_of_the_service_that_was_called(tmp_path: Path) -> None:
+    plan = make(tmp_path)
+    lost = CallFailed(call="storage.buckets.get", resource="r", code="x", message="m", transient=True)
+    answers = ask_all(plan, PROJECT, google(plan, other={"settings": lost}).clients())
+    assert list(answers.failures("storage")) == [lost]
+    assert list(answers.failures("compute")) == []
 
 
 _SETUP, _INPUT = ExitCode.PROJECT_SETUP, ExitCode.BAD_INPUT
@@ -234,60 +266,64 @@ def test_a_short_run_with_a_gpu_may_take_the_preemptible_quota(tmp_path: Path) -
     gpus = MachineType("g2-standard-4", 4, {"nvidia-l4": 1})
     limits = {**PLENTY, "NVIDIA_L4_GPUS": 0, "PREEMPTIBLE_NVIDIA_L4_GPUS": 1, "GPUS_ALL_REGIONS": 1}
     plan = make(tmp_path, NB_MACHINE_TYPE="g2-standard-4")
-    assert looked(plan, limits=limits, MACHINE_TYPE=gpus).exit_code is ExitCode.GREEN
+    assert looked(plan, limits=limits, machine_type=gpus).exit_code is ExitCode.GREEN
     plan = make(tmp_path, NB_MACHINE_TYPE="g2-standard-4", NB_TIMEOUT=str(8 * 24 * 3600))
-    assert looked(plan, limits=limits, MACHINE_TYPE=gpus).exit_code is _CAPACITY
+    assert looked(plan, limits=limits, machine_type=gpus).exit_code is _CAPACITY
 
 
 @pytest.mark.parametrize(
     ("answers", "code", "what", "state"),
     [
-        pytest.param({"CALLER": ""}, 0, "account", State.UNKNOWN, id="no caller"),
+        pytest.param({"caller": ""}, 0, "account", State.UNKNOWN, id="no caller"),
         pytest.param(
-            {"ACCOUNT": ServiceAccount(VM, disabled=True)},
+            {"service_account": ServiceAccount(VM, disabled=True)},
             4,
             "VM's account",
             State.FAIL,
             id="account disabled",
         ),
         pytest.param(
-            {"ACCOUNT": refusal(403, "PERMISSION_DENIED")},
+            {"service_account": refusal(403, "PERMISSION_DENIED")},
             0,
             "VM's account",
             State.UNKNOWN,
             id="account hidden",
         ),
         pytest.param(
-            {"ACCOUNT_PERMISSIONS": refusal(404, "notFound")},
+            {"service_account_permissions": refusal(404, "notFound")},
             0,
             "act as",
             State.UNKNOWN,
             id="account's permissions hidden",
         ),
         pytest.param(
-            {"PROJECT_PERMISSIONS": refusal(400, "badRequest")},
+            {"project.permissions": refusal(400, "badRequest")},
             0,
             "permissions",
             State.UNKNOWN,
             id="project's permissions refused",
         ),
         pytest.param(
-            {"FAMILY": refusal(403, "forbidden")}, 4, "image family", State.FAIL, id="image family denied"
+            {"image_of_family": refusal(403, "forbidden")},
+            4,
+            "image family",
+            State.FAIL,
+            id="image family denied",
         ),
         pytest.param(
-            {"MACHINE_TYPE": refusal(403, "forbidden")},
+            {"machine_type": refusal(403, "forbidden")},
             4,
             "machine type",
             State.FAIL,
             id="machine type denied",
         ),
-        pytest.param({"QUOTAS": refusal(403, "forbidden")}, 4, "quota", State.FAIL, id="quotas denied"),
-        pytest.param({"NETWORK": refusal(403, "forbidden")}, 4, "network", State.FAIL, id="network denied"),
+        pytest.param({"quotas": refusal(403, "forbidden")}, 4, "quota", State.FAIL, id="quotas denied"),
+        pytest.param({"network": refusal(403, "forbidden")}, 4, "network", State.FAIL, id="network denied"),
         pytest.param(
-            {"SUBNETWORK": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL, id="subnetwork denied"
+            {"subnetwork": refusal(403, "forbidden")}, 4, "subnetwork", State.FAIL, id="subnetwork denied"
         ),
         pytest.param(
-            {"REGION": refusal(401, "authError")}, 4, "API", State.FAIL, id="region without credentials"
+            {"region": refusal(401, "authError")}, 4, "API", State.FAIL, id="region without credentials"
         ),
     ],
 )
@@ -302,10 +338,10 @@ def test_what_each_answer_means(
 def test_a_subnetwork_of_another_project_is_looked_for_there(tmp_path: Path) -> None:
     shared = "projects/host-project/regions/us-east1/subnetworks/shared"
     plan = make(tmp_path, NB_SUBNETWORK=shared)
-    answers = all_well(plan)
-    assert answers.asked(Question(ask.SUBNETWORK, ("host-project", "us-east1", "shared")))
-    assert not any(question.call == ask.NETWORK for question in first(plan, PROJECT))
-    found = looked(plan, SUBNETWORK=Subnetwork("shared", private_google_access=False))
+    calls = asked_of(plan)
+    assert ("subnetwork", "host-project", "us-east1", "shared") in calls
+    assert not any(call[0] == "network" for call in calls)
+    found = looked(plan, subnetwork=Subnetwork("shared", private_google_access=False))
     (row,) = (row for row in found.rows if row.state is State.FAIL)
     assert "--project=host-project --region=us-east1" in row.fix
 
@@ -315,6 +351,6 @@ def test_commands_fit_people_too(tmp_path: Path) -> None:
         "me@example.com": "user:me@example.com",
         "": "serviceAccount:BUILD_ACCOUNT",
     }.items():
-        found = looked(make(tmp_path), CALLER=caller, ACCOUNT_PERMISSIONS=frozenset())
+        found = looked(make(tmp_path), caller=caller, service_account_permissions=frozenset())
         (row,) = (row for row in found.rows if row.state is State.FAIL)
         assert f"--member={member} " in row.fix

@@ -110,7 +110,7 @@ def test_a_tag_is_asked_once_and_latest_is_the_tag_of_none() -> None:
     assert [tag for _, tag in tags.asked] == ["1.2", DIGEST, "latest", DIGEST]
 
 
-def test_what_cannot_be_resolved_is_told() -> None:
+def test_an_image_that_cannot_be_resolved_is_reported() -> None:
     with pytest.raises(InputRefused, match=r"no image .*:1\.2"):
         by_digest(f"{NAME}:1.2", Tags(None))
     with pytest.raises(InputRefused, match="digest"):

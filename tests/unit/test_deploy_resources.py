@@ -1,4 +1,4 @@
-"""What deploy wants, and what it takes for a difference: never what Google adds by itself."""
+"""Tests the resources that deploy wants, and their differences. An addition of Google's own is none."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import pytest
 
 from builder.deploy.live import Accounts
 from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic
-from builder.deploy.ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 from builder.deploy.resources import (
     EVERY_JOB_PATH,
     EVERY_PATH,
+    FunctionSpec,
     Resources,
     Status,
-    differences,
     function_differences,
     is_bound,
-    is_deaf,
     job_differences,
     resources,
+    subscription_missing,
     updated_config,
     with_member,
 )
+from builder.deploy_ports import FunctionConfig, FunctionState, JobConfig, JobState, Policy, TopicState
 
 NAMES = Names("my-project", "europe-west1", "nightly", "news", "gs://bucket/ci/live/nightly/live.json")
 CODE = "ab" * 32
 ACCOUNTS = Accounts(
-    *(f"{name}@my-project.iam.gserviceaccount.com" for name in ("function", "function-build", "trigger"))
+    *(
+        f"notebook-{name}@my-project.iam.gserviceaccount.com"
+        for name in ("function", "function-build", "trigger")
+    )
 )
 
 
@@ -43,10 +46,14 @@ def wanted(**changed: Any) -> Resources:
     return resources(NAMES, ACCOUNTS, **{**given, **changed})
 
 
+def spec(**changed: Any) -> FunctionSpec:
+    function = wanted(**changed).function
+    assert function is not None
+    return function
+
+
 def active(config: FunctionConfig | None = None, **changed: Any) -> FunctionState:
-    state = FunctionState(
-        NAMES.function_path, config or wanted().function.config, "ACTIVE", NAMES.service_path
-    )
+    state = FunctionState(NAMES.function_path, config or spec().config, "ACTIVE", NAMES.service_path)
     return replace(state, **changed)
 
 
@@ -62,9 +69,9 @@ def job(**changed: Any) -> JobState:
     )
 
 
-def test_the_function_is_told_where_live_json_is_and_which_endpoints_the_builder_has() -> None:
+def test_the_function_gets_the_place_of_live_json_and_the_builders_endpoints() -> None:
     endpoints = {"storage": "http://s", "cloudbuild": "http://b", "compute": "http://c"}
-    config = wanted(endpoints=endpoints).function.config
+    config = spec(endpoints=endpoints).config
     assert config.environment == {
         "NB_LIVE": "gs://bucket/ci/live/nightly/live.json",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": "http://b",
@@ -73,8 +80,8 @@ def test_the_function_is_told_where_live_json_is_and_which_endpoints_the_builder
     assert config.labels == {"nb-tool": "notebook-builder", "nb-code": CODE[:63]}
 
 
-def test_what_google_adds_is_no_difference() -> None:
-    config = wanted().function.config
+def test_googles_additions_are_no_difference() -> None:
+    config = spec().config
     found = replace(
         config,
         labels={**config.labels, "deployment-tool": "console-cloud"},
@@ -82,7 +89,7 @@ def test_what_google_adds_is_no_difference() -> None:
         topic="projects/123456789/topics/news",
         memory="268435456",
     )
-    assert function_differences(active(found), wanted().function) == ()
+    assert function_differences(active(found), spec()) == ()
 
 
 # A value of each field that is another one; a new field must be decided upon here.
@@ -107,29 +114,36 @@ OTHER = {
 }
 
 
+def test_the_function_has_accounts_of_its_own_one_instance_and_no_public_address() -> None:
+    config = spec().config
+    assert len({config.account, config.build_account, config.trigger_account}) == 3
+    assert not [each for each in (config.account, config.build_account) if "developer" in each]
+    assert (config.instances, config.ingress) == (1, "ALLOW_INTERNAL_ONLY")
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(FunctionConfig)])
 def test_every_field_of_the_function_is_compared(name: str) -> None:
     value, mask = OTHER[name]
-    found = replace(wanted().function.config, **{name: value})  # type: ignore[arg-type]
-    assert function_differences(active(found), wanted().function) == mask
+    found = replace(spec().config, **{name: value})  # type: ignore[arg-type]
+    assert function_differences(active(found), spec()) == mask
 
 
 def test_a_variable_of_ours_that_is_there_too_many_is_a_difference() -> None:
-    config = wanted().function.config
+    config = spec().config
     found = replace(config, environment={**config.environment, "NB_OLD": "1"})
-    assert function_differences(active(found), wanted().function) == ("service_config.environment_variables",)
+    assert function_differences(active(found), spec()) == ("service_config.environment_variables",)
 
 
 @pytest.mark.parametrize("state", ["FAILED", "UNKNOWN", "STATE_UNSPECIFIED", "7"])
-def test_a_function_that_is_not_well_is_given_everything_anew(state: str) -> None:
-    assert function_differences(active(state=state), wanted().function) == EVERY_PATH
-    assert function_differences(active(problems=("no quota",)), wanted().function) == EVERY_PATH
+def test_a_function_in_a_bad_state_gets_every_field_again(state: str) -> None:
+    assert function_differences(active(state=state), spec()) == EVERY_PATH
+    assert function_differences(active(problems=("no quota",)), spec()) == EVERY_PATH
 
 
 def test_code_that_any_will_do_for_stays_with_its_label() -> None:
-    config = wanted().function.config
+    config = spec().config
     found = active(replace(config, labels={**config.labels, "nb-code": "cd" * 31}, timeout=60))
-    desired = wanted().with_any_code().function
+    desired = spec(any_code=True)
     mask = function_differences(found, desired)
     assert mask == ("service_config.timeout_seconds",)
     assert updated_config(found, desired, mask).labels["nb-code"] == "cd" * 31
@@ -139,7 +153,7 @@ def test_code_that_any_will_do_for_stays_with_its_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subscriptions", "deaf"),
+    ("subscriptions", "missing"),
     [
         pytest.param((), True, id="none"),
         pytest.param(("eventarc-us-central1-nightly-123456-sub-789",), False, id="its own"),
@@ -151,19 +165,19 @@ def test_code_that_any_will_do_for_stays_with_its_label() -> None:
         pytest.param(("called-otherwise-one-day",), False, id="unknown form"),
     ],
 )
-def test_a_function_without_a_subscription_of_its_own_is_deaf(
+def test_a_function_needs_a_subscription_of_its_own(
     subscriptions: tuple[str, ...],
-    deaf: bool,  # noqa: FBT001  a row of the table
+    missing: bool,  # noqa: FBT001  a row of the table
 ) -> None:
     status = Status(
         TopicState(NAMES.labels, subscriptions), active(trigger="nightly-123456"), Policy((), ""), None
     )
-    assert is_deaf(status, NAMES) is deaf
+    assert subscription_missing(status, NAMES) is missing
 
 
 def test_an_update_keeps_the_labels_of_others() -> None:
-    found = active(replace(wanted().function.config, labels={"nb-tool": "notebook-builder", "team": "data"}))
-    assert updated_config(found, wanted().function, EVERY_PATH).labels == {
+    found = active(replace(spec().config, labels={"nb-tool": "notebook-builder", "team": "data"}))
+    assert updated_config(found, spec(), EVERY_PATH).labels == {
         "nb-tool": "notebook-builder",
         "team": "data",
         "nb-code": CODE[:63],
@@ -217,7 +231,7 @@ def test_every_field_of_the_job_is_compared(name: str) -> None:
         ),
     ],
 )
-def test_whose_a_job_is(changed: dict[str, Any], *, ours: bool) -> None:
+def test_a_job_is_ours_by_its_description(changed: dict[str, Any], *, ours: bool) -> None:
     assert is_our_job(job(**changed), NAMES) is ours
 
 
@@ -231,15 +245,8 @@ def test_another_repo_with_the_same_names_is_somebody_else() -> None:
     assert is_our_job(job(), replace(NAMES, region="us-east1", topic="other"))
 
 
-def test_a_function_whose_topic_was_made_anew_hears_nothing() -> None:
-    whole = Status(TopicState(NAMES.labels), active(), with_member(Policy((), ""), wanted().invoker), job())
-    assert differences(whole, wanted()) == (
-        "function nightly hears nothing: it has no subscription to topic news",
-    )
-
-
 def test_a_binding_under_a_condition_does_not_count_and_stays() -> None:
-    member = wanted().invoker
+    member = spec().invoker
     conditional = {
         "role": "roles/run.invoker",
         "members": [member],
@@ -255,22 +262,6 @@ def test_a_binding_under_a_condition_does_not_count_and_stays() -> None:
 
 def test_a_member_joins_those_that_are_there() -> None:
     policy = Policy(({"role": "roles/run.invoker", "members": ["user:a@b.c"]},), "etag")
-    changed = with_member(policy, wanted().invoker)
-    assert changed.bindings == ({"role": "roles/run.invoker", "members": ["user:a@b.c", wanted().invoker]},)
+    changed = with_member(policy, spec().invoker)
+    assert changed.bindings == ({"role": "roles/run.invoker", "members": ["user:a@b.c", spec().invoker]},)
     assert policy.bindings[0]["members"] == ["user:a@b.c"]
-
-
-def test_differences_tell_each_resource_in_a_line() -> None:
-    assert [line.split()[0] for line in differences(Status(None, None, None, None), wanted())] == [
-        "topic",
-        "function",
-        wanted().invoker,
-        "schedule",
-    ]
-    policy = with_member(Policy((), ""), wanted().invoker)
-    whole = Status(TopicState({}, ("some",)), active(), policy, job())
-    assert differences(whole, wanted()) == ()
-    assert differences(whole, wanted(cron=None)) == ("schedule nightly is there, and none is wanted",)
-    assert differences(replace(whole, job=job(target="http", topic="")), wanted()) == (
-        "schedule nightly calls http instead of Pub/Sub",
-    )

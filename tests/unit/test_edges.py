@@ -49,7 +49,7 @@ def test_a_log_that_cannot_show_a_letter_is_no_bug_of_ours(tmp_path: Path) -> No
     assert "\\xfcber.ipynb" in done.stdout
 
 
-def test_a_plan_shows_as_a_blank_what_only_a_run_needs(tmp_path: Path) -> None:
+def test_a_plan_leaves_blank_the_values_that_only_a_run_knows(tmp_path: Path) -> None:
     done = plan(tmp_path, "--format", "json")
     assert done.returncode == 0, done.stderr
     [job] = json.loads(done.stdout)["jobs"]
@@ -70,7 +70,7 @@ def test_a_subnetwork_is_in_the_region_of_the_plan(tmp_path: Path) -> None:
         ("region:us-east1", "us-east1", True),
     ],
 )
-def test_zones_and_regions_are_told_apart(place: str, region: str, zone: bool) -> None:  # noqa: FBT001
+def test_zones_and_regions_are_distinguished(place: str, region: str, zone: bool) -> None:  # noqa: FBT001
     assert (region_of(place), is_zone(place)) == (region, zone)
 
 

@@ -1,4 +1,4 @@
-"""What an event asks for: which day is today, what each notebook's jobs get, and every mistake, found before any call."""
+"""Tests the request of an event: its date, the parameters of each job, and every mistake, found before any call."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 
 from builder.errors import BadInput
 from builder.model import Notebook
-from builder.options import load_options
-from builder.options.message import kind_of
+from builder.options.message import type_of
+from builder.plan.build_plan import Plan, build_plan, describe
 from builder.plan.choose import choose
-from builder.plan.event import Asked, asked_of
-from builder.plan.kinds import parameter_kinds
-from builder.plan.make import Plan, describe, make_plan
+from builder.plan.event import RunRequest, run_request
 from builder.plan.notebooks import read_notebook
-from builder.plan.text import plan_lines
+from builder.plan.parameter_types import parameter_types
 from builder.plan.workspace import Workspace
+from builder.report.plan import plan_lines
+from tests.loading import load_options
 from tests.unit.good_attempt import code, notebook_json
 
 NOW = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)
 ENV = {
     "NB_GCS_LOCATION": "gs://bucket/ci",
-    "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+    "NB_VM_SERVICE_ACCOUNT": "notebook-vm@my-project.iam.gserviceaccount.com",
     "NB_ZONES": "us-east1-b",
 }
 DECLARES = {"rides": "start = ''\ndays = 7\nkind = 'bike'", "sales": "start = ''\nlimit: float = 1.5"}
@@ -45,8 +45,8 @@ def folder(tmp_path: Path) -> Path:
 def planned(folder: Path, *notebooks: str, **env: str) -> Plan:
     names = ",".join(f"{name}.ipynb" for name in notebooks or ("rides",))
     options = load_options(["run"], {**ENV, "NB_NOTEBOOKS": names, **env}, lambda _: None)
-    asked = asked_of(options, NOW)
-    return make_plan(options, choose(options, Workspace(folder), asked), asked)
+    request = run_request(options, NOW)
+    return build_plan(options, choose(options, Workspace(folder), request), request)
 
 
 def parameters(plan: Plan) -> list[dict[str, Any]]:
@@ -100,8 +100,23 @@ def test_today_is_the_messages_else_the_events_else_now_in_the_zone(
             {"NB_EVENT": '{"today": "2018-04-01"}', "NB_OUTPUT": "results/<run>/figures"},
             "versions/2018-04-01/rides/",
         ),
+        (
+            {"NB_EVENT": '{"today": "2018-04-01", "parameters": {"days": 9}}'},
+            "versions/2018-04-01/days=9-5b425d0f/rides/",
+        ),
+        (
+            {"NB_EVENT": '{"today": "2018-04-01", "parameters": {"days": 9}, "publish": true}'},
+            "versions/2018-04-01/rides/",
+        ),
     ],
-    ids=["no event", "no event, a folder below", "an event", "an event, a folder below"],
+    ids=[
+        "no event",
+        "no event, a folder below",
+        "an event",
+        "an event, a folder below",
+        "values of a message",
+        "published values",
+    ],
 )
 def test_an_event_alone_writes_a_days_folder(folder: Path, env: dict[str, str], output: str) -> None:
     (job,) = describe(planned(folder, **env), project="p", run="r")["jobs"]
@@ -115,14 +130,14 @@ def test_a_time_out_of_the_calendar_is_a_mistake(folder: Path) -> None:
         "NB_TIME_ZONE": "America/New_York",
     }
     assert mistakes(folder, **env) == [
-        "NB_EVENT_TIME is '0001-01-01T00:00:00Z': leads out of the calendar's years, 1 to 9999"
+        "NB_EVENT_TIME is '0001-01-01T00:00:00Z': is outside the years 1 to 9999"
     ]
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------
 
 
-def test_without_an_event_the_jobs_get_what_ci_gives(folder: Path) -> None:
+def test_without_an_event_the_jobs_get_the_parameters_of_ci(folder: Path) -> None:
     plan = planned(folder, NB_PARAMETERS='{"days": 1}', NB_SCHEDULE_PARAMETERS=SCHEDULE)
     assert parameters(plan) == [{"days": 1}]
 
@@ -163,7 +178,9 @@ def test_a_messages_value_goes_to_the_notebooks_that_declare_it(folder: Path) ->
     assert parameters(plan) == [{"start": "s"}, {"start": "s", "limit": 2}]
 
 
-def test_a_notebook_in_another_language_takes_from_a_message_what_it_is_given_anyway(folder: Path) -> None:
+def test_a_notebook_in_another_language_takes_only_its_configured_parameters_from_a_message(
+    folder: Path,
+) -> None:
     content = notebook_json(code(1, "start <- 1", "parameters"))
     content["metadata"] = {
         "kernelspec": {"name": "ir", "display_name": "R", "language": "R"},
@@ -176,10 +193,33 @@ def test_a_notebook_in_another_language_takes_from_a_message_what_it_is_given_an
     assert "no notebook declares it" in mistakes(folder, "r", **env, NB_EVENT='{"parameters": {"x": 1}}')[0]
 
 
+@pytest.mark.parametrize(
+    ("language", "kernel", "refused"),
+    [("julia", "julia-1.11", True), ("PowerShell", ".net-powershell", True), ("R", "ir", False)],
+)
+def test_a_messages_text_never_becomes_code(folder: Path, language: str, kernel: str, refused: bool) -> None:  # noqa: FBT001
+    content = notebook_json(code(1, "start = 1", "parameters"))
+    content["metadata"] = {
+        "kernelspec": {"name": kernel, "display_name": "x", "language": language},
+        "language_info": {"name": language},
+    }
+    (folder / "x.ipynb").write_text(json.dumps(content))
+    env = {"NB_SCHEDULE_PARAMETERS": SCHEDULE}
+    assert parameters(planned(folder, "x", **env, NB_EVENT='{"parameters": {"start": "s"}}')) == [
+        {"start": "s"}
+    ]
+    for text in ("$(run(`id`))", "`", "a $x"):
+        message = json.dumps({"parameters": {"start": text}})
+        if refused:
+            assert "would be code in x.ipynb" in mistakes(folder, "x", **env, NB_EVENT=message)[0]
+        else:
+            assert parameters(planned(folder, "x", **env, NB_EVENT=message)) == [{"start": text}]
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
 
-def test_all_mistakes_of_a_message_are_told_together(folder: Path) -> None:
+def test_all_mistakes_of_a_message_are_reported_together(folder: Path) -> None:
     message = '{"parameters": {"days": "7", "dayz": 1, "kind": ["a"], "limit": "x"}}'
     assert mistakes(folder, "rides", "sales", NB_EVENT=message) == [
         "NB_EVENT: parameter days: expected an integer",
@@ -189,7 +229,7 @@ def test_all_mistakes_of_a_message_are_told_together(folder: Path) -> None:
     ]
 
 
-def test_what_a_missing_notebook_may_declare_is_not_called_undeclared(folder: Path) -> None:
+def test_parameters_of_a_missing_notebook_are_not_reported_as_undeclared(folder: Path) -> None:
     (told,) = mistakes(folder, "rides", "gone", NB_EVENT='{"parameters": {"limit": 1}}')
     assert "gone.ipynb" in told
 
@@ -214,10 +254,7 @@ def test_a_template_may_lead_nowhere_on_its_day(folder: Path) -> None:
     (told,) = mistakes(
         folder, NB_SCHEDULE_PARAMETERS='{"start": "{today+1d}"}', NB_EVENT='{"today": "9999-12-31"}'
     )
-    assert (
-        told
-        == "NB_EVENT is 'today 9999-12-31': the schedule's start leads out of the calendar's years, 1 to 9999"
-    )
+    assert told == "NB_EVENT is 'today 9999-12-31': the schedule's start is outside the years 1 to 9999"
     (told,) = mistakes(
         folder,
         NB_SCHEDULE_PARAMETERS='{"start": "{today+1d}"}',
@@ -225,11 +262,11 @@ def test_a_template_may_lead_nowhere_on_its_day(folder: Path) -> None:
         NB_EVENT_TIME="9999-12-31T06:00:00Z",
     )
     assert told.startswith(
-        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'start': on 9999-12-31: leads out of the calendar's years"
+        "NB_SCHEDULE_PARAMETERS (schedule_parameters) is 'start': on 9999-12-31: is outside the years"
     )
 
 
-def test_what_looks_like_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
+def test_a_value_that_looks_like_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
     key = "AKIA" + "A1B2" * 4
     message = json.dumps({"parameters": {"start": key}})
     told = mistakes(folder, "rides", "sales", NB_EVENT=message)
@@ -244,10 +281,10 @@ def test_what_looks_like_a_secret_is_refused_and_not_repeated(folder: Path) -> N
 
 def test_a_number_that_json_cannot_hold_is_refused(folder: Path) -> None:
     (told,) = mistakes(folder, "sales", NB_EVENT='{"parameters": {"limit": 1e999}}')
-    assert "a number in it is too large" in told
+    assert "a number is too large" in told
 
 
-def test_half_an_event_is_none_to_run_by(folder: Path) -> None:
+def test_an_incomplete_event_is_refused(folder: Path) -> None:
     half = {"NB_EVENT_ID": "e1", "NB_EVENT_TIME": "2018-03-31T23:30:00Z", "NB_EVENT": " "}
     expected = "belongs to an event: give its message, too, as NB_EVENT"
     assert mistakes(folder, **half) == [
@@ -274,7 +311,7 @@ def book(source: str, kind: str = "code") -> Notebook:
 
 
 @pytest.mark.parametrize(
-    ("source", "kinds"),
+    ("source", "types"),
     [
         pytest.param(
             "a = 1\nb = 1.5\nc = 'x'\nd = True\ne = [1]\nf = {'x': 1}\ng = None", "integer number string boolean array object -",
@@ -292,20 +329,20 @@ def book(source: str, kind: str = "code") -> Notebook:
         pytest.param("", "", id="empty"),
     ],
 )  # fmt: skip
-def test_a_parameters_kind_is_its_literal_defaults(source: str, kinds: str) -> None:
-    found = parameter_kinds(book(source), {})
-    assert [kind or "-" for kind in found.values()] == kinds.split()
+def test_a_parameters_kind_is_its_literal_defaults(source: str, types: str) -> None:
+    found = parameter_types(book(source), {})
+    assert [kind or "-" for kind in found.values()] == types.split()
     assert not Path("never-written").exists()
 
 
-def test_what_is_given_says_its_kind_before_the_default_does() -> None:
+def test_a_given_value_decides_the_type_before_the_default_does() -> None:
     given = {"a": "x", "matrix": {"b": [1.5, 2], "c": [None]}}
-    found = parameter_kinds(book("a = 1\nb = 1\nc = 1\nd = 1"), given)
+    found = parameter_types(book("a = 1\nb = 1\nc = 1\nd = 1"), given)
     assert found == {"a": "string", "b": "number", "c": "", "d": "integer"}
 
 
 def test_a_markdown_cell_declares_without_defaults() -> None:
-    assert parameter_kinds(book("a = 1", "markdown"), {}) == {"a": ""}
+    assert parameter_types(book("a = 1", "markdown"), {}) == {"a": ""}
 
 
 JSON = st.recursive(
@@ -317,11 +354,28 @@ JSON = st.recursive(
 
 @given(st.text(), JSON)
 def test_no_text_of_a_cell_breaks_the_kinds(source: str, value: object) -> None:
-    assert set(parameter_kinds(book(source), {}).values()) <= {
+    assert set(parameter_types(book(source), {}).values()) <= {
         *("boolean", "integer", "number", "string", "array", "object", ""),
     }
-    assert parameter_kinds(book(f"a = {value!r}"), {}).get("a", kind_of(value)) in {kind_of(value), ""}
+    assert parameter_types(book(f"a = {value!r}"), {}).get("a", type_of(value)) in {type_of(value), ""}
 
 
 def test_an_asked_day_is_enough_for_a_plan() -> None:
-    assert Asked(date(2026, 7, 1)).message is None
+    assert RunRequest(date(2026, 7, 1)).message is None
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        pytest.param("{}", True, id="the schedule"),
+        pytest.param('{"today": "2026-07-01"}', True, id="the day again"),
+        pytest.param('{"today": "2026-06-30"}', True, id="an earlier day"),
+        pytest.param('{"today": "2062-07-01"}', False, id="a day of the future"),
+        pytest.param('{"parameters": {"days": 1}}', False, id="values"),
+        pytest.param('{"parameters": {"days": 1}, "publish": true}', True, id="values for the day"),
+    ],
+)
+def test_the_results_of_a_day_can_become_the_latest(folder: Path, event: str, *, expected: bool) -> None:
+    plan = planned(folder, NB_EVENT=event, NB_EVENT_ID="e1", NB_EVENT_TIME="2026-07-01T06:00:00Z")
+    assert plan.latest is expected
+    assert not planned(folder).latest, "a run of CI"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.act.failover import Scope, scope_of
+from builder.act.failover import Scope, is_capacity, is_configuration, is_quota, passes, scope_of
 
 _PROJECT = "projects/p"
 
@@ -170,5 +170,93 @@ def test_code_and_message_decide_how_far_a_refusal_reaches(code: str, message: s
     assert scope_of(code, message) is scope
 
 
-def test_only_what_no_zone_can_help_stops_the_search() -> None:
+def test_only_errors_of_all_zones_stop_the_search() -> None:
     assert {scope for scope in Scope if scope.stops} == {Scope.QUOTA, Scope.SETUP, Scope.INPUT}
+
+
+@pytest.mark.parametrize(
+    ("code", "scope"),
+    [
+        ("stockout", Scope.ZONE),
+        ("resourceNotReady", Scope.ZONE),
+        ("operationRateExceeded", Scope.ZONE),
+        ("OPERATION_CANCELED_BY_USER", Scope.ZONE),
+        ("CONDITION_NOT_MET", Scope.SETUP),
+        ("conditionNotMet", Scope.SETUP),
+        ("SERVICE_ACCOUNT_ACCESS_DENIED", Scope.SETUP),
+        ("EXTERNAL_RESOURCE_NOT_FOUND", Scope.SETUP),
+        ("SERVICE_DISABLED", Scope.SETUP),
+        ("unauthorized", Scope.SETUP),
+        ("authError", Scope.SETUP),
+        ("badRequest", Scope.INPUT),
+        ("required", Scope.INPUT),
+    ],
+)
+def test_without_telling_words_the_code_decides(code: str, scope: Scope) -> None:
+    assert scope_of(code, "no words that say more") is scope
+
+
+@pytest.mark.parametrize(
+    ("code", "resource", "scope"),
+    [
+        pytest.param("notFound", "zones/z/diskTypes/hyperdisk", Scope.ZONE, id="disk type"),
+        pytest.param("badRequest", "zones/z/diskTypes/hyperdisk", Scope.ZONE, id="disk type, bad request"),
+        pytest.param("invalid", "zones/z/acceleratorTypes/x", Scope.ZONE, id="GPU, invalid"),
+        pytest.param("notFound", "zones/z/instances/i", Scope.ZONE, id="instance"),
+        pytest.param("notFound", "something", Scope.ZONE, id="something else"),
+        pytest.param("required", "zones/z/machineTypes/x", Scope.INPUT, id="machine type, another code"),
+    ],
+)
+def test_the_resource_that_is_named_decides(code: str, resource: str, scope: Scope) -> None:
+    assert scope_of(code, f"The resource '{_PROJECT}/{resource}'") is scope
+
+
+_SUBNETWORK = f"The resource '{_PROJECT}/regions/r/subnetworks/s' was not found"
+_LOCATION = "violates constraint constraints/gcp.resourceLocations on the resource"
+
+
+def test_the_same_zone_is_asked_again_after_these_codes_alone() -> None:
+    passing = {
+        "RESOURCE_NOT_READY",
+        "resourceNotReady",
+        "RESOURCE_OPERATION_RATE_EXCEEDED",
+        "operationRateExceeded",
+    }
+    assert {code for code in (*(case.values[0] for case in CASES), *passing) if passes(str(code))} == passing
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        pytest.param("notFound", _SUBNETWORK, True, id="no such subnetwork"),
+        pytest.param("RESOURCE_NOT_FOUND", _SUBNETWORK, True, id="no such subnetwork, by operation"),
+        pytest.param("forbidden", _SUBNETWORK, False, id="a subnetwork that exists"),
+        pytest.param("notFound", "The resource 'images/i' was not found", False, id="no such image"),
+        pytest.param("conditionNotMet", _LOCATION, True, id="location policy"),
+        pytest.param("conditionNotMet", "constraints/compute.other", False, id="another policy"),
+    ],
+)
+def test_a_regions_setup_is_told_from_the_projects(code: str, message: str, *, expected: bool) -> None:
+    assert is_configuration(code, message) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        pytest.param("stockout", "no", True, id="stock-out"),
+        pytest.param("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.", True, id="quota of a region"),
+        pytest.param("quotaExceeded", "Quota 'GPUS_ALL_REGIONS' exceeded.", True, id="quota of all regions"),
+        pytest.param("RESOURCE_NOT_READY", "no", False, id="passes"),
+        pytest.param("OPERATION_CANCELED_BY_USER", "no", False, id="cancelled"),
+        pytest.param("conditionNotMet", _LOCATION, False, id="location policy"),
+        pytest.param("notFound", _SUBNETWORK, False, id="no such subnetwork"),
+        pytest.param("forbidden", "no", False, id="permission"),
+        pytest.param("SOMETHING_NEW", "no", False, id="unknown code"),
+    ],
+)
+def test_capacity_is_told_from_everything_else(code: str, message: str, *, expected: bool) -> None:
+    assert is_capacity(code, message) is expected
+
+
+def test_these_codes_say_that_a_quota_is_exceeded() -> None:
+    assert [is_quota(code) for code in ("QUOTA_EXCEEDED", "quotaExceeded", "stockout")] == [True, True, False]

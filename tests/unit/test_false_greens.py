@@ -11,13 +11,16 @@ import pytest
 
 from tests.e2e.test_traps import TRAPS as REAL
 from tests.unit.test_verdict import TRAPS as PURE
+from tests.vm.test_cell_ends import ENDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/false-greens.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if "| `" in line
 ]
-WITH_TEST = [row for row in ROWS if len(row) == 4]
+CELL_ENDS = [row for row in ROWS if len(row) == 4 and re.fullmatch(r"`\w+`", row[3].strip(" |"))]
+ENDINGS = {row[3].strip(" |`"): row[2].strip("`") for row in CELL_ENDS}
+WITH_TEST = [row for row in ROWS if len(row) == 4 and row not in CELL_ENDS]
 SPOILT = {row[0]: row[1].strip(" |`") for row in ROWS if len(row) == 2}
 LEAST = 25
 ELSEWHERE = {"test_trap": REAL, "test_spoilt_in_one_way_it_is_red": PURE}
@@ -51,6 +54,10 @@ def test_every_real_trap_is_on_the_page() -> None:
 
 def test_every_spoilt_attempt_is_on_the_page_with_its_reason() -> None:
     assert {name: reason for name, (_, _, reason) in PURE.items()} == SPOILT
+
+
+def test_every_end_of_a_cell_is_on_the_page_with_its_reason() -> None:
+    assert {name: reason for name, (_, reason, _, _) in ENDS.items()} == ENDINGS
 
 
 def test_there_are_enough_of_them() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.plan.globs import fixed_folder, is_glob, matches
+from builder.globs import fixed_folder, is_glob, matches
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_matches(pattern: str, path: str, expected: bool) -> None:  # noqa: FBT0
     assert matches(pattern, path) is expected
 
 
-def test_what_a_pattern_fixes() -> None:
+def test_the_fixed_prefix_of_a_pattern() -> None:
     assert not is_glob("a/b.csv")
     assert is_glob("a/[b].csv")
     assert fixed_folder("a/b/*.csv") == "a/b"

@@ -1,4 +1,4 @@
-"""What a library raised, as CallFailed: nothing in it that only the one who called may know."""
+"""Tests the conversion of a library's exception to CallFailed, without anything that only the caller may know."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("words", "told"), TOLD.values(), ids=TOLD)
-def test_a_signed_address_is_told_without_its_signature(words: str, told: str) -> None:
+def test_a_signed_url_is_shown_without_its_signature(words: str, told: str) -> None:
     with pytest.raises(CallFailed) as caught, google_call("functions.upload", "projects/p"):
         raise requests.ConnectionError(words)
     assert "CANARY" not in caught.value.message

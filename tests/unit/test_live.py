@@ -18,7 +18,7 @@ from builder.deploy.live import (
     LiveDocument,
     LiveJob,
     LiveNotebook,
-    Place,
+    Location,
     Schedule,
     Source,
     decode,
@@ -26,7 +26,7 @@ from builder.deploy.live import (
 )
 from builder.errors import ProjectSetup
 from builder.model import GcsLocation
-from builder.plan.make import LONGEST_BUILD
+from builder.plan.build_plan import LONGEST_BUILD
 
 EARLY, LATER = "2026-07-01T06:00:00.123456789Z", "2026-07-01T06:00:00.223456789Z"
 
@@ -36,8 +36,8 @@ def live(sha: str = "a" * 64, created: str = EARLY, build: str | None = "b-1", r
     archive = ArchiveRef(f"ci/live/f/{sha}.tar.gz", "17", sha, 100)
     return Live(
         archive=archive,
-        place=Place("p", "us-central1", "news"),
-        accounts=Accounts("function@p", "function-build@p", "trigger@p"),
+        location=Location("p", "us-central1", "news"),
+        accounts=Accounts("notebook-function@p", "notebook-function-build@p", "notebook-trigger@p"),
         builder=BuilderRef("0.1.0", "r/notebook-builder@sha256:" + "d" * 64, "k" * 64),
         notebooks=(LiveNotebook("demo.ipynb", {"day": "string"}, (job,)),),
         schedule=Schedule("0 6 * * 1", "Europe/Paris", {"demo.ipynb": {"day": "{today-7d}"}}),
@@ -47,7 +47,7 @@ def live(sha: str = "a" * 64, created: str = EARLY, build: str | None = "b-1", r
     )
 
 
-def test_a_document_comes_back_as_it_was() -> None:
+def test_a_document_is_read_as_it_was_written() -> None:
     document = first(live()).promoted(live("b" * 64, LATER))
     assert decode(document.encode(), "gs://b/live.json") == document
 
@@ -57,14 +57,14 @@ def test_a_document_comes_back_as_it_was() -> None:
     [b"", b"[]", b"{}", b'{"schema": 2}', first(live()).encode().replace(b'"size"', b'"length"')],
     ids=["empty", "a list", "empty object", "other schema", "renamed field"],
 )
-def test_another_document_is_said_to_be_unreadable(raw: bytes) -> None:
+def test_a_document_of_another_schema_is_reported_as_unreadable(raw: bytes) -> None:
     with pytest.raises(ProjectSetup, match=r"gs://b/live\.json cannot be read"):
         decode(raw, "gs://b/live.json")
 
 
-def test_what_proved_it_and_who_promoted_it_make_no_difference() -> None:
-    standing = first(live())
-    assert decide(standing, live(created=LATER, build="b-2", run="r-9")) == Same()
+def test_proof_and_promoter_do_not_change_the_tag() -> None:
+    current = first(live())
+    assert decide(current, live(created=LATER, build="b-2", run="r-9")) == Same()
 
 
 @pytest.mark.parametrize(
@@ -74,22 +74,25 @@ def test_what_proved_it_and_who_promoted_it_make_no_difference() -> None:
         pytest.param(replace(live(), builds_per_hour=13), id="builds per hour"),
         pytest.param(replace(live(), schedule=Schedule(None, "Etc/UTC", {})), id="schedule"),
         pytest.param(replace(live(), builder=BuilderRef("0.2.0", "x", "k")), id="builder"),
-        pytest.param(replace(live(), place=Place("p", "europe-west1", "news")), id="place"),
+        pytest.param(replace(live(), location=Location("p", "europe-west1", "news")), id="location"),
         pytest.param(
-            replace(live(), accounts=Accounts("function@p", "function-build@p", "another@p")), id="accounts"
+            replace(
+                live(), accounts=Accounts("notebook-function@p", "notebook-function-build@p", "another@p")
+            ),
+            id="accounts",
         ),
         pytest.param(replace(live(), build={"steps": []}), id="build"),
     ],
 )
 def test_every_other_difference_is_one(other: Live) -> None:
-    standing = first(live())
-    assert decide(standing, other) == Promote(standing.promoted(other))
+    current = first(live())
+    assert decide(current, other) == Promote(current.promoted(other))
 
 
 def test_a_newer_build_wins_and_an_older_one_that_comes_late_changes_nothing() -> None:
-    standing = first(live("b" * 64, LATER, "b-2"))
-    assert decide(standing, live(created=EARLY)) == Late(standing.newest)
-    assert isinstance(decide(standing, live("c" * 64, LATER, "b-3")), Promote)
+    current = first(live("b" * 64, LATER, "b-2"))
+    assert decide(current, live(created=EARLY)) == Late(current.newest)
+    assert isinstance(decide(current, live("c" * 64, LATER, "b-3")), Promote)
 
 
 def test_a_rollback_leaves_the_newest_so_that_older_builds_stay_late() -> None:
@@ -118,7 +121,7 @@ def test_the_build_names_everything_exactly() -> None:
         location=GcsLocation("b", "ci"),
         archive=live().archive,
         image="r/notebook-builder@sha256:" + "d" * 64,
-        account="builder@p.iam.gserviceaccount.com",
+        account="notebook-builder@my-project.iam.gserviceaccount.com",
         endpoints={"storage": "http://127.0.0.1:1", "compute": "http://127.0.0.1:1"},
         worst_case_seconds=3000,
     )

@@ -9,11 +9,11 @@ import pytest
 
 from builder.options.message import (
     LONGEST_MESSAGE,
-    Declared,
+    AcceptedParameters,
     Message,
     MessageRefused,
+    parameter_faults,
     read_message,
-    unfit_parameters,
 )
 
 FRAME = len(json.dumps({"parameters": {"day": ""}}))
@@ -50,6 +50,41 @@ def test_it_is_as_long_as_a_builds_variable_may_be(letter: str, cost: int) -> No
     assert f"longer than {LONGEST_MESSAGE} bytes" in refusal(of(letter * (most + 1)))
 
 
+@pytest.mark.parametrize(
+    ("publish", "expected"),
+    [
+        pytest.param("true", Message(parameters={"day": "x"}, publish=True), id="true"),
+        pytest.param("false", None, id="false"),
+        pytest.param('"true"', None, id="text"),
+        pytest.param("1", None, id="number"),
+    ],
+)
+def test_publish_is_true_or_absent(publish: str, expected: Message | None) -> None:
+    raw = f'{{"parameters": {{"day": "x"}}, "publish": {publish}}}'
+    if expected is None:
+        assert refusal(raw).startswith("publish: expected true")
+    else:
+        assert read_message(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "own", ["ab", "backfill-2018-04-01-1", "x" * 45], ids=["short", "dated", "45 letters"]
+)
+def test_a_message_can_name_its_event(own: str) -> None:
+    assert read_message(json.dumps({"id": own})) == Message(id=own)
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["", "a", "x" * 46, "1234567890123", "-ab", "ab-", "a/b", "é1", 12, None, ["ab"]],
+    ids=["empty", "1", "46", "number in text", "dash", "end", "slash", "not ASCII", "number", "null", "list"],
+)
+def test_an_event_name_that_pubsub_could_give_or_no_name_can_hold_is_refused(own: object) -> None:
+    assert refusal(json.dumps({"id": own})) == (
+        "id: expected 2 to 45 letters, digits, - and _, the first a letter, the last a letter or digit"
+    )
+
+
 def test_text_that_is_no_utf_8_is_refused_and_breaks_nothing() -> None:
     assert "half of a surrogate pair" in refusal(of("\udc80"))
 
@@ -59,7 +94,10 @@ def test_text_that_is_no_utf_8_is_refused_and_breaks_nothing() -> None:
 )
 def test_a_number_beyond_all_floats_is_refused_wherever_it_stands(value: str) -> None:
     told = refusal(f'{{"parameters": {{"share": {value}}}}}')
-    assert told == "a number in it is too large; give a finite one, or text"
+    assert (
+        told
+        == "the message is no JSON that can be used: a number is too large; expected a finite one, or text"
+    )
 
 
 @pytest.mark.parametrize("value", ['"day: x"', '"{}"', "[]", "null", "1"])
@@ -67,14 +105,17 @@ def test_parameters_are_an_object_and_no_text_of_one(value: str) -> None:
     assert refusal(f'{{"parameters": {value}}}').startswith("parameters: expected an object")
 
 
-def test_what_looks_like_a_secret_is_refused_unless_every_taker_allows_it() -> None:
-    open_one, careful = Declared({"token": "string"}, allow_secrets=True), Declared({"token": "string"})
-    other = Declared({"day": "string"})
-    (told,) = unfit_parameters({"token": "x"}, [open_one, careful])
+def test_a_value_like_a_secret_is_refused_unless_each_notebook_allows_it() -> None:
+    open_one, careful = (
+        AcceptedParameters({"token": "string"}, allow_secrets=True),
+        AcceptedParameters({"token": "string"}),
+    )
+    other = AcceptedParameters({"day": "string"})
+    (told,) = parameter_faults({"token": "x"}, [open_one, careful])
     assert told.startswith("parameter token: looks like a secret")
-    (told,) = unfit_parameters({"day": KEY}, [open_one, other])
+    (told,) = parameter_faults({"day": KEY}, [open_one, other])
     assert told.startswith("parameter day: looks like a secret")
     assert KEY not in told
-    assert list(unfit_parameters({"token": "x"}, [open_one, other])) == []
-    (told,) = unfit_parameters({"password": "x"}, [open_one])
+    assert list(parameter_faults({"token": "x"}, [open_one, other])) == []
+    (told,) = parameter_faults({"password": "x"}, [open_one])
     assert "no notebook declares it" in told

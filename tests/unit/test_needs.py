@@ -1,4 +1,4 @@
-"""What `make venv` needs of the machine: each thing that is missing is named in one sentence, and nothing is made."""
+"""Tests the requirements of `make venv`: one sentence names each thing that is missing, and nothing is made."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def sentence(machine: Path) -> str:
-    """What `make venv` says before make's own last line."""
+    """Return the message of `make venv` before make's own last line."""
     done = make(machine, "venv")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -63,13 +63,13 @@ def sentence(machine: Path) -> str:
     return said[0]
 
 
-def test_no_python_is_told(machine: Path) -> None:
+def test_a_missing_python_is_reported(machine: Path) -> None:
     assert sentence(machine).startswith(
         "notebook-builder needs Python 3.11 or newer, and there is no python3 here (Debian, Ubuntu: apt-get install"
     )
 
 
-def test_a_python_that_is_named_and_missing_is_told(machine: Path) -> None:
+def test_a_named_python_that_is_missing_is_reported(machine: Path) -> None:
     python(machine)
     done = make(machine, "venv", "PYTHON=/opt/some where/python3.13")
     assert "there is no /opt/some where/python3.13 here" in done.stderr
@@ -80,21 +80,21 @@ def test_a_python_that_is_named_and_missing_is_told(machine: Path) -> None:
     [(OLD, "is Python 3.10.12 on Linux x86_64"), (OTHER, "on Linux aarch64")],
     ids=["old", "other-processor"],
 )
-def test_a_python_that_does_not_do_is_told(machine: Path, before: str, told: str) -> None:
+def test_an_unsuitable_python_is_reported(machine: Path, before: str, told: str) -> None:
     python(machine, before)
     said = sentence(machine)
     assert said.startswith("notebook-builder needs Python 3.11 or newer on Linux x86-64; ")
     assert told in said
 
 
-def test_a_python_without_venv_is_told(machine: Path) -> None:
+def test_a_python_without_venv_is_reported(machine: Path) -> None:
     python(machine, WITHOUT_VENV)
     assert sentence(machine) == (
         "notebook-builder needs the venv module of Python (Debian, Ubuntu: apt-get install python3-venv)"
     )
 
 
-def test_no_git_is_told(machine: Path) -> None:
+def test_a_missing_git_is_reported(machine: Path) -> None:
     python(machine)
     (machine / "git").unlink()
     assert sentence(machine) == "notebook-builder needs git (Debian, Ubuntu: apt-get install git)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from builder.plan.notebooks import (
     load_notebook,
     read_notebook,
 )
+from builder.plan.staged_form import staged_form
 from tests.unit.good_attempt import Json, code, markdown, notebook_json, read
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -40,11 +42,12 @@ def good() -> Json:
     return notebook_json(markdown(0, "# Rides"), code(1, "days = 1", "parameters"), code(2, "days"))
 
 
-def test_what_is_known_of_a_good_notebook() -> None:
+def test_facts_of_a_good_notebook() -> None:
     content = json.dumps(good()).encode()
     notebook = read_notebook("rides/demo.ipynb", content)
     assert isinstance(notebook, Notebook)
-    assert (notebook.path, notebook.content) == ("rides/demo.ipynb", content)
+    staged = hashlib.sha256(staged_form(content)).hexdigest()
+    assert (notebook.path, notebook.sha256) == ("rides/demo.ipynb", staged)
     assert (notebook.kernel, notebook.language) == ("python3", "python")
     assert [(cell.position, cell.source, set(cell.tags)) for cell in notebook.code_cells] == [
         (1, "days = 1", {"parameters"}),
@@ -85,10 +88,8 @@ def test_blank_and_skipped_cells_are_not_executed() -> None:
             b'{"nbformat": 3, "worksheets": []}', "jupyter nbconvert --to notebook --inplace", id="nbformat 3"
         ),
         pytest.param(b'{"nbformat": 5}', "only format 4 is read", id="nbformat 5"),
-        pytest.param(b'{"nbformat": 4}', "nbformat_minor: expected a whole number", id="no minor version"),
-        pytest.param(
-            b'{"nbformat": 4, "nbformat_minor": 5}', "metadata: expected an object", id="no metadata"
-        ),
+        pytest.param(b'{"nbformat": 4}', "cells: expected a list", id="no minor version"),
+        pytest.param(b'{"nbformat": 4, "nbformat_minor": 5}', "cells: expected a list", id="no metadata"),
         pytest.param(
             b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells: expected a list", id="no cells"
         ),
@@ -99,7 +100,7 @@ def test_blank_and_skipped_cells_are_not_executed() -> None:
         ),
     ],
 )
-def test_what_is_no_notebook_is_refused(content: bytes, told: str) -> None:
+def test_a_file_that_is_no_notebook_is_refused(content: bytes, told: str) -> None:
     assert told in refusal(content)
 
 
@@ -108,29 +109,15 @@ def test_what_is_no_notebook_is_refused(content: bytes, told: str) -> None:
     [
         pytest.param(("cells", 1, "source"), 3, "cells[1].source", id="source as a number"),
         pytest.param(("cells", 1, "cell_type"), "cod", "cells[1]", id="unknown type of cell"),
-        pytest.param(("cells", 1, "cell_type"), None, "not a valid notebook", id="no type of cell"),
-        pytest.param(
-            ("cells", 1, "outputs"),
-            [{"output_type": "stream"}],
-            "cells[1].outputs[0]: 'name' is a required",
-            id="output without a name",
-        ),
+        pytest.param(("cells", 1, "cell_type"), None, "cells[1].cell_type", id="no type of cell"),
+        pytest.param(("cells", 1, "cell_type"), [], "cells[1].cell_type", id="a list as type of cell"),
+        pytest.param(("cells", 1, "cell_type"), {}, "cells[1].cell_type", id="an object as type of cell"),
         pytest.param(
             ("cells", 1, "metadata", "tags"), "parameters", "cells[1].metadata.tags", id="tags as text"
         ),
-        pytest.param(
-            ("metadata", "kernelspec"),
-            {"name": "python3"},
-            "metadata.kernelspec: 'display_name'",
-            id="kernel without a display name",
-        ),
-        pytest.param(("cells", 1, "extra"), 1, "cells[1]: Additional properties", id="additional property"),
         pytest.param(("nbformat_minor",), -1, "nbformat_minor", id="negative minor version"),
         pytest.param(
             ("cells", 2, "source"), "\ud800", "half of a surrogate pair", id="half of a surrogate pair"
-        ),
-        pytest.param(
-            ("cells", 2, "id"), "cell-1", "cells[1] and cells[2] share the id 'cell-1'", id="id given twice"
         ),
         pytest.param(("metadata",), {}, "names no kernel", id="no kernel"),
         pytest.param(("cells",), [], "nothing would be tested", id="no cells"),
@@ -145,10 +132,10 @@ def test_a_faulty_field_is_named(keys: tuple[str | int, ...], value: Any, told: 
     assert told in refusal(data)
 
 
-def test_several_mistakes_are_told_together() -> None:
+def test_several_mistakes_are_reported_together() -> None:
     data = good()
     data["metadata"] = {}
-    data["cells"][2]["id"] = "cell-1"
+    data["cells"] = []
     problems = read_notebook("demo.ipynb", json.dumps(data).encode())
     assert isinstance(problems, list)
     assert len(problems) == 2
@@ -184,7 +171,7 @@ def test_the_test_notebooks_are_good(path: Path) -> None:
         assert isinstance(notebook, Notebook), notebook
 
 
-def test_parameters_of_another_language_cannot_be_told() -> None:
+def test_parameters_of_another_language_are_unknown() -> None:
     data = good()
     data["metadata"]["kernelspec"] |= {"name": "ir", "language": "R"}
     notebook = read(data)
@@ -192,7 +179,7 @@ def test_parameters_of_another_language_cannot_be_told() -> None:
     assert check_parameters(notebook, {"anything": 1}) == []
 
 
-def test_unknown_parameters_are_told_with_what_is_declared() -> None:
+def test_unknown_parameters_are_reported_with_the_declared_ones() -> None:
     source = notebook_json(code(1, "days = 1\ncity = 'x'", "parameters"))
     told = [str(problem) for problem in check_parameters(read(source), {"days": 2, "dayz": 1, "zone": 1})]
     assert told == [

@@ -7,17 +7,21 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from builder.errors import BadInput, Problem
 from builder.model import Accelerator, GcsLocation
-from builder.options import JobOptions, Options, load_options
-from builder.options.table import COMMANDS, OPTIONS, PLANNING
+from builder.options import JobOptions, Options
+from builder.options.commands import COMMANDS, PLANNING
+from builder.options.day import DayRange
+from builder.options.table import OPTIONS
+from tests.loading import load_options
 
 ROOT = Path(__file__).resolve().parents[2]
-ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
+ACCOUNT = "notebook-vm@local-project.iam.gserviceaccount.com"
 LEAST = {"NB_NOTEBOOKS": "a.ipynb", "NB_GCS_LOCATION": "gs://nb-test/ci", "NB_VM_SERVICE_ACCOUNT": ACCOUNT}
 
 
@@ -50,7 +54,7 @@ def one_problem(*argv: str, env: Mapping[str, str] | None = None, file: str | No
 def test_least_input_gives_the_documented_defaults() -> None:
     options = load()
     assert (options.command, options.format) == ("run", "text")
-    assert options.location == GcsLocation("nb-test", "ci")
+    assert options.gcs_location == GcsLocation("nb-test", "ci")
     assert (options.concurrency, options.fail_fast, options.output) == (4, False, "results/<run>")
     assert (options.project, options.run_id, options.endpoints, options.warnings) == (None, None, {}, ())
     (entry,) = options.notebooks
@@ -60,6 +64,7 @@ def test_least_input_gives_the_documented_defaults() -> None:
         env={},
         requirements=None,
         index_url=None,
+        ca_bundle=None,
         setup=None,
         secrets={},
         expect=(),
@@ -146,7 +151,7 @@ def test_bare_switch_means_true() -> None:
     assert load("--fail-fast", "false", env={"NB_FAIL_FAST": "true"}).fail_fast is False
 
 
-def test_none_takes_back_what_the_file_sets() -> None:
+def test_none_unsets_the_value_of_the_file() -> None:
     file = "machine_type: n1-standard-4\naccelerator: nvidia-tesla-t4\ncell_timeout: 10\n"
     assert job(file=file).accelerator == Accelerator("nvidia-tesla-t4", 1)
     taken = job(file=file, env={"NB_ACCELERATOR": "none", "NB_CELL_TIMEOUT": "None"})
@@ -190,16 +195,28 @@ def test_other_config_file() -> None:
     assert one_problem(env={"NB_CONFIG": "../nb.yaml"}).variable == "NB_CONFIG"
 
 
+def test_another_ending_is_refused_by_name() -> None:
+    with pytest.raises(BadInput) as caught:
+        load_options([], LEAST, {"notebooks.yml": "timeout: 9\n"}.get)
+    (problem,) = caught.value.problems
+    assert problem.variable == "notebooks.yml"
+    assert "rename it to notebooks.yaml" in problem.expected
+    both = {"notebooks.yaml": "timeout: 9\n", "notebooks.yml": "timeout: 8\n"}
+    assert load_options([], LEAST, both.get).notebooks[0].options.timeout == 9
+
+
 @pytest.mark.parametrize(
     ("file", "variable", "expected"),
     [
         pytest.param(
             "- a",
             "notebooks.yaml",
-            "expected a mapping such as machine_type: e2-standard-8",
+            "expected options with values, such as machine_type: e2-standard-8",
             id="list for a mapping",
         ),
-        pytest.param("a: [", "notebooks.yaml line 1", "this is no valid YAML", id="no valid YAML"),
+        pytest.param(
+            "a: [", "notebooks.yaml line 1, column 5", "this bracket is not closed", id="no valid YAML"
+        ),
         pytest.param(
             "\ntimeuot: 1",
             "notebooks.yaml line 2: timeuot",
@@ -222,8 +239,8 @@ def test_other_config_file() -> None:
         ),
         pytest.param(
             "timeout: 1\ntimeout: 2",
-            "notebooks.yaml line 2",
-            "this key stands on line 1 already",
+            "notebooks.yaml line 2, column 1",
+            "this is already on line 1",
             id="key given twice",
         ),
         pytest.param(
@@ -315,7 +332,7 @@ def test_a_plan_needs_no_account_for_its_vms() -> None:
     assert asked == ["NB_GCS_LOCATION", "NB_NOTEBOOKS"]
 
 
-def test_what_is_wrong_is_not_called_missing_too() -> None:
+def test_an_invalid_option_is_not_reported_as_missing_too() -> None:
     env = {"NB_NOTEBOOKS": "a.txt", "NB_GCS_LOCATION": "s3://b", "NB_VM_SERVICE_ACCOUNT": "default"}
     assert [line.split(" ")[0] for line in problems(env=env)] == sorted(env)
 
@@ -365,15 +382,6 @@ def test_unknown_variable_is_a_warning_unless_jupyter_sets_it() -> None:
     )
     assert options.warnings == ("NB_SOMETHING is set, but there is no such option; it is ignored.",)
     assert "\x1b" not in load(env={"NB_\x1b[31mSOMETHING": "1"}).warnings[0]
-
-
-@pytest.mark.parametrize("option", [o for o in OPTIONS if not o.available], ids=lambda o: o.name)
-def test_options_of_later_versions_are_refused_everywhere(option: object) -> None:
-    name = option.name  # type: ignore[attr-defined]  # an Option
-    env, flag = "NB_" + name.upper(), "--" + name.replace("_", "-")
-    assert one_problem(env={env: "x"}) == Problem(env, "x", "not in this version")
-    assert one_problem(flag, "x") == Problem(flag, "x", "not in this version")
-    assert one_problem(file=f"{name}: x").expected == "not in this version"
 
 
 @pytest.mark.parametrize("value", ["spot", "spot-then-standard", "standard"])
@@ -549,7 +557,7 @@ def test_long_values_are_cut_in_messages() -> None:
     assert len(one_problem(file="parameters: [" + "secret, " * 50 + "]").value) == 80
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.available], ids=lambda o: o.name)
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda o: o.name)
 @pytest.mark.parametrize(
     "value",
     ["a\x00b", "\udcff", "\x1b[31m", "\u202egnp"],
@@ -563,7 +571,7 @@ def test_bytes_that_no_option_takes(option: object, value: str) -> None:
 
 
 def test_table_and_dataclass_have_the_same_job_options() -> None:
-    declared = {option.name for option in OPTIONS if option.scope == "job" and option.available}
+    declared = {option.name for option in OPTIONS if option.scope == "job"}
     assert declared == {field.name for field in fields(JobOptions)}
 
 
@@ -588,13 +596,13 @@ def test_import_is_light() -> None:
 DEPLOY = {"NB_GCS_LOCATION": "gs://bucket/x", "NB_FUNCTION": "nightly"}
 
 
-def test_what_deploy_needs_can_stand_in_the_file_and_is_said_to() -> None:
+def test_options_of_deploy_may_be_in_the_file_and_the_message_says_so() -> None:
     found = one_problem("deploy")
     assert found.variable == "NB_FUNCTION"
     assert found.expected == "is required, such as demo-notebook, or `function:` in notebooks.yaml"
 
 
-def test_going_back_does_not_mind_what_is_wrong_with_the_notebooks_settings() -> None:
+def test_a_rollback_ignores_mistakes_in_the_notebooks_settings() -> None:
     broken = "function: nightly\ntimeout: soon\nnotebooks:\n  - path: gone.ipynb\n    machine_type: '!'\n"
     options = load_options(["deploy", "--rollback"], {"NB_GCS_LOCATION": "gs://bucket/x"}, lambda _: broken)
     assert (options.action, options.notebooks) == ("rollback", ())
@@ -602,6 +610,48 @@ def test_going_back_does_not_mind_what_is_wrong_with_the_notebooks_settings() ->
     assert options.deployment.function == "nightly"
     with pytest.raises(BadInput, match="NB_TOPIC"):
         load_options(["deploy", "--rollback"], {**DEPLOY, "NB_TOPIC": "-"}, lambda _: None)
+
+
+def test_a_backfill_has_a_range_of_days_of_at_most_a_year() -> None:
+    options = load("deploy", "--backfill", "2018-04-01..2018-04-03", env=DEPLOY)
+    assert options.action == DayRange(date(2018, 4, 1), date(2018, 4, 3))
+    year = load("deploy", "--backfill=2020-01-01..2020-12-31", env=DEPLOY).action
+    assert isinstance(year, DayRange)
+    assert len(list(year)) == 366
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        pytest.param("", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="empty"),
+        pytest.param("status", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="another action"),
+        pytest.param("2018-04-01", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="one day"),
+        pytest.param("2018-04-01..", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="no end"),
+        pytest.param(
+            "2018-04-01...2018-04-02", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="three dots"
+        ),
+        pytest.param(
+            "2018-02-29..2018-03-01", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="no such day"
+        ),
+        pytest.param(
+            "20180401..20180402", "expected FROM..TO, such as 2018-04-01..2018-04-30", id="no dashes"
+        ),
+        pytest.param(
+            "2018-04-02..2018-04-01", "expected FROM..TO, but 2018-04-01 is before 2018-04-02", id="backwards"
+        ),
+        pytest.param(
+            "2019-01-01..2020-01-02", "expected at most 366 days, and these are 367", id="over a year"
+        ),
+    ],
+)
+def test_a_wrong_range_of_days_names_its_flag(days: str, expected: str) -> None:
+    found = one_problem("deploy", "--backfill", days, env=DEPLOY)
+    assert (found.variable, found.value, found.expected) == ("--backfill", days, expected)
+
+
+def test_a_backfill_is_the_only_action() -> None:
+    found = one_problem("deploy", "--status", "--backfill", "2018-04-01..2018-04-03")
+    assert found.expected.startswith("not allowed with argument --status")
 
 
 @pytest.mark.parametrize(
@@ -615,7 +665,7 @@ def test_going_back_does_not_mind_what_is_wrong_with_the_notebooks_settings() ->
         pytest.param("0 6 30 2 *", "bad day-of-month", id="bad day of the month"),
     ],
 )
-def test_what_is_wrong_with_a_schedule_is_said(schedule: str, told: str) -> None:
+def test_mistakes_in_a_schedule_are_reported(schedule: str, told: str) -> None:
     with pytest.raises(BadInput) as caught:
         load_options(["deploy", "--status"], {**DEPLOY, "NB_SCHEDULE": schedule}, lambda _: None)
     assert told in caught.value.message
@@ -632,7 +682,7 @@ def test_a_templates_text_is_shown_where_it_is_wrong() -> None:
     [{"NB_SCHEDULE": "0 6 * * 1"}, {"NB_SCHEDULE_PARAMETERS": '{"a": "{today}"}'}],
     ids=["schedule", "parameters"],
 )
-def test_a_schedule_without_a_function_is_said_before_a_vm_is_paid_for(given: dict[str, str]) -> None:
+def test_a_schedule_without_a_function_is_reported_before_any_vm_starts(given: dict[str, str]) -> None:
     warning = "there is a schedule, but no function: `deploy` will require NB_FUNCTION."
     assert load(env=given).warnings == (warning,)
     assert load(env={**given, "NB_FUNCTION": "nightly"}).warnings == ()

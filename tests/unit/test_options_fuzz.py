@@ -1,6 +1,7 @@
-"""Any environment, flags and notebooks.yaml give Options or BadInput, nothing else, within a second, in printable words.
+"""Any environment, flags and notebooks.yaml give Options or BadInput within a second, in printable words.
 
-More examples than here: `pytest tests/unit/test_options_fuzz.py --hypothesis-profile=long`. `--hypothesis-seed` repeats a run.
+More examples than here: `NB_EXAMPLES=10000 make test T=tests/unit/test_options_fuzz.py`. `--hypothesis-seed` repeats
+a run.
 """
 
 from __future__ import annotations
@@ -10,23 +11,19 @@ import time
 from collections.abc import Mapping, Sequence
 
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder.errors import BadInput
-from builder.options import Options, load_options
+from builder.options import Options
 from builder.options.table import OPTIONS
-
-settings.register_profile(
-    "ci", max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
-settings.register_profile("long", settings.get_profile("ci"), max_examples=10_000)
-FUZZ = settings.get_profile("ci")
+from tests.fuzzing import FUZZ
+from tests.loading import load_options
 
 LEAST = {
     "NB_NOTEBOOKS": "a.ipynb",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
-    "NB_VM_SERVICE_ACCOUNT": "vm@local-project.iam.gserviceaccount.com",
+    "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
 }
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text(
     alphabet="ab-_./*[]{}:,=>\n\t\x00\ud800'\"&!?#%@`|<~ 0129", max_size=40
@@ -96,7 +93,7 @@ def timed(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> tupl
 
 
 def outcome(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> Options | BadInput:
-    """What loading comes to; anything but the two outcomes, or taking long, fails the test."""
+    """Load the options and return the outcome. Any other outcome than the two, or a slow one, fails the test."""
     seconds, result = timed(argv, env, file)
     if seconds >= 1:  # once more: the garbage of thousands of examples may have been collected meanwhile
         seconds, result = timed(argv, env, file)
@@ -143,7 +140,7 @@ def test_any_command_line(argv: list[str]) -> None:
     outcome(argv, LEAST, None)
 
 
-@settings(FUZZ, max_examples=100)
+@FUZZ
 @given(argv=COMMAND_LINES, env=ENVIRONMENTS, file=FILES)
 def test_all_together(argv: list[str], env: dict[str, str], file: str) -> None:
     outcome(argv, LEAST | env, file)

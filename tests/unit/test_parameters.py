@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -16,22 +17,23 @@ from papermill.iorw import NoDatesSafeLoader
 from papermill.translators import PythonTranslator
 
 from builder.errors import BadInput
-from builder.options import JobOptions, load_options
-from builder.options.parameters import MOST_POINTS, fan_out
-from builder.options.values import Unfit, parameters
+from builder.options import JobOptions
+from builder.options.parameters import MOST_POINTS, fan_out, parse_parameters
+from builder.options.values import InvalidValue
 from builder.plan import choose as choose_module
+from builder.plan.build_plan import build_plan, describe
 from builder.plan.choose import choose
-from builder.plan.event import Asked
-from builder.plan.make import describe, make_plan
-from builder.plan.slugs import job_slugs
-from builder.plan.text import plan_lines
+from builder.plan.event import RunRequest
+from builder.plan.slugs import job_slugs, values_slug
 from builder.plan.workspace import Workspace
+from builder.report.plan import plan_lines
+from tests.loading import load_options
 from tests.unit.good_attempt import code, notebook_json
 
 ENV = {
     "NB_NOTEBOOKS": "a.ipynb",
     "NB_GCS_LOCATION": "gs://bucket/ci",
-    "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+    "NB_VM_SERVICE_ACCOUNT": "notebook-vm@my-project.iam.gserviceaccount.com",
     "PROJECT_ID": "my-project",
 }
 ODD = {
@@ -74,7 +76,7 @@ def same(one: object, other: object) -> bool:
 
 
 def through_papermill(values: Any) -> Any:
-    """What the notebook's variables hold: staged as JSON, handed on as YAML, written as Python, as the runner does it."""
+    """Return the notebook's variables as the runner sets them: staged as JSON, passed as YAML, written as Python."""
     staged = json.loads(json.dumps(values, ensure_ascii=False).encode())
     loaded = yaml.load(yaml.safe_dump(staged, sort_keys=False), Loader=NoDatesSafeLoader)
     found: dict[str, Any] = {}
@@ -100,12 +102,12 @@ _VALUES = st.recursive(
 
 @given(_VALUES)
 def test_any_value_keeps_its_type(value: object) -> None:
-    read = parameters(json.dumps({"x": value}))
+    read = parse_parameters(json.dumps({"x": value}))
     assert same(read, {"x": value})
     assert same(through_papermill(read), {"x": value})
 
 
-def test_yaml_says_what_it_shows() -> None:
+def test_yaml_values_are_what_they_look_like() -> None:
     text = "a: 1e22\nb: 1.0\nc: yes\nd: 2026-07-01\ne: 12:30\nf: 007\ng: '7'\nh: null\ni: 7\nj: [1, '1']\nk: 0x1F"
     read = job(parameters=text).parameters
     expected = {"a": 1e22, "b": 1.0, "c": "yes", "d": "2026-07-01", "e": "12:30", "f": "007", "g": "7", "h": None, "i": 7, "j": [1, "1"], "k": "0x1F"}  # fmt: skip
@@ -115,14 +117,14 @@ def test_yaml_says_what_it_shows() -> None:
 @pytest.mark.parametrize(
     "text", ['{"a": NaN}', '{"a": [-Infinity]}', '{"a": 1e999}', "a: .nan", "a: [.inf]", "a: 1e999"]
 )
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_nan_and_infinity_are_refused(text: str) -> None:
     assert "finite" in mistakes(parameters=text)[0]
 
 
 @pytest.mark.parametrize("text", ['{"a": %s}', "a: %s"])
 def test_a_number_that_is_too_long_does_not_become_text(text: str) -> None:
     assert same(job(parameters=text % ("9" * 1000)).parameters["a"], int("9" * 1000))
-    assert "at most 1000 digits" in mistakes(parameters=text % ("9" * 5000))[0]
+    assert "at most 1000 digits in a number" in mistakes(parameters=text % ("9" * 5000))[0]
 
 
 # -- the file -------------------------------------------------------------------------------------------------------
@@ -152,11 +154,11 @@ def test_a_file_named_by_a_higher_layer_wins() -> None:
         ),
         pytest.param("a: 1\nb: {", "p.yaml line 2", id="half of a mapping"),
         pytest.param(
-            "a: 1\na: 2", "p.yaml line 2 is 'a': this key stands on line 1 already", id="key given twice"
+            "a: 1\na: 2", "p.yaml line 2, column 1 is 'a': this is already on line 1", id="key given twice"
         ),
         pytest.param("[1]", "p.yaml: expected a mapping", id="list"),
         pytest.param('{"a-b": 1}', "p.yaml is 'a-b': expected a parameter's name", id="bad name"),
-        pytest.param("a: .nan", "p.yaml line 1 is '.nan': expected a finite number", id="NaN"),
+        pytest.param("a: .nan", "p.yaml line 1, column 4 is '.nan': expected a finite number", id="NaN"),
         pytest.param(
             "matrix: {a: []}", "p.yaml is 'a': expected at least one value", id="empty list in the matrix"
         ),
@@ -210,10 +212,10 @@ def test_a_matrix_is_one_job_for_each_combination() -> None:
         ),
         pytest.param('{"matrix": {"a b": [1]}}', "'a b': expected a parameter's name", id="bad name"),
         pytest.param(
-            '{"matrix": {"matrix": [1]}}', "'matrix': a matrix cannot stand in a matrix",
+            '{"matrix": {"matrix": [1]}}', "'matrix': a matrix cannot contain a matrix",
             id="matrix in a matrix",
         ),
-        pytest.param('{"matrix": {"a": [1], "a": [2]}}', "'a': this key is given twice", id="key given twice"),
+        pytest.param('{"matrix": {"a": [1], "a": [2]}}', "'a': the key 'a' is given twice", id="key given twice"),
         pytest.param(
             json.dumps({"matrix": {"a": list(range(17)), "b": list(range(16))}}), "17 x 16 makes 272 jobs; at most 256",
             id="too many jobs",
@@ -227,12 +229,12 @@ def test_mistakes_in_a_matrix(text: str, told: str) -> None:
 
 
 def test_values_that_only_python_holds_for_equal_are_different_jobs() -> None:
-    read = parameters('{"matrix": {"a": [1, 1.0, true, "1", null]}}')
+    read = parse_parameters('{"matrix": {"a": [1, 1.0, true, "1", null]}}')
     assert len(fan_out(read)) == 5
-    assert len(fan_out(parameters(json.dumps({"matrix": {"a": list(range(256))}})))) == MOST_POINTS
+    assert len(fan_out(parse_parameters(json.dumps({"matrix": {"a": list(range(256))}})))) == MOST_POINTS
 
 
-def test_a_clash_between_file_and_given_is_told() -> None:
+def test_a_conflict_between_file_and_option_is_reported() -> None:
     found = mistakes({"p.yaml": "a: 1"}, parameters_file="p.yaml", parameters='{"matrix": {"a": [2]}}')
     assert found == ["NB_PARAMETERS and p.yaml is 'a': is given both by itself and in the matrix: choose one"]
 
@@ -259,8 +261,8 @@ def jobs(folder: Path, **env: str) -> list[dict[str, Any]]:
     options = load_options(
         [], ENV | {"NB_" + name.upper(): value for name, value in env.items()}, lambda _: None
     )
-    asked = Asked(date(2026, 7, 1))
-    made = make_plan(options, choose(options, Workspace(folder), asked), asked)
+    request = RunRequest(date(2026, 7, 1))
+    made = build_plan(options, choose(options, Workspace(folder), request), request)
     description = describe(made, project="p", run="r")
     text = "\n".join(plan_lines(description))
     for one in description["jobs"]:
@@ -320,15 +322,29 @@ def test_names_of_jobs_are_unique(points: list[dict[str, Any]]) -> None:
         assert len(set(job_slugs(["a.ipynb"] * len(points), points))) == len(points)
 
 
+def test_the_folder_of_values_is_named_after_them() -> None:
+    assert re.fullmatch("city=koeln,days=7-[0-9a-f]{8}", values_slug({"days": 7, "city": "Köln"}))
+    assert values_slug({"a": 1, "b": 2}) == values_slug({"b": 2, "a": 1})
+    alike = [{"d": value} for value in (1, "1", "../1", "1/", "!1", [1], None, "", "x" * 500, "x" * 501)]
+    assert len({values_slug(values) for values in alike}) == len(alike)
+
+
+@given(st.dictionaries(st.text(min_size=1), _VALUES, min_size=1, max_size=3))
+def test_the_folder_of_values_is_one_folder_that_no_job_has(values: dict[str, Any]) -> None:
+    assert re.fullmatch("[a-z0-9_,-]*=[a-z0-9_=,-]*", name := values_slug(values))
+    assert len(name) <= 109
+    assert "=" not in job_slugs([f"{name}.ipynb"])[0]
+
+
 # -- secrets --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name",
     ["password", "db_password", "PASSWORD", "dbPassword", "passwd", "token", "github_token", "authToken", "api_key", "apikey",
-     "API_KEY_2", "apiKey", "secret", "client_secret", "secret_prod", "AWS_SECRET_ACCESS_KEY", "private_key", "credentials", "pwd"],
+     "pad_auth_token", "token_pad", "API_KEY_2", "apiKey", "secret", "client_secret", "secret_prod", "AWS_SECRET_ACCESS_KEY", "private_key", "credentials", "pwd"],
 )  # fmt: skip
-def test_what_looks_like_a_secret_is_a_mistake(name: str) -> None:
+def test_a_value_that_looks_like_a_secret_is_a_mistake(name: str) -> None:
     for values in (
         {name: "hunter2-x"},
         {"matrix": {name: ["hunter2-x"]}},
@@ -345,9 +361,9 @@ def test_what_looks_like_a_secret_is_a_mistake(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["days", "max_tokens", "tokenizer", "token_count", "secret_name", "password_length", "api_key_name", "token_url", "key", "keyword",
-     "primary_key", "monkey", "passenger", "secretary", "credit", "compass_word", "author", "access_log"],
+     "pad_token", "mask_token", "eosToken", "special_tokens", "primary_key", "monkey", "passenger", "secretary", "credit", "compass_word", "author", "access_log"],
 )  # fmt: skip
-def test_what_only_sounds_like_one_is_none(name: str) -> None:
+def test_a_harmless_name_that_resembles_a_secret_is_accepted(name: str) -> None:
     assert job(parameters=json.dumps({name: "hunter2-x"})).parameters[name] == "hunter2-x"
 
 
@@ -376,13 +392,13 @@ def test_values_of_a_file_entry_may_be_allowed_there() -> None:
     assert options.notebooks[0].options.parameters == {"token": "x"}
 
 
-def test_a_value_is_never_told() -> None:
+def test_no_message_shows_a_value() -> None:
     for text in (
         '{"matrix": {"a": ["s3cret", "s3cret"]}}',
         '{"matrix": {"a": "s3cret"}}',
         '{"token": "s3cret"}',
     ):
         assert "s3cret" not in "".join(mistakes(parameters=text))
-    with pytest.raises(Unfit) as caught:
-        parameters({"a b": "s3cret"})
+    with pytest.raises(InvalidValue) as caught:
+        parse_parameters({"a b": "s3cret"})
     assert "s3cret" not in str(caught.value.faults)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.judge.plain_text import LONGEST_LINE, one_line, plain
+from builder.plain_text import LONGEST_LINE, escaped, one_line, plain
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,8 @@ def test_one_line() -> None:
     assert one_line("\n  \n a\nb") == "a"
     assert one_line("") == ""
     assert one_line("x" * 400) == "x" * 300 + "…"
+
+
+def test_an_escaped_value_hides_nothing_and_is_short() -> None:
+    assert escaped("a\x1b[31m\x00\ud800b") == "a\\x1b[31m\\x00\\ud800b"
+    assert len(escaped("\x00" * 500)) <= 80

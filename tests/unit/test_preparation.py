@@ -1,4 +1,4 @@
-"""What a notebook's options ask for before it: variables, a set-up script, requirements; read, planned and staged."""
+"""Tests the preparation of a notebook: variables, a set-up script, requirements; read, planned and staged."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Any
 
 import pytest
 
-from builder.act.staging import prepare as parcel_of
+from builder.act.staging import prepare as staged_input_of
 from builder.errors import BadInput, Problem
-from builder.options import Options, load_options
+from builder.options import Options
+from builder.plan.build_plan import JobPlan, build_plan, describe
 from builder.plan.choose import choose
-from builder.plan.event import Asked
-from builder.plan.make import JobPlan, describe, make_plan
+from builder.plan.event import RunRequest
 from builder.plan.packing import pack
 from builder.plan.requirements_file import Requirements, read_requirements
-from builder.plan.text import plan_lines
 from builder.plan.workspace import Workspace
-from builder.vm.runner.settings import Job
+from builder.report.plan import plan_lines
+from builder.vm.protocol import CaBundle, Job
+from tests.loading import load_options
 from tests.unit.git_repo import git, repository, write
 from tests.unit.good_attempt import code, notebook_json
 
-ASKED = Asked(date(2026, 7, 1))
-ACCOUNT = "vm@local-project.iam.gserviceaccount.com"
+REQUEST = RunRequest(date(2026, 7, 1))
+ACCOUNT = "notebook-vm@local-project.iam.gserviceaccount.com"
 LEAST = {
     "NB_NOTEBOOKS": "books/a.ipynb",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
@@ -77,6 +78,22 @@ def test_a_variable_needs_a_name(name: str) -> None:
     told = problem({"NB_ENV": f"{name}=hidden"})
     assert "a variable's name" in told.expected
     assert "hidden" not in str(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["STAGE=test,HOSTS=one,hidden", "HOSTS=one, hidden,B=1", "HOSTS=one\nhidden"],
+    ids=["last", "first", "line"],
+)
+def test_a_value_with_a_comma_belongs_into_the_file(text: str) -> None:
+    told = problem({"NB_ENV": text})
+    assert (told.variable, told.value) == ("NB_ENV", "HOSTS")
+    assert told.expected.endswith('notebooks.yaml, such as env: {HOSTS: "a.example,b.example"}')
+    assert "hidden" not in str(told)
+
+
+def test_the_first_part_without_an_equals_sign_is_no_rest_of_a_value() -> None:
+    assert problem({"NB_ENV": "STAGE"}).expected == "expected key=value"
 
 
 def test_a_wrong_value_is_not_repeated() -> None:
@@ -185,7 +202,7 @@ def test_hashes_are_required_where_every_line_has_one() -> None:
         ),
     ],
 )
-def test_mistakes_are_told_by_their_line(text: str, place: str, words: str) -> None:
+def test_mistakes_are_reported_by_their_line(text: str, place: str, words: str) -> None:
     (told,) = read({"requirements.txt": text})
     assert told.variable == place
     assert words in told.expected
@@ -208,7 +225,7 @@ def test_a_given_index_is_the_only_one(line: str) -> None:
 
 def planned(folder: Path, file: str = "", **env: str) -> JobPlan:
     options = load(env, file)
-    (job,) = make_plan(options, choose(options, Workspace(folder), ASKED), ASKED).jobs
+    (job,) = build_plan(options, choose(options, Workspace(folder), REQUEST), REQUEST).jobs
     return job
 
 
@@ -236,19 +253,19 @@ def repo(tmp_path: Path) -> Path:
 STEPS = {"NB_SETUP": "tools/setup.sh", "NB_REQUIREMENTS": "./tools/r.txt"}
 
 
-def test_what_the_steps_need_is_staged_wherever_it_lies(repo: Path) -> None:
+def test_files_of_the_preparation_are_staged_from_any_folder(repo: Path) -> None:
     job = planned(repo, **STEPS)
     staged = [file.path for file in job.files]
     assert staged == ["books/a.ipynb", "tools/base.txt", "tools/r.txt", "tools/setup.sh"]
 
 
-def test_the_vm_reads_what_was_planned(repo: Path, tmp_path: Path) -> None:
+def test_the_vm_reads_the_planned_values(repo: Path, tmp_path: Path) -> None:
     more = {"NB_SETUP_TIMEOUT": "5", "NB_REQUIREMENTS_TIMEOUT": "7", "NB_INDEX_URL": "https://h/simple"}
     job = planned(repo, NB_ENV="STAGE=test", **STEPS, **more)
     options = load()
     archive = pack(job.files, tmp_path / "packed.tar.gz")
-    parcel = parcel_of(job, archive, run="r", location=options.location)
-    told = Job.parse(parcel.job)
+    staged_input = staged_input_of(job, archive, run="r", location=options.gcs_location)
+    told = Job.decode(staged_input.job)
     assert told.env == {"STAGE": "test"}
     assert told.setup is not None
     assert told.requirements is not None
@@ -261,7 +278,7 @@ def test_the_vm_reads_what_was_planned(repo: Path, tmp_path: Path) -> None:
 def test_without_steps_nothing_is_asked_of_the_vm(repo: Path, tmp_path: Path) -> None:
     job = planned(repo)
     archive = pack(job.files, tmp_path / "packed.tar.gz")
-    told = Job.parse(parcel_of(job, archive, run="r", location=load().location).job)
+    told = Job.decode(staged_input_of(job, archive, run="r", location=load().gcs_location).job)
     assert (told.env, told.setup, told.requirements) == ({}, None, None)
 
 
@@ -282,11 +299,42 @@ def test_the_steps_limits_count_against_the_longest_life() -> None:
 
 def test_the_plan_shows_them(repo: Path) -> None:
     options = load({"NB_ENV": "STAGE=test", **STEPS})
-    plan = make_plan(options, choose(options, Workspace(repo), ASKED), ASKED)
+    plan = build_plan(options, choose(options, Workspace(repo), REQUEST), REQUEST)
     text = "\n".join(plan_lines(describe(plan, project="p", run="r")))
     assert "environment  STAGE\n" in text
     assert "set-up       tools/setup.sh, at most 10 min\n" in text
     assert "packages     tools/r.txt, at most 10 min\n" in text
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+
+
+def test_a_file_of_certificates_is_staged_and_its_path_sent_to_the_vm(repo: Path, tmp_path: Path) -> None:
+    (repo / "tools/proxy.pem").write_text(PEM)
+    job = planned(repo, NB_CA_BUNDLE="tools/proxy.pem")
+    assert [file.path for file in job.files] == ["books/a.ipynb", "tools/proxy.pem"]
+    archive = pack(job.files, tmp_path / "packed.tar.gz")
+    told = Job.decode(staged_input_of(job, archive, run="r", location=load().gcs_location).job)
+    assert told.ca_bundle == CaBundle("tools/proxy.pem")
+
+
+def test_an_object_of_certificates_is_named_to_the_vm(repo: Path, tmp_path: Path) -> None:
+    job = planned(repo, NB_CA_BUNDLE="gs://my-bucket/certs/proxy.pem")
+    archive = pack(job.files, tmp_path / "packed.tar.gz")
+    told = Job.decode(staged_input_of(job, archive, run="r", location=load().gcs_location).job)
+    assert told.ca_bundle == CaBundle("certs/proxy.pem", "my-bucket")
+
+
+@pytest.mark.parametrize("given", ["tools/gone.pem", "tools/setup.sh", "tools"])
+def test_a_file_without_a_certificate_is_bad_input(repo: Path, given: str) -> None:
+    (told,) = refused(repo, NB_CA_BUNDLE=given)
+    assert (told.variable, told.value) == ("NB_CA_BUNDLE", given)
+    assert "expected a PEM file" in told.expected
+
+
+@pytest.mark.parametrize("given", ["gs://my-bucket", "gs://my-bucket/", "gs://My/x.pem", "gs://my-bucket/a*"])
+def test_an_object_of_certificates_has_a_bucket_and_a_name(given: str) -> None:
+    assert "gs://BUCKET/OBJECT" in problem({"NB_CA_BUNDLE": given}).expected
 
 
 def test_files_that_are_not_there_are_bad_input(repo: Path) -> None:
@@ -298,7 +346,20 @@ def test_files_that_are_not_there_are_bad_input(repo: Path) -> None:
     assert "expected the path of a requirements file" in told[1].expected
 
 
-def test_what_lies_in_outputs_is_never_staged(repo: Path) -> None:
+@pytest.mark.parametrize("script", [b"#!/bin/sh\r\ntrue\r\n", b"set -e\r\n"], ids=["#!", "bash"])
+def test_a_script_with_windows_line_ends_is_bad_input(repo: Path, script: bytes) -> None:
+    (repo / "tools/setup.sh").write_bytes(script)
+    (told,) = refused(repo, NB_SETUP="tools/setup.sh")
+    assert (told.variable, told.value) == ("NB_SETUP", "tools/setup.sh")
+    assert "save it with LF" in told.expected
+
+
+def test_a_script_may_have_windows_line_ends_in_data(repo: Path) -> None:
+    (repo / "tools/setup.sh").write_bytes(b"cat > rows.csv <<END\n1,2\r\nEND\n")
+    assert planned(repo, NB_SETUP="tools/setup.sh").preparation.setup == "tools/setup.sh"
+
+
+def test_files_in_outputs_are_never_staged(repo: Path) -> None:
     (repo / "books/outputs").mkdir()
     (repo / "books/outputs/r.txt").write_text("a\n")
     (told,) = refused(repo, NB_REQUIREMENTS="books/outputs/r.txt")
@@ -309,7 +370,7 @@ def test_paths_count_from_the_workspace_and_none_takes_back(repo: Path) -> None:
     options = load({"NB_NOTEBOOKS": "a.ipynb", "NB_SETUP": "prepare.sh"})
     (repo / "books/prepare.sh").write_text("echo\n")
     git(repo, "add", "--all")
-    (job,) = make_plan(options, choose(options, Workspace(repo / "books"), ASKED), ASKED).jobs
+    (job,) = build_plan(options, choose(options, Workspace(repo / "books"), REQUEST), REQUEST).jobs
     assert job.preparation.setup == "books/prepare.sh"
     assert load({"NB_SETUP": "none"}, "setup: x.sh").notebooks[0].options.setup is None
     assert problem({"NB_SETUP": "*.sh"}).expected == "expected the path of one file, not a glob"

@@ -1,4 +1,7 @@
-"""A day's folder with two runs at it, in every order of their calls, and killed after each: one of them is there whole."""
+"""A day's folder with two runs at it, in every order of their calls, and killed after each.
+
+One of them is there whole.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ import google_crc32c
 import pytest
 
 from builder.model import Listed, Verdict
-from builder.ports import CallFailed
+from builder.ports import MOST_BYTES, CallFailed
 from tests.publishing import BEFORE, GREEN, MOST_CALLS, PAIRS, RED, Day, Publishing, a_run_killed, two_runs
 
 
 class Bucket:
-    """A bucket in memory, with Cloud Storage's generations and conditions. tests/contract has the same tests on the real client."""
+    """A bucket in memory, with Cloud Storage's generations; tests/integration has the same tests on the real client."""
 
     bucket = "b"
 
@@ -39,18 +42,27 @@ class Bucket:
         return made
 
     def swap(self, name: str, content: bytes, *, generation: int, content_type: str) -> Listed | None:
-        standing = self.stat(name)
-        if (standing.generation if standing else 0) == generation:
+        existing = self.stat(name)
+        if (existing.generation if existing else 0) == generation:
             return self.replace(name, content, content_type=content_type)
-        return standing if standing and self._objects[name][0] == content else None
+        return existing if existing and self._objects[name][0] == content else None
 
-    def read(self, name: str, *, generation: int | None = None) -> bytes | None:
+    def read(self, name: str, *, generation: int | None = None, most: int = MOST_BYTES) -> bytes | None:  # noqa: ARG002
         content, item = self._objects.get(name, (None, None))
         return content if item and generation in {None, item.generation} else None
 
-    def read_newer(self, name: str, generation: int) -> tuple[bytes, int] | None:
+    def read_newer(
+        self,
+        name: str,
+        generation: int,
+        *,
+        most: int = MOST_BYTES,  # noqa: ARG002
+    ) -> tuple[bytes, int] | None:
         found = self._objects.get(name)
         return (found[0], found[1].generation) if found and found[1].generation != generation else None
+
+    def try_create(self, name: str) -> None:
+        raise AssertionError(name)
 
     def stat(self, name: str) -> Listed | None:
         found = self._objects.get(name)
@@ -65,20 +77,28 @@ class Bucket:
         return self.swap(target, content, generation=over, content_type="application/octet-stream")
 
     def delete(self, name: str, *, generation: int | None = None) -> bool:
-        standing = self.stat(name)
-        if standing is None:
+        existing = self.stat(name)
+        if existing is None:
             return False
-        if generation not in {None, standing.generation}:
+        if generation not in {None, existing.generation}:
             raise CallFailed(call="delete", resource=name, code="x", message="changed", http_status=412)
         del self._objects[name]
         return True
 
 
+@pytest.mark.always(3)
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_of_two_runs_of_a_day_one_is_there_whole(pair: str, before: str) -> None:
-    for first, second in itertools.product(range(MOST_CALLS), repeat=2):
-        two_runs(Day(Bucket()), pair, before, first, second)
+    for first in range(MOST_CALLS):
+        for second in range(MOST_CALLS):
+            first_ended, second_ended = two_runs(Day(Bucket()), pair, before, first, second)
+            if second_ended:
+                break
+        assert second_ended, "one publication has fewer calls than that"
+        if first_ended:
+            break
+    assert first_ended
 
 
 @pytest.mark.parametrize("before", BEFORE)

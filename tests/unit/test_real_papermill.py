@@ -1,4 +1,4 @@
-"""What papermill's own command really leaves behind, judged: no made-up notebook can tell where it lies.
+"""Judges the real output of papermill's command, which a made-up notebook could misrepresent.
 
 The runner goes further: it forgives errors in cells tagged `raises-exception`, and names faults.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ExitCode
-from builder.judge.evidence import parse_evidence
 from builder.judge.verdict import judge
 from builder.model import Notebook, Verdict
 from builder.plan.notebooks import read_notebook
+from builder.vm.protocol import Evidence
 from tests.unit.good_attempt import (
     Json,
     code,
@@ -28,6 +28,8 @@ from tests.unit.good_attempt import (
     notebook_json,
 )
 
+# tests/e2e has the same notebooks on VMs.
+ON_VMS_TOO = pytest.mark.exhaustive
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -45,9 +47,10 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
     facts = evidence_json(notebook, len(executed))
     facts["papermill"]["exit_code"] = done.returncode
     expected = replace(expected_of(notebook, parameters), expect=())
-    return judge(expected, parse_evidence(json.dumps(facts).encode()), executed, listing_of(facts))
+    return judge(expected, Evidence.decode(json.dumps(facts).encode()), executed, listing_of(facts))
 
 
+@pytest.mark.always(1)
 @pytest.mark.parametrize(
     ("name", "parameters", "options", "reason", "message"),
     [
@@ -59,9 +62,15 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
             "all 2 code cells",
             id="parameters",
         ),
-        pytest.param("skips", {}, (), "green", "all 2 code cells", id="skips"),
+        pytest.param("skips", {}, (), "green", "all 2 code cells", id="skips", marks=ON_VMS_TOO),
         pytest.param(
-            "allowed_error", {}, (), "notebook_failed", "papermill ended with exit code 1", id="allowed_error"
+            "allowed_error",
+            {},
+            (),
+            "notebook_failed",
+            "papermill ended with exit code 1",
+            id="allowed_error",
+            marks=ON_VMS_TOO,
         ),
         pytest.param(
             "raises",
@@ -70,6 +79,7 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
             "cell_failed",
             "cell 2 of 3 failed: ZeroDivisionError: division by zero",
             id="raises",
+            marks=ON_VMS_TOO,
         ),
         pytest.param(
             "exits_early", {}, (), "stopped_early", "stopped at cell 2 of 3: SystemExit: 0", id="exits_early"
@@ -82,6 +92,7 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
             "cell_failed",
             "cell 2 of 3 failed: KeyboardInterrupt",
             id="hangs",
+            marks=ON_VMS_TOO,
         ),
     ],
 )
@@ -92,6 +103,27 @@ def test_the_verdict_on_what_papermill_leaves(  # noqa: PLR0917
     assert verdict.reason == reason, verdict
     assert verdict.message.startswith(message)
     assert verdict.exit_code is (ExitCode.GREEN if reason == "green" else ExitCode.NOTEBOOK_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        pytest.param(  # test_missing_module.py has each kind of module
+            "import nobody_has_this.part",
+            "no nobody_has_this. If it is a module of the repository",
+            id="any",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            "from google.cloud import nobody_v1", "add google-cloud-nobody to NB_REQUIREMENTS", id="google's"
+        ),
+    ],
+)
+def test_a_module_that_is_not_there_is_no_fault_of_the_cell(tmp_path: Path, source: str, advice: str) -> None:
+    verdict = run(tmp_path, json.dumps(notebook_json(code(0, source))).encode(), {})
+    assert verdict.reason == "cell_failed"
+    assert advice in verdict.advice, verdict
+    assert "Correct the cell" not in verdict.advice
 
 
 def test_sources_of_every_form_come_back_unchanged(tmp_path: Path) -> None:

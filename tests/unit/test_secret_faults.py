@@ -11,10 +11,10 @@ from builder.model import Verdict
 from tests.unit.good_attempt import Attempt, Json
 
 NAME = "projects/my-project/secrets/maps-key/versions/3"
-VM = "vm@my-project.iam.gserviceaccount.com"
+VM = "notebook-vm@my-project.iam.gserviceaccount.com"
 GRANT = (
     f"gcloud secrets add-iam-policy-binding maps-key --project=my-project --member=serviceAccount:{VM} "
-    "--role=roles/secretmanager.secretAccessor"
+    "--role=roles/secretmanager.secretAccessor --condition=None"
 )
 
 
@@ -63,13 +63,13 @@ def judged(reason: str, *uses: Json, message: str = "") -> Verdict:
         pytest.param(
             "refused",
             "Secret Manager refuses it",
-            "See the log for Secret Manager's own words.",
+            "The log has Secret Manager's answer.",
             id="refused",
         ),
         pytest.param(
             "odd\x1b[31m",
             "Secret Manager refuses it",
-            "See the log for Secret Manager's own words.",
+            "The log has Secret Manager's answer.",
             id="unknown problem",
         ),
     ],
@@ -83,7 +83,7 @@ def test_a_refusal_is_the_projects_set_up(problem: str, words: str, command: str
     assert verdict.advice == command
 
 
-def test_what_nobody_asked_for_is_not_repeated() -> None:
+def test_a_secret_that_was_not_requested_is_not_repeated() -> None:
     verdict = judged("secret_refused", {"name": "; rm -rf /", "problem": "denied"})
     assert verdict.exit_code is ExitCode.PROJECT_SETUP
     assert "rm -rf" not in verdict.message + verdict.advice

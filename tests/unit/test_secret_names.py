@@ -1,13 +1,13 @@
-"""What NB_SECRETS accepts; what it refuses is never repeated, since it may be a value."""
+"""Tests NB_SECRETS. A message never repeats what it refuses, since that may be a secret's value."""
 
 from __future__ import annotations
 
 import pytest
 
 from builder.errors import BadInput
-from builder.options import load_options
 from builder.options.secret_names import secrets
-from builder.options.values import Unfit
+from builder.options.values import InvalidValue
+from tests.loading import load_options
 
 ONE = "projects/my-project/secrets/maps-key/versions/3"
 
@@ -31,7 +31,7 @@ ONE = "projects/my-project/secrets/maps-key/versions/3"
     ],
 )
 def test_accepted(given: object, found: dict[str, str] | None) -> None:
-    read = secrets(given)
+    read = secrets.parse(given)
     assert found is None or read == found
     if isinstance(given, dict):
         assert read == given
@@ -84,8 +84,8 @@ def test_accepted(given: object, found: dict[str, str] | None) -> None:
     ],
 )
 def test_refused(given: object, place: str, words: str) -> None:
-    with pytest.raises(Unfit) as caught:
-        secrets(given)
+    with pytest.raises(InvalidValue) as caught:
+        secrets.parse(given)
     ((part, expected),) = caught.value.faults
     assert part == place
     assert words in expected
@@ -96,7 +96,7 @@ def test_every_mistake_at_once_with_variable_and_without_values() -> None:
     env = {
         "NB_NOTEBOOKS": "a.ipynb",
         "NB_GCS_LOCATION": "gs://nb-test/ci",
-        "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+        "NB_VM_SERVICE_ACCOUNT": "notebook-vm@my-project.iam.gserviceaccount.com",
         "NB_SECRETS": f"A=hunter2hunter2,NB_B={ONE},correct-horse",
     }
     with pytest.raises(BadInput) as caught:
@@ -114,7 +114,7 @@ def test_a_variable_is_either_plain_or_secret() -> None:
     env = {
         "NB_NOTEBOOKS": "a.ipynb",
         "NB_GCS_LOCATION": "gs://nb-test/ci",
-        "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+        "NB_VM_SERVICE_ACCOUNT": "notebook-vm@my-project.iam.gserviceaccount.com",
         "NB_SECRETS": f"A={ONE},B={ONE}",
         "NB_ENV": "B=1,C=2",
     }
@@ -127,7 +127,7 @@ def test_a_notebook_may_have_its_own() -> None:
     file = f"secrets: {{TOP: {ONE}}}\nnotebooks:\n- a.ipynb\n- path: b.ipynb\n  secrets: {{OWN: {ONE}}}\n"
     env = {
         "NB_GCS_LOCATION": "gs://nb-test/ci",
-        "NB_VM_SERVICE_ACCOUNT": "vm@my-project.iam.gserviceaccount.com",
+        "NB_VM_SERVICE_ACCOUNT": "notebook-vm@my-project.iam.gserviceaccount.com",
     }
     options = load_options([], env, {"notebooks.yaml": file}.get)
     assert [dict(entry.options.secrets) for entry in options.notebooks] == [{"TOP": ONE}, {"OWN": ONE}]

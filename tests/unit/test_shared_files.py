@@ -12,7 +12,7 @@ import pytest
 from builder.plan.packing import StagedFile
 from builder.plan.workspace import Workspace
 from tests.unit.git_repo import repository, write
-from tests.unit.test_workspace import Wanted
+from tests.unit.test_workspace import wanted
 
 NOTEBOOKS = [f"nbs/{letter}.ipynb" for letter in "abcdefgh"]
 DATA = ["nbs/lib.py", "nbs/data/rides.csv"]
@@ -49,7 +49,7 @@ def test_untracked_notebooks_share_all_but_themselves(tmp_path: Path) -> None:
         assert collected.warnings == (f"{path} is not tracked by git; it is staged all the same",)
 
 
-def test_a_mistake_is_told_for_each_notebook_that_it_concerns(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_for_each_notebook_that_has_it(tmp_path: Path) -> None:
     repository(tmp_path, *NOTEBOOKS)
     workspace = Workspace(tmp_path)
     for path in NOTEBOOKS:
@@ -76,9 +76,24 @@ def test_the_status_of_a_file_is_read_once(
     assert read == {"lib.py": 1, "rides.csv": 1, "one.py": 1}
 
 
-def test_only_the_first_patterns_without_a_match_are_told_what_is_near(tmp_path: Path) -> None:
+def test_only_the_first_patterns_without_a_match_get_suggestions(tmp_path: Path) -> None:
     write(tmp_path, "rides.ipynb", "stations.ipynb")
-    wrong = [Wanted(f"ridse{number}.ipynb") for number in range(30)]
+    wrong = [wanted(f"ridse{number}.ipynb") for number in range(30)]
     told = [problem.expected for problem in Workspace(tmp_path).select(wrong).problems]
     assert sum("did you mean rides.ipynb?" in text for text in told) == 20
     assert told[-1] == "matches no notebook in the workspace; there are 2 notebooks here"
+
+
+@pytest.mark.parametrize("make", [repository, write], ids=["git", "no git"])
+def test_pointers_of_git_lfs_are_named(tmp_path: Path, make: Any) -> None:
+    make(tmp_path, *NOTEBOOKS, *DATA, "nbs/model.bin", "nbs/small.txt", "other/weights.bin")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 12345\n"
+    for name in ("nbs/data/rides.csv", "nbs/model.bin", "other/weights.bin"):
+        (tmp_path / name).write_text(pointer)
+    workspace = Workspace(tmp_path)
+    (warning,) = workspace.files_for(NOTEBOOKS[0]).warnings
+    assert warning.startswith(
+        "Git LFS pointers are staged in place of files: nbs/data/rides.csv, nbs/model.bin; run"
+    )
+    (more,) = workspace.files_for(NOTEBOOKS[0], ["other"]).warnings
+    assert "other/weights.bin" in more

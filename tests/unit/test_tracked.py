@@ -78,7 +78,7 @@ def test_a_git_file_that_leads_nowhere_counts_as_none(tmp_path: Path, text: str)
     assert find_tracked(tmp_path) is None
 
 
-def test_submodules_are_told_apart(tmp_path: Path) -> None:
+def test_submodules_are_listed_apart_from_files(tmp_path: Path) -> None:
     inner = repository(tmp_path / "inner", "lib.py")
     git(inner, "commit", "-qm", "x")
     outer = repository(tmp_path / "outer", *FILES)
@@ -90,7 +90,7 @@ def test_submodules_are_told_apart(tmp_path: Path) -> None:
     assert files(outer / "deep" / "sub") == {"lib.py"}
 
 
-def test_links_and_what_a_sparse_checkout_leaves_out(tmp_path: Path) -> None:
+def test_links_and_files_outside_a_sparse_checkout(tmp_path: Path) -> None:
     repository(tmp_path, *FILES)
     (tmp_path / "link").symlink_to("a.ipynb")
     git(tmp_path, "add", "link")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from builder.errors import ExitCode
-from builder.judge.verdict import Expected
+from builder.judge.executed_notebook import MAX_EXECUTED_BYTES
+from builder.judge.expected import Expected
 from builder.model import Expectation, Listed
 from tests.unit.good_attempt import (
     Attempt,
@@ -123,6 +124,8 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
     "requirements limit": (fault("requirements_timeout"), LIMIT, "requirements_timeout"),
     "no index": (fault("index_unreachable"), ENVIRONMENT, "index_unreachable"),
     "closed index": (fault("index_refused"), ExitCode.PROJECT_SETUP, "index_refused"),
+    "unknown certificate": (fault("index_untrusted"), ExitCode.PROJECT_SETUP, "index_untrusted"),
+    "no certificates": (fault("ca_bundle_unusable"), ExitCode.PROJECT_SETUP, "ca_bundle_unusable"),
     "papermill cannot read it": (fault("notebook_unreadable"), NOTEBOOK, "notebook_unreadable"),
     "no GPU": (fault("gpu_not_visible"), ENVIRONMENT, "gpu_not_visible"),
     "runner broke": (fault("runner"), ENVIRONMENT, "runner"),
@@ -136,7 +139,7 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
     ),
     "papermill killed": (evidence(put("papermill", "exit_code", value=-9)), NOTEBOOK, "notebook_failed"),
     "timed out in the last cell, saved as completed": (
-        evidence(put("papermill", "exit_code", value=1)),
+        evidence(put("papermill", value={"exit_code": 1, "seconds": 3.2})),
         NOTEBOOK,
         "notebook_failed",
     ),
@@ -157,6 +160,11 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
         evidence(put("objects", 0, "size", value=10**6)),
         ENVIRONMENT,
         "executed_notebook_differs",
+    ),
+    "too large to be read": (
+        evidence(put("objects", 0, "size", value=MAX_EXECUTED_BYTES + 1)),
+        NOTEBOOK,
+        "executed_notebook_invalid",
     ),
     "truncated on a full disk": (
         Attempt(executed=json.dumps(executed_json()).encode()[:-40]),
@@ -273,6 +281,7 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
 def test_the_good_attempt_is_green() -> None:
     verdict = Attempt().judge()
     assert verdict.green, verdict
+    assert verdict.reason == "green"
     assert verdict.message == "all 4 code cells ran, and 5 objects are in Cloud Storage"
 
 
@@ -343,23 +352,26 @@ def test_a_failed_cell_is_told_with_number_and_error() -> None:
     data = executed_json()
     data["cells"][3]["outputs"] = [error_output()]
     data["cells"][3]["metadata"]["papermill"] = {"exception": True, "status": "failed"}
-    verdict = Attempt(executed=data, on_evidence=[put("papermill", "exit_code", value=1)]).judge()
+    verdict = Attempt(
+        executed=data, on_evidence=[put("papermill", value={"exit_code": 1, "seconds": 3.2})]
+    ).judge()
     assert (verdict.exit_code, verdict.reason) == (NOTEBOOK, "cell_failed")
-    assert verdict.message == "cell 2 of 6 failed: ValueError: no rides"
+    assert verdict.message == "cell 2 of 6 (In [3]) failed: ValueError: no rides"
     assert verdict.failure is not None
     assert verdict.failure.source.startswith("import csv")
 
 
 def test_an_early_exit_is_told_with_its_cell() -> None:
     verdict = executed(early_exit).judge()
-    assert verdict.message == "stopped at cell 2 of 6: SystemExit: 0"
+    assert verdict.message == "stopped at cell 2 of 6 (In [3]): SystemExit: 0"
     assert verdict.failure is not None
 
 
 def test_a_fault_keeps_the_cell_and_the_runners_words() -> None:
     verdict = fault("kernel_died", cell=2, message="killed by signal 9\nverdict: green").judge()
     assert verdict.message == "killed by signal 9"
-    assert "e2-standard-4" in verdict.advice
+    assert "NB_MACHINE_TYPE" not in verdict.advice
+    assert "NB_MACHINE_TYPE is e2-standard-4" in fault("out_of_memory", cell=2).judge().advice
     assert verdict.failure is not None
     assert (verdict.failure.cell, verdict.failure.error) == (2, "killed by signal 9")
 
@@ -369,7 +381,16 @@ def test_a_fault_without_words_gets_ours() -> None:
     assert verdict.message == "the kernel died in cell 2 of 6, after 3.0 GiB of memory in use"
     assert verdict.failure is not None
     assert verdict.failure.error == "kernel_died"
-    assert fault("disk_full").judge().message == "the VM's disk is full, with 1.0 MiB left"
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [(2**20, "1.0 MiB"), (2**30 - 1, "1024.0 MiB"), (2**30, "1.0 GiB"), (3 * 2**30, "3.0 GiB")],
+)
+def test_a_full_disk_is_told_with_what_is_left(free: int, words: str) -> None:
+    attempt = fault("disk_full")
+    attempt.on_evidence += [put("disk_free_bytes", value=free)]
+    assert attempt.judge().message == f"the VM's disk is full, with {words} left"
 
 
 def test_a_fault_told_of_another_notebook_is_not_believed() -> None:
@@ -416,10 +437,63 @@ def test_an_output_that_was_not_uploaded_is_told_before_one_that_is_missing() ->
     assert attempt.judge().message == f"{said} (and 1 more)"
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        pytest.param(0, "the notebook wrote nothing below outputs/", id="none"),
+        pytest.param(10, f"the notebook wrote {', '.join(f'outputs/{n}' for n in range(10))}", id="ten"),
+        pytest.param(
+            11, f"the notebook wrote outputs/0, outputs/1, {', '.join(f'outputs/{n}' for n in (10, *range(2, 9)))}"
+            " and 1 more", id="eleven",
+        ),
+    ],
+)  # fmt: skip
+def test_a_missing_output_is_told_with_those_that_were_written(count: int, words: str) -> None:
+    attempt = expecting(Expectation("outputs/*.png"))
+    names = [*(f"outputs/{number}" for number in range(count)), "demo.html"]
+
+    def write(evidence: Json) -> None:
+        del evidence["objects"][1:]
+        for name in names:
+            evidence["objects"].append({"name": name, "size": 1, "crc32c": "AAAAAA==", "generation": "9"})
+
+    def appear(found: dict[str, Listed]) -> None:
+        for name in [name for name in found if name.startswith("outputs/")] + ["demo-clean.html"]:
+            del found[name]
+        found.update({name: Listed(name, 1, "AAAAAA==", 9) for name in names})
+
+    attempt.on_evidence += [write]
+    attempt.on_listing += [appear]
+    assert attempt.judge().message == f"no output matches NB_EXPECT's 'outputs/*.png'; {words}"
+
+
 def test_papermills_exit_counts_even_where_every_cell_looks_well() -> None:
     """papermill itself fails for an error in a tagged cell; it is the runner that forgives those."""
-    verdict = evidence(put("papermill", "exit_code", value=1)).judge()
+    verdict = evidence(put("papermill", value={"exit_code": 1, "seconds": 3.2})).judge()
     assert (verdict.exit_code, verdict.reason) == (NOTEBOOK, "notebook_failed")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(None, id="missing"), pytest.param(b"{", id="cut off"), pytest.param(b"", id="empty")],
+)
+def test_papermills_exit_without_a_readable_notebook_is_red(content: bytes | None) -> None:
+    attempt = evidence(put("papermill", "exit_code", value=1))
+    attempt.executed = content
+    verdict = attempt.judge()
+    assert (verdict.exit_code, verdict.reason) == (NOTEBOOK, "notebook_failed")
+    assert verdict.message == "papermill ended with exit code 1, and no cell shows an error"
+    assert verdict.failure is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_parameters_have_no_order(*, turned: bool) -> None:
+    orders: list[Json] = [{"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}]
+    given, ran = reversed(orders) if turned else orders
+    data = executed_json()
+    data["metadata"]["papermill"]["parameters"] = ran
+    verdict = Attempt(executed=data, parameters=given).judge()
+    assert verdict.green, verdict
 
 
 def test_an_injected_cell_of_the_input_is_replaced_where_it_stands() -> None:
@@ -458,3 +532,18 @@ def test_names_do_not_matter_to_a_notebook_of_a_newer_minor_format() -> None:
 def test_expected_names_its_notebook() -> None:
     expected: Expected = expected_of(read(input_json()), {})
     assert expected.executed_name == "demo.ipynb"
+
+
+def test_jupyters_number_is_named_where_papermill_has_added_a_cell() -> None:
+    attempt = Attempt(on_evidence=[put("papermill", value={"exit_code": 1, "seconds": 3.2})])
+    executed = executed_json()
+    run_cell(executed["cells"][7], 5, error_output())
+    attempt.executed = executed
+    verdict = attempt.judge()
+    assert verdict.message == "cell 6 of 6 (In [5]) failed: ValueError: no rides"
+
+
+def test_an_unmet_expectation_lists_what_was_written() -> None:
+    verdict = expecting(Expectation("outputs/*.parquet")).judge()
+    assert verdict.reason == "output_missing"
+    assert "; the notebook wrote outputs/" in verdict.message

@@ -10,10 +10,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.judge.evidence import EvidenceError, parse_evidence
 from builder.judge.verdict import judge
 from builder.model import Listed
 from builder.plan.notebooks import joined
+from builder.vm.codec import ProtocolError
+from builder.vm.protocol import Evidence
 from tests.unit.good_attempt import (
     Json,
     evidence_json,
@@ -110,8 +111,8 @@ def test_mutated_evidence(path: Path, value: Any) -> None:
     if json.dumps(changed) == json.dumps(EVIDENCE):
         return
     try:
-        evidence = parse_evidence(json.dumps(changed).encode())
-    except EvidenceError:
+        evidence = Evidence.decode(json.dumps(changed).encode())
+    except ProtocolError:
         return
     verdict = judge(EXPECTED, evidence, EXECUTED_BYTES, LISTING)
     assert not verdict.green or evidence_is_neutral(path, changed), verdict
@@ -124,7 +125,7 @@ def test_mutated_executed_notebook(path: Path, value: Any) -> None:
     if json.dumps(changed) == json.dumps(EXECUTED):
         return
     executed = json.dumps(changed).encode()
-    evidence = parse_evidence(json.dumps(evidence_json(NOTEBOOK, len(executed))).encode())
+    evidence = Evidence.decode(json.dumps(evidence_json(NOTEBOOK, len(executed))).encode())
     listing = listing_of(evidence_json(NOTEBOOK, len(executed)))
     verdict = judge(EXPECTED, evidence, executed, listing)
     assert not verdict.green or essence(changed) == essence(EXECUTED), verdict
@@ -150,7 +151,7 @@ def test_mutated_listing(name: str, found: Listed | None) -> None:
         del listing[name]
     else:
         listing[name] = found
-    verdict = judge(EXPECTED, parse_evidence(json.dumps(EVIDENCE).encode()), EXECUTED_BYTES, listing)
+    verdict = judge(EXPECTED, Evidence.decode(json.dumps(EVIDENCE).encode()), EXECUTED_BYTES, listing)
     assert not verdict.green
 
 
@@ -158,6 +159,6 @@ def test_mutated_listing(name: str, found: Listed | None) -> None:
 @given(st.integers(0, len(EXECUTED_BYTES) - 1), st.binary(min_size=1, max_size=4))
 def test_damaged_bytes_never_raise(at: int, junk: bytes) -> None:
     damaged = EXECUTED_BYTES[:at] + junk + EXECUTED_BYTES[at + len(junk) :]
-    evidence = parse_evidence(json.dumps(evidence_json(NOTEBOOK, len(damaged))).encode())
+    evidence = Evidence.decode(json.dumps(evidence_json(NOTEBOOK, len(damaged))).encode())
     listing = listing_of(evidence_json(NOTEBOOK, len(damaged)))
     assert judge(EXPECTED, evidence, damaged, listing).message

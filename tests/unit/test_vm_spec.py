@@ -9,25 +9,22 @@ from typing import Any
 import pytest
 
 from builder.model import Accelerator
-from builder.plan.vm_spec import Attempt, Limits, VmSpec, insert_body, label_value, vm_labels
+from builder.options import MachineOptions
+from builder.plan.vm_spec import Attempt, Limits, insert_body, label_value, vm_labels
 from builder.ports import Image
 
-SPEC = VmSpec(
-    machine_type="e2-standard-4",
-    accelerator=None,
+SPEC = MachineOptions(
+    zones=("us-central1-a",),
     boot_disk_gb=100,
-    network=None,
-    subnetwork=None,
-    external_ip=False,
-    service_account="vm@p.iam.gserviceaccount.com",
+    vm_service_account="notebook-vm@my-project.iam.gserviceaccount.com",
     labels={"team": "data"},
 )
 IMAGE = Image(path="projects/i/global/images/x", family="f", disk_gb=50, deprecated=False, uefi=True)
-LIMITS = Limits(boot=600, notebook=2400, cell=None)
+LIMITS = Limits(boot=600, notebook=2400)
 ATTEMPT = Attempt(run="run-1", job="demo", number=1, nonce="00ff")
 
 
-def body(spec: VmSpec = SPEC, image: Image = IMAGE) -> dict[str, Any]:
+def body(spec: MachineOptions = SPEC, image: Image = IMAGE) -> dict[str, Any]:
     return insert_body(
         spec,
         project="p",

@@ -1,4 +1,4 @@
-"""Which notebooks a pattern means, what is staged with them, and what never is."""
+"""Tests the notebooks that a pattern matches, and the files that are staged with them or never."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ import hashlib
 import os
 import tarfile
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.errors import BadInput
+from builder.options import JobOptions, NotebookEntry
 from builder.plan import staged_files
-from builder.plan.packing import StagedFile
-from builder.plan.workspace import Collected, Workspace, pack
+from builder.plan.packing import StagedFile, pack
+from builder.plan.staged_files import Collected
+from builder.plan.workspace import Workspace
 from tests.unit.git_repo import git, repository, write
 
 
-@dataclass(frozen=True)
-class Wanted:
-    pattern: str
-    origin: str = "NB_NOTEBOOKS"
+def wanted(pattern: str, origin: str = "NB_NOTEBOOKS") -> NotebookEntry:
+    return NotebookEntry(pattern, origin, JobOptions(zones=("us-central1",), vm_service_account="vm@p"))
 
 
 def found(root: Path, *patterns: str) -> list[str]:
-    selection = Workspace(root).select([Wanted(pattern) for pattern in patterns])
+    selection = Workspace(root).select([wanted(pattern) for pattern in patterns])
     assert selection.problems == ()
     return [path for path, _ in selection.notebooks]
 
 
 def refused(root: Path, pattern: str) -> str:
-    selection = Workspace(root).select([Wanted(pattern)])
+    selection = Workspace(root).select([wanted(pattern)])
     assert selection.notebooks == ()
     (problem,) = selection.problems
     assert (problem.variable, problem.value) == ("NB_NOTEBOOKS", pattern)
@@ -63,7 +62,7 @@ def test_paths_and_globs_find_notebooks_once_and_sorted(tmp_path: Path) -> None:
     assert found(tmp_path, "ä ö/*.ipynb") == ["ä ö/ü.ipynb"]
 
 
-def test_globs_stay_out_of_what_tools_leave_behind(tmp_path: Path) -> None:
+def test_globs_ignore_the_caches_of_tools(tmp_path: Path) -> None:
     write(
         tmp_path,
         "a.ipynb",
@@ -87,7 +86,7 @@ def test_a_name_with_glob_characters_is_a_name_first(tmp_path: Path) -> None:
 
 def test_an_entry_that_names_a_notebook_goes_before_a_glob(tmp_path: Path) -> None:
     write(tmp_path, "a.ipynb", "b.ipynb")
-    entries = [Wanted("*.ipynb", "glob"), Wanted("a.ipynb", "name"), Wanted("a.ipynb", "again")]
+    entries = [wanted("*.ipynb", "glob"), wanted("a.ipynb", "name"), wanted("a.ipynb", "again")]
     selection = Workspace(tmp_path).select(entries)
     assert [(path, entry.origin) for path, entry in selection.notebooks] == [
         ("a.ipynb", "name"),
@@ -130,7 +129,7 @@ def test_an_entry_that_names_a_notebook_goes_before_a_glob(tmp_path: Path) -> No
         ("pipe.ipynb", "no regular file"),
     ],
 )
-def test_what_cannot_be_run_is_refused(tmp_path: Path, pattern: str, told: str) -> None:
+def test_an_unusable_notebook_path_is_refused(tmp_path: Path, pattern: str, told: str) -> None:
     root = tmp_path / "root"
     write(tmp_path, "out.ipynb", "root/rides.ipynb", "root/a/deep.ipynb", "root/readme.md")
     (root / "link-out.ipynb").symlink_to(tmp_path / "out.ipynb")
@@ -144,8 +143,8 @@ def test_what_cannot_be_run_is_refused(tmp_path: Path, pattern: str, told: str) 
     assert told in refused(root, pattern)
 
 
-def test_every_bad_pattern_is_told(tmp_path: Path) -> None:
-    selection = Workspace(tmp_path).select([Wanted("a.ipynb"), Wanted("../b.ipynb")])
+def test_every_bad_pattern_is_reported(tmp_path: Path) -> None:
+    selection = Workspace(tmp_path).select([wanted("a.ipynb"), wanted("../b.ipynb")])
     assert len(selection.problems) == 2
     assert "there is no notebook here" in selection.problems[0].expected
 
@@ -168,7 +167,7 @@ def test_links_that_stay_inside_are_followed(tmp_path: Path) -> None:
 def test_from_a_subfolder_paths_count_from_the_repository(tmp_path: Path) -> None:
     repository(tmp_path, "nbs/a.ipynb", "nbs/lib.py", "data/rides.csv")
     workspace = Workspace(tmp_path / "nbs")
-    ((path, _),) = workspace.select([Wanted("*.ipynb")]).notebooks
+    ((path, _),) = workspace.select([wanted("*.ipynb")]).notebooks
     assert path == "nbs/a.ipynb"
     assert workspace.local_path(path) == "a.ipynb"
     assert workspace.read(path) == b"x"
@@ -184,7 +183,7 @@ def test_a_broken_index_is_bad_input(tmp_path: Path) -> None:
     repository(tmp_path, "a.ipynb")
     (tmp_path / ".git" / "index").write_bytes(b"DIRC")
     with pytest.raises(BadInput, match="index cannot be read"):
-        Workspace(tmp_path).select([Wanted("a.ipynb")])
+        Workspace(tmp_path).select([wanted("a.ipynb")])
 
 
 # --- which files
@@ -296,7 +295,7 @@ def test_submodules_and_files_gone_are_left_out_and_said(tmp_path: Path) -> None
     assert collected.warnings[1].endswith("gone0.csv, gone1.csv, gone2.csv, gone3.csv, gone4.csv, …")
 
 
-def test_links_inside_become_what_they_lead_to(tmp_path: Path) -> None:
+def test_links_within_the_workspace_become_files(tmp_path: Path) -> None:
     repository(tmp_path, "nb/a.ipynb", "shared/lib.py", "shared/deep/x.py")
     (tmp_path / "nb" / "lib.py").symlink_to("../shared/lib.py")
     (tmp_path / "nb" / "shared").symlink_to("../shared")

@@ -12,7 +12,7 @@ from builder import kit as kit_module
 from builder.kit import Kit
 from builder.kit.build import build, own_cpython
 
-from .world import World
+from .vm_fixture import VmFixture
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,7 @@ def kit() -> Kit:
     sources = [
         *Path(root, "builder", "vm").rglob("*.*"),
         *Path(root, "builder", "kit").glob("*.py"),
+        Path(root, "builder", "strict_json.py"),
         *Path(root, "requirements").glob("kit-*"),
     ]
     newest = max(source.stat().st_mtime for source in sources if source.suffix != ".pyc")
@@ -35,7 +36,7 @@ def kit() -> Kit:
 
 
 @pytest.fixture(scope="session")
-def world(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("world"), kit)
+def vm_fixture(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VmFixture]:
+    made = VmFixture(tmp_path_factory.mktemp("vm_fixture"), kit)
     yield made
     made.close()

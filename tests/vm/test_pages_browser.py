@@ -20,6 +20,7 @@ import pytest
 
 from builder.vm.runner.pages.page import pages
 from tests.needs import CHROMIUM
+from tests.patience import PATIENCE
 
 from .hostile import book, payloads
 
@@ -70,7 +71,7 @@ def browse(page: str, folder: Path, *flags: str) -> str:
     file.write_text(page, encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="chromium-", dir=folder, ignore_cleanup_errors=True) as profile:
         command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *flags, file.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return done.stdout
 
 
@@ -87,7 +88,7 @@ def test_nothing_of_the_corpus_runs_or_asks(listener: Listener, tmp_path: Path) 
 
 
 def test_the_corpus_would_run_and_ask(listener: Listener, tmp_path: Path) -> None:
-    """What the test above sees is sanitising: as they are, the pieces do run and ask."""
+    """Without sanitizing, the payloads run and send requests, so the test above can fail."""
     ran = 0
     for text in payloads(DO, listener.url)[:4]:
         raw = f"<!DOCTYPE html><title>honest</title><body>{text}</body>"
@@ -149,7 +150,10 @@ def _predicted(kind: int, left: int, up: int, corner: int) -> int:
 
 def test_an_output_hides_no_other_one(tmp_path: Path) -> None:
     """Selectors that reach for what follows, and margins that lay a box over what stands before."""
-    escaping = ("~ *", "/**/~ *", "b, ~ *", "\u00a0~ *", "& ~ *", "b { & ~ *", "+ *", "b {} ~ *")
+    escaping = (
+        *("~ *", "/**/~ *", "b, ~ *", "\u00a0~ *", "& ~ *", "b { & ~ *", "+ *", "b {} ~ *", "> *, ~ *", "|| *", "* || *"),
+        *(":scope ~ *", ":root *", "html *", ":is(:root *)", ":not(b) ~ *", ":host ~ *", "b:has(+ *), * ", "*|* ~ *", "::slotted(*)"),
+    )  # fmt: skip
     sheets = "".join(f"<style>{selector} {{ display: none }}</style>" for selector in escaping)
     cover = '<div style="margin-top:-400px;height:400px;background:#fff"><b>x</b></div>'
     pink = '<div style="background:#f0f;height:100px"></div>'

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from papermill.iorw import NoDatesSafeLoader
 
 from builder.vm.runner import frames, kernels, outputs
+from builder.vm.runner.fault import Fault
+from builder.vm.runner.inputs import decode_job
 from builder.vm.runner.log import TOTAL_BYTES, Log
-from builder.vm.runner.notebook import Order, Seen, fault_of
-from builder.vm.runner.settings import Fault, Job
+from builder.vm.runner.papermill_end import Seen, fault_of
+from builder.vm.runner.papermill_request import PapermillRequest
 from builder.vm.runner.text import MAX_LINE, Lines, clean
 
 
@@ -63,7 +65,7 @@ def test_a_line_without_end_stays_small() -> None:
 def test_log_counts_what_it_drops_and_says_so() -> None:
     chunks: list[bytes] = []
     log = Log(lambda _number, content: chunks.append(content))
-    log.note("begin")
+    log.line("begin")
     for _ in range(3000):
         log.output(b"y" * 999 + b"\n")
     while log._send():
@@ -85,7 +87,7 @@ def test_log_has_a_total() -> None:
         log.output((b"z" * 1023 + b"\n") * 100)
         while log._send():
             pass
-    log.note("still ours")
+    log.line("still ours")
     facts = log.finish()
     assert TOTAL_BYTES <= facts.bytes < TOTAL_BYTES + 10_000
     assert chunks[-1].decode().split("\n")[-3:] == [
@@ -164,6 +166,28 @@ def test_kernels(tmp_path: Path) -> None:
     assert caught.value.reason == "kernel_not_found"
 
 
+@pytest.mark.parametrize("padding", [1, 60, 120, 180, 240])
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, padding: int) -> None:
+    """A path of more than 4,096 bytes is refused even for root; a program that changes its folder can make one.
+
+    The padding moves the limit: it can lie in a folder's path, or in the path of an entry of a folder that can be
+    listed.
+    """
+    folder = tmp_path / ("p" * padding)
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("n" * 250, dir_fd=descriptor)
+        inner = os.open("n" * 250, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(os.open("rides.csv", os.O_CREAT, dir_fd=descriptor))
+    os.close(descriptor)
+    found, skipped = outputs.scan(folder)
+    assert found == []
+    assert [s.why for s in skipped] == ["cannot be read: File name too long"]
+
+
 def test_outputs_names(tmp_path: Path) -> None:
     (tmp_path / "ok").write_text("1")
     (tmp_path / os.fsdecode(b"latin\xe9")).write_text("1")
@@ -172,7 +196,7 @@ def test_outputs_names(tmp_path: Path) -> None:
     assert [(s.path, s.why) for s in skipped] == [("outputs/latin\\udce9", "its name is not UTF-8")]
 
 
-ORDER = Order(
+REQUEST = PapermillRequest(
     folder=Path(),
     cwd=Path(),
     notebook="d.ipynb",
@@ -191,7 +215,17 @@ ORDER = Order(
     ("code", "seen", "cause", "reason", "words"),
     [
         pytest.param(0, Seen(3, 3), "", None, "", id="no fault"),
-        pytest.param(1, Seen(3, 2, failed="ValueError: x"), "", None, "", id="failed cell"),
+        pytest.param(
+            1, Seen(3, 2, error={"type": "PapermillExecutionError"}), "", None, "", id="failed cell"
+        ),
+        pytest.param(
+            1,
+            Seen(3, 2, running=True, error={"type": "KeyError", "text": "'name'"}),
+            "",
+            "notebook_failed",
+            "papermill failed in cell 2 of 3: KeyError: 'name'",
+            id="client's error",
+        ),
         pytest.param(
             143,
             Seen(3, 2, running=True),
@@ -214,8 +248,8 @@ ORDER = Order(
             Seen(3, 2, running=True),
             "",
             "kernel_died",
-            "died in cell 2 of 3; its peak memory",
-            id="memory",
+            "died in cell 2 of 3",
+            id="dead kernel",
         ),
         pytest.param(-9, Seen(3, 2, running=True), "", "kernel_died", "signal 9", id="SIGKILL"),
         pytest.param(
@@ -242,13 +276,13 @@ ORDER = Order(
             Seen(3, error={"type": "RuntimeError", "text": "Kernel died before"}),
             "",
             "kernel_died",
-            "before the first cell: Kernel died before",
+            "the kernel did not start: Kernel died before",
             id="kernel died at once",
         ),
     ],
 )
 def test_faults(code: int, seen: Seen, cause: str, reason: str | None, words: str) -> None:
-    fault = fault_of(code, seen, cause, ORDER, out_of_memory=False)
+    fault = fault_of(code, seen, cause, REQUEST, out_of_memory=False)
     assert (fault and fault.reason) == reason
     assert words in (fault.message if fault else "")
 
@@ -256,4 +290,17 @@ def test_faults(code: int, seen: Seen, cause: str, reason: str | None, words: st
 def test_a_job_that_is_not_understood() -> None:
     for text in (b"{", b"[]", b"{}"):
         with pytest.raises(Fault, match=r"job\.json is not understood"):
-            Job.parse(text)
+            decode_job(text)
+
+
+def test_files_beside_outputs_are_found(tmp_path: Path) -> None:
+    for name in (
+        "books/demo.ipynb",
+        "books/outputs/kept.csv",
+        "books/model.pkl",
+        "cache/a.bin",
+        "lib/__pycache__/x.pyc",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert outputs.beside(tmp_path, {tmp_path / "books/demo.ipynb"}) == ["books/model.pkl", "cache/a.bin"]

@@ -13,12 +13,13 @@ import nbformat
 import pytest
 
 from builder.vm.runner import secret_manager
-from builder.vm.runner.redaction import WORDS
-from builder.vm.runner.settings import Fault
+from builder.vm.runner.fault import Fault
+from builder.vm.runner.secret_forms import WORDS
 from builder.vm.runner.storage import crc32c
 from tests.canary import assert_absent, client, make_secret, recorded, stored
+from tests.owner import signed
 
-from .world import Outcome, World
+from .vm_fixture import Outcome, VmFixture
 
 CANARY = 'c4nary/Ünit+"42"\\' + random_secrets.token_hex(8)
 LONGER = f"{CANARY}-and-more-of-it"
@@ -26,23 +27,23 @@ KEY = "".join(random_secrets.token_urlsafe(36) + "\n" for _ in range(6))
 
 
 @pytest.fixture(scope="module")
-def names(world: World) -> dict[str, str]:
+def names(vm_fixture: VmFixture) -> dict[str, str]:
     """Three secrets that the VM may read, by variable."""
     tag = uuid.uuid4().hex[:8]
     values = {"CANARY": CANARY, "LONGER": LONGER, "KEY_FILE": KEY}
     return {
-        name: make_secret(world.cloud.url, f"{name.lower()}-{tag}", value.encode()) + "/versions/latest"
+        name: make_secret(vm_fixture.cloud, f"{name.lower()}-{tag}", value.encode()) + "/versions/latest"
         for name, value in values.items()
     }
 
 
 @pytest.fixture
-def everything(world: World) -> Iterator[Callable[[Outcome], None]]:
+def everything(vm_fixture: VmFixture) -> Iterator[Callable[[Outcome], None]]:
     """Assert that no value is anywhere in what the cloud has and was sent since the test began."""
     with recorded() as sent:
 
         def check(outcome: Outcome) -> None:
-            places = {**stored(world.cloud.state), **sent(), "the serial port": outcome.serial.encode()}
+            places = {**stored(vm_fixture.cloud.state), **sent(), "the serial port": outcome.serial.encode()}
             values = {
                 "CANARY": CANARY,
                 "LONGER": LONGER,
@@ -131,9 +132,9 @@ out = pathlib.Path(os.environ["NB_OUTPUT_DIR"])
 
 
 def test_everything_that_is_told_is_redacted(
-    world: World, names: dict[str, str], everything: Callable[[Outcome], None]
+    vm_fixture: VmFixture, names: dict[str, str], everything: Callable[[Outcome], None]
 ) -> None:
-    outcome = world.run(
+    outcome = vm_fixture.run(
         WHERE_IT_IS,
         SAID,
         SHOWN,
@@ -141,6 +142,7 @@ def test_everything_that_is_told_is_redacted(
         WRITTEN,
         "#md ![plot](outputs/plot.svg)",
         job={"secrets": names},
+        own_kit=True,
     )
     assert outcome.evidence["fault"] is None, outcome.log
     assert outcome.evidence["papermill"]["exit_code"] == 0, outcome.log
@@ -165,24 +167,40 @@ def test_everything_that_is_told_is_redacted(
     assert "# secrets for the kernel: CANARY (version 1 of projects/" in outcome.log
 
 
+@pytest.mark.always(1)
 @pytest.mark.parametrize(
     ("cell", "path"),
     [
-        ("(out / 'plot.png').write_bytes(b'\\x89PNG\\0' + c.encode())", "outputs/plot.png"),
-        (
+        pytest.param(
+            "(out / 'plot.png').write_bytes(b'\\x89PNG\\0' + c.encode())",
+            "outputs/plot.png",
+            id="png",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
             "(out / 'rides.parquet').write_bytes(b'PAR1\\0\\xff' + base64.b64encode(b'u:' + c.encode()))",
             "outputs/rides.parquet",
+            id="parquet",
         ),
-        ("(out / 'a' ).mkdir(); (out / 'a' / (c[:4] + c[-16:] + '.csv')).write_text('x')", ""),
-        ("import gzip; (out / 'x.csv.gz').write_bytes(gzip.compress(c.encode()))", "outputs/x.csv.gz"),
+        pytest.param(
+            "(out / 'a' ).mkdir(); (out / 'a' / (c[:4] + c[-16:] + '.csv')).write_text('x')",
+            "",
+            id="harmless name",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            "import gzip; (out / 'x.csv.gz').write_bytes(gzip.compress(c.encode()))",
+            "outputs/x.csv.gz",
+            id="gzip",
+            marks=pytest.mark.exhaustive,
+        ),
     ],
-    ids=["png", "parquet", "harmless name", "gzip"],
 )
 def test_files_that_cannot_be_redacted_are_not_uploaded(
-    world: World, names: dict[str, str], cell: str, path: str
+    vm_fixture: VmFixture, names: dict[str, str], cell: str, path: str
 ) -> None:
     begin = "import base64, os, pathlib\nout, c = pathlib.Path('outputs'), os.environ['CANARY']\n"
-    outcome = world.run(begin + cell + "\n(out / 'fine.csv').write_text('fine')", job={"secrets": names})
+    outcome = vm_fixture.run(begin + cell + "\n(out / 'fine.csv').write_text('fine')", job={"secrets": names})
     assert outcome.evidence["papermill"]["exit_code"] == 0, outcome.log
     assert "outputs/fine.csv" in outcome.objects
     if path:
@@ -197,11 +215,12 @@ def test_files_that_cannot_be_redacted_are_not_uploaded(
         assert outcome.reason is None
 
 
-def test_a_name_that_holds_a_value(world: World, everything: Callable[[Outcome], None]) -> None:
+@pytest.mark.exhaustive  # test_redaction.py looks at names without a VM
+def test_a_name_that_holds_a_value(vm_fixture: VmFixture, everything: Callable[[Outcome], None]) -> None:
     value = f"token-{uuid.uuid4().hex}"
-    name = make_secret(world.cloud.url, f"name-{uuid.uuid4().hex[:8]}", value.encode())
+    name = make_secret(vm_fixture.cloud, f"name-{uuid.uuid4().hex[:8]}", value.encode())
     with recorded() as sent:
-        outcome = world.run(
+        outcome = vm_fixture.run(
             "import os\nopen('outputs/' + os.environ['TOKEN'] + '.csv', 'w').write('x')\n"
             "os.mkdir('outputs/d\\n' + os.environ['TOKEN']); open('outputs/d\\n' + os.environ['TOKEN'] + '/x', 'w').write('x')",
             job={"secrets": {"TOKEN": f"{name}/versions/1"}},
@@ -212,14 +231,15 @@ def test_a_name_that_holds_a_value(world: World, everything: Callable[[Outcome],
             in outcome.evidence["fault"]["message"]
         )
         assert_absent(
-            {"TOKEN": value}, {**stored(world.cloud.state), **sent(), "serial": outcome.serial.encode()}
+            {"TOKEN": value}, {**stored(vm_fixture.cloud.state), **sent(), "serial": outcome.serial.encode()}
         )
 
 
+@pytest.mark.exhaustive  # test_everything_that_is_told_is_redacted has an exception, too
 def test_an_exception_ends_the_notebook(
-    world: World, names: dict[str, str], everything: Callable[[Outcome], None]
+    vm_fixture: VmFixture, names: dict[str, str], everything: Callable[[Outcome], None]
 ) -> None:
-    outcome = world.run(
+    outcome = vm_fixture.run(
         "import os\nc = os.environ['CANARY']\nprint(c, end='')",
         "class Refused(Exception): pass\nraise Refused('x' * 480 + c)",
         job={"secrets": names},
@@ -230,8 +250,11 @@ def test_an_exception_ends_the_notebook(
     assert "[redacted CANARY]" in outcome.log
 
 
-def test_a_dying_kernel(world: World, names: dict[str, str], everything: Callable[[Outcome], None]) -> None:
-    outcome = world.run(
+@pytest.mark.exhaustive
+def test_a_dying_kernel(
+    vm_fixture: VmFixture, names: dict[str, str], everything: Callable[[Outcome], None]
+) -> None:
+    outcome = vm_fixture.run(
         "import os, signal\nc = os.environ['CANARY'].encode()\nprint('last words', c.decode(), end='', flush=True)\n"
         "os.write(2, b'z' * 8170 + c)\nos.write(2, b'\\nbye ' + c)\nos.write(1, c[:12])\nimport time; time.sleep(0.3)\n"
         "os.write(1, c[12:])\ntime.sleep(0.3)\nos.kill(os.getpid(), signal.SIGKILL)",
@@ -242,12 +265,13 @@ def test_a_dying_kernel(world: World, names: dict[str, str], everything: Callabl
     assert "bye [redacted CANARY]" in outcome.log
 
 
+@pytest.mark.exhaustive  # test_a_dying_kernel ends a notebook as well
 def test_a_notebook_that_is_stopped(
-    world: World, names: dict[str, str], everything: Callable[[Outcome], None]
+    vm_fixture: VmFixture, names: dict[str, str], everything: Callable[[Outcome], None]
 ) -> None:
-    outcome = world.run(
-        "import os, time\nprint(os.environ['CANARY'], flush=True)\nprint(os.environ['CANARY'][:-1], end='', flush=True)\ntime.sleep(60)",
-        job={"secrets": {"CANARY": names["CANARY"]}, "timeout": 8},
+    outcome = vm_fixture.run(
+        "import os, time\nprint(os.environ['CANARY'], flush=True)\nprint(os.environ['CANARY'][:-1], end='', flush=True)\ntime.sleep(600)",
+        job={"secrets": {"CANARY": names["CANARY"]}, "timeout": 20},
     )
     assert outcome.reason == "notebook_timeout"
     assert "[redacted CANARY]" in outcome.text(0)
@@ -255,23 +279,23 @@ def test_a_notebook_that_is_stopped(
         everything(outcome)  # so much of a value is not known as one: the check can fail
 
 
-def test_what_is_wrong_is_told_at_once_and_nothing_runs(world: World) -> None:
-    url, tag = world.cloud.url, uuid.uuid4().hex[:8]
-    google = client(url)
-    off = make_secret(url, f"off-{tag}", b"disabled-value")
+def test_what_is_wrong_is_told_at_once_and_nothing_runs(vm_fixture: VmFixture) -> None:
+    cloud, tag = vm_fixture.cloud, uuid.uuid4().hex[:8]
+    google = client(cloud)
+    off = make_secret(cloud, f"off-{tag}", b"disabled-value")
     google.disable_secret_version(name=f"{off}/versions/1")
-    gone = make_secret(url, f"gone-{tag}", b"destroyed-value", b"another-value")
+    gone = make_secret(cloud, f"gone-{tag}", b"destroyed-value", b"another-value")
     google.destroy_secret_version(name=f"{gone}/versions/1")
-    outcome = world.run(
+    outcome = vm_fixture.run(
         "print('never')",
         job={
             "secrets": {
-                "DENIED": make_secret(url, f"denied-{tag}", b"denied-value", granted=False) + "/versions/1",
+                "DENIED": make_secret(cloud, f"denied-{tag}", b"denied-value", granted=False) + "/versions/1",
                 "NOT_THERE": f"projects/local-project/secrets/none-{tag}/versions/1",
                 "NO_VERSION": f"{off}/versions/7",
                 "OFF": f"{off}/versions/1",
                 "GONE": f"{gone}/versions/1",
-                "SHORT": make_secret(url, f"short-{tag}", b" 1234567\n") + "/versions/1",
+                "SHORT": make_secret(cloud, f"short-{tag}", b" 1234567\n") + "/versions/1",
                 "FINE": f"{gone}/versions/latest",
             }
         },
@@ -302,34 +326,41 @@ def test_what_is_wrong_is_told_at_once_and_nothing_runs(world: World) -> None:
         pytest.param(b"1234567", "short", id="too short"),
     ],
 )
-def test_values_that_cannot_be_used(world: World, value: bytes, problem: str) -> None:
-    name = make_secret(world.cloud.url, f"unfit-{uuid.uuid4().hex[:8]}", value)
-    (secret,) = resolve(world, name)
-    assert (secret.problem, secret.version, secret.value) == (problem, "1", "")
+def test_values_that_cannot_be_used(vm_fixture: VmFixture, value: bytes, problem: str) -> None:
+    name = make_secret(vm_fixture.cloud, f"unfit-{uuid.uuid4().hex[:8]}", value)
+    (secret,) = resolve(vm_fixture, name)
+    assert (secret.problem, secret.version, secret.value) == (problem, 1, "")
     with pytest.raises(Fault) as caught:
         secret_manager.check([secret])
     assert caught.value.reason == "secret_unfit"
     assert f"secret A, {name}/versions/1: " in caught.value.message
 
 
-def resolve(world: World, name: str) -> list[secret_manager.Secret]:
+def resolve(vm_fixture: VmFixture, name: str) -> list[secret_manager.Secret]:
     """Read a secret here, as the project's owner."""
     import requests
 
     def ask(url: str, seconds: float) -> tuple[int, bytes]:
-        answer = requests.get(url, timeout=seconds)
+        answer = requests.get(url, headers=signed(vm_fixture.cloud.iam), timeout=seconds)
         return answer.status_code, answer.content
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secret_manager, "ask_google", ask)
-        return secret_manager.resolve(world.cloud.url, {"A": f"{name}/versions/1"})
+        return secret_manager.resolve(vm_fixture.cloud.url, {"A": f"{name}/versions/1"})
 
 
-@pytest.mark.parametrize("place", ["notebook", "file", "name", "parameters"])
-def test_a_value_that_was_committed(world: World, place: str) -> None:
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "place",
+    [
+        "notebook",
+        *(pytest.param(place, marks=pytest.mark.exhaustive) for place in ("file", "name", "parameters")),
+    ],
+)
+def test_a_value_that_was_committed(vm_fixture: VmFixture, place: str) -> None:
     value = f"committed-{uuid.uuid4().hex}"
-    name = make_secret(world.cloud.url, f"known-{uuid.uuid4().hex[:8]}", value.encode())
-    outcome = world.run(
+    name = make_secret(vm_fixture.cloud, f"known-{uuid.uuid4().hex[:8]}", value.encode())
+    outcome = vm_fixture.run(
         "#tags parameters\ntoken = ''",
         f"print('{value}')" if place == "notebook" else "print('never')",
         job={"secrets": {"TOKEN": f"{name}/versions/1"}},
@@ -386,7 +417,7 @@ def test_passing_trouble_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None
         answer(b"good value"),
     )
     (secret,) = secret_manager.resolve("http://x", {"A": "projects/p/secrets/s/versions/latest"})
-    assert (secret.value, secret.version, secret.problem) == ("good value", "5", "")
+    assert (secret.value, secret.version, secret.problem) == ("good value", 5, "")
     assert "good value" not in repr(secret)
 
 

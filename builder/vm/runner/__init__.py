@@ -1,1 +1,1 @@
-"""The runner: carries one job out on the VM and reports facts. It travels in the kit and imports nothing of `builder`."""
+"""The runner: carries one job out on the VM and reports facts. It travels in the kit."""

@@ -1,17 +1,38 @@
-"""Starts one of the runner's processes on the kit's own packages: `python -I -S KIT/runner run|papermill|html …`.
+"""Starts one of the runner's processes: `python -I -S KIT/builder/vm/runner run|papermill|html …`.
 
-The path is the kit's trees and the standard library, nothing of the image: its packages belong to the kernel.
+The path has the kit's trees and the standard library, and no package of the image: those are for the kernel.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import types
 from pathlib import Path
+from typing import Any
+
+
+def load_lazily(name: str) -> None:
+    """Register a module that is loaded when one of its attributes is first used, since few runs need it.
+
+    Python's own `LazyLoader` loads the module at its second import.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(name=name)
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+
+    def load(attribute: str) -> Any:
+        del module.__dict__["__getattr__"]
+        loader.exec_module(module)
+        return getattr(module, attribute)
+
+    module.__dict__["__getattr__"] = load
+    sys.modules[name] = module
 
 
 def load_lean(site: Path, *packages: str) -> None:
-    """Have each package's modules loaded without its `__init__`, which loads many that are not needed here."""
+    """Register each package without running its `__init__`, which imports many modules that are not needed here."""
     for name in packages:
         package = types.ModuleType(name)
         package.__path__ = [str(site.joinpath(*name.split(".")))]
@@ -19,27 +40,33 @@ def load_lean(site: Path, *packages: str) -> None:
 
 
 def main() -> int:
-    """Set the path up, import the part asked for, run it; return the exit code."""
-    kit = Path(__file__).resolve().parent.parent
-    trees = [kit, kit / "runner-site", kit / "kernel", kit / "kernel.zip"]
-    # The first entry is the folder of this file, put there by the interpreter; the package lies one above.
+    """Set the path, then import and run the process that the arguments name. Returns the exit code."""
+    kit = Path(__file__).resolve().parents[3]
+    trees = [kit, kit / "runner-site", kit / "runner-site.zip", kit / "kernel", kit / "kernel.zip"]
+    # The interpreter has put this file's folder first; the kit takes its place.
     sys.path[:1] = map(str, trees)
-    # Relative imports, which a type checker can follow, need to know the package that this file is in.
-    globals().update(__package__="runner", __spec__=None)
+    # Relative imports need the package of this file.
+    globals().update(__package__="builder.vm.runner", __spec__=None)
     if sys.argv[1] == "papermill":
+        load_lazily("requests")  # for notebooks at a URL; ours are files
+        load_lean(kit / "kernel", "IPython", "IPython.utils")  # jupyter_client asks both for folders only
+        load_lean(kit / "kernel.zip", "ipykernel")
         from . import papermill_process
 
         return papermill_process.main(sys.argv[2:])
     if sys.argv[1] == "html":
-        load_lean(kit / "runner-site", "nbconvert", "nbconvert.filters", "nbconvert.preprocessors")
+        load_lean(kit / "runner-site.zip", "nbconvert", "nbconvert.filters", "nbconvert.preprocessors")
+        load_lazily("bs4")  # for pictures in HTML in a Markdown cell
         from . import html
 
         return html.main(sys.argv[2:])
     from . import notebook, processes
 
     processes.adopt_orphans()
-    # papermill and the storage client take half a second each to load; this way they do it side by side.
+    # papermill and the storage client take half a second each to load; this way they load in parallel.
     papermill = notebook.Papermill()
+    for signing in ("google.auth.crypt", "google.auth.iam", "google.auth.jwt"):
+        load_lazily(signing)  # the VM has no key, and the kit has no cryptography
     from . import app
 
     return app.main(sys.argv[2:], papermill)

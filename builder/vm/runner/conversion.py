@@ -1,4 +1,4 @@
-"""The pages' process as the runner sees it: warmed up while the notebook runs, given its order, waited for."""
+"""Controls the process that makes the HTML pages: starts it while the notebook runs, sends the request, and waits."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ PATIENCE = 120.0
 
 
 class ConversionError(Exception):
-    """There are no pages; the text says why, in a line."""
+    """The pages could not be made. The text gives the reason in one line."""
 
 
 class Conversion:
-    """A process that loads the converter, and waits. One that was ended meanwhile is started anew when it is needed."""
+    """The process that loads the converter and waits. If it was ended meanwhile, it is started again when needed."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[str] | None = None
 
     @property
     def pids(self) -> frozenset[int]:
-        """The process that no clean-up shall end."""
+        """The ids of the process, which the clean-up after the notebook must spare."""
         return frozenset({self._child.pid} if self._child else ())
 
     def warm_up(self) -> None:
-        """Start the process if there is none; what keeps it from starting shows when it is needed."""
+        """Start the process if there is none. A failure to start shows when the process is needed."""
         with contextlib.suppress(OSError):
             if self._child is None or self._child.poll() is not None:
                 self._child = _start()
 
     def begin(self, source: Path, name: str, folder: Path, target: Path) -> None:
-        """Order the pages of the notebook at `source`, which ran in `folder`, into `target`. Raises ConversionError."""
-        order = {"source": str(source), "name": name, "folder": str(folder), "target": str(target)}
-        if not self._send(order):
+        """Request the pages of the notebook at `source`, which ran in `folder`, in `target`. Raises ConversionError."""
+        request = {"source": str(source), "name": name, "folder": str(folder), "target": str(target)}
+        if not self._send(request):
             self.abandon()
-            if not self._send(order):
+            if not self._send(request):
                 raise ConversionError("the converter does not start")
 
     def finish(self) -> None:
@@ -56,19 +56,19 @@ class Conversion:
             raise ConversionError(last[0])
 
     def abandon(self) -> None:
-        """End the process, if it is there."""
+        """End the process, if there is one."""
         if self._child is not None:
             self._child.kill()
             self._child.communicate()
             self._child = None
 
-    def _send(self, order: dict[str, str]) -> bool:
-        """Write the order to a living process; say whether it took it."""
+    def _send(self, request: dict[str, str]) -> bool:
+        """Write the request to the process. Returns True if it was accepted."""
         self.warm_up()
         if self._child is None or self._child.stdin is None:
             return False
         try:
-            self._child.stdin.write(json.dumps(order) + "\n")
+            self._child.stdin.write(json.dumps(request) + "\n")
             self._child.stdin.flush()
         except OSError:
             return False
@@ -84,6 +84,6 @@ def _start() -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        # A signal for the runner's group is not for it: what the notebook left is still to be shown.
+        # A signal for the runner's group must not end it: the notebook's results are still to be shown.
         start_new_session=True,
     )

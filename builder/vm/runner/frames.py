@@ -1,4 +1,4 @@
-"""The pipe between papermill's process and the runner: events and output in one stream, so that their order holds.
+"""The pipe between papermill's process and the runner: events and output in one stream, in their order.
 
 A notebook cannot write to it: the kernel does not inherit the descriptor.
 """
@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+# papermill's tag of the cell with the given parameters.
+INJECTED = "injected-parameters"
 HEADER = struct.Struct("!cI")
 EVENT = b"E"
 OUTPUT = b"O"
@@ -33,7 +35,7 @@ def _send(descriptor: int, kind: bytes, payload: bytes) -> None:
 
 
 class Reader:
-    """Takes the stream apart again. Output is passed on as it comes, whatever the size of its frame."""
+    """Splits the stream into its frames. Output is passed on as it arrives, before its frame is complete."""
 
     def __init__(self) -> None:
         self._kind = b""

@@ -1,4 +1,4 @@
-"""Is the GPU there that was asked for? A driver may need a minute after the boot."""
+"""Waits for the GPUs that the job asks for. A driver can need a minute after the boot."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from .settings import Accelerator, Fault
+from builder.vm.protocol import ExpectedGpus
+
+from .fault import Fault
 from .text import clean
 
 PAUSE_SECONDS = 3.0
 CALL_SECONDS = 60.0
 
 
-def wait_for_gpu(accelerator: Accelerator, deadline: float, note: Callable[[str], None]) -> None:
-    """Return once `nvidia-smi` lists as many GPUs as were asked for; raises `Fault` at `deadline` (monotonic seconds)."""
+def wait_for_gpu(accelerator: ExpectedGpus, deadline: float, report: Callable[[str], None]) -> None:
+    """Return once `nvidia-smi` lists enough GPUs. Raises `Fault` at `deadline` (monotonic seconds)."""
     while True:
         said = _ask().splitlines()
         found = [line for line in said if line.startswith("GPU ")]
         if len(found) >= accelerator.count:
             for line in found:
-                note(line)
+                report(line)
             return
         if time.monotonic() + PAUSE_SECONDS > deadline:
             wanted = f"{accelerator.type} x {accelerator.count}"

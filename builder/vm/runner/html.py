@@ -1,7 +1,7 @@
-"""The process that turns the executed notebook into its two pages, with code and without.
+"""Converts the executed notebook to its two pages, with code and without, in a process of its own.
 
-Apart from the runner, so that a notebook of any size costs it neither memory nor time. Started while the notebook runs, it
-loads what it needs and waits for a line on its standard input: the conversion then begins at once.
+A separate process, so that a large notebook costs the runner neither memory nor time. It starts while the notebook
+runs, loads its libraries, and waits for a line on its standard input, so that the conversion begins at once.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from .pages.page import pages
 
-# JSON can spell half of a surrogate pair, which no file and no page can hold.
+# JSON can contain half of a surrogate pair, which no file and no page can.
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the notebook's JSON, its text such that it can be written. Raises OSError and ValueError."""
+    """Return the notebook's JSON, with text that can be written as UTF-8. Raises OSError and ValueError."""
     text = path.read_text(encoding="utf-8", errors="replace")
     notebook = json.loads(text)
     if _HALF.search(text):
@@ -39,22 +39,25 @@ def convert(source: Path, name: str, folder: Path, target: Path) -> None:
 
 
 def main(_arguments: list[str]) -> int:
-    """Wait for the order, a line of JSON on standard input, and carry it out; the end of input means that none comes."""
+    """Wait for the request, a line of JSON on standard input, and convert.
+
+    The end of input means that there is none.
+    """
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    os.nice(10)  # while it loads, the notebook is at work
+    os.nice(10)  # the notebook runs meanwhile
     warm_up()
     line = sys.stdin.readline()
     if not line:
         return 0
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, own)
-    order = json.loads(line)
-    convert(Path(order["source"]), order["name"], Path(order["folder"]), Path(order["target"]))
-    os._exit(0)  # to take all that was loaded down in good order would cost more than most conversions
+    request = json.loads(line)
+    convert(Path(request["source"]), request["name"], Path(request["folder"]), Path(request["target"]))
+    os._exit(0)  # an orderly exit takes longer than most conversions
 
 
 def warm_up() -> None:
-    """Have every part load its tables: the first formula and the first highlighted cell take longer than all others."""
+    """Load the tables of every library, for which the first formula and the first cell would wait."""
     cells = [
         {
             "cell_type": "markdown",

@@ -1,9 +1,10 @@
-"""What the image itself has installed, and stand-ins for it by which uv takes that as given."""
+"""Lists the image's own packages, and writes stand-ins for them, so that uv treats them as installed."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,44 +13,55 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from . import image_probe
+from .kernel_launcher import of_distribution
+
 PROBE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Package:
-    """One installed package: normalized name, version, and what its extras need, in its metadata's words."""
+    """An installed package: normalized name, version, extras, requirements as its metadata has them, and its folder."""
 
     name: str
     version: str
     extras: tuple[str, ...] = ()
-    requires_of_extras: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    folder: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}=={self.version}"
 
     @property
-    def can_be_pinned(self) -> bool:
-        """Whether its version is one by Python's rules."""
+    def stays(self) -> bool:
+        """True if requirements must fit the package.
+
+        False for packages of the distribution, which are old and were not chosen for notebooks, and for versions that
+        are not PEP 440, which uv does not accept.
+        """
         try:
             Version(self.version)
         except InvalidVersion:
             return False
-        return True
+        return not of_distribution(self.folder)
 
     @property
     def metadata(self) -> str:
-        """Its metadata as a stand-in gives it.
+        """The metadata of its stand-in, without the package's own requirements.
 
-        Without what it needs itself: whether the image's packages fit each other is the image's affair.
+        Therefore uv does not check if the image's packages fit each other.
         """
         lines = [f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {self.version}"]
         lines += [f"Provides-Extra: {name}" for name in self.extras]
-        lines += [f"Requires-Dist: {text}" for text in self.requires_of_extras]
+        lines += [f"Requires-Dist: {text}" for text in self.requires if re.search(r"\bextra\s*==", text)]
         return "\n".join(lines) + "\n"
 
 
 def read(folder: Path) -> tuple[Package, ...] | None:
-    """The image's packages, as its Python sees them; None where that cannot be told. `folder`: any that exists."""
+    """Return the image's packages, as its Python sees them; None if they cannot be listed.
+
+    `folder`: any existing one.
+    """
     probe = Path(__file__).with_name("image_probe.py")
     try:
         done = subprocess.run(
@@ -65,15 +77,23 @@ def read(folder: Path) -> tuple[Package, ...] | None:
         return None
 
 
+def read_folder(folder: Path) -> tuple[Package, ...]:
+    """Return the packages in one folder."""
+    return tuple(_package(one) for one in image_probe.listed([str(folder)]))
+
+
 def _package(value: dict[str, Any]) -> Package:
     version = str(value["version"])
-    with contextlib.suppress(InvalidVersion):  # a distribution's own packages may have others
+    with contextlib.suppress(InvalidVersion):  # packages of a distribution can have other versions
         version = str(Version(version))
-    return Package(value["name"], version, tuple(value["extras"]), tuple(value["requires_of_extras"]))
+    return Package(value["name"], version, tuple(value["extras"]), tuple(value["requires"]), value["folder"])
 
 
 def write_stand_ins(packages: tuple[Package, ...], target: Path) -> list[Path]:
-    """Make `target` look as if these packages were installed there; return the folders, to be removed again."""
+    """Write metadata to `target` as if these packages were installed there.
+
+    Returns the folders, to be removed later.
+    """
     written = []
     for package in packages:
         folder = target / f"{package.name.replace('-', '_')}-{package.version}.dist-info"

@@ -1,6 +1,7 @@
-"""Lists the image's own packages as JSON: run by the image's Python, with its packages and without the kit.
+"""Lists the image's own packages as JSON. The image's Python runs it, with its packages and without the kit.
 
-Each has name and version, and what its extras need; of two with the same name, the one that an import would find.
+Each has its name, version, extras, requirements and folder. Of two packages with one name, the list has the one that
+an import finds.
 """
 
 import json
@@ -11,26 +12,33 @@ from typing import Any
 
 
 def described(package: metadata.Distribution) -> dict[str, Any]:
-    """One package; raises whatever a damaged one makes the library raise."""
+    """Return one package. Raises any exception for a damaged one."""
+    metadata = package.metadata  # parsed again at each access
     return {
-        "name": re.sub(r"[-_.]+", "-", str(package.metadata["Name"])).lower(),
-        "version": str(package.version),
-        "extras": list(package.metadata.get_all("Provides-Extra") or ()),
-        "requires_of_extras": [line for line in package.requires or () if re.search(r"\bextra\s*==", line)],
+        "name": re.sub(r"[-_.]+", "-", metadata["Name"]).lower(),
+        "version": str(metadata["Version"]),
+        "extras": metadata.get_all("Provides-Extra") or [],
+        "requires": metadata.get_all("Requires-Dist") or package.requires or [],
+        "folder": str(package.locate_file("")),
     }
 
 
-def main() -> None:
-    """Print them all."""
+def listed(path: list[str]) -> list[dict[str, Any]]:
+    """Return the packages in these folders, by name."""
     found: dict[str, dict[str, Any]] = {}
-    for package in metadata.distributions():
+    for package in metadata.distributions(path=path):
         try:
             one = described(package)
         except Exception:  # noqa: BLE001, S112 - what has no readable metadata cannot be constrained
             continue
-        if package.metadata["Name"] and one["version"] != "None":
+        if one["version"] != "None":
             found.setdefault(one["name"], one)
-    sys.stdout.write(json.dumps(sorted(found.values(), key=lambda one: one["name"])))
+    return sorted(found.values(), key=lambda one: str(one["name"]))
+
+
+def main() -> None:
+    """Print all packages."""
+    sys.stdout.write(json.dumps(listed(sys.path)))
 
 
 if __name__ == "__main__":

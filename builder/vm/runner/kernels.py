@@ -1,14 +1,16 @@
-"""Which kernel runs the notebook: the image's Python with the kit's ipykernel, or one that the image brings."""
+"""Chooses the notebook's kernel: the image's Python with the kit's ipykernel, or a kernel of the image."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .settings import Fault
+from .fault import Fault
+from .kernel_launcher import KIT_FIRST
 
 PYTHON = "python3"
 SYSTEM_FOLDERS = ("/usr/local/share/jupyter", "/usr/share/jupyter")
@@ -16,21 +18,25 @@ SYSTEM_FOLDERS = ("/usr/local/share/jupyter", "/usr/share/jupyter")
 
 @dataclass(frozen=True)
 class Kernel:
-    """The kernel to use, its language for papermill, and a remark for the log where it is not the one asked for."""
+    """The kernel to use, its language for papermill, and a remark for the log if it is not the requested one."""
 
     name: str
     language: str
     remark: str = ""
 
 
-def write_python_kernel(folder: Path, launcher: Path) -> None:
-    """Write the kernelspec `python3` below `folder`, a Jupyter data folder."""
+def write_python_kernel(folder: Path, launcher: Path, kit_first: Iterable[str] = ()) -> None:
+    """Write the kernelspec `python3` below `folder`, a Jupyter data folder.
+
+    `kit_first`: the kit's packages that come first.
+    """
     spec = {
-        # Its warnings are about how it is operated (no debugger, TCP on this machine), not about the notebook.
+        # Its warnings are about its operation (no debugger, local TCP), not about the notebook.
         "argv": [sys.executable, str(launcher), "-f", "{connection_file}", "--log-level=ERROR"],
         "display_name": "Python 3",
         "language": "python",
         "interrupt_mode": "signal",
+        "env": {KIT_FIRST: " ".join(kit_first)},
     }
     target = folder / "kernels" / PYTHON / "kernel.json"
     target.parent.mkdir(parents=True)
@@ -38,7 +44,7 @@ def write_python_kernel(folder: Path, launcher: Path) -> None:
 
 
 def choose(requested: str | None, notebook: dict[str, Any], folders: list[Path]) -> Kernel:
-    """Return the kernel for a notebook; raises `Fault` for one that is neither there nor Python."""
+    """Return the kernel for a notebook. Raises `Fault` if it is neither on the image nor a Python kernel."""
     metadata = notebook.get("metadata", {})
     spec = metadata.get("kernelspec", {})
     name = requested or spec.get("name") or PYTHON
@@ -47,7 +53,7 @@ def choose(requested: str | None, notebook: dict[str, Any], folders: list[Path])
     installed = find(name, folders)
     if installed:
         return Kernel(name, str(installed.get("language", "python")).lower())
-    # What the notebook says of itself holds for its own kernel, not for another that was asked for.
+    # The notebook's metadata describes its own kernel, not another requested one.
     own = name == spec.get("name")
     language = str(
         (spec.get("language") or metadata.get("language_info", {}).get("name") or "") if own else ""

@@ -1,7 +1,7 @@
-"""The live log: our lines (`# `) and the notebook's (`| `), uploaded in numbered chunks by a thread.
+"""Uploads the live log in numbered chunks: the runner's lines (`# `) and the notebook's (`| `).
 
-Memory is bounded whatever the notebook prints, and a slow bucket never makes the notebook wait: what does not fit
-is counted and said. The executed notebook has it all.
+Memory is bounded, and a slow bucket never delays the notebook: output that does not fit is dropped, and its size is
+logged. The executed notebook has all output.
 """
 
 from __future__ import annotations
@@ -11,37 +11,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from builder.vm.protocol import LogFacts
 
 from .redaction import Redactor, Stream
 from .text import Lines, clean
 
 CHUNK_BYTES = 256 * 1024
 CHUNK_SECONDS = 1.0
-# What may wait for its upload. At one chunk a second this is also how long the end of a flood delays the result.
+# The limit of what waits for its upload.
 PENDING_BYTES = 8 * CHUNK_BYTES
 TOTAL_BYTES = 20 * 1024 * 1024
-# Our own lines are few; this keeps a notebook of a million cells within bounds as well.
+# The runner's own lines are few; this limits them for a notebook of a million cells.
 NOTES_BYTES = 2 * 1024 * 1024
-# For so long output may wait for more to tell whether it is the beginning of a secret's value.
+# The time for which output is held back because it can be the beginning of a secret's value.
 HELD_SECONDS = 5.0
 BREAKS = re.compile(r"[\r\n]+")
 
 
-@dataclass(frozen=True)
-class LogFacts:
-    """What went to the bucket and what did not."""
-
-    chunks: int
-    bytes: int
-    dropped_bytes: int
-
-
 class Log:
-    """Collects lines from one thread and uploads them from another."""
+    """Collects lines in one thread and uploads them in another."""
 
     def __init__(self, upload: Callable[[int, bytes], None]) -> None:
-        """`upload(number, content)` stores one chunk; it raises when it has failed for good."""
+        """`upload(number, content)` stores one chunk, and raises if it fails."""
         self._upload = upload
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
@@ -57,10 +49,9 @@ class Log:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._chunk = b""
-        self._last = 0.0
 
     def protect(self, redactor: Redactor) -> None:
-        """From now on, let nothing through that the redactor knows."""
+        """Redact all lines from now on."""
         self.redactor = redactor
         self._stream = Stream(redactor)
         self._fed = 0.0
@@ -69,10 +60,10 @@ class Log:
         """Start uploading."""
         self._thread.start()
 
-    def note(self, text: str) -> None:
-        """Add a line of ours: one, whatever the text holds, since what a notebook says may stand in it."""
+    def line(self, text: str) -> None:
+        """Add a line of the runner. Line breaks in `text`, which can quote the notebook, become spaces."""
         line = clean(BREAKS.sub(" ", self.redactor.text(text)))
-        # Once more: what was taken out of a line may have stood inside of a value.
+        # Redact again: the removed characters can have interrupted a value.
         data = f"# {self.redactor.text(line)}\n".encode("utf-8", "replace")
         with self._lock:
             if self._notes + len(data) <= NOTES_BYTES:
@@ -80,13 +71,13 @@ class Log:
                 self._add(data)
 
     def output(self, data: bytes) -> None:
-        """Add bytes that the notebook printed."""
+        """Add output of the notebook."""
         data, self._fed = self._stream.feed(data), time.monotonic()
         self._add_bytes(data)
 
     def _add_bytes(self, data: bytes) -> None:
         if self._full():
-            # No work on lines that nobody will see.
+            # Lines that are dropped anyway need no work.
             self._lines = Lines()
             with self._lock:
                 self._dropped += len(data)
@@ -95,12 +86,12 @@ class Log:
         self._add_output(self._lines.feed(data))
 
     def tick(self) -> None:
-        """Let through what has waited long enough. An unfinished line still waits, and is looked at as a whole."""
+        """Release output that was held back long enough. An unfinished line still waits until it is complete."""
         if self._stream.held and time.monotonic() - self._fed > HELD_SECONDS:
             self._add_bytes(self._stream.end())
 
     def end_output(self) -> None:
-        """Close the notebook's last line, so that ours does not continue it."""
+        """End the notebook's last line, so that the runner's next one does not continue it."""
         self._add_bytes(self._stream.end())
         self._add_output(self._lines.end())
 
@@ -135,11 +126,13 @@ class Log:
             self._send()
 
     def _send(self) -> bool:
-        """Upload one chunk; say whether that worked. One that failed is kept: it may have been stored all the same."""
+        """Upload one chunk.
+
+        Returns True on success. A failed chunk is kept and repeated, since it can have been stored.
+        """
         self._chunk = self._chunk or self._take()
         if not self._chunk:
             return False
-        self._last = time.monotonic()
         try:
             self._upload(self.chunks + 1, self._chunk)
         except Exception:  # noqa: BLE001 - the log must not end the notebook, whatever happens to it
@@ -159,7 +152,7 @@ class Log:
         return b"".join(lines)
 
     def finish(self) -> LogFacts:
-        """Upload the rest and stop. Takes as many seconds as there are chunks left, eight at the most."""
+        """Upload the rest and stop. What cannot be uploaded counts as dropped."""
         self.end_output()
         with self._lock:
             self._say_gap()
@@ -167,7 +160,6 @@ class Log:
         if self._thread.is_alive():
             self._thread.join()
         while self._waiting or self._chunk:
-            time.sleep(max(0.0, self._last + CHUNK_SECONDS - time.monotonic()))
             if not self._send():
                 self._dropped += len(self._chunk) + self._waiting_bytes
                 break

@@ -1,15 +1,20 @@
-"""What the notebook left in `outputs/`: which files are uploaded under which names, and which are not and why."""
+"""Scans `outputs/`: which files are uploaded under which names, and which are not, with the reason."""
 
 from __future__ import annotations
 
 import os
 import stat
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.vm.protocol import Skipped
+
 MAX_OBJECT_NAME = 900
 MAX_SKIPPED = 1000
+# Folders that are uploaded, or that tools fill for themselves.
+NOT_MEANT = {"outputs", "__pycache__", ".ipynb_checkpoints", ".git", ".cache", ".pytest_cache"}
 
 
 @dataclass(frozen=True)
@@ -20,29 +25,28 @@ class Output:
     path: Path
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file that stays behind. `path` is printable."""
-
-    path: str
-    why: str
-
-
 def scan(folder: Path) -> tuple[list[Output], list[Skipped]]:
-    """Walk `folder`, whose files are to be named `outputs/…`, without following links to folders.
+    """Return the files of `folder` to upload as `outputs/…`, and the skipped ones. Links to folders are not followed.
 
-    A notebook may have put something else in the folder's place; a folder that is gone holds nothing.
+    A notebook can have replaced the folder by something else. A missing folder has no files.
     """
     found: list[Output] = []
     skipped: list[Skipped] = []
     if folder.is_symlink():
         return found, [Skipped("outputs", "symbolic link in place of the folder")]
-    if folder.exists() and not folder.is_dir():
-        return found, [Skipped("outputs", "not a folder")]
+    if not folder.is_dir():
+        return found, [Skipped("outputs", "not a folder")] if folder.exists() else []
     root = folder.resolve()
-    for parent, folders, files in os.walk(folder):
+
+    def skip(error: OSError) -> None:
+        name = "outputs/" + Path(error.filename).relative_to(folder).as_posix()
+        skipped.append(Skipped(_printable(name), f"cannot be read: {error.strerror}"))
+
+    for parent, folders, files in os.walk(folder, onerror=skip):
         folders.sort()
-        for entry in sorted([*files, *(f for f in folders if Path(parent, f).is_symlink())]):
+        # Unlike Path.is_symlink, os.path.islink raises nothing for a path that is too long.
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
+        for entry in sorted([*files, *links]):
             path = Path(parent, entry)
             name = "outputs/" + path.relative_to(folder).as_posix()
             why = _obstacle(path, name, root)
@@ -53,8 +57,20 @@ def scan(folder: Path) -> tuple[list[Output], list[Skipped]]:
     return found, skipped[:MAX_SKIPPED]
 
 
+def beside(tree: Path, staged: Collection[Path]) -> list[str]:
+    """Return the files that the run left outside `outputs/`, by their names in the workspace: nothing keeps them."""
+    found: list[str] = []
+    for parent, folders, files in os.walk(tree):
+        folders[:] = sorted(name for name in folders if name not in NOT_MEANT)
+        paths = (Path(parent, name) for name in sorted(files))
+        found += [_printable(path.relative_to(tree).as_posix()) for path in paths if path not in staged]
+        if len(found) > MAX_SKIPPED:
+            break
+    return found
+
+
 def _obstacle(path: Path, name: str, root: Path) -> str:
-    """Say why a file cannot be uploaded; empty where it can."""
+    """Return why a file cannot be uploaded, or ""."""
     try:
         if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
             return "symbolic link out of outputs/"
@@ -67,7 +83,7 @@ def _obstacle(path: Path, name: str, root: Path) -> str:
 
 
 def _odd_name(name: str) -> str:
-    """Say why a name cannot be an object's; empty where it can."""
+    """Return why a name cannot be an object's name, or ""."""
     try:
         encoded = name.encode()
     except UnicodeEncodeError:

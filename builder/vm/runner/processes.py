@@ -1,4 +1,4 @@
-"""Processes on this machine: adopting orphans, ending trees, how much memory was used."""
+"""Handles processes on this machine: adopts orphans, ends process trees, and reports memory use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
-# Orphans of those that were ended become ours; each round takes one generation.
+# Orphans of ended processes become ours; each round ends one generation.
 ROUNDS = 5
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant that loses its own, whatever session it made for itself."""
+    """Become the parent of every orphaned descendant, in any session."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -24,7 +24,10 @@ def adopt_orphans() -> None:
 def end_descendants(
     *, gently: bool, patience: float = 2.0, spared: Collection[int] = frozenset()
 ) -> list[str]:
-    """End all descendants but the `spared`, asking first if `gently`; return the names of those that were at work."""
+    """End all descendants except the `spared`, by SIGTERM first if `gently`.
+
+    Returns the names of those that were running.
+    """
     ended: list[str] = []
     for attempt in range(ROUNDS):
         found = [child for child in psutil.Process().children(recursive=True) if child.pid not in spared]
@@ -35,7 +38,7 @@ def end_descendants(
         for process in alive:
             with contextlib.suppress(psutil.Error):
                 (process.terminate if gently and attempt == 0 else process.kill)()
-        # A dead one stays in the list until it has been waited for; the children of others cannot be.
+        # A dead process stays in the list until its parent has waited for it.
         psutil.wait_procs(found, timeout=patience)
     return ended
 
@@ -55,12 +58,12 @@ def _name(process: psutil.Process) -> str:
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory that one of our ended descendants has held."""
+    """Return the highest memory use of one of our ended descendants, in bytes."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def out_of_memory_kills() -> int:
-    """Return how often the kernel of this machine has killed a process for want of memory."""
+    """Return how many processes this machine's kernel has killed because memory ran out."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             name, _, value = line.partition(" ")

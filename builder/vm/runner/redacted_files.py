@@ -1,4 +1,4 @@
-"""Redacts what is uploaded: the executed notebook, its pages, text files. Finds values in all other files, archives included."""
+"""Redacts the executed notebook, its pages and text files, and finds values in other files, archives included."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .outputs import Output, Skipped
+from builder.vm.protocol import Skipped
+
+from .outputs import Output
 from .redaction import Redactor, Stream
 
 CHUNK_BYTES = 1 << 20
-# More of what an archive unpacks to is not looked at.
-MAX_UNPACKED = 512 * CHUNK_BYTES
+# Of an archive, all members together. The rest is not searched.
+MAX_UNPACKED = 256 * CHUNK_BYTES
 _BROKEN = (
     OSError,
     EOFError,
@@ -36,7 +40,7 @@ _COMPRESSED: dict[bytes, Callable[..., Any]] = {
 
 
 def notebook(source: Path, target: Path, redactor: Redactor) -> Path:
-    """Return where the executed notebook without any values lies: a valid one, wherever the source is; or the source itself."""
+    """Return the path of the executed notebook without values: `target`, or `source` if it has none."""
     content = source.read_bytes()
     written = content
     try:
@@ -45,7 +49,7 @@ def notebook(source: Path, target: Path, redactor: Redactor) -> Path:
         if redacted != json.loads(content):
             written = (json.dumps(redacted, indent=1) + "\n").encode()
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        pass  # no notebook: then it is text like any other
+        pass  # not a notebook: redact it as text
     written = redactor.data(written)
     if written == content:
         return source
@@ -54,7 +58,7 @@ def notebook(source: Path, target: Path, redactor: Redactor) -> Path:
 
 
 def _streams_redacted(document: Any, redactor: Redactor) -> Any:
-    """A value printed in pieces stands in several outputs of one stream."""
+    """Redact values that were printed in pieces, in several outputs of one stream."""
     for cell in document["cells"]:
         outputs = [output for output in cell.get("outputs", ()) if output["output_type"] == "stream"]
         for name in {output["name"] for output in outputs}:
@@ -81,9 +85,9 @@ def page(path: Path, redactor: Redactor) -> None:
 def outputs_to_upload(
     found: list[Output], folder: Path, redactor: Redactor
 ) -> tuple[list[Output], list[Skipped]]:
-    """Return what of the notebook's outputs may be uploaded, and what not, because a value is in it or in its name.
+    """Return the outputs to upload, and those withheld because their content or name has a value.
 
-    Text files with values in them are written anew to `folder`.
+    Text files with values are redacted in `folder`.
     """
     kept: list[Output] = []
     withheld: list[Skipped] = []
@@ -104,7 +108,7 @@ def outputs_to_upload(
 
 
 def _text_redacted(path: Path, target: Path, redactor: Redactor) -> Path | None:
-    """Return where a text file without values lies; None for any other file."""
+    """Return the path of a text file without values; None for a file that is not text."""
     if not _is_text(path):
         return None
     if not redactor.find_in(_chunks(path)):
@@ -122,10 +126,10 @@ def _found(path: Path, redactor: Redactor) -> str:
 
 
 def find_staged(tree: Path, paths: Iterable[Path], redactor: Redactor) -> tuple[str, str]:
-    """Return the first of these files below `tree` whose name or content holds a value, and the secret's name; or nothing."""
+    """Return the first file below `tree` with a value in its name or content, and the secret's name; else "", ""."""
     for path in paths:
         if not path.is_file():
-            continue  # outputs/ that were staged are gone, and a set-up script may do as it likes
+            continue  # staged outputs/ are deleted, and a set-up script can delete any file
         name = path.relative_to(tree).as_posix()
         secret = redactor.find(name.encode("utf-8", "surrogateescape")) or redactor.find_in(_chunks(path))
         if secret:
@@ -153,34 +157,41 @@ def _is_text(path: Path) -> bool:
 
 
 def _find_unpacked(path: Path, redactor: Redactor) -> str:
-    """Look into an archive, as far as it can be read."""
+    """Return the secret whose value is in an archive, as far as it can be read; else ""."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return next(
-                    filter(None, (_find_member(archive, name, redactor) for name in archive.namelist())), ""
-                )
+                return _find_members(archive, redactor)
         with path.open("rb") as file:
             head = file.read(8)
         for magic, opener in _COMPRESSED.items():
             if head.startswith(magic):
                 with opener(path) as unpacked:
-                    return redactor.find_in(_limited(unpacked))
+                    return redactor.find_in(_limited(unpacked, _Budget()))
     except _BROKEN:
         pass
     return ""
 
 
-def _find_member(archive: zipfile.ZipFile, name: str, redactor: Redactor) -> str:
-    try:
-        with archive.open(name) as member:
-            return redactor.find_in(_limited(member))
-    except _BROKEN:
-        return ""
+def _find_members(archive: zipfile.ZipFile, redactor: Redactor) -> str:
+    budget = _Budget()
+    for name in archive.namelist():
+        with suppress(*_BROKEN), archive.open(name) as member:
+            if found := redactor.find_in(_limited(member, budget)):
+                return found
+        if not budget.left:
+            break
+    return ""
 
 
-def _limited(file: IO[bytes]) -> Iterator[bytes]:
-    taken = 0
-    while taken < MAX_UNPACKED and (chunk := file.read(CHUNK_BYTES)):
-        taken += len(chunk)
+@dataclass
+class _Budget:
+    """The bytes that may still be unpacked of one file."""
+
+    left: int = MAX_UNPACKED
+
+
+def _limited(file: IO[bytes], budget: _Budget) -> Iterator[bytes]:
+    while budget.left and (chunk := file.read(min(budget.left, CHUNK_BYTES))):
+        budget.left -= len(chunk)
         yield chunk

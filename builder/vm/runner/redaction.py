@@ -1,100 +1,127 @@
-"""Takes the values of secrets out of whatever a notebook leaves: as they are, and in the forms in which they come by mistake.
+"""Redacts the values of secrets in everything that a notebook leaves, however ordinary programs have written them.
 
-Works on bytes, from the left, the longest form first. A stream gives the same as the whole, however its bytes arrive.
+It searches each view of a text (views.py) for the forms of each value (secret_forms.py), and replaces what is there in
+the text itself. A stream gives the same result as the whole text.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
-# Shorter ones turn up in innocent text, which would not survive their redaction.
-MIN_BYTES = 8
-# A PEM file's first and last line are no secret.
-_ARMOUR = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
-# What a service account's key file holds beside its key.
-_PUBLIC_FIELDS = frozenset(
-    {
-        "type",
-        "project_id",
-        "client_email",
-        "client_id",
-        "auth_uri",
-        "token_uri",
-        "auth_provider_x509_cert_url",
-        "client_x509_cert_url",
-        "universe_domain",
-    }
-)
-# How wide base64 is broken by Python's and the shell's tools, and in PEM files.
-_WIDTHS = (76, 64)
+from .secret_forms import forms
+from .views import ENCODED, PLAIN, RAW, SPACELESS, View, views_of
+
 _HEAD = 4
-# What every executed notebook holds: a value among these words could not be taken out of one.
-WORDS = (
-    "cell_type metadata output_type execution_count execute_result display_data markdown attachments nbformat nbformat_minor "
-    "kernelspec display_name language_info pygments_lexer codemirror_mode file_extension mimetype nbconvert_exporter "
-    "papermill completed exception start_time end_time duration default_parameters environment_variables input_path "
-    "output_path parameters injected-parameters traceback text/plain text/html text/markdown text/latex image/png "
-    "image/svg+xml application/json application/javascript notebook-builder redacted"
-)
+# Bytes that a program adds to one byte of a value: `&#x27;`, `\u0027`, colours. A stream holds back no more than this.
+_SPREAD = 8
+_SPREAD_ONCE = 512
+_MOST_BACKSLASHES = 64  # before the place where a stream is cut
+
+Found = tuple[int, int, str]  # begin, end, the secret's name
 
 
 def label(name: str) -> str:
-    """Return what stands in the place of a secret's value."""
+    """Return the text that replaces a secret's value."""
     return f"[redacted {name}]"
 
 
+class Needles:
+    """The forms of all values in one view; `names` has the secret of each form."""
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, str] = {}
+
+    def complete(self) -> None:
+        """Get ready to search, once every form is in `names`."""
+        self._sorted = sorted(self.names)
+        self.longest = max(map(len, self._sorted), default=0)
+        self._pattern = re.compile(_alternatives(sorted(self._sorted, key=len, reverse=True), depth=2))
+        heads = sorted({form[:_HEAD] for form in self._sorted})
+        ends = sorted({form[:length] for form in self._sorted for length in range(1, _HEAD)})
+        self._beginning = re.compile(b"%s|(?:%s)\\Z" % (_alternatives(heads, 1), _alternatives(ends, 1)))
+
+    def find(self, data: bytes) -> Iterator[Found]:
+        """Yield each form in the bytes, also those that overlap; of several at one place the longest."""
+        at = 0
+        while self.names and (match := self._pattern.search(data, at)):
+            yield match.start(), match.end(), self.names[match.group()]
+            at = match.start() + 1
+
+    def begins_at(self, data: bytes) -> int:
+        """Return the position at which an incomplete form can begin; the length if there is none."""
+        at = max(0, len(data) - self.longest + 1)
+        while self.names and (found := self._beginning.search(data, at)):
+            rest = data[found.start() :]
+            place = bisect_left(self._sorted, rest)
+            for form in self._sorted[place : place + 2]:
+                if len(form) > len(rest) and form.startswith(rest):
+                    return found.start()
+            at = found.start() + 1
+        return len(data)
+
+
 class Redactor:
-    """Knows some secrets by name and value; `counts` says how often each was taken out. Without secrets it changes nothing."""
+    """Redacts the values of secrets, given by name; `counts` has the redactions of each.
+
+    Without secrets it changes nothing.
+    """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._names: dict[bytes, str] = {}
-        labels = " ".join(map(label, secrets)).encode()
+        self._needles = {kind: Needles() for kind in (RAW, PLAIN, SPACELESS, ENCODED)}
+        labels = {view.kind: view.data for view in View(" ".join(map(label, secrets)).encode()).views()}
         for name, value in secrets.items():
-            for form in forms(value):
-                if form not in labels:
-                    self._names.setdefault(form, name)
-        self._sorted = sorted(self._names)
-        self._heads = {form[:_HEAD] for form in self._sorted}
-        self.longest = max(map(len, self._sorted), default=0)
-        self._pattern = _pattern(self._sorted)
+            for kind, found in forms(value).items():
+                for form in found:
+                    if form not in labels[kind]:
+                        self._needles[kind].names.setdefault(form, name)
+        for needles in self._needles.values():
+            needles.complete()
+        longest = max(needles.longest for needles in self._needles.values())
+        self._reach = longest * _SPREAD + _SPREAD_ONCE if longest else 0
         self.counts: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
-        """Whether there is anything to look for."""
-        return bool(self._names)
+        """Return True if there are values to redact."""
+        return bool(self._reach)
 
-    def matches(self, data: bytes, start: int = 0) -> Iterator[tuple[int, int, str]]:
-        """Yield where values stand: begin, end, the secret's name."""
-        if self._names:
-            for match in self._pattern.finditer(data, start):
-                yield match.start(), match.end(), self._names[match.group()]
+    def matches(self, data: bytes) -> list[Found]:
+        """Return the place of each value, from the left; values that overlap are one, with the longest's name."""
+        if not self or not any(any(self._needles[view.kind].find(view.data)) for view in views_of(data)):
+            return []
+        found = [
+            (*_whole_characters(data, *view.place(begin, end)), name)
+            for view in views_of(data, traced=True)
+            for begin, end, name in self._needles[view.kind].find(view.data)
+        ]
+        return list(_merged(found))
 
     def find(self, data: bytes) -> str:
-        """Return the name of a secret whose value is in these bytes, else nothing."""
+        """Return the name of a secret whose value is in these bytes, else ""."""
         return next((name for _, _, name in self.matches(data)), "")
 
     def find_in(self, chunks: Iterable[bytes]) -> str:
-        """Return the same for bytes that come in pieces."""
+        """Like `find`, for bytes in pieces."""
         tail = b""
         for chunk in chunks:
             window = tail + chunk
             if found := self.find(window):
                 return found
-            tail = window[-self.longest :]
+            tail = window[self.begins_at(window) :]
         return ""
 
     def data(self, data: bytes) -> bytes:
         """Return the bytes without the values."""
+        return self.without(data, self.matches(data))
+
+    def without(self, data: bytes, found: Iterable[Found]) -> bytes:
+        """Return the bytes with a label at each of these places, and count them."""
         made, at = [], 0
-        for begin, end, name in self.matches(data):
+        for begin, end, name in found:
             made += [data[at:begin], label(name).encode()]
             self.counts[name] += 1
             at = end
@@ -102,15 +129,15 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return the text without the values."""
-        if not self._names:
+        if not self:
             return text
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def pieces(self, pieces: list[str]) -> list[str]:
-        """Return the pieces of one text without values that begin in one and end in another."""
+        """Return the pieces of one text without values, including those that begin in one piece and end in another."""
         encoded = [piece.encode("utf-8", "surrogatepass") for piece in pieces]
         made: list[bytes] = []
-        found = self.matches(b"".join(encoded))
+        found = iter(self.matches(b"".join(encoded)))
         begin, end, name = next(found, (-1, -1, ""))
         position = 0
         for piece in encoded:
@@ -133,7 +160,7 @@ class Redactor:
         return [piece.decode("utf-8", "surrogatepass") for piece in made]
 
     def json(self, value: Any) -> Any:
-        """Return a JSON value without the values, in its texts, its keys and its numbers."""
+        """Return a JSON value without the secrets' values in its texts, keys and numbers."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -146,140 +173,101 @@ class Redactor:
         return value
 
     def _list(self, items: list[Any]) -> list[Any]:
-        """Lines of one text, as notebooks hold them, belong together."""
+        """Redact a list. Its texts are lines of one text, as in notebooks."""
         texts = len(items) > 1 and all(isinstance(item, str) for item in items)
         if texts and all(item.endswith("\n") for item in items[:-1]):
             return self.text("".join(items)).splitlines(keepends=True)
         return [self.json(item) for item in items]
 
-    def begins_at(self, data: bytes, start: int) -> int:
-        """Return where, from `start` on, a value may have begun that these bytes do not hold to its end; else their length."""
-        for at in range(max(start, len(data) - self.longest + 1), len(data)):
-            head = data[at : at + _HEAD]
-            if len(head) == _HEAD and head not in self._heads:
-                continue
-            rest = data[at:]
-            place = bisect_left(self._sorted, rest)
-            for form in self._sorted[place : place + 2]:
-                if len(form) > len(rest) and form.startswith(rest):
-                    return at
-        return len(data)
+    def begins_at(self, data: bytes) -> int:
+        """Return the position at which a value that is not complete can begin; the length if there is none.
 
-    def first(self, data: bytes, start: int) -> tuple[int, int, str] | None:
-        """Return the first value from `start` on."""
-        return next(self.matches(data, start), None)
+        A value that is spread over more than a bounded number of bytes is not seen.
+        """
+        if not self:
+            return len(data)
+        start = max(0, len(data) - self._reach)
+        tail = data[start:]
+        unsure = len(tail)
+        for view in views_of(tail, unfinished=True):
+            at = self._needles[view.kind].begins_at(view.data)
+            place = view.place(at, at + 1)[0] if at < len(view.data) else len(tail)
+            unsure = min(unsure, view.unsure, place)
+        return start + unsure
 
 
 class Stream:
-    """Redacts bytes as they come. Holds back only what may be the beginning of a value."""
+    """Redacts bytes as they arrive. Holds back only the possible beginning of a value."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self.held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes; return what is certain of all that came."""
-        redactor, made, at = self._redactor, [], 0
-        if not redactor:
+        """Take more bytes; return those that are final."""
+        if not self._redactor:
             return data
         data = self.held + data
-        unsure = redactor.begins_at(data, 0)
-        while (found := redactor.first(data, at)) and found[0] < unsure:
-            begin, end, name = found
-            made += [data[at:begin], label(name).encode()]
-            redactor.counts[name] += 1
-            at = end
-            if unsure < at:
-                unsure = redactor.begins_at(data, at)
-        made.append(data[at:unsure])
+        found = self._redactor.matches(data)
+        unsure = self._redactor.begins_at(data)
+        for _ in range(
+            2
+        ):  # the beginning of a match can follow a backslash, too; no more, so that the time stays linear
+            # A backslash and what it escapes are read together.
+            unsure -= _trailing_backslashes(data[max(0, unsure - _MOST_BACKSLASHES) : unsure])
+            # What is complete may be part of something longer.
+            for begin, end, _ in reversed(found):
+                if begin < unsure < end:
+                    unsure = begin
         self.held = data[unsure:]
-        return b"".join(made)
+        final = (match for match in found if match[1] <= unsure)
+        return self._redactor.without(data[:unsure], final)
 
     def end(self) -> bytes:
-        """Return what was held back: nothing more belongs to it."""
+        """Return what was held back, at the end of the text."""
         held, self.held = self.held, b""
         return self._redactor.data(held)
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _PUBLIC_FIELDS:
-                yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield json.dumps(value)
+def _trailing_backslashes(data: bytes) -> int:
+    """Return the number of backslashes at the end."""
+    return len(data) - len(data.rstrip(b"\\"))
 
 
-def forms(value: str) -> set[bytes]:
-    """Return the byte strings to look for: all that is secret in a value and long enough, however it may be written."""
-    try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError):
-        parsed = None
-    inner = set(_leaves(parsed)) if isinstance(parsed, dict | list) else set()
-    found: set[bytes] = set()
-    for text in {text.strip() for text in {value, *inner}} - set(WORDS.split()):
-        found.update(_written(text))
-        found.update(_encoded(text.encode()))
-        # In JSON it is the texts that are secret, else the lines. These in every encoding would be slow to look for, and
-        # it is the whole that somebody encodes.
-        if text in inner or not inner:
-            for line in text.splitlines():
-                if not _ARMOUR.fullmatch(line.strip()):
-                    found.update(_written(line.strip()))
-    return {form for form in found if len(form) >= MIN_BYTES}
+def _merged(found: list[Found]) -> Iterator[Found]:
+    """Yield the places from the left, and those that overlap as one."""
+    found.sort(key=lambda match: (match[0], -match[1]))
+    begin, end, name, longest = -1, -1, "", 0
+    for match in found:
+        if match[0] >= end:
+            if name:
+                yield begin, end, name
+            begin, end, name, longest = *match, match[1] - match[0]
+        else:
+            end = max(end, match[1])
+            if match[1] - match[0] > longest:
+                name, longest = match[2], match[1] - match[0]
+    if name:
+        yield begin, end, name
 
 
-def _written(text: str) -> Iterator[bytes]:
-    """Yield the text as programs quote it."""
-    escaped = json.dumps(text)[1:-1]
-    urls = {quote(text, safe=""), quote(text), quote_plus(text), quote_plus(text, safe="/")}
-    urls |= {re.sub(r"%..", lambda code: code[0].lower(), url) for url in urls}
-    pages = {html.escape(text), html.escape(text, quote=False)}
-    pages |= {page.replace("&quot;", "&#34;").replace("&#x27;", "&#39;") for page in pages}
-    quoted = {
-        escaped,
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        json.dumps(escaped)[1:-1],
-        repr(text)[1:-1],
-    }
-    if len(text.encode()) >= MIN_BYTES:
-        for form in {text, *quoted, *urls, *pages, repr(text.encode())[2:-1]}:
-            yield form.encode()
+def _whole_characters(data: bytes, begin: int, end: int) -> tuple[int, int]:
+    """Return the place, extended to whole characters of UTF-8, which can be one byte in the views."""
+    first, last = begin, end
+    while first > max(0, begin - 3) and _is_inner(data[first]):
+        first -= 1
+    while last < min(len(data), end + 3) and _is_inner(data[last]):
+        last += 1
+    return first, last
 
 
-def _encoded(data: bytes) -> Iterator[bytes]:
-    """Yield the bytes in hex, in other encodings, and in base64, wherever in a longer text they may begin."""
-    if len(data) < MIN_BYTES:
-        return
-    for coding in ("utf-16-le", "utf-16-be", "utf-32-le"):
-        yield data.decode().encode(coding)
-    yield data.hex().encode()
-    yield data.hex().upper().encode()
-    for before in range(3):
-        # Only the characters that are made of nothing but these bytes.
-        whole = base64.b64encode(bytes(before) + data)
-        sure = whole[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
-        lines = [
-            sure[at : at + width] for width in _WIDTHS if not before for at in range(0, len(sure), width)
-        ]
-        for form in (sure, *lines):
-            yield form
-            yield form.translate(bytes.maketrans(b"+/", b"-_"))
-
-
-def _pattern(needles: list[bytes]) -> re.Pattern[bytes]:
-    """Return what finds any of the needles, the longest that begins at a place."""
-    return re.compile(_alternatives(sorted(needles, key=len, reverse=True), depth=2))
+def _is_inner(byte: int) -> bool:
+    """Return True for a byte of a UTF-8 character other than its first."""
+    return byte & 0xC0 == 0x80  # noqa: PLR2004 - the two bits that UTF-8 marks it with
 
 
 def _alternatives(needles: list[bytes], depth: int) -> bytes:
-    """They may be many: put together by their first bytes, they are told apart in a few steps."""
+    """Group many needles by their first bytes, so that the search takes few steps."""
     if not depth or len(needles) == 1:
         return b"|".join(map(re.escape, needles))
     groups: dict[bytes, list[bytes]] = {}

@@ -1,4 +1,7 @@
-"""The notebook's requirements: installed by uv into an overlay behind the image's packages, which stay as they are."""
+"""Installs the notebook's requirements by uv, into an overlay behind the image's packages, which do not change.
+
+Packages of the distribution are an exception: the overlay comes before them and is resolved without them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from builder.vm.protocol import RequirementLine, RequirementsStep
+
 from . import image_packages, steps
+from .certificates import SYSTEM_BUNDLES, own
+from .fault import Fault
 from .image_packages import Package
 from .log import Log
 from .notebook import Stop
-from .settings import Fault, Line, Requirements
 
-# Artifact Registry's Python repositories (LOCATION-python.pkg.dev): the one index that takes the VM's own account.
+# Artifact Registry's Python repositories (LOCATION-python.pkg.dev), the only index that accepts the VM's own account.
 ARTIFACT_REGISTRY = "-python.pkg.dev"
 REGISTRY_USER = "oauth2accesstoken"
 HTTP_SECONDS = 30
@@ -28,7 +33,11 @@ REFUSED = re.compile(r"40[13] (?:Unauthorized|Forbidden)")
 OTHERS_FAULT = re.compile(
     r"HTTP status server error|408 Request Timeout|429 Too Many Requests|error sending request|Request failed after|"
     r"dns error|tcp connect error|timed out|Connection (?:refused|reset|closed)|Network is unreachable|"
-    r"Could not resolve host|error decoding response body|invalid peer certificate",
+    r"Could not resolve host|error decoding response body",
+    re.IGNORECASE,
+)
+UNTRUSTED = re.compile(
+    r"invalid peer certificate|UnknownIssuer|certificate verify failed|self[- ]signed certificate|\bunknown ca\b",
     re.IGNORECASE,
 )
 NOT_THERE = re.compile(r"HTTP status client error \(4(?!08|29)")
@@ -40,23 +49,25 @@ _ANEW = "run the notebook anew and deploy it, and scheduled runs install what is
 
 
 def install(
-    wanted: Requirements,
+    wanted: RequirementsStep,
     image: tuple[Package, ...],
     *,
     uv: Path,
     home: Path,
     tree: Path,
     token: Callable[[], str],
+    certificates: Mapping[str, str],
     log: Log,
     stopping: Callable[[], Stop],
-) -> tuple[str, ...]:
-    """Install what `wanted` asks for and the image lacks into `home`/overlay; return that as name==version.
+) -> tuple[Package, ...]:
+    """Install the packages of `wanted` that the image lacks into `home`/overlay. Returns them.
 
-    `uv` is the program; `token` gives an access token of the VM's account. Raises `Fault`, which says whose fault it is.
+    `uv` is the program. `token` returns an access token of the VM's account. `certificates` has the variables of the
+    certificates to trust. Raises `Fault`.
     """
     overlay, constraints = home / "overlay", home / "image.txt"
     overlay.mkdir()
-    pinned = tuple(package for package in image if package.can_be_pinned)
+    pinned = tuple(package for package in image if package.stays)
     stand_ins = image_packages.write_stand_ins(pinned, overlay)
     constraints.write_text("".join(f"{package}\n" for package in pinned), encoding="utf-8")
     options, secret = index_options(wanted.index_url, token)
@@ -65,12 +76,12 @@ def install(
     command += ["--target", str(overlay), "--constraint", str(constraints), *_proven(wanted, home), *options]
     command += ["--require-hashes"] if wanted.require_hashes else []
     file = tree / wanted.path
-    log.note(f"requirements: {wanted.path}, beside {len(image)} packages of the image")
+    log.line(f"requirements: {wanted.path}, beside {len(pinned)} packages of the image")
     finished = steps.run(
         [*command, "--requirement", file.name],
         name="the requirements' installation",
         cwd=file.parent,
-        environment={**_environment(), **secret},
+        environment={**_environment(certificates), **secret},
         limit=wanted.timeout,
         log=log,
         stopping=stopping,
@@ -79,16 +90,19 @@ def install(
         limit = f"installing {wanted.path} reached its limit of {wanted.timeout:g} s"
         raise Fault("requirements_timeout", limit)
     if finished.code:
-        raise explain("\n".join(finished.lines), wanted, image)
+        raise explain("\n".join(finished.lines), wanted, pinned)
     for folder in stand_ins:
         shutil.rmtree(folder)
-    added = installed(overlay)
-    _check_proven(added, wanted)
+    added = image_packages.read_folder(overlay)
+    _check_proven(tuple(map(str, added)), wanted)
     return added
 
 
-def _proven(wanted: Requirements, home: Path) -> list[str]:
-    """What holds uv to the versions that were proven. Not where every line has its hash: there the file itself does."""
+def _proven(wanted: RequirementsStep, home: Path) -> list[str]:
+    """Return uv's options for the proven versions.
+
+    Empty if every line has its hash: the file itself then fixes the versions.
+    """
     if not wanted.frozen or wanted.require_hashes:
         return []
     constraints = home / "proven.txt"
@@ -96,8 +110,8 @@ def _proven(wanted: Requirements, home: Path) -> list[str]:
     return ["--constraint", str(constraints)]
 
 
-def _check_proven(added: tuple[str, ...], wanted: Requirements) -> None:
-    """Raise `Fault` where other packages were installed than were proven: a release may have got new needs since."""
+def _check_proven(added: tuple[str, ...], wanted: RequirementsStep) -> None:
+    """Raise `Fault` if the installed packages differ from the proven ones: a release can have new dependencies."""
     if wanted.frozen is None or set(added) == set(wanted.frozen):
         return
     more = ", ".join(sorted(set(added) - set(wanted.frozen)))
@@ -109,7 +123,7 @@ def _check_proven(added: tuple[str, ...], wanted: Requirements) -> None:
 
 
 def index_options(url: str | None, token: Callable[[], str]) -> tuple[list[str], dict[str, str]]:
-    """What tells uv its only index: arguments, and the variables that hold the credentials, which no command line shows."""
+    """Return uv's options for its only index, and the variables with its credentials, which no command line shows."""
     if url is None:
         return [], {}
     if not (urlsplit(url).hostname or "").endswith(ARTIFACT_REGISTRY):
@@ -118,45 +132,46 @@ def index_options(url: str | None, token: Callable[[], str]) -> tuple[list[str],
     return ["--default-index", f"nb={url}"], secret
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without what an image may say to uv and pip, so that the same file means the same everywhere."""
+def _environment(certificates: Mapping[str, str]) -> dict[str, str]:
+    """Return our environment with the certificates and without the image's uv and pip settings."""
     foreign = ("UV_", "PIP_", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "UV_HTTP_TIMEOUT": str(HTTP_SECONDS), "UV_HTTP_RETRIES": str(HTTP_RETRIES)}
-
-
-def installed(overlay: Path) -> tuple[str, ...]:
-    """What lies in the overlay, each as name==version."""
-    found = {
-        f"{re.sub(r'[-_.]+', '-', one.name).lower()}=={one.version}"
-        for one in metadata.distributions(path=[str(overlay)])
+    if not certificates and own(kept) in SYSTEM_BUNDLES:
+        # By default, uv trusts Mozilla's certificates only, without those that the image's administrator added.
+        kept["UV_SYSTEM_CERTS"] = "true"
+    return {
+        **kept,
+        **certificates,
+        "UV_HTTP_TIMEOUT": str(HTTP_SECONDS),
+        "UV_HTTP_RETRIES": str(HTTP_RETRIES),
     }
-    return tuple(sorted(found))
 
 
-def explain(said: str, wanted: Requirements, image: tuple[Package, ...]) -> Fault:
-    """Turn what uv says of its failure into a fault: the notebook's, the index's, or the network's."""
+def explain(output: str, wanted: RequirementsStep, image: tuple[Package, ...]) -> Fault:
+    """Return the fault for uv's error message: the notebook's, the index's, or the network's."""
     index = wanted.index_url or "the package index"
-    last = _causes(said)[-1]
-    if DISK_FULL in said:
+    last = _causes(output)[-1]
+    if DISK_FULL in output:
         return Fault("disk_full", f"the VM's disk is full while the requirements are installed: {last}")
-    if REFUSED.search(said):
-        refusal = next(line.strip() for line in said.splitlines() if REFUSED.search(line))
+    if REFUSED.search(output):
+        refusal = next(line.strip() for line in output.splitlines() if REFUSED.search(line))
         return Fault("index_refused", f"{index} refuses the VM: {refusal}")
-    if UNSOLVABLE not in said and not NOT_THERE.search(said) and OTHERS_FAULT.search(said):
+    if UNTRUSTED.search(output):
+        return Fault("index_untrusted", f"the VM does not trust the certificate of {index}: {last}")
+    if UNSOLVABLE not in output and not NOT_THERE.search(output) and OTHERS_FAULT.search(output):
         return Fault("index_unreachable", f"{index} cannot be reached: {last}")
-    return Fault("requirements_unresolvable", _unresolvable(said, wanted, image))
+    return Fault("requirements_unresolvable", _unresolvable(output, wanted, image))
 
 
-def _unresolvable(said: str, wanted: Requirements, image: tuple[Package, ...]) -> str:
-    """Say which line is to blame, and which package of the image stands against it."""
-    blamed = [line for line in wanted.lines if _is_named(line, said)]
+def _unresolvable(output: str, wanted: RequirementsStep, image: tuple[Package, ...]) -> str:
+    """Return a message with the failing line and the package of the image that it conflicts with."""
+    blamed = [line for line in wanted.lines if _is_named(line, output)]
     where = ", ".join(map(str, blamed[:SHOWN_LINES])) or wanted.path
-    # Where something is nowhere to be found, no package of the image stands in the way.
-    kept_back = [] if NOWHERE in said else image
-    against = [package for package in kept_back if _is_said(str(package), said)]
-    why = _causes(said)[0].removeprefix("Because ")
-    gone = [package for package in wanted.frozen or () if _is_said(package, said)]
+    # If a package does not exist, it conflicts with none of the image's.
+    kept_back = [] if NOWHERE in output else image
+    against = [package for package in kept_back if _is_mentioned(str(package), output)]
+    why = _causes(output)[0].removeprefix("Because ")
+    gone = [package for package in wanted.frozen or () if _is_mentioned(package, output)]
     if gone:
         named = ", ".join(gone[:SHOWN_LINES])
         return f"{where} does not give {_AS_PROVEN}, {named} among them: {why.rstrip('. ')}; {_ANEW}"
@@ -166,18 +181,18 @@ def _unresolvable(said: str, wanted: Requirements, image: tuple[Package, ...]) -
     return f"{where} cannot be installed beside the image's own {kept}, which stays: {why}"
 
 
-def _is_said(package: str, said: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(package)}(?![\w.+-])", said) is not None
+def _is_mentioned(package: str, output: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(package)}(?![\w.+-])", output) is not None
 
 
-def _is_named(line: Line, said: str) -> bool:
+def _is_named(line: RequirementLine, output: str) -> bool:
     word = re.escape(line.name) if line.name else re.escape(line.text.rpartition("/")[2])
-    return re.search(rf"(?<![\w.-]){word}(?![\w-])", said) is not None
+    return re.search(rf"(?<![\w.-]){word}(?![\w-])", output) is not None
 
 
-def _causes(said: str) -> list[str]:
-    """What uv gives as causes, or else its error, each in one line; never empty."""
-    joined = re.sub(r"\n\s{6,}", " ", said)
+def _causes(output: str) -> list[str]:
+    """Return uv's causes, or else its error, each in one line; never empty."""
+    joined = re.sub(r"\n\s{6,}", " ", output)
     causes = [line.strip()[7:] for line in joined.splitlines() if line.strip().startswith("cause: ")]
     errors = [line.strip()[7:] for line in joined.splitlines() if line.strip().startswith("error: ")]
     return causes or errors or [joined.strip().rpartition("\n")[2] or "uv gave no reason"]

@@ -1,4 +1,4 @@
-"""Reads secrets from Secret Manager as the VM's account. Their values go to the caller and nowhere else."""
+"""Reads secrets from Secret Manager as the VM's account. Only the caller gets their values."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-from .redaction import MIN_BYTES, WORDS, label
-from .settings import Fault
+from .fault import Fault
+from .redaction import label
+from .secret_forms import MIN_BYTES, WORDS
 from .storage import ask_google, crc32c
 
 PATIENCE = 120.0
@@ -19,8 +21,16 @@ CALL_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 10.0
 AT_ONCE = 8
-_OK, _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 200, 400, 403, 404
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 PROBLEMS = {
     "denied": "the VM's account may not read it",
     "api_disabled": "the Secret Manager API is not enabled in the project",
@@ -33,30 +43,31 @@ PROBLEMS = {
     "nul": "its value holds a NUL byte, which no environment variable can",
     "word": "its value is a word that every result holds, so that it cannot be kept out of the results",
 }
+_BY_STATUS: Mapping[int, str] = {HTTPStatus.FORBIDDEN: "denied", HTTPStatus.NOT_FOUND: "missing"}
 _UNFIT = frozenset({"short", "not_text", "nul", "word"})
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that was asked for: what came of it. `problem` is a key of `PROBLEMS`, or empty; `said` are Google's words."""
+    """The result of reading a secret. `problem` is a key of `PROBLEMS`, or empty; `said` is Google's message."""
 
     name: str
     resource: str
-    version: str | None = None
+    version: int | None = None
     problem: str = ""
     said: str = ""
     value: str = field(default="", repr=False)
 
 
 def resolve(endpoint: str, wanted: Mapping[str, str]) -> list[Secret]:
-    """Read every secret (resource by name). Raises `Fault` where Secret Manager cannot be reached within its time."""
+    """Return every secret (`wanted`: resource by name). Raises `Fault` if Secret Manager cannot be reached in time."""
     deadline = time.monotonic() + PATIENCE
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda name: _access(endpoint, name, wanted[name], deadline), wanted))
 
 
 def check(secrets: list[Secret]) -> None:
-    """Raise `Fault`, with all that is wrong, unless every secret has a value that can be used."""
+    """Raise `Fault`, with all problems, unless every secret has a usable value."""
     wrong = [secret for secret in secrets if secret.problem]
     if wrong:
         reason = "secret_unfit" if all(secret.problem in _UNFIT for secret in wrong) else "secret_refused"
@@ -77,11 +88,11 @@ def _access(endpoint: str, name: str, resource: str, deadline: float) -> Secret:
         except ConnectionError as error:
             said = str(error)
         else:
-            if status == _OK and (read := _read(name, resource, body)):
+            if status == HTTPStatus.OK and (read := _read(name, resource, body)):
                 return read
-            if status != _OK and status not in _TRANSIENT:
+            if status != HTTPStatus.OK and status not in _TRANSIENT:
                 return _refused(name, resource, status, body)
-            said = f"HTTP {status}" if status != _OK else "its answer is damaged"
+            said = f"HTTP {status}" if status != HTTPStatus.OK else "its answer is damaged"
         if time.monotonic() + pause > deadline:
             raise Fault(
                 "secret_unavailable", f"secret {name}, {resource}: Secret Manager does not answer: {said}"
@@ -91,12 +102,12 @@ def _access(endpoint: str, name: str, resource: str, deadline: float) -> Secret:
 
 
 def _read(name: str, resource: str, body: bytes) -> Secret | None:
-    """Return what an answer holds; nothing where it came damaged."""
+    """Return the secret in an answer; None if the answer is damaged."""
     try:
         answer = json.loads(body)
         data = base64.b64decode(answer["payload"]["data"], validate=True)
         intact = int(answer["payload"]["dataCrc32c"]) == crc32c(data)
-        version = str(answer["name"]).rpartition("/")[2]
+        version = int(str(answer["name"]).rpartition("/")[2])
     except (ValueError, KeyError, TypeError):
         return None
     if not intact:
@@ -106,7 +117,7 @@ def _read(name: str, resource: str, body: bytes) -> Secret | None:
 
 
 def _fit(name: str, data: bytes) -> tuple[str, str]:
-    """Return what is wrong with a value, and the value where nothing is."""
+    """Return the problem of a value, or "" and the value."""
     try:
         value = data.decode()
     except UnicodeDecodeError:
@@ -125,10 +136,10 @@ def _refused(name: str, resource: str, status: int, body: bytes) -> Secret:
     message = str(error.get("message", ""))[:300]
     details = error.get("details") or ()
     reasons = {detail.get("reason") for detail in details if isinstance(detail, dict)}
-    problem = {_FORBIDDEN: "denied", _NOT_FOUND: "missing"}.get(status, "refused")
+    problem = _BY_STATUS.get(status, "refused")
     if "SERVICE_DISABLED" in reasons:
         problem = "api_disabled"
-    elif status == _BAD_REQUEST and error.get("status") == "FAILED_PRECONDITION":
+    elif status == HTTPStatus.BAD_REQUEST and error.get("status") == "FAILED_PRECONDITION":
         problem = "destroyed" if "DESTROYED" in message else "disabled"
     return Secret(name, resource, problem=problem, said=f"{status}: {message}")
 

@@ -1,18 +1,22 @@
-"""The set-up script: the notebook's own preparation of the VM, run in its folder before anything of it."""
+"""Runs the set-up script, which prepares the VM for the notebook, in the notebook's folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from builder.vm.protocol import SetupStep
+
 from . import steps
+from .fault import Fault
 from .log import Log
 from .notebook import Stop
-from .settings import Fault, Setup
+
+MOST_BYTES = 1024 * 1024  # of the script that are searched for Windows' line ends
 
 
 def run(
-    setup: Setup,
+    setup: SetupStep,
     *,
     tree: Path,
     cwd: Path,
@@ -20,9 +24,9 @@ def run(
     log: Log,
     stopping: Callable[[], Stop],
 ) -> None:
-    """Run the script by its `#!` line, else by bash. Raises `Fault` when it does not end well and in time."""
+    """Run the script by its `#!` line, else by bash. Raises `Fault` if it fails or reaches its limit."""
     script = tree / setup.path
-    log.note(f"set-up: {setup.path}")
+    log.line(f"set-up: {setup.path}")
     try:
         finished = steps.run(
             _command(script),
@@ -34,13 +38,23 @@ def run(
             stopping=stopping,
         )
     except OSError as error:
-        message = f"{setup.path} cannot be run, nor what its first line names: {error.strerror}"
+        message = (
+            f"{setup.path} cannot be run, nor what its first line names: {error.strerror}{_line_ends(script)}"
+        )
         raise Fault("setup_failed", message) from error
     if finished is None:
         raise Fault("setup_timeout", f"{setup.path} reached its limit of {setup.timeout:g} s")
     if finished.code:
         how = f"exit status {finished.code}" if finished.code > 0 else f"signal {-finished.code}"
-        raise Fault("setup_failed", f"{setup.path} ended with {how}: {finished.last_words or 'no word'}")
+        said = finished.last_lines or "no output"
+        raise Fault("setup_failed", f"{setup.path} ended with {how}: {said}{_line_ends(script)}")
+
+
+def _line_ends(script: Path) -> str:
+    """Return the end of a message about a script that Windows' line ends spoil; "" without them."""
+    with script.open("rb") as file:
+        spoilt = b"\r\n" in file.read(MOST_BYTES)
+    return "; the script has Windows line ends (CRLF), so save it with LF" if spoilt else ""
 
 
 def _command(script: Path) -> list[str]:

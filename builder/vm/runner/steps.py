@@ -1,4 +1,4 @@
-"""Runs a command before the notebook: relays its output, keeps its limit, and ends it when the run must end."""
+"""Runs a command before the notebook: logs its output, enforces its limit, and ends it if the run must end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from .fault import Fault
 from .log import Log
 from .notebook import Stop
-from .settings import Fault
 from .text import Lines
 
 READ_BYTES = 64 * 1024
-# Of a longer output only the end is looked at; the log has it all.
+# Of longer output only the end is kept; the log has all of it.
 KEPT_BYTES = 256 * 1024
 TICK_SECONDS = 0.1
 SHOWN_LINES = 3
@@ -33,14 +33,14 @@ LOST = {
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended: its exit code, and the end of what it printed, as clean lines."""
+    """The end of a command: its exit code, and the last lines of its output."""
 
     code: int
     lines: tuple[str, ...]
 
     @property
-    def last_words(self) -> str:
-        """Its last lines, in one."""
+    def last_lines(self) -> str:
+        """The last lines of its output, in one line."""
         said = [line.strip()[:SHOWN_LETTERS] for line in self.lines if line.strip()]
         return " / ".join(said[-SHOWN_LINES:])
 
@@ -55,10 +55,10 @@ def run(
     log: Log,
     stopping: Callable[[], Stop],
 ) -> Finished | None:
-    """Run `command` to its end; None when it reached its `limit` in seconds.
+    """Run `command` to its end. Returns None if it reaches its `limit` in seconds.
 
-    What it leaves running stays. Raises `Fault` when the whole run must end, in which `name` says during what; `OSError` when it
-    cannot be started.
+    Processes that it leaves keep running. Raises `Fault`, with `name`, if the whole run must end, and `OSError` if the
+    command cannot be started.
     """
     child = subprocess.Popen(
         command,
@@ -86,7 +86,10 @@ def run(
 
 
 class _Output:
-    """What a child prints: to the log as it comes, the end of it kept. Others may hold the pipe longer than the child lives."""
+    """A child's output, which goes to the log; its end is kept.
+
+    Other processes can keep the pipe open longer than the child.
+    """
 
     def __init__(self, child: subprocess.Popen[bytes], log: Log) -> None:
         assert child.stdout is not None  # noqa: S101 - we asked for the pipe
@@ -97,14 +100,14 @@ class _Output:
         self._selector.register(self._pipe, selectors.EVENT_READ)
 
     def wait(self) -> bool:
-        """Take what comes within a moment; say whether the child still runs."""
+        """Read for a moment. Returns True if the child runs."""
         for key, _ in self._selector.select(TICK_SECONDS):
             if not self._take():
                 self._selector.unregister(key.fileobj)
         return self._child.poll() is None
 
     def _take(self) -> bool:
-        """Read once; say whether there was something."""
+        """Read once. Returns True if there was output."""
         try:
             data = os.read(self._pipe.fileno(), READ_BYTES)
         except BlockingIOError:
@@ -114,11 +117,11 @@ class _Output:
         return bool(data)
 
     def end(self) -> tuple[str, ...]:
-        """Take the rest that is there; return the end of it all as lines."""
+        """Read the rest; return the end of the output as lines."""
         while self._take():
             pass
         self._selector.close()
-        # What the command left running may go on printing: to nowhere, but a closed pipe would end it.
+        # Processes that the command left can print more. It is discarded, since a closed pipe would end them.
         threading.Thread(target=_drain, args=(self._pipe,), daemon=True).start()
         self._log.end_output()
         lines = Lines()
@@ -126,7 +129,7 @@ class _Output:
 
 
 def _drain(pipe: IO[bytes]) -> None:
-    """Read to the end, which comes once nobody holds the other end any more."""
+    """Read until no process has the other end open."""
     os.set_blocking(pipe.fileno(), True)
     with pipe:
         while os.read(pipe.fileno(), READ_BYTES):

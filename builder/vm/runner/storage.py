@@ -1,4 +1,4 @@
-"""The bucket, in four verbs, and a plain question to another API. The only file of the runner that knows Google's clients."""
+"""Reads and writes the bucket, and calls other APIs. The only module of the runner that imports Google's clients."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from builder.vm.protocol import Input, StoredObject
+
 RETRY_SECONDS = 180.0
 RETRY = DEFAULT_RETRY.with_timeout(RETRY_SECONDS).with_delay(initial=0.5, multiplier=2.0, maximum=20.0)
 CALL_SECONDS = 60.0
@@ -30,16 +32,16 @@ MAX_PAUSE_SECONDS = 3.0
 
 
 class StorageError(Exception):
-    """The bucket refused, or could not be reached within the budget; the text names object and cause."""
+    """A call to the bucket failed, after its repetitions. The text names object and cause."""
 
     @property
     def forbidden(self) -> bool:
-        """Whether the VM's account lacks a permission."""
+        """True if the VM's account lacks a permission."""
         return isinstance(self.__cause__, Forbidden)
 
 
 def access_token() -> str:
-    """Return an access token of the VM's account. Raises `StorageError` where the metadata server gives none."""
+    """Return an access token of the VM's account. Raises `StorageError` if the metadata server returns none."""
     credentials = Credentials()
     try:
         credentials.refresh(Request())
@@ -51,37 +53,26 @@ def access_token() -> str:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A staged object, in memory or in a file, and the generation that was read."""
+    """A staged object that was read: its content, unless it is in a file, and its entry in the evidence."""
 
     content: bytes
-    generation: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An object as the bucket now holds it."""
-
-    name: str
-    size: int
-    crc32c: str
-    generation: str
+    input: Input
 
 
 class Bucket:
-    """One bucket, reached with the VM's account. May be used from several threads."""
+    """One bucket, used as the VM's account, from any thread."""
 
     def __init__(self, endpoint: str, name: str) -> None:
-        # No call that we make needs a project; without one the client would search for it.
+        # Our calls need no project; without one, the client would search for it.
         client = Client(project="-", credentials=Credentials(), client_options={"api_endpoint": endpoint})
         self._bucket = client.bucket(name)
         self._name = name
 
     def fetch(self, name: str, sha256: str, deadline: float, target: Path | None = None) -> Fetched:
-        """Read an object, into `target` if given, waiting for it until `deadline` (monotonic seconds).
+        """Read an object, into `target` if given, once it is there, until `deadline` (monotonic seconds).
 
-        It may still be on its way. A missing one is 404, or 403 where the account may not list.
-        Raises `StorageError`, also when it has not the hash that it must have.
+        A missing object gives 404, or 403 if the account may not list. Raises `StorageError`, also for another hash
+        than `sha256`.
         """
         pause = PAUSE_SECONDS
         while True:
@@ -110,12 +101,12 @@ class Bucket:
         if digest != sha256:
             message = f"gs://{self._name}/{name} has sha256 {digest}, not {sha256} as staged"
             raise StorageError(message)
-        return Fetched(content, str(blob.generation), digest)
+        return Fetched(content, Input(digest, int(blob.generation)))
 
-    def create(self, name: str, source: bytes | Path, content_type: str) -> Stored:
-        """Write an object that must not exist yet. Raises `StorageError`.
+    def create(self, name: str, source: bytes | Path, content_type: str) -> StoredObject:
+        """Create an object that must not exist. Raises `StorageError`.
 
-        A repeated request after a lost reply meets our own object: a 412 with equal bytes is success.
+        A repetition after a lost reply finds our own object: a 412 with equal bytes is success.
         """
         with (
             self._translated(name),
@@ -142,10 +133,17 @@ class Bucket:
             if (blob.crc32c, blob.size) != (crc32c, size):
                 message = f"gs://{self._name}/{name} holds {blob.size} bytes, crc32c {blob.crc32c}; sent: {size}, {crc32c}"
                 raise StorageError(message)
-            return Stored(name, size, crc32c, str(blob.generation))
+            return StoredObject(name, size, crc32c, int(blob.generation))
+
+    def read(self, name: str) -> bytes:
+        """Return the object's bytes. Raises `StorageError`."""
+        with self._translated(name):
+            blob = self._bucket.blob(name)
+            content: bytes = blob.download_as_bytes(timeout=CALL_SECONDS, retry=RETRY, checksum="crc32c")
+            return content
 
     def generation(self, name: str) -> str:
-        """The object's generation; "" where it is not there, or the bucket does not answer this once."""
+        """Return the object's generation; "" if there is none, or if this one call fails."""
         blob = self._bucket.blob(name)
         try:
             with self._translated(name):
@@ -155,7 +153,7 @@ class Bucket:
         return str(blob.generation or "")
 
     def overwrite(self, name: str, content: bytes, patience: float) -> None:
-        """Write an object whatever was there, trying once, for at most `patience` seconds. Raises `StorageError`."""
+        """Write an object, or replace it, in one try of at most `patience` seconds. Raises `StorageError`."""
         with self._translated(name):
             self._bucket.blob(name).upload_from_string(
                 content, content_type="application/json", timeout=patience, retry=None, checksum="crc32c"
@@ -172,22 +170,22 @@ class Bucket:
             DataCorruption,
             requests.RequestException,
         ) as error:
-            message = f"gs://{self._name}/{name}: {type(error).__name__}: {_said(error)[:500]}"
+            message = f"gs://{self._name}/{name}: {type(error).__name__}: {_google_message(error)[:500]}"
             raise StorageError(message) from error
 
 
-def _said(error: Exception) -> str:
-    """Return Google's own words, where the error carries an answer of its; the client's text quotes the whole of it."""
+def _google_message(error: Exception) -> str:
+    """Return Google's own message, if the error carries an answer; the client's text quotes the whole answer."""
     response: Any = getattr(error, "response", None)
     try:
-        told = response.json()["error"]
-        return f"{told['code']} {told['message']}"
+        answer = response.json()["error"]
+        return f"{answer['code']} {answer['message']}"
     except (AttributeError, ValueError, KeyError, TypeError):
         return str(error)
 
 
 def _crc32c(file: io.BufferedIOBase) -> str:
-    """Return the base64 crc32c of the rest of `file`, which is then at its end."""
+    """Return the CRC32C in base64 of the rest of `file`, and move to its end."""
     checksum = google_crc32c.Checksum()
     while data := file.read(1 << 20):
         checksum.update(data)
@@ -195,12 +193,12 @@ def _crc32c(file: io.BufferedIOBase) -> str:
 
 
 def crc32c(data: bytes) -> int:
-    """Return the checksum as Google's newer APIs give it."""
+    """Return the CRC32C as Google's newer APIs return it."""
     return int.from_bytes(google_crc32c.Checksum(data).digest(), "big")
 
 
 def ask_google(url: str, seconds: float) -> tuple[int, bytes]:
-    """Read from one of Google's APIs as the VM's account, once; return status and body. Raises ConnectionError."""
+    """Send one GET to a Google API as the VM's account. Returns status and body. Raises ConnectionError."""
     try:
         with AuthorizedSession(Credentials()) as session:
             answer = session.get(url, timeout=seconds)

@@ -1,4 +1,4 @@
-"""Makes lines that are safe to print out of whatever bytes a notebook writes, in bounded memory."""
+"""Turns a notebook's output into lines that are safe to print, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 
 MAX_LINE = 2000
 CUT = " … (cut)"
-# What is kept of a line that does not end; more than is ever shown, because escape codes will still go.
+# The limit of an unfinished line. It is more than is shown, because escape codes are removed later.
 MAX_PENDING = 64 * 1024
 ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
-# Control characters, line separators that are none to us, and what turns the direction of text around.
+# Control characters, line separators other than newlines, and characters that change the direction of text.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 SPECIAL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 
@@ -42,14 +42,14 @@ class Lines:
             return []
         *lines, rest = "".join(self._pending).split("\n")
         if len(rest) > MAX_PENDING:
-            # A progress bar overwrites itself without end: only its last state counts. Anything else that is this
-            # long will be cut, so its middle may go now.
+            # Of a progress bar, which overwrites itself, only the last state counts. Another line of this length is cut
+            # anyway, so its middle can be dropped now.
             rest = rest.rstrip("\r").rpartition("\r")[2][: MAX_PENDING // 2]
         self._pending, self._length = [rest], len(rest)
         return [clean(line) for line in lines]
 
     def end(self) -> list[str]:
-        """Return what stands after the last newline, if anything."""
+        """Return the text after the last newline, if any."""
         rest = "".join(self._pending) + self._decoder.decode(b"", final=True)
         self._pending, self._length = [], 0
         return [clean(rest)] if rest else []

@@ -1,4 +1,4 @@
-"""The job's inputs on the VM's disk: fetched, verified, unpacked."""
+"""Unpacks the job's workspace on the VM's disk, and verifies its notebook."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .settings import Fault, Job
+from builder.vm.notebook_shape import mend
+from builder.vm.protocol import Job
+
+from .fault import Fault
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack a staged tree; raises `Fault` for anything that would leave `target`, or a full disk's `OSError`."""
+    """Unpack a staged tree. Raises `Fault` for a member outside `target`, and `OSError` on a full disk."""
     target.mkdir()
     try:
         with tarfile.open(archive, "r:*") as tree:
@@ -35,7 +38,10 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def open_notebook(tree: Path, job: Job) -> tuple[Path, dict[str, Any]]:
-    """Return the notebook's path and content. Raises `Fault` when it is not the one that was staged, or unreadable."""
+    """Return the notebook's path, and its content as papermill runs it.
+
+    Raises `Fault` if it is not the staged one, or cannot be read.
+    """
     path = tree / job.notebook
     try:
         content = path.read_bytes()
@@ -54,6 +60,7 @@ def open_notebook(tree: Path, job: Job) -> tuple[Path, dict[str, Any]]:
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         message = f"{job.notebook} has no list of cells"
         raise Fault("notebook_unreadable", message)
+    mend(notebook)
     return path, notebook
 
 
@@ -63,7 +70,7 @@ def files(tree: Path) -> list[Path]:
 
 
 def empty_outputs(folder: Path) -> Path:
-    """Make `outputs/` beside the notebook, empty whatever was staged."""
+    """Create an empty `outputs/` beside the notebook, and return it. A staged one is deleted."""
     outputs = folder / "outputs"
     if outputs.is_symlink() or outputs.is_file():
         outputs.unlink()

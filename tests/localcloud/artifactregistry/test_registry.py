@@ -1,20 +1,22 @@
-"""Artifact Registry by Google's own discovery client: which digest a tag means, and who may ask."""
+"""Artifact Registry by Google's own discovery client: the digest of a tag, and the permissions."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from localcloud.cloud import Cloud
-from localcloud.iam import PROJECT, PROJECT_NUMBER, email
+from localcloud.core.iam import PROJECT, PROJECT_NUMBER, email
+from localcloud.profile import EMPTY
 from tests.localcloud.cloudbuild.test_whole_cloud import run
 
 REPOSITORY = f"projects/{PROJECT}/locations/us-central1/repositories/notebook-builder"
@@ -30,9 +32,11 @@ def repositories(cloud: Cloud) -> Iterator[Repositories]:
     """Google's client of the API's repositories, as an account; None is the owner."""
     with contextlib.ExitStack() as stack:
 
-        def opened(account: str | None = "deployer") -> Any:
+        def opened(account: str | None = "notebook-deployer") -> Any:
             token = (
-                Credentials(token=cloud.iam.token(email(account))[0]) if account else AnonymousCredentials()
+                Credentials(token=cloud.iam.token(email(account))[0])
+                if account
+                else Credentials(token=cloud.iam.owner_token)
             )
             client = build(
                 "artifactregistry",
@@ -49,7 +53,7 @@ def repositories(cloud: Cloud) -> Iterator[Repositories]:
 
 @pytest.fixture
 def digest(cloud: Cloud) -> str:
-    """The checkout's, as the cloud has it: what is being edited may have another one by now."""
+    """The checkout's digest, as the cloud has it. A file edited since may have changed the present one."""
     return cloud._runners["process"].images.digest("notebook-builder") or ""
 
 
@@ -118,8 +122,8 @@ MISSING: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("missing", MISSING)
-def test_what_is_not_there_is_a_404(repositories: Repositories, missing: str) -> None:
-    assert refused(MISSING[missing](repositories())) == (404, "Requested entity was not found.")
+def test_a_missing_resource_is_a_404(repositories: Repositories, missing: str) -> None:
+    assert refused(MISSING[missing](repositories(None))) == (404, "Requested entity was not found.")
 
 
 def test_without_the_permission_it_is_a_403_that_names_the_repository(repositories: Repositories) -> None:
@@ -132,7 +136,7 @@ def test_without_the_permission_it_is_a_403_that_names_the_repository(repositori
         "dockerimages.list": lambda found: found.dockerImages().list(parent=REPOSITORY),
     }  # fmt: skip
     for permission, call in called.items():
-        assert refused(call(repositories("function"))) == (
+        assert refused(call(repositories("notebook-function"))) == (
             403,
             (
                 f"Permission 'artifactregistry.{permission}' denied on resource "
@@ -141,22 +145,28 @@ def test_without_the_permission_it_is_a_403_that_names_the_repository(repositori
         )
     elsewhere = f"{PACKAGE}/tags/1".replace(PROJECT, "other")
     assert refused(repositories().packages().tags().get(name=elsewhere))[0] == 403
-    assert refused(repositories(None).packages().tags().get(name=elsewhere))[0] == 404
+    assert refused(repositories(None).packages().tags().get(name=elsewhere))[0] == 403
 
 
 def test_the_caller_may_ask_for_its_permissions(repositories: Repositories) -> None:
     body = {"permissions": ["artifactregistry.tags.get", "artifactregistry.tags.update"]}
-    asked = {account: repositories(account) for account in ("deployer", "function-build", "vm")}
+    asked = {
+        account: repositories(account) for account in ("notebook-deployer", "image-builder", "notebook-vm")
+    }
     held = {
         name: found.testIamPermissions(resource=REPOSITORY, body=body).execute()
         for name, found in asked.items()
     }
-    assert held == {"deployer": {"permissions": body["permissions"][:1]}, "function-build": body, "vm": {}}
+    assert held == {
+        "notebook-deployer": {"permissions": body["permissions"][:1]},
+        "image-builder": body,
+        "notebook-vm": {},
+    }
 
 
-def test_what_changes_a_repository_is_a_501_as_is_a_filter(repositories: Repositories) -> None:
+def test_changes_of_a_repository_and_filters_are_a_501(repositories: Repositories) -> None:
     found = repositories()
-    assert refused(found.delete(name=REPOSITORY))[0] == 501
+    assert refused(found.patch(name=REPOSITORY, body={}))[0] == 501
     assert refused(found.packages().tags().list(parent=PACKAGE, filter='name="x"'))[0] == 501
 
 
@@ -174,3 +184,51 @@ def test_a_build_runs_the_image_that_a_tag_means_by_its_digest_and_no_other(
     assert build.status.name == "FAILURE"
     assert f'manifest unknown: Failed to fetch "{OTHER}"; the checkout in ' in log
     assert f"is {digest}, another one than was deployed" in log
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Iterator[Callable[[], Cloud]]:
+    """Start a new project with Artifact Registry enabled; a second call is a restart."""
+    running: list[Cloud] = []
+    service = "artifactregistry.googleapis.com"
+
+    def start() -> Cloud:
+        while running:
+            running.pop().close()
+        running.append(Cloud(tmp_path / "new", profile=replace(EMPTY, services=EMPTY.services | {service})))
+        running[0].start()
+        return running[0]
+
+    yield start
+    running.pop().close()
+
+
+def test_a_new_project_has_the_repositories_that_were_created(new_project: Callable[[], Cloud]) -> None:
+    parent = f"projects/{PROJECT}/locations/us-central1"
+    remote = {"pythonRepository": {"publicRepository": "PYPI"}}
+    body = {"format": "PYTHON", "mode": "REMOTE_REPOSITORY", "remoteRepositoryConfig": remote}
+    with registry(new_project()) as locations:
+        found = locations.repositories()
+        assert refused(found.get(name=REPOSITORY))[0] == 404
+        begun = found.create(parent=parent, repositoryId="pypi", body=body).execute()
+        done = locations.operations().get(name=begun["name"]).execute()
+        assert (done["done"], done["response"]["format"]) == (True, "PYTHON")
+        assert refused(found.create(parent=parent, repositoryId="pypi", body=body))[0] == 409
+        assert refused(found.create(parent=parent, repositoryId="Pypi", body=body))[0] == 400
+    with registry(new_project()) as locations:
+        found = locations.repositories()
+        listed = found.list(parent=parent).execute()["repositories"]
+        assert [(each["name"], each["mode"]) for each in listed] == [
+            (f"{parent}/repositories/pypi", "REMOTE_REPOSITORY")
+        ]
+        found.delete(name=f"{parent}/repositories/pypi").execute()
+        assert found.list(parent=parent).execute() == {}
+
+
+@contextlib.contextmanager
+def registry(cloud: Cloud) -> Iterator[Any]:
+    """Yield the locations of Google's client, as the project's owner, at the address of the service."""
+    address = cloud.environment()["CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"]
+    credentials, options = Credentials(token=cloud.iam.owner_token), {"api_endpoint": address}
+    with build("artifactregistry", "v1", credentials=credentials, client_options=options) as client:
+        yield client.projects().locations()

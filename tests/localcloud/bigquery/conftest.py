@@ -11,7 +11,8 @@ import pytest
 import urllib3
 
 from localcloud.cloud import Cloud
-from localcloud.iam import email
+from localcloud.core.iam import email
+from tests.owner import signed
 
 PROJECT = "/bigquery/v2/projects/local-project"
 PUBLIC = "bigquery-public-data.san_francisco_bikeshare"
@@ -28,15 +29,17 @@ class Site:
     def call(
         self, method: str, path: str, body: Json | None = None, *, account: str = "", scope: str = ""
     ) -> tuple[int, Json]:
-        """Send a request as an account, or as the owner; status and JSON."""
-        headers = {}
+        """Send a request as an account or as the owner; return status and JSON."""
+        headers = signed(self.cloud.iam)
         if account:
             scopes = (f"https://www.googleapis.com/auth/{scope or 'cloud-platform'}",)
             headers["Authorization"] = f"Bearer {self.cloud.iam.token(email(account), scopes)[0]}"
         answer = self.pool.request(method, self.cloud.url + path, json=body, headers=headers)
         return answer.status, json.loads(answer.data or b"{}")
 
-    def query(self, text: str, *, account: str = "vm", scope: str = "", **options: Any) -> tuple[int, Json]:
+    def query(
+        self, text: str, *, account: str = "notebook-vm", scope: str = "", **options: Any
+    ) -> tuple[int, Json]:
         """Ask jobs.query."""
         body = {"query": text, "useLegacySql": False, **options}
         return self.call("POST", f"{PROJECT}/queries", body, account=account, scope=scope)
@@ -59,7 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def refusal(answer: tuple[int, Json]) -> tuple[int, str, str]:
-    """Status, reason and message of an error."""
+    """Return status, reason and message of an error."""
     error = answer[1]["error"]
     assert error["code"] == answer[0]
     return answer[0], error["errors"][0]["reason"], error["message"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localcloud.iam import email
+from localcloud.core.iam import email
 from tests.localcloud.bigquery.conftest import PROJECT, PUBLIC, Site, refusal
 
 COUNT = f"SELECT COUNT(*) FROM `{PUBLIC}.bikeshare_trips`"
@@ -11,7 +11,7 @@ TRIPS = f"/bigquery/v2/projects/{PUBLIC.replace('.', '/datasets/')}/tables/bikes
 
 def test_the_vms_account_may_ask_and_others_may_not(site: Site) -> None:
     assert site.rows(COUNT) == [["50000"]]
-    assert refusal(site.query(COUNT, account="deployer")) == (
+    assert refusal(site.query(COUNT, account="notebook-deployer")) == (
         403,
         "accessDenied",
         "Access Denied: Project local-project: User does not have bigquery.jobs.create permission in project local-project.",
@@ -19,8 +19,8 @@ def test_the_vms_account_may_ask_and_others_may_not(site: Site) -> None:
 
 
 def test_the_public_data_are_everybodys_to_read_and_nobodys_to_change(site: Site) -> None:
-    assert site.call("GET", TRIPS, account="trigger")[1]["numRows"] == "50000"
-    assert site.call("DELETE", TRIPS)[0] == 403
+    assert site.call("GET", TRIPS, account="notebook-trigger")[1]["numRows"] == "50000"
+    assert site.call("DELETE", TRIPS)[0] == 501
     assert refusal(site.query(f"DELETE FROM `{PUBLIC}.bikeshare_trips` WHERE TRUE", account=""))[0] == 403
     assert site.rows(COUNT) == [["50000"]]
 
@@ -28,9 +28,12 @@ def test_the_public_data_are_everybodys_to_read_and_nobodys_to_change(site: Site
 def test_a_table_of_the_project_needs_a_grant(site: Site) -> None:
     status, reason, message = refusal(site.query("SELECT * FROM secret_numbers.t"))
     assert (status, reason) == (403, "accessDenied")
-    assert "bigquery.tables.getData denied on table local-project:secret_numbers.t" in message
+    assert message == (
+        "Access Denied: Table local-project:secret_numbers.t: User does not have permission to query table "
+        "local-project:secret_numbers.t, or perhaps it does not exist."
+    )
     assert refusal(site.query("CREATE TABLE secret_numbers.t AS SELECT 1 AS x"))[0] == 403
-    assert refusal(site.call("GET", f"{PROJECT}/datasets/d", account="vm"))[0] == 403
+    assert refusal(site.call("GET", f"{PROJECT}/datasets/d", account="notebook-vm"))[0] == 403
 
 
 def test_a_token_must_be_known_and_be_for_bigquery(site: Site) -> None:
@@ -45,12 +48,12 @@ def test_a_token_must_be_known_and_be_for_bigquery(site: Site) -> None:
 def test_a_job_is_its_callers_own(site: Site) -> None:
     job = site.query(COUNT)[1]["jobReference"]["jobId"]
     path = f"{PROJECT}/queries/{job}"
-    assert site.call("GET", path, account="vm")[1]["rows"] == [{"f": [{"v": "50000"}]}]
+    assert site.call("GET", path, account="notebook-vm")[1]["rows"] == [{"f": [{"v": "50000"}]}]
     assert site.call("GET", path)[0] == 200
-    assert refusal(site.call("GET", path, account="builder"))[1] == "accessDenied"
-    assert refusal(site.call("GET", f"{PROJECT}/jobs/never", account="vm"))[:2] == (404, "notFound")
+    assert refusal(site.call("GET", path, account="notebook-builder"))[1] == "accessDenied"
+    assert refusal(site.call("GET", f"{PROJECT}/jobs/never", account="notebook-vm"))[:2] == (404, "notFound")
     jobs = site.cloud.inventory()["bigquery.jobs"]
-    assert {"id": job, "caller": email("vm")} in jobs
+    assert {"id": job, "caller": email("notebook-vm")} in jobs
 
 
 def test_a_job_runs_once(site: Site) -> None:
@@ -58,6 +61,9 @@ def test_a_job_runs_once(site: Site) -> None:
         "jobReference": {"projectId": "local-project", "jobId": "once"},
         "configuration": {"query": {"query": COUNT, "useLegacySql": False}},
     }
-    status, job = site.call("POST", f"{PROJECT}/jobs", body, account="vm")
+    status, job = site.call("POST", f"{PROJECT}/jobs", body, account="notebook-vm")
     assert (status, job["statistics"]["query"]["totalBytesBilled"]) == (200, "10485760")
-    assert refusal(site.call("POST", f"{PROJECT}/jobs", body, account="vm"))[:2] == (409, "duplicate")
+    assert refusal(site.call("POST", f"{PROJECT}/jobs", body, account="notebook-vm"))[:2] == (
+        409,
+        "duplicate",
+    )

@@ -1,4 +1,4 @@
-"""The emulator as a process: started by the first call, ended with localcloud, without a network, and missed in words."""
+"""The emulator as a process: its start by the first call, its end, no network, and messages if it is missing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import psutil
 import pytest
 import urllib3
 
-from localcloud.bigquery import emulator
 from localcloud.cloud import Cloud
+from localcloud.engines.bigquery import emulator
 from tests.localcloud.bigquery.conftest import PROJECT
+from tests.owner import signed
+from tests.patience import PATIENCE
 
 ALONE = ["unshare", "--map-root-user", "--net"]
 ASK = """
@@ -21,8 +23,9 @@ from pathlib import Path
 from localcloud.cloud import Cloud
 with Cloud(Path(sys.argv[1])) as cloud:
     body = {"query": "SELECT COUNT(*) FROM `bigquery-public-data.san_francisco_bikeshare.bikeshare_trips`", "useLegacySql": False}
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {cloud.iam.owner_token}"}
     address = cloud.url + "/bigquery/v2/projects/local-project/queries"
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(address, json.dumps(body).encode(), headers)
     print(json.load(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request))["rows"])
 """
 
@@ -40,7 +43,7 @@ def test_it_starts_when_it_is_asked_and_ends_with_localcloud(tmp_path: Path) -> 
     with Cloud(state) as cloud, urllib3.PoolManager(retries=False) as pool:
         assert running(state) == []
         assert not (state / "bigquery").exists()
-        assert pool.request("GET", f"{cloud.url}{PROJECT}/datasets").status == 200
+        assert pool.request("GET", f"{cloud.url}{PROJECT}/datasets", headers=signed(cloud.iam)).status == 200
         assert running(state) != []
     assert running(state) == []
 
@@ -48,14 +51,14 @@ def test_it_starts_when_it_is_asked_and_ends_with_localcloud(tmp_path: Path) -> 
 @pytest.mark.needs("namespaces")
 def test_it_starts_without_a_network(tmp_path: Path) -> None:
     inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-c", ASK, str(tmp_path)]
-    done = subprocess.run([*ALONE, *inside], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*ALONE, *inside], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.stdout == "[{'f': [{'v': '50000'}]}]\n", done.stderr
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_of_the_emulator_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator, "ENVIRONMENT", tmp_path / "nothing")
     with Cloud(tmp_path / "state") as cloud, urllib3.PoolManager(retries=False) as pool:
-        answer = pool.request("GET", f"{cloud.url}{PROJECT}/datasets")
+        answer = pool.request("GET", f"{cloud.url}{PROJECT}/datasets", headers=signed(cloud.iam))
     assert answer.status == 501
     assert "run `make venv`" in answer.json()["error"]["message"]
 
@@ -69,7 +72,7 @@ def test_one_that_does_not_start_is_a_503_that_names_its_log(
     python.chmod(0o755)
     monkeypatch.setattr(emulator, "ENVIRONMENT", tmp_path / "broken")
     with Cloud(tmp_path / "state") as cloud, urllib3.PoolManager(retries=False) as pool:
-        answer = pool.request("GET", f"{cloud.url}{PROJECT}/datasets")
+        answer = pool.request("GET", f"{cloud.url}{PROJECT}/datasets", headers=signed(cloud.iam))
     log = tmp_path / "state" / "bigquery" / "emulator.log"
     assert answer.status == 503
     assert str(log) in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""The made-up trips: the same every time, as many as promised, and with the habits of a city."""
+"""The invented trips: always the same, the promised number, with a city's patterns."""
 
 import hashlib
 from collections import Counter
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.bigquery import rows
-from localcloud.bigquery.schemas import STATION_INFO, TRIPS
+from localcloud.engines.bigquery import rows
+from localcloud.engines.bigquery.schemas import STATION_INFO, TRIPS
 
 STATIONS: list[dict[str, Any]] = [
     dict(zip((name for name, _ in STATION_INFO), row, strict=True)) for row in rows.station_rows()

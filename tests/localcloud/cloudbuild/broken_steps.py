@@ -1,15 +1,8 @@
-"""Builds that are broken in a step, in volumes, or in a time limit."""
+"""Builds that are broken in a step or in a time limit."""
 
 from __future__ import annotations
 
-from tests.localcloud.cloudbuild.samples import Case, Json, build_with, step_build, steps_build
-
-
-def _volumes(*volumes: tuple[str, str]) -> list[Json]:
-    return [{"name": name, "path": path} for name, path in volumes]
-
-
-_TWO = {"name": "ubuntu", "volumes": _volumes(("shared", "/shared"))}
+from tests.localcloud.cloudbuild.samples import Case, build_with, step_build, steps_build
 
 BROKEN_STEPS: dict[str, Case] = {
     "steps: none": ({}, ("steps",), "no build steps are specified"),
@@ -57,69 +50,6 @@ BROKEN_STEPS: dict[str, Case] = {
     ),
     "dir: out": (step_build(dir="a/../../b"), ("steps", 0, "dir"), 'dir "a/../../b" leads out of /workspace'),
     "dir: long": (step_build(dir="a" * 1001), ("steps", 0, "dir"), "dir too long"),
-    "volume: name": (
-        steps_build({"volumes": _volumes(("-x", "/a"))}, {"volumes": _volumes(("-x", "/a"))}),
-        ("steps", 0, "volumes", 0, "name"),
-        'volume name "-x" does not match "^[a-zA-Z0-9][a-zA-Z0-9_.-]+$"',
-    ),
-    "volume: relative": (
-        steps_build({"volumes": _volumes(("vv", "a"))}, {"volumes": _volumes(("vv", "/a"))}),
-        ("steps", 0, "volumes", 0, "path"),
-        "must be absolute",
-    ),
-    "volume: reserved": (
-        steps_build({"volumes": _volumes(("vv", "/workspace/"))}, {"volumes": _volumes(("vv", "/a"))}),
-        ("steps", 0, "volumes", 0, "path"),
-        'path "/workspace/" of volume "vv" is reserved',
-    ),
-    "volume: reserved home": (
-        steps_build({"volumes": _volumes(("vv", "/a"))}, {"volumes": _volumes(("vv", "/builder/home"))}),
-        ("steps", 1, "volumes", 0, "path"),
-        "is reserved",
-    ),
-    "volume: /cloudbuild": (
-        steps_build({"volumes": _volumes(("vv", "/a"))}, {"volumes": _volumes(("vv", "/cloudbuild/x"))}),
-        ("steps", 1, "volumes", 0, "path"),
-        "cannot start with /cloudbuild/",
-    ),
-    "volume: name twice": (
-        steps_build({"volumes": _volumes(("vv", "/a"), ("vv", "/b"))}, {"volumes": _volumes(("vv", "/a"))}),
-        ("steps", 0, "volumes", 1, "name"),
-        'volume name "vv" is defined in more than one volume entry',
-    ),
-    "volume: path twice": (
-        steps_build(
-            {"volumes": _volumes(("vv", "/a"), ("ww", "/a/"))},
-            {"volumes": _volumes(("vv", "/a"), ("ww", "/b"))},
-        ),
-        ("steps", 0, "volumes", 1, "path"),
-        'volume path "/a" is defined in more than one volume entry',
-    ),
-    "volume: one step": (
-        step_build(volumes=_volumes(("vv", "/a"))),
-        ("steps", 0, "volumes", 0, "name"),
-        'Volume "vv" is only used by one step',
-    ),
-    "volume: global, one step": (
-        build_with(options={"volumes": _volumes(("vv", "/a"))}),
-        ("options", "volumes"),
-        "fewer than two steps",
-    ),
-    "volume: global, reserved": (
-        steps_build({}, {}) | {"options": {"volumes": _volumes(("vv", "/workspace"))}},
-        ("options", "volumes", 0, "path"),
-        'invalid .options.volumes: path "/workspace" of volume "vv" is reserved',
-    ),
-    "volume: global name": (
-        {"steps": [_TWO, _TWO], "options": {"volumes": _volumes(("shared", "/other"))}},
-        ("steps", 0, "volumes", 0, "name"),
-        'volume name "shared" conflicts with global volume',
-    ),
-    "volume: global path": (
-        {"steps": [_TWO, _TWO], "options": {"volumes": _volumes(("other", "/shared"))}},
-        ("steps", 1, "volumes", 0, "path"),
-        'volume path "/shared" conflicts with global volume',
-    ),
     "waitFor: unknown": (step_build(waitFor=["x"]), ("steps", 0, "waitFor", 0), "no step has this ID"),
     "waitFor: itself": (
         step_build(id="a", waitFor=["-", "a"]),
@@ -156,10 +86,4 @@ BROKEN_STEPS: dict[str, Case] = {
     ),
     "timeout: step": (step_build(timeout="0s"), ("steps", 0, "timeout"), "must be greater than 0"),
     "queueTtl": (build_with(queueTtl="soon"), ("queueTtl",), "invalid value for 'build.queue_ttl'"),
-    "exit code: 0": (
-        step_build(allowExitCodes=[0]),
-        ("steps", 0, "allowExitCodes", 0),
-        "exit code of 1 to 255, not 0",
-    ),
-    "exit code: 256": (step_build(allowExitCodes=[1, 256]), ("steps", 0, "allowExitCodes", 1), "not 256"),
 }

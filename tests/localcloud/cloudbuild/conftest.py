@@ -1,13 +1,15 @@
-"""Rooms of the process runner, after which this machine must look as before; and a served Cloud Build."""
+"""Fixtures: a process runner, which must leave this machine as it was, and a served Cloud Build."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
+from localcloud.engines.build_process.runner import ProcessRunner, ProcessWorker
+from localcloud.profile import OWN_IMAGE
+from tests.localcloud.cloudbuild.cloud_fixture import CloudFixture
 from tests.localcloud.cloudbuild.steps import Run, mounts_naming, processes_naming, runs
-from tests.localcloud.cloudbuild.world import World, served
 
 
 @pytest.fixture
@@ -18,9 +20,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def room(folder: Path) -> Iterator[ProcessRoom]:
+def worker(folder: Path) -> Iterator[ProcessWorker]:
     root = sorted(Path("/").iterdir())
-    opened = ProcessRunner().open("b", folder)
+    opened = ProcessRunner(OWN_IMAGE).open("b", folder)
     yield opened
     opened.close()
     assert not folder.exists()
@@ -30,13 +32,13 @@ def room(folder: Path) -> Iterator[ProcessRoom]:
 
 
 @pytest.fixture
-def run(room: ProcessRoom) -> Run:
-    return runs(room)
+def run(worker: ProcessWorker) -> Run:
+    return runs(worker)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with served(tmp_path / "cloud") as running:
+def cloud_fixture(tmp_path: Path) -> Iterator[CloudFixture]:
+    with contextlib.closing(CloudFixture(tmp_path / "cloud")) as running:
         yield running
     assert processes_naming(str(tmp_path / "cloud")) == []
-    assert list(tmp_path.glob("cloud/builds/*/room")) == []
+    assert list(tmp_path.glob("cloud/builds/*/worker")) == []

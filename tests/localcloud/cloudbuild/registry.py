@@ -1,4 +1,4 @@
-"""A container registry in memory, as much of one as `docker push` and `docker pull` need."""
+"""A container registry in memory, enough for `docker push` and `docker pull`."""
 
 from __future__ import annotations
 

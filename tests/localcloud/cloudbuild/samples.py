@@ -1,10 +1,10 @@
-"""Builds for tests: small ones, made of what a case is about."""
+"""Small builds for tests."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from localcloud.cloudbuild.problem import Path
+from localcloud.services.cloudbuild.problem import Path
 
 Json = dict[str, Any]
 Case = tuple[Json, Path, str]

@@ -1,24 +1,23 @@
-"""What tests of both runners share: orders, rooms, and looks at what a step has left on this machine."""
+"""Helpers for tests of both runners: orders, workspaces, and the traces of a step on this machine."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import tarfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 
-from localcloud.cloudbuild.runner import Room, StepOrder
+from localcloud.engines.build import StepOrder, Worker
 
 DAEMON = "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\ntime.sleep(600)"
 
 
 class Run(Protocol):
-    """Runs the next step of a room: exit code and output."""
+    """Runs the next step of a worker: exit code and output."""
 
     def __call__(self, script: str | None = None, **changes: object) -> tuple[int, str]: ...
 
@@ -28,30 +27,23 @@ def order(index: int, script: str | None = None, **changes: object) -> StepOrder
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def finish(room: Room, step: StepOrder) -> tuple[int, str]:
-    running = room.start(step)
+def finish(worker: Worker, step: StepOrder) -> tuple[int, str]:
+    running = worker.start(step)
     output = running.output.read().decode()
     return running.wait(), output
 
 
-def runs(room: Room, **usual: object) -> Run:
+def runs(worker: Worker, **usual: object) -> Run:
     indexes = iter(range(1000))
 
     def run_next(script: str | None = None, **changes: object) -> tuple[int, str]:
-        return finish(room, order(next(indexes), script, **{**usual, **changes}))
+        return finish(worker, order(next(indexes), script, **{**usual, **changes}))
 
     return run_next
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def mounts_naming(text: str) -> list[str]:
-    """What is mounted from or on a path with this text in it."""
+    """The mounts from or on a path with this text in it."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return [line for line in lines if text in line]
 

@@ -1,4 +1,4 @@
-"""The Cloud Build API as Google's client sees it: names, operations, places, refusals, and who may do what."""
+"""The Cloud Build API by Google's client: names, operations, locations, refusals, permissions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, NotFound, Unknown
 from google.cloud.devtools import cloudbuild_v1
 
-from localcloud.cloudbuild.views import operation_name
-from localcloud.iam import PROJECT, email
-from tests.localcloud.cloudbuild.world import REGION, Json, World, one
+from localcloud.core.iam import PROJECT, email
+from localcloud.services.cloudbuild.views import operation_name
+from tests.localcloud.cloudbuild.cloud_fixture import REGION, CloudFixture, Json, one
+from tests.patience import PATIENCE
 
 NUMBER = "123456789012"
 BUILDS = f"projects/{PROJECT}/builds"
@@ -22,30 +23,32 @@ MANY_WRONG = {
 }
 
 
-def test_create_answers_an_operation_that_ends_with_the_build(world: World) -> None:
-    operation = world.create(one("echo hello"))
+def test_create_answers_an_operation_that_ends_with_the_build(cloud_fixture: CloudFixture) -> None:
+    operation = cloud_fixture.create(one("echo hello"))
     begun = operation.metadata.build
     assert begun.status in {cloudbuild_v1.Build.Status.QUEUED, cloudbuild_v1.Build.Status.WORKING}
-    build = operation.result(timeout=30)
+    build = operation.result(timeout=PATIENCE)
     assert build.id == begun.id
     assert build.status == cloudbuild_v1.Build.Status.SUCCESS
     assert build.steps[0].status == cloudbuild_v1.Build.Status.SUCCESS
 
 
-def test_the_result_of_a_failed_build_raises_as_on_google(world: World) -> None:
-    operation = world.create(one("exit 3"), location=REGION)
+def test_the_result_of_a_failed_build_raises_as_on_google(cloud_fixture: CloudFixture) -> None:
+    operation = cloud_fixture.create(one("exit 3"), location=REGION)
     with pytest.raises(Unknown, match="Build failed; check build logs for details"):
-        operation.result(timeout=30)
+        operation.result(timeout=PATIENCE)
     assert operation.metadata.build.status == cloudbuild_v1.Build.Status.FAILURE
 
 
-def test_fields_of_a_build(world: World) -> None:
-    build = world.run(one("true", tags=["a", "$_EMPTY"], substitutions={"_EMPTY": ""}), location=REGION)
+def test_fields_of_a_build(cloud_fixture: CloudFixture) -> None:
+    build = cloud_fixture.run(
+        one("true", tags=["a", "$_EMPTY"], substitutions={"_EMPTY": ""}), location=REGION
+    )
     assert build["name"] == f"projects/{NUMBER}/locations/{REGION}/builds/{build['id']}"
     assert build["projectId"] == PROJECT
     assert build["tags"] == ["a"]
     assert (build["timeout"], build["queueTtl"]) == ("3600s", "3600s")
-    assert build["serviceAccount"] == f"projects/{PROJECT}/serviceAccounts/{email('deployer')}"
+    assert build["serviceAccount"] == f"projects/{PROJECT}/serviceAccounts/{email('notebook-deployer')}"
     assert build["logUrl"].endswith(f"/builds;region={REGION}/{build['id']}?project={NUMBER}")
     assert build["logsBucket"].startswith("gs://")
     assert build["createTime"] <= build["startTime"] <= build["finishTime"]
@@ -58,9 +61,9 @@ def test_fields_of_a_build(world: World) -> None:
     assert step["pullTiming"]["endTime"] <= step["timing"]["endTime"]
 
 
-def test_a_regional_build_is_not_a_global_one(world: World) -> None:
-    client = world.client()
-    here, there = world.start(one("true")), world.start(one("true"), location=REGION)
+def test_a_regional_build_is_not_a_global_one(cloud_fixture: CloudFixture) -> None:
+    client = cloud_fixture.client()
+    here, there = cloud_fixture.start(one("true")), cloud_fixture.start(one("true"), location=REGION)
     name = f"projects/{NUMBER}/locations/{REGION}/builds/{there}"
     assert client.get_build(name=name).id == there
     assert client.get_build(project_id=PROJECT, id=here).name.split("/")[3] == "global"
@@ -73,48 +76,34 @@ def test_a_regional_build_is_not_a_global_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("location", ["global", REGION])
-def test_operations_are_found_by_their_names(world: World, location: str) -> None:
-    operation = world.create(one("true"), location=location)
-    build = world.ended(operation.metadata.build.id)
+def test_operations_are_found_by_their_names(cloud_fixture: CloudFixture, location: str) -> None:
+    operation = cloud_fixture.create(one("true"), location=location)
+    build = cloud_fixture.ended(operation.metadata.build.id)
     assert operation.operation.name == operation_name(location, build["id"])
-    status, answer = world.rest("GET", operation.operation.name)
+    status, answer = cloud_fixture.rest("GET", operation.operation.name)
     assert (status, answer["done"]) == (200, True)
     assert answer["response"].pop("@type") == "type.googleapis.com/google.devtools.cloudbuild.v1.Build"
     assert answer["response"] == answer["metadata"]["build"] == build
-    assert world.rest("GET", operation_name(location, "nothing"))[0] == 404
-    assert world.rest("GET", "operations/build/other/eA==")[0] == 400
+    assert cloud_fixture.rest("GET", operation_name(location, "nothing"))[0] == 404
+    assert cloud_fixture.rest("GET", "operations/build/other/eA==")[0] == 400
 
 
-def test_operations_can_be_cancelled(world: World) -> None:
-    operation = world.create(one("sleep 600"))
-    assert world.rest("POST", f"{operation.operation.name}:cancel", {}) == (200, {})
-    assert world.record(operation.metadata.build.id)["status"] == "CANCELLED"
-    assert world.rest("GET", operation.operation.name)[1]["error"]["code"] == 1
-
-
-def test_the_default_account(world: World) -> None:
-    name = f"projects/{PROJECT}/locations/{REGION}/defaultServiceAccount"
-    answer = world.client().get_default_service_account(name=name)
-    assert answer.name == name
-    assert answer.service_account_email == f"projects/{PROJECT}/serviceAccounts/{email('deployer')}"
-
-
-def test_the_client_sends_enums_as_numbers(world: World) -> None:
-    account = f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
-    build = world.run(one("true", serviceAccount=account, options={"logging": "CLOUD_LOGGING_ONLY"}))
+def test_the_client_sends_enums_as_numbers(cloud_fixture: CloudFixture) -> None:
+    account = f"projects/{PROJECT}/serviceAccounts/{email('notebook-builder')}"
+    build = cloud_fixture.run(one("true", serviceAccount=account, options={"logging": "CLOUD_LOGGING_ONLY"}))
     assert build["status"] == "SUCCESS"
     assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"
 
 
-def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
+def test_all_faults_are_reported_at_once(cloud_fixture: CloudFixture) -> None:
     with pytest.raises(BadRequest) as caught:
-        world.create(MANY_WRONG)
+        cloud_fixture.create(MANY_WRONG)
     words = caught.value.message
     assert words.count("invalid build: ") == 1
     assert words.count("; ") >= 2
     for part in ("both script and args provided", 'must be of the form "KEY=VALUE"', 'tag "a b"'):
         assert part in words
-    assert world.service.inventory() == {"builds": []}
+    assert cloud_fixture.service.inventory() == {"builds": []}
 
 
 @pytest.mark.parametrize(
@@ -142,9 +131,9 @@ def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
         ),
     ],
 )
-def test_what_google_refuses_too(world: World, build: Json, words: str) -> None:
+def test_builds_that_google_refuses_too(cloud_fixture: CloudFixture, build: Json, words: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        world.create(build)
+        cloud_fixture.create(build)
     assert words in caught.value.message
 
 
@@ -176,22 +165,34 @@ def test_what_google_refuses_too(world: World, build: Json, words: str) -> None:
             id="options.pool",
         ),
         pytest.param(
+            "artifacts.objects",
+            one("true", artifacts={"objects": {"location": "gs://b"}}),
+            id="artifacts.objects",
+        ),
+        pytest.param(
+            "options.volumes",
+            one("true", options={"volumes": [{"name": "v", "path": "/v"}]}),
+            id="options.volumes",
+        ),
+        pytest.param(
             "steps[0].results",
             {"steps": [{"name": "ubuntu", "results": [{"name": "r"}]}]},
             id="steps.results",
         ),
     ],
 )
-def test_what_localcloud_lacks_is_a_501_that_names_it(world: World, field: str, build: Json) -> None:
-    status, error = world.rest("POST", BUILDS, build)
+def test_a_field_that_is_not_covered_is_a_501_that_names_it(
+    cloud_fixture: CloudFixture, field: str, build: Json
+) -> None:
+    status, error = cloud_fixture.rest("POST", BUILDS, build)
     assert status == 501
     assert error["message"].startswith(f"localcloud does not implement build.{field}: ")
 
 
-def test_fields_that_only_google_sets_are_ignored(world: World) -> None:
+def test_fields_that_only_google_sets_are_ignored(cloud_fixture: CloudFixture) -> None:
     build = one("true", status="SUCCESS", id="mine", results={"numArtifacts": "1"})
     build["steps"][0] |= {"status": "FAILURE", "exitCode": 1}
-    status, operation = world.rest("POST", REGIONAL, build)
+    status, operation = cloud_fixture.rest("POST", REGIONAL, build)
     shown = operation["metadata"]["build"]
     assert (status, shown["status"]) == (200, "QUEUED")
     assert shown["id"] != "mine"
@@ -199,25 +200,25 @@ def test_fields_that_only_google_sets_are_ignored(world: World) -> None:
     assert not shown["steps"][0].keys() & {"status", "exitCode"}
 
 
-def test_null_is_not_set(world: World) -> None:
-    """And 64-bit numbers may come as numbers."""
+def test_null_is_not_set(cloud_fixture: CloudFixture) -> None:
+    """64-bit numbers may be numbers."""
     options = {"diskSizeGb": 100, "machineType": None}
     step = {"name": "ubuntu", "args": ["true"], "env": None, "id": None}
     build = {"steps": [step], "tags": None, "source": None, "timeout": None, "options": options}
-    status, operation = world.rest("POST", BUILDS, build)
+    status, operation = cloud_fixture.rest("POST", BUILDS, build)
     assert status == 200
     shown = operation["metadata"]["build"]
     assert (shown["options"], shown["timeout"]) == ({"diskSizeGb": "100"}, "3600s")
     assert shown["steps"] == [{"name": "ubuntu", "args": ["true"]}]
 
 
-def test_an_unknown_runner_is_refused(world: World) -> None:
+def test_an_unknown_runner_is_refused(cloud_fixture: CloudFixture) -> None:
     with pytest.raises(BadRequest, match="localcloud has no runner 'podman'; there are process"):
-        world.create(one("true"), runner="podman")
+        cloud_fixture.create(one("true"), runner="podman")
 
 
-def test_places_that_are_not_ours(world: World) -> None:
-    client = world.client()
+def test_places_that_are_not_ours(cloud_fixture: CloudFixture) -> None:
+    client = cloud_fixture.client()
     with pytest.raises(Forbidden, match="Permission denied on resource project other"):
         client.list_builds(project_id="other")
     with pytest.raises(Forbidden, match="Permission denied on 'locations/nowhere'"):
@@ -235,50 +236,54 @@ CALLS: dict[str, Ask] = {
 
 @pytest.mark.parametrize(
     ("account", "permission"),
-    [(account, permission) for account in ("vm", "trigger") for permission in CALLS]
-    + [("builder", "create"), ("builder", "list"), ("builder", "update")]
-    + [("deployer", "create"), ("deployer", "update")],
+    [(account, permission) for account in ("notebook-vm", "notebook-trigger") for permission in CALLS]
+    + [("notebook-builder", "create"), ("notebook-builder", "list"), ("notebook-builder", "update")]
+    + [("notebook-deployer", "create"), ("notebook-deployer", "update")],
 )
-def test_accounts_without_rights(world: World, account: str, permission: str) -> None:
+def test_accounts_without_rights(cloud_fixture: CloudFixture, account: str, permission: str) -> None:
     with pytest.raises(Forbidden, match=f"Permission 'cloudbuild.builds.{permission}' denied"):
-        CALLS[permission](world.client(account))
+        CALLS[permission](cloud_fixture.client(account))
 
 
-def test_the_function_may_submit_builds_that_run_as_the_builder(world: World) -> None:
-    account = f"projects/{PROJECT}/serviceAccounts/{email('builder')}"
+def test_the_function_may_submit_builds_that_run_as_the_scheduler(cloud_fixture: CloudFixture) -> None:
+    account = f"projects/{PROJECT}/serviceAccounts/{email('notebook-scheduler')}"
     build = one("true", serviceAccount=account, options={"logging": "NONE"})
-    build_id = world.start(build, account="function")
-    client = world.client("function")
+    build_id = cloud_fixture.start(build, account="notebook-function")
+    client = cloud_fixture.client("notebook-function")
     assert client.get_build(project_id=PROJECT, id=build_id).id == build_id
     assert [build.id for build in client.list_builds(project_id=PROJECT)] == [build_id]
-    assert world.ended(build_id)["status"] == "SUCCESS"
-    assert world.client("deployer").get_build(project_id=PROJECT, id=build_id).id == build_id
+    assert cloud_fixture.ended(build_id)["status"] == "SUCCESS"
+    assert cloud_fixture.client("notebook-deployer").get_build(project_id=PROJECT, id=build_id).id == build_id
 
 
-def test_the_function_may_not_submit_builds_that_could_deploy(world: World) -> None:
-    with pytest.raises(Forbidden, match=r"does not have permission to act as service account .*/deployer@"):
-        world.create(one("true"), account="function")
+def test_the_function_may_not_submit_builds_that_could_deploy(cloud_fixture: CloudFixture) -> None:
+    with pytest.raises(
+        Forbidden, match=r"does not have permission to act as service account .*/notebook-deployer@"
+    ):
+        cloud_fixture.create(one("true"), account="notebook-function")
 
 
-def test_acting_as_another_account_needs_a_grant(world: World) -> None:
-    account = f"projects/{PROJECT}/serviceAccounts/{email('vm')}"
+def test_acting_as_another_account_needs_a_grant(cloud_fixture: CloudFixture) -> None:
+    account = f"projects/{PROJECT}/serviceAccounts/{email('notebook-vm')}"
     build = one("true", serviceAccount=account, options={"logging": "NONE"})
-    with pytest.raises(Forbidden, match=r"does not have permission to act as service account .*/vm@"):
-        world.create(build, account="function")
-    assert world.run(build)["status"] == "SUCCESS"
+    with pytest.raises(
+        Forbidden, match=r"does not have permission to act as service account .*/notebook-vm@"
+    ):
+        cloud_fixture.create(build, account="notebook-function")
+    assert cloud_fixture.run(build)["status"] == "SUCCESS"
 
 
-def test_an_account_must_exist(world: World) -> None:
+def test_an_account_must_exist(cloud_fixture: CloudFixture) -> None:
     account = f"projects/{PROJECT}/serviceAccounts/nobody@{PROJECT}.iam.gserviceaccount.com"
     with pytest.raises(NotFound, match=r"nobody@.* was not found"):
-        world.create(one("true", serviceAccount=account, options={"logging": "NONE"}))
+        cloud_fixture.create(one("true", serviceAccount=account, options={"logging": "NONE"}))
 
 
-def test_log_route(world: World) -> None:
-    build_id = world.run(one("echo hello"))["id"]
-    whole, complete = world.service.log(build_id, 0)
+def test_log_route(cloud_fixture: CloudFixture) -> None:
+    build_id = cloud_fixture.run(one("echo hello"))["id"]
+    whole, complete = cloud_fixture.service.log(build_id, 0)
     assert complete
-    assert world.service.log(build_id, len(whole) - 5) == (b"DONE\n", True)
+    assert cloud_fixture.service.log(build_id, len(whole) - 5) == (b"DONE\n", True)
     route = f"/_localcloud/builds/{build_id}/log"
-    assert world.rest("GET", f"{route}?offset=x")[0] == 400
-    assert world.rest("GET", "/_localcloud/builds/none/log")[0] == 404
+    assert cloud_fixture.rest("GET", f"{route}?offset=x")[0] == 400
+    assert cloud_fixture.rest("GET", "/_localcloud/builds/none/log")[0] == 404

@@ -1,4 +1,4 @@
-"""The digest of a checkout: it changes with what the image would run, and with nothing else."""
+"""The digest of a checkout: it changes only with the files that the image runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.cloudbuild.process.checkout import digest_of
-from localcloud.cloudbuild.process.images import ProcessImages
-from localcloud.cloudbuild.runner import RunnerError
+from localcloud.engines.build import RunnerError
+from localcloud.engines.build_process.images import ProcessImages
+from localcloud.profile.image import digest_of, own_image
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_digest_changes_with_a_file(checkout: Path, changed: str) -> None:
     assert digest_of(checkout) != before
 
 
-def test_a_name_and_what_is_in_it_are_told_apart(checkout: Path) -> None:
+def test_a_files_name_and_content_are_hashed_apart(checkout: Path) -> None:
     (checkout / "builder/a").write_text("bc")
     before = digest_of(checkout)
     (checkout / "builder/a").unlink()
@@ -39,7 +39,7 @@ def test_a_name_and_what_is_in_it_are_told_apart(checkout: Path) -> None:
     assert digest_of(checkout) != before
 
 
-def test_the_digest_changes_with_a_name_and_with_what_is_missing(checkout: Path) -> None:
+def test_the_digest_changes_with_a_name_and_with_a_missing_file(checkout: Path) -> None:
     found = {digest_of(checkout)}
     (checkout / "builder/cli.py").rename(checkout / "builder/cli2.py")
     found.add(digest_of(checkout))
@@ -52,19 +52,19 @@ def test_the_digest_changes_with_a_name_and_with_what_is_missing(checkout: Path)
 @pytest.mark.parametrize(
     "file", ["tests/x.py", "README.md", "builder/__pycache__/cli.pyc", "builder/act/.run.py.swp"]
 )
-def test_what_the_image_does_not_run_does_not_count(checkout: Path, file: str) -> None:
+def test_files_outside_the_image_do_not_change_the_digest(checkout: Path, file: str) -> None:
     before = digest_of(checkout)
     (checkout / file).parent.mkdir(exist_ok=True)
     (checkout / file).write_text("changed")
     assert digest_of(checkout) == before
 
 
-def test_a_digest_is_that_of_the_checkout_as_it_was_first_seen(checkout: Path) -> None:
-    images = ProcessImages(checkout)
+def test_a_digest_stays_that_of_the_first_look_at_the_checkout(checkout: Path) -> None:
+    images = ProcessImages(own_image(checkout))
     digest = images.digest("r/notebook-builder:1")
     (checkout / "entrypoint.py").write_text("changed")
     assert images.digest(f"r/notebook-builder@{digest}") == digest
-    changed = ProcessImages(checkout)
+    changed = ProcessImages(own_image(checkout))
     assert changed.digest(f"r/notebook-builder@{digest}") is None
     assert not changed.is_known(f"r/notebook-builder@{digest}")
     with pytest.raises(

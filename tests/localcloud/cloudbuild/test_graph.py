@@ -1,4 +1,4 @@
-"""Which steps may start when."""
+"""The order in which steps start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.cloudbuild.graph import order_problems, ready
+from localcloud.services.cloudbuild.rules_graph import order_problems, ready
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ def test_every_graph_ends_and_no_step_starts_before_what_it_waits_for(steps: lis
 
 
 @given(st.lists(st.lists(st.sampled_from(["-", "s0", "s1", "s2", "s3", "nobody"]), max_size=2), max_size=4))
-def test_what_is_not_refused_ends(waits: list[list[str]]) -> None:
+def test_every_accepted_order_ends(waits: list[list[str]]) -> None:
     steps = [_step(f"s{index}", *wait) for index, wait in enumerate(waits)]
     wrong = {(index, name) for index, wait in enumerate(waits) for name in wait if name != "-"}
     wrong = {(index, name) for index, name in wrong if name == "nobody" or int(name[1:]) >= index}

@@ -1,4 +1,4 @@
-"""Images of a Docker engine by name, by a registry's digest and by the engine's own id, in steps and in Artifact Registry."""
+"""Images of a Docker engine by name, registry's digest and engine's id, in steps and in Artifact Registry."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import pytest
 import requests
 
 from localcloud.cloud import Cloud
-from localcloud.cloudbuild.docker.runner import DockerRoom, DockerRunner
-from localcloud.cloudbuild.runner import RunnerError
-from localcloud.iam import PROJECT
+from localcloud.core.iam import PROJECT
+from localcloud.engines.build import RunnerError
+from localcloud.engines.build_docker.runner import DockerRunner, DockerWorker
 from tests.localcloud.cloudbuild import test_runner_docker as engine
 from tests.localcloud.cloudbuild.registry import registry
 from tests.localcloud.cloudbuild.steps import Run, runs
+from tests.owner import signed
+from tests.patience import PATIENCE
 
 docker, image = engine.docker, engine.image
 pytestmark = engine.pytestmark
@@ -37,7 +39,7 @@ def identity(image: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def room(image: str, tmp_path: Path) -> Iterator[DockerRoom]:
+def worker(image: str, tmp_path: Path) -> Iterator[DockerWorker]:
     (tmp_path / "build").mkdir()
     opened = DockerRunner().open(str(uuid.uuid4()), tmp_path / "build")
     yield opened
@@ -45,17 +47,19 @@ def room(image: str, tmp_path: Path) -> Iterator[DockerRoom]:
 
 
 @pytest.fixture
-def run(room: DockerRoom) -> Run:
-    return runs(room)
+def run(worker: DockerWorker) -> Run:
+    return runs(worker)
 
 
-def test_an_image_that_was_never_pushed_is_found_by_its_id(room: DockerRoom, run: Run, identity: str) -> None:
+def test_an_image_that_was_never_pushed_is_found_by_its_id(
+    worker: DockerWorker, run: Run, identity: str
+) -> None:
     images = DockerRunner().images
     assert images.digest(f"{NAME}:1") == identity
     assert images.digest(f"{NAME}@{identity}") == identity
     assert run("echo here", image=f"{NAME}@{identity}") == (0, "here\n")
     assert run("echo here", image=f"{NAME}:1@{identity}") == (0, "here\n")
-    assert room.describe(f"{NAME}@{identity}") == f"Already have image: {NAME}@{identity}"
+    assert worker.describe(f"{NAME}@{identity}") == f"Already have image: {NAME}@{identity}"
 
 
 def test_an_image_of_a_registry_is_found_by_the_digest_that_it_has_there(run: Run, image: str) -> None:
@@ -80,11 +84,13 @@ def test_another_digest_is_an_image_that_must_be_pulled(run: Run) -> None:
         run("true", image=gone)
 
 
-def test_artifact_registry_shows_what_the_engine_has(tmp_path: Path, identity: str) -> None:
+def test_artifact_registry_shows_the_engines_images(tmp_path: Path, identity: str) -> None:
     with Cloud(tmp_path / "cloud", runner="docker") as cloud:
 
         def get(path: str) -> Any:
-            return requests.get(f"{cloud.url}/v1/{API}/{path}", timeout=20).json()
+            return requests.get(
+                f"{cloud.url}/v1/{API}/{path}", headers=signed(cloud.iam), timeout=PATIENCE
+            ).json()
 
         package = f"{API}/packages/team%2Fnotebook-builder"
         version = f"{package}/versions/{identity}"
@@ -104,7 +110,9 @@ def test_artifact_registry_shows_what_the_engine_has(tmp_path: Path, identity: s
 def test_without_an_engine_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER", "false")
     with Cloud(tmp_path / "cloud", runner="docker") as cloud:
-        answer = requests.get(f"{cloud.url}/v1/{API}/packages/p/tags/1", timeout=20)
+        answer = requests.get(
+            f"{cloud.url}/v1/{API}/packages/p/tags/1", headers=signed(cloud.iam), timeout=PATIENCE
+        )
     assert answer.status_code == 503
     assert answer.json()["error"]["message"].startswith(
         "localcloud cannot look at its images: docker images "

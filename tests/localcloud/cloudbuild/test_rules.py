@@ -1,4 +1,4 @@
-"""What Cloud Build refuses: one table of broken builds, each with where it is wrong and in which words."""
+"""Cloud Build's refusals: one table of broken builds, each with field and message."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from localcloud.cloudbuild.names import Image, parse_image
-from localcloud.cloudbuild.rules import Problem, problems
-from localcloud.cloudbuild.substitutions import apply, builtin, undefined
+from localcloud.engines.image_names import Image, parse_image
+from localcloud.services.cloudbuild.rules import Problem, problems
+from localcloud.services.cloudbuild.rules_substitutions import apply, builtin, undefined
 from tests.localcloud.cloudbuild.broken_builds import BROKEN_BUILDS
 from tests.localcloud.cloudbuild.broken_steps import BROKEN_STEPS
 from tests.localcloud.cloudbuild.samples import Json, build_with
@@ -23,7 +23,6 @@ _GOOD: Json = {
             "id": "fetch",
             "name": "gcr.io/cloud-builders/git",
             "args": ["clone", "--branch=$BRANCH_NAME", "https://example.com/${_REPO}", "."],
-            "volumes": [{"name": "cache", "path": "/cache"}],
             "timeout": "300s",
         },
         {
@@ -34,8 +33,6 @@ _GOOD: Json = {
             "secretEnv": ["TOKEN"],
             "dir": "notebooks/../reports",
             "waitFor": ["fetch"],
-            "volumes": [{"name": "cache", "path": "/cache"}],
-            "allowExitCodes": [1, 255],
         },
         {"name": "ubuntu@sha256:" + "0" * 64, "script": "echo $HOME $lower", "waitFor": ["-"], "dir": "/tmp"},
     ],
@@ -45,10 +42,6 @@ _GOOD: Json = {
     "serviceAccount": "projects/$PROJECT_ID/serviceAccounts/ci@$PROJECT_ID.iam.gserviceaccount.com",
     "tags": ["nightly", "$SHORT_SHA"],
     "images": ["us-docker.pkg.dev/$PROJECT_ID/tools/report:$SHORT_SHA"],
-    "artifacts": {
-        "objects": {"location": "gs://$PROJECT_ID-out/", "paths": ["*.html", "*.svg"]},
-        "goModules": [{}],
-    },
     "availableSecrets": {"secretManager": [{"versionName": _VERSION, "env": "TOKEN"}]},
     "substitutions": {"_REPO": "demo", "SHORT_SHA": "0123abc"},
     "options": {"env": ["A=1"], "machineType": "E2_HIGHCPU_8", "diskSizeGb": "200", "logging": "GCS_ONLY"},
@@ -62,7 +55,7 @@ def test_a_broken_build_is_refused_where_it_is_broken(case: str) -> None:
     assert any(words in problem.text for problem in found), problems(build)
 
 
-_SEVERAL = {"volume: name", "volume: global name", "volume: global path", "dynamic: cycle"}
+_SEVERAL = {"dynamic: cycle"}
 
 
 @pytest.mark.parametrize("case", [case for case in _REFUSED if case not in _SEVERAL])
@@ -79,7 +72,7 @@ def test_a_good_build_has_no_problem() -> None:
     assert problems(apply(_GOOD, values)) == []
 
 
-def test_what_substitutions_make_wrong_is_found_after_them() -> None:
+def test_faults_that_substitutions_cause_are_found_after_them() -> None:
     build = build_with(images=["gcr.io/p/x:$TAG_NAME"], tags=["$TAG_NAME"])
     assert problems(build) == []
     found = problems(apply(build, {}))
@@ -102,8 +95,9 @@ def test_a_build_at_every_limit_has_no_problem() -> None:
         "queueTtl": "86400s",
         "images": [f"i{number}" for number in range(99)] + ["a" * 1000],
         "tags": ["t" * 128] * 64,
-        "artifacts": {"objects": {"location": "gs://b", "paths": [f"p{number}" for number in range(100)]}},
-        "secrets": [{"secretEnv": {f"S{number}": "x" * 65_536 for number in range(100)}}],
+        "availableSecrets": {
+            "secretManager": [{"versionName": _VERSION, "env": f"S{number}"} for number in range(100)]
+        },
         "substitutions": {f"_{number}": "x" * 4000 for number in range(199)} | {"_" + "A" * 99: ""},
         "options": {"diskSizeGb": 4000, "secretEnv": [f"S{number}" for number in range(100)]},
     }
@@ -146,10 +140,8 @@ _KEYS = sorted(
             "secretEnv",
             "versionName",
             "pool",
-            "objects",
-            "location",
         ),
-        *("paths", "path", "volumes", "images", "_X", "dynamicSubstitutions", "defaultLogsBucketBehavior"),
+        *("images", "_X", "dynamicSubstitutions", "defaultLogsBucketBehavior"),
     }
 )
 _ANYTHING = st.recursive(
@@ -176,7 +168,7 @@ def test_no_json_makes_the_rules_raise(build: Json) -> None:
 @pytest.mark.parametrize("field", sorted(_GOOD))
 def test_values_of_a_wrong_type_are_left_to_the_schema(field: str, wrong: object) -> None:
     problems(_GOOD | {field: wrong})
-    for key in ("name", "args", "env", "dir", "waitFor", "volumes", "timeout", "allowExitCodes", "secretEnv"):
+    for key in ("name", "args", "env", "dir", "waitFor", "timeout", "secretEnv"):
         problems({"steps": [{"name": "ubuntu", key: wrong}, wrong]})
 
 

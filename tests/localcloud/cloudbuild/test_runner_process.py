@@ -1,4 +1,4 @@
-"""Steps as processes: what a step sees, and which program it runs."""
+"""Steps as processes: a step's file system, and its program."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.cloudbuild.process import runner
-from localcloud.cloudbuild.process.checkout import digest_of
-from localcloud.cloudbuild.process.images import CHECKOUT
-from localcloud.cloudbuild.process.layout import needed
-from localcloud.cloudbuild.process.runner import ProcessRoom
-from localcloud.cloudbuild.runner import OUTPUT_LIMIT, RunnerError
+from localcloud.engines.build import OUTPUT_LIMIT, RunnerError
+from localcloud.engines.build_process import runner
+from localcloud.engines.build_process.layout import needed
+from localcloud.engines.build_process.runner import ProcessWorker
+from localcloud.profile.image import CHECKOUT, digest_of
 from tests.localcloud.cloudbuild.steps import Run, finish, order, processes_naming
 
 GIT = "gcr.io/cloud-builders/git"
@@ -46,14 +45,14 @@ def test_steps_share_workspace_and_home_and_have_their_own_outputs_and_tmp(run: 
     )
 
 
-def test_step_output_is_its_own_and_is_cut(room: ProcessRoom, run: Run) -> None:
+def test_step_output_is_its_own_and_is_cut(worker: ProcessWorker, run: Run) -> None:
     run("head -c 60000 /dev/zero > $BUILDER_OUTPUT/output")
     run("echo -n second > /builder/outputs/output")
     run("mkfifo /builder/outputs/output")
     run("ln -s /etc/passwd /builder/outputs/output")
     run("true")
-    assert room.step_output(0) == b"\0" * OUTPUT_LIMIT
-    assert [room.step_output(index) for index in range(1, 6)] == [b"second", b"", b"", b"", b""]
+    assert worker.step_output(0) == b"\0" * OUTPUT_LIMIT
+    assert [worker.step_output(index) for index in range(1, 6)] == [b"second", b"", b"", b"", b""]
 
 
 def test_environment_holds_nothing_of_ours(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -78,9 +77,9 @@ def test_environment_holds_nothing_of_ours(monkeypatch: pytest.MonkeyPatch, run:
     }
 
 
-def test_secret_is_in_no_argument_list_and_no_file_of_ours(room: ProcessRoom, folder: Path) -> None:
+def test_secret_is_in_no_argument_list_and_no_file_of_ours(worker: ProcessWorker, folder: Path) -> None:
     secret = "s3cr3t-of-the-build"
-    step = room.start(order(0, "echo started; sleep 600", variables={"TOKEN": secret}))
+    step = worker.start(order(0, "echo started; sleep 600", variables={"TOKEN": secret}))
     assert step.output.readline() == b"started\n"
     assert processes_naming(secret) == []
     assert [p for p in folder.rglob("*") if p.is_file() and secret.encode() in p.read_bytes()] == []
@@ -91,9 +90,11 @@ def test_output_is_merged_in_order_and_input_is_empty(run: Run) -> None:
     assert run("cat; echo 1; echo 2 >&2; echo 3") == (0, "1\n2\n3\n")
 
 
-def test_step_is_root_and_may_use_git_in_the_workspace(room: ProcessRoom, run: Run, tmp_path: Path) -> None:
-    assert room.workspace is not None
-    git("init", "-q", cwd=room.workspace)
+def test_step_is_root_and_may_use_git_in_the_workspace(
+    worker: ProcessWorker, run: Run, tmp_path: Path
+) -> None:
+    assert worker.workspace is not None
+    git("init", "-q", cwd=worker.workspace)
     assert run("id -u; git status --short; touch x; git add x; git status --short") == (0, "0\nA  x\n")
 
 
@@ -135,37 +136,20 @@ def test_directory_is_never_made_on_this_machine(run: Run) -> None:
     assert not Path("/usr/of-the-step").exists()
 
 
-def test_volumes_are_shared_where_each_step_wants_them(run: Run) -> None:
-    first = (("keys", "/root/.of-this-build/deep"), ("etc", "/etc/of-this-build"), ("in", "/workspace/in"))
-    code, output = run(
-        "echo k > /root/.of-this-build/deep/k; echo e > /etc/of-this-build/e; echo i > in/i; head -c 4 /etc/passwd",
-        volumes=first,
-    )
-    assert (code, output) == (0, "root")
-    second = (("keys", "/a"), ("etc", "/b/c"), ("in", "/var/run/of-this-build"))
-    assert run("cat /a/k /b/c/e /run/of-this-build/i", volumes=second) == (0, "k\ne\ni\n")
-    assert run("ls /etc/of-this-build")[0] == 2
-
-
-def test_volume_may_lie_over_what_the_interpreter_needs(run: Run) -> None:
-    volumes = (("v", str(Path(sys.base_prefix).parent)),)
-    assert run("#!/usr/bin/env python\nprint(6 * 7)", volumes=volumes) == (0, "42\n")
-
-
-def test_what_our_programs_need_stays_visible_below_tmp(
+def test_folders_that_our_programs_need_stay_visible_below_tmp(
     monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "x").write_text("here")
-    monkeypatch.setattr(runner, "needed", lambda: [*needed(), str(kept)])
+    monkeypatch.setattr(runner, "needed", lambda own: [*needed(own), str(kept)])
     assert run(f"cat {kept}/x; ls {tmp_path}") == (0, "herekept\n")
 
 
 # Which program a step runs.
 
 
-def test_own_image_is_this_checkout_under_any_name(room: ProcessRoom) -> None:
+def test_own_image_is_this_checkout_under_any_name(worker: ProcessWorker) -> None:
     names = [
         "notebook-builder",
         "eu-docker.pkg.dev/p/r/notebook-builder:1",
@@ -173,10 +157,10 @@ def test_own_image_is_this_checkout_under_any_name(room: ProcessRoom) -> None:
         f"x/notebook-builder:1@{digest_of(CHECKOUT)}",
     ]
     for index, image in enumerate(names):
-        code, output = finish(room, order(index, image=image, args=("options",)))
+        code, output = finish(worker, order(index, image=image, args=("options",)))
         assert code == 0, output
         assert "NB_EXPECT" in output
-        assert room.describe(image) == f"Already have image (with digest): {image}"
+        assert worker.describe(image) == f"Already have image (with digest): {image}"
 
 
 def test_entrypoint_replaces_the_program(run: Run) -> None:
@@ -204,11 +188,11 @@ def test_utility_images(run: Run, image: str, args: tuple[str, ...], output: str
 @pytest.mark.parametrize(
     "image", ["gcr.io/cloud-builders/docker", "python:3.12", "evil.example/bash", "a//b"]
 )
-def test_unknown_image_is_refused_with_a_way_out(room: ProcessRoom, image: str) -> None:
+def test_unknown_image_is_refused_with_a_way_out(worker: ProcessWorker, image: str) -> None:
     with pytest.raises(RunnerError, match=image) as refusal:
-        room.start(order(0, "true", image=image))
+        worker.start(order(0, "true", image=image))
     assert "--runner docker" in str(refusal.value) or "invalid reference format" in str(refusal.value)
-    assert room.describe(image) == f"Pulling image: {image}"
+    assert worker.describe(image) == f"Pulling image: {image}"
 
 
 def test_script_without_shebang_is_for_sh(run: Run) -> None:
@@ -216,7 +200,7 @@ def test_script_without_shebang_is_for_sh(run: Run) -> None:
     assert run("#!/usr/bin/env bash\nset -e; echo ${BASH_VERSION:+bash}; false; echo on") == (1, "bash\n")
 
 
-def test_git_clones_fetches_and_checks_out(room: ProcessRoom, tmp_path: Path) -> None:
+def test_git_clones_fetches_and_checks_out(worker: ProcessWorker, tmp_path: Path) -> None:
     repo = tmp_path / "repo"
     repo.mkdir()
     git("init", "-q", "-b", "main", cwd=repo)
@@ -226,7 +210,7 @@ def test_git_clones_fetches_and_checks_out(room: ProcessRoom, tmp_path: Path) ->
         git("commit", "-q", "-m", name, cwd=repo)
     first = git("rev-parse", "HEAD~1", cwd=repo).strip()
     # The step has a /tmp of its own, where the repo of this test cannot be seen.
-    served = room.workspace
+    served = worker.workspace
     assert served is not None
     repo.rename(served / "repo")
     commands = [
@@ -235,5 +219,5 @@ def test_git_clones_fetches_and_checks_out(room: ProcessRoom, tmp_path: Path) ->
         ("/workspace/clone", ("checkout", "--quiet", "FETCH_HEAD")),
     ]
     for index, (directory, args) in enumerate(commands):
-        assert finish(room, order(index, image=GIT, args=args, directory=directory)) == (0, "")
+        assert finish(worker, order(index, image=GIT, args=args, directory=directory)) == (0, "")
     assert sorted(path.name for path in (served / "clone").iterdir()) == [".git", "one"]

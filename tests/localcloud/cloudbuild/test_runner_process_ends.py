@@ -1,4 +1,4 @@
-"""How steps as processes end, and how they run where mount namespaces are refused."""
+"""The end of steps as processes, and their run where mount namespaces are refused."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.cloudbuild.process import launcher
-from localcloud.cloudbuild.process.images import CHECKOUT
-from localcloud.cloudbuild.process.runner import ProcessRoom, ProcessRunner
-from localcloud.cloudbuild.runner import RunnerError
-from tests.localcloud.cloudbuild.steps import DAEMON, Run, finish, order, processes_naming, until
+from localcloud.engines.build import RunnerError
+from localcloud.engines.build_process import launcher
+from localcloud.engines.build_process.runner import ProcessRunner, ProcessWorker
+from localcloud.profile import OWN_IMAGE
+from localcloud.profile.image import CHECKOUT
+from tests.localcloud.cloudbuild.steps import DAEMON, Run, finish, order, processes_naming
+from tests.polling import eventually
 
 # How a step ends.
 
@@ -34,14 +36,14 @@ def test_exit_codes(run: Run, script: str, code: int) -> None:
         pytest.param("/etc/passwd", 126, '"/etc/passwd": Permission denied', id="not executable"),
     ],
 )
-def test_what_cannot_be_started_says_so(run: Run, command: str, code: int, said: str) -> None:
+def test_a_program_that_cannot_start_is_reported(run: Run, command: str, code: int, said: str) -> None:
     assert run(entrypoint=command) == (code, f"cannot start the step: {said}\n")
 
 
-def test_kill_ends_grandchildren_in_other_sessions_at_once(room: ProcessRoom) -> None:
-    step = room.start(order(0, f"python -c '{DAEMON}' A-DAEMON-OF-THE-STEP; echo up; sleep 600"))
+def test_kill_ends_grandchildren_in_other_sessions_at_once(worker: ProcessWorker) -> None:
+    step = worker.start(order(0, f"python -c '{DAEMON}' A-DAEMON-OF-THE-STEP; echo up; sleep 600"))
     assert step.output.readline() == b"up\n"
-    until(lambda: len(processes_naming("A-DAEMON-OF-THE-STEP")) == 1)
+    eventually(lambda: len(processes_naming("A-DAEMON-OF-THE-STEP")) == 1)
     step.kill()
     assert processes_naming("A-DAEMON-OF-THE-STEP") == []
     assert step.output.read() == b""
@@ -55,12 +57,13 @@ def test_background_of_a_step_ends_with_it(run: Run) -> None:
 
 
 OWNER = (
-    "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
+    "import sys, pathlib\nfrom localcloud.engines.build_process import ProcessRunner\n"
+    "from localcloud.profile import OWN_IMAGE\n"
     "from tests.localcloud.cloudbuild.steps import DAEMON, order\n"
-    "room = ProcessRunner().open('b', pathlib.Path(sys.argv[1]))\n"
+    "worker = ProcessRunner(OWN_IMAGE).open('b', pathlib.Path(sys.argv[1]))\n"
     "variables = {'DAEMON': DAEMON, 'OWNED_BY': sys.argv[1]}\n"
     'script = \'python -c "$DAEMON" "of $OWNED_BY"; echo up; sleep 600\'\n'
-    "step = room.start(order(0, script, variables=variables))\n"
+    "step = worker.start(order(0, script, variables=variables))\n"
     "print(step.output.readline().decode(), flush=True)\nstep.wait()\n"
 )
 
@@ -71,14 +74,14 @@ def test_step_ends_when_localcloud_is_killed(folder: Path) -> None:
         try:
             assert owner.stdout is not None
             assert owner.stdout.readline() == b"up\n"
-            until(lambda: len(processes_naming(f"of {folder}")) == 1)
+            eventually(lambda: len(processes_naming(f"of {folder}")) == 1)
         finally:
             owner.kill()
-    until(lambda: not processes_naming(f"of {folder}"))
+    eventually(lambda: not processes_naming(f"of {folder}"))
 
 
-def test_close_ends_steps_and_removes_what_is_read_only(folder: Path) -> None:
-    opened = ProcessRunner().open("b", folder)
+def test_close_ends_steps_and_removes_read_only_files(folder: Path) -> None:
+    opened = ProcessRunner(OWN_IMAGE).open("b", folder)
     step = opened.start(
         order(0, "mkdir -p a/b; touch a/b/c; chmod -R a-w a; chmod 0 a/b; echo up; sleep 600")
     )
@@ -94,8 +97,8 @@ def test_close_ends_steps_and_removes_what_is_read_only(folder: Path) -> None:
 # Where mount namespaces are refused, and where one is inside of another.
 
 
-def test_plain_folders_say_what_does_not_work(folder: Path) -> None:
-    opened = ProcessRunner(plain=True).open("b", folder)
+def test_plain_folders_report_their_limits(folder: Path) -> None:
+    opened = ProcessRunner(OWN_IMAGE, plain=True).open("b", folder)
     code, output = finish(opened, order(0, "echo 1 > a; echo 2 > ~/b; echo 3 > $BUILDER_OUTPUT/output; pwd"))
     warning, pwd = output.splitlines()
     assert (code, pwd) == (0, str(folder / "workspace"))
@@ -113,17 +116,18 @@ def test_plain_folders_say_what_does_not_work(folder: Path) -> None:
 
 
 INSIDE = (
-    "import sys, pathlib\nfrom localcloud.cloudbuild.process import ProcessRunner\n"
+    "import sys, pathlib\nfrom localcloud.engines.build_process import ProcessRunner\n"
+    "from localcloud.profile import OWN_IMAGE\n"
     "from tests.localcloud.cloudbuild.steps import finish, order\n"
-    "room = ProcessRunner().open('b', pathlib.Path(sys.argv[1]))\n"
+    "worker = ProcessRunner(OWN_IMAGE).open('b', pathlib.Path(sys.argv[1]))\n"
     "script = 'pwd; git init -q && git status --short && id -u; mkdir -p ro/x; touch ro/x/f; chmod -R 0 ro'\n"
-    "code, output = finish(room, order(0, script))\n"
-    "print(code, output, end='')\nroom.close()\n"
+    "code, output = finish(worker, order(0, script))\n"
+    "print(code, output, end='')\nworker.close()\n"
 )
 
 
 def within(unshare: list[str], limited: str, folder: Path) -> str:
-    """What a step says in a namespace of unshare's, where no namespaces of the `limited` kinds can be made."""
+    """The output of a step in a namespace of unshare's, where no namespaces of the `limited` kinds can be made."""
     limit = f'for f in {limited}; do echo 0 > /proc/sys/user/max_${{f}}_namespaces; done; exec "$@"'
     argv = ["unshare", *unshare, "sh", "-c", limit, "sh", sys.executable, "-c", INSIDE, str(folder)]
     done = subprocess.run(argv, cwd=CHECKOUT, check=False, capture_output=True, text=True)
@@ -169,7 +173,9 @@ def test_refused_namespaces_are_not_the_end(folder: Path) -> None:
     ],
     ids=["ubuntu", "debian", "allowed", "unknown"],
 )
-def test_what_allows_namespaces_again_is_told(tmp_path: Path, settings: dict[str, str], told: str) -> None:
+def test_the_setting_that_allows_namespaces_is_named(
+    tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
     for name, value in settings.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{value}\n")

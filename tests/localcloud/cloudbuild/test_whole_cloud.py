@@ -1,4 +1,4 @@
-"""Builds on a whole local cloud: who their steps are, and what they reach."""
+"""Builds on a whole local cloud: the identity of steps, and the APIs that they reach."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import urllib.request
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud.devtools import cloudbuild_v1
+from google.oauth2.credentials import Credentials
 
-from localcloud.cloud import FIRST_BUCKET, Cloud
-from localcloud.iam import PROJECT, email
-from tests.localcloud.cloudbuild.world import Json, eventually
+from localcloud.cloud import Cloud
+from localcloud.core.iam import PROJECT, email
+from localcloud.profile import FIRST_BUCKET
+from tests.localcloud.cloudbuild.cloud_fixture import Json
+from tests.polling import eventually
 
 UPLOAD = """#!/usr/bin/env python
 import os
@@ -22,14 +24,16 @@ from google.cloud import storage
 credentials, project = google.auth.default()
 client = storage.Client(project=project, credentials=credentials,
     client_options={"api_endpoint": os.environ["CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"]})
-client.bucket("local-project-notebooks").blob("from-a-step").upload_from_string("hello")
+client.bucket("local-project-notebooks").blob("notebooks/from-a-step").upload_from_string("hello")
 print("uploaded in", project)
 """
 
 
 def client(cloud: Cloud) -> Any:
     return cloudbuild_v1.CloudBuildClient(
-        credentials=AnonymousCredentials(), client_options={"api_endpoint": cloud.url}, transport="rest"
+        credentials=Credentials(token=cloud.iam.owner_token),
+        client_options={"api_endpoint": cloud.url},
+        transport="rest",
     )
 
 
@@ -61,15 +65,15 @@ def test_a_step_uses_googles_clients_as_the_builder(cloud: Cloud) -> None:
     build, log = run(cloud, {"steps": [{"name": "bash", "script": UPLOAD}]})
     assert build.status == cloudbuild_v1.Build.Status.SUCCESS, log
     assert f"uploaded in {PROJECT}" in log
-    assert [found["name"] for found in cloud.inventory()["storage.objects"]] == ["from-a-step"]
+    assert [found["name"] for found in cloud.inventory()["storage.objects"]] == ["notebooks/from-a-step"]
     (shown,) = cloud.inventory()["builds"]
     assert (shown["id"], shown["status"]) == (build.id, "SUCCESS")
 
 
 def test_a_step_has_the_rights_of_the_builds_account(cloud: Cloud) -> None:
-    build, log = run(cloud, as_account("vm", UPLOAD))
+    build, log = run(cloud, as_account("notebook-vm", UPLOAD))
     assert build.status == cloudbuild_v1.Build.Status.FAILURE
-    assert f"{email('vm')} does not have storage.objects.create access" in log
+    assert f"{email('notebook-vm')} does not have storage.objects.create access" in log
     assert FIRST_BUCKET in log
 
 
@@ -80,10 +84,10 @@ def test_a_step_gets_no_variable_that_google_would_not_give(cloud: Cloud, name: 
 
 
 def test_builds_of_several_accounts_at_once(cloud: Cloud) -> None:
-    """Each account's metadata server is started once, whoever asks first."""
+    """Each account's metadata server is started once, also by concurrent calls."""
     ask = 'curl -s -H "Metadata-Flavor: Google" $GCE_METADATA_HOST/computeMetadata/v1/instance/service-accounts/default/email'
     found: list[tuple[str, str]] = []
-    names = ["vm", "deployer", "trigger"] * 3
+    names = ["notebook-vm", "notebook-deployer", "notebook-trigger"] * 3
     threads = [
         threading.Thread(target=lambda name=name: found.append((name, run(cloud, as_account(name, ask))[1])))
         for name in names

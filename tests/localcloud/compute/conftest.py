@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import compute_v1
-from google.oauth2.credentials import Credentials
-from werkzeug import Response
 
-from localcloud.clock import Clock
-from localcloud.compute import ComputeService, Pace
-from localcloud.compute.power import Boot
-from localcloud.faults import FaultPlan
-from localcloud.findings import Findings
-from localcloud.iam import PROJECT, Iam, email
-from localcloud.machine.machine import MachineEvents, MachineSpec
-from localcloud.server import Server
+from localcloud.core.iam import PROJECT, Profile, email
+from localcloud.engines.vm.machine import Boot, MachineEvents, MachineSpec
+from localcloud.profile import PROFILE
+from localcloud.services.compute import ComputeService, Pace
+from tests.localcloud.served import Served
+from tests.polling import eventually
 
 Json = dict[str, Any]
 
 ZONE = "us-central1-a"
-VM_ACCOUNT = email("vm")
+VM_ACCOUNT = email("notebook-vm")
 IMAGE = "projects/debian-cloud/global/images/family/debian-12"
 DLVM = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
 QUICK = Pace(insert=0.03, delete=0.03, stop=0.03, shutdown=0.03)
@@ -37,37 +30,46 @@ QUICK = Pace(insert=0.03, delete=0.03, stop=0.03, shutdown=0.03)
 
 @dataclass
 class StandIn:
-    """A machine that runs nothing: tests speak for its guest through `events`."""
+    """A machine that runs nothing: tests send the VM's `events`."""
 
     spec: MachineSpec
     events: MachineEvents
+    pressed: bool = False
     killed: bool = False
-    told: bool = False
 
-    def soft_off(self) -> None:
-        self.told = True
+    def press_power_button(self) -> None:
+        self.pressed = True
 
     def kill(self) -> None:
         self.killed = True
 
 
-@dataclass
-class World:
+class CloudFixture(Served):
     """One served Compute Engine."""
 
-    clock: Clock
-    faults: FaultPlan
-    iam: Iam
-    findings: Findings
-    service: ComputeService
-    url: str
-    machines: list[StandIn] = field(default_factory=list)
+    def __init__(
+        self,
+        directory: Path,
+        boot: Boot,
+        quotas: Mapping[str, float] | None = None,
+        pace: Pace = QUICK,
+        profile: Profile = PROFILE,
+    ) -> None:
+        super().__init__()
+        self.machines: list[StandIn] = []
+        self.service = ComputeService(
+            directory,
+            self.clock,
+            self.iam,
+            self.faults,
+            profile=replace(profile, quotas={**profile.quotas, **(quotas or {})}),
+            boot=boot,
+            pace=pace,
+        )
+        self.serve(self.service)
 
     def client(self, kind: type[Any], account: str | None = None) -> Any:
-        credentials: Any = AnonymousCredentials()
-        if account is not None:
-            credentials = Credentials(token=self.iam.token(email(account))[0])
-        return kind(credentials=credentials, client_options={"api_endpoint": self.url})
+        return kind(**self.options(account))
 
     @property
     def instances(self) -> Any:
@@ -104,7 +106,7 @@ class World:
         return self.instances.get(project=PROJECT, zone=zone, instance=name)
 
     def status(self, name: str, *, zone: str = ZONE) -> str | None:
-        """The instance's status; None when there is none."""
+        """The instance's status; None without an instance."""
         found = {
             vm["name"]: vm["status"]
             for vm in self.service.inventory()["compute.instances"]
@@ -120,16 +122,8 @@ class World:
         return list(client.list(request=request))
 
 
-def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Poll until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.005)
-
-
 def vm_body(name: str = "vm-1", **changes: Any) -> Json:
-    """A body that is accepted, with some fields replaced."""
+    """A valid body, with some fields replaced."""
     body: Json = {
         "name": name,
         "machineType": f"zones/{ZONE}/machineTypes/e2-standard-4",
@@ -161,44 +155,17 @@ def gpu_body(**changes: Any) -> Json:
     ) | copy.deepcopy(changes)
 
 
-@contextlib.contextmanager
-def served(
-    directory: Path, boot: Boot, quotas: Mapping[str, float] | None = None, pace: Pace = QUICK
-) -> Iterator[World]:
-    """Serve a Compute Engine; at its end, nothing must have been wrong with it and every fault consumed."""
-    clock, faults, iam, findings = Clock(), FaultPlan(), Iam(), Findings()
-    service = ComputeService(directory, clock, iam, faults, boot=boot, pace=pace, quotas=quotas)
-    server = Server(
-        services=[service],
-        raw_services=[],
-        control=lambda _request: Response(),
-        iam=iam,
-        faults=faults,
-        findings=findings,
-    )
-    server.start()
-    try:
-        yield World(clock, faults, iam, findings, service, server.url)
-    finally:
-        server.close()
-        service.close()
-        clock.close()
-    noticed = findings.inventory()
-    assert noticed["schema_violations"] == []
-    assert noticed["internal_errors"] == []
-    assert all(fault["consumed"] == fault["times"] for fault in faults.inventory())
-
-
-@pytest.fixture(name="world")
-def _world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
-    """Serve one with stand-in machines; `@pytest.mark.parametrize("world", [{...}], indirect=True)` sets quotas."""
+@pytest.fixture(name="cloud_fixture")
+def _world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[CloudFixture]:
+    """Serve one with stand-in machines; `parametrize("cloud_fixture", [{...}], indirect=True)` sets quotas."""
     machines: list[StandIn] = []
 
     def boot(spec: MachineSpec, events: MachineEvents) -> StandIn:
         machines.append(StandIn(spec, events))
         return machines[-1]
 
-    with served(tmp_path, boot, getattr(request, "param", None)) as world:
-        world.machines = machines
-        yield world
+    cloud_fixture = CloudFixture(tmp_path, boot, getattr(request, "param", None))
+    cloud_fixture.machines = machines
+    yield cloud_fixture
+    cloud_fixture.close()
     assert all(machine.killed for machine in machines)

@@ -1,16 +1,19 @@
-"""What is refused, where and in which words: one table."""
+"""Refusals of an insert, with field and message: one table."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
-from localcloud.compute.rules import read
-from localcloud.errors import ApiError
-from localcloud.iam import PROJECT
-from tests.localcloud.compute.conftest import DLVM, IMAGE, VM_ACCOUNT, ZONE, World, gpu_body, vm_body
+from localcloud.core.errors import ApiError
+from localcloud.core.iam import PROJECT
+from localcloud.services.compute.catalog import MACHINE_TYPES
+from localcloud.services.compute.rules import read
+from localcloud.services.compute.state_networks import Networks
+from tests.localcloud.compute.conftest import DLVM, IMAGE, VM_ACCOUNT, ZONE, CloudFixture, gpu_body, vm_body
 
 Json = dict[str, Any]
 
@@ -102,12 +105,6 @@ _REFUSED: dict[str, tuple[Json, int, str, str]] = {
         "[g2-standard-4, pd-standard] features are not compatible",
     ),
     "disk: labels": (vm_body(**_disk(labels={"Run": "1"})), 400, "invalid", "Label key 'Run'"),
-    "disk: source unknown": (
-        vm_body(disks=[{"boot": True, "source": f"zones/{ZONE}/disks/none"}]),
-        404,
-        "notFound",
-        "disks/none' was not found",
-    ),
     "image: bare name": (vm_body(**_disk(sourceImage="debian-12")), 400, "invalid", "The URL is malformed."),
     "image: unknown": (
         vm_body(**_disk(sourceImage=f"{_DLVM_IMAGES}/none")),
@@ -309,6 +306,8 @@ _REFUSED: dict[str, tuple[Json, int, str, str]] = {
         )
         for field, change in (
             ("resource.canIpForward", {"canIpForward": True}),
+            ("resource.deletionProtection", {"deletionProtection": True}),
+            ("resource.disks[0].source", {"disks": [{"boot": True, "source": f"zones/{ZONE}/disks/d"}]}),
             ("resource.minCpuPlatform", {"minCpuPlatform": "Intel Skylake"}),
             (
                 "resource.reservationAffinity.consumeReservationType",
@@ -331,13 +330,14 @@ _REFUSED: dict[str, tuple[Json, int, str, str]] = {
 
 
 @pytest.mark.parametrize(("body", "status", "reason", "text"), _REFUSED.values(), ids=_REFUSED.keys())
-def test_refused_at_once(world: World, body: Json, status: int, reason: str, text: str) -> None:
+def test_refused_at_once(
+    cloud_fixture: CloudFixture, body: Json, status: int, reason: str, text: str
+) -> None:
     with pytest.raises(GoogleAPICallError) as caught:
-        world.insert(body)
+        cloud_fixture.insert(body)
     assert (caught.value.code, caught.value.errors[0]["reason"]) == (status, reason)
     assert text in caught.value.message
-    assert not world.service.inserts()[-1].accepted if world.service.inserts() else reason == "invalid"
-    assert world.service.inventory() == {"compute.instances": [], "compute.disks": []}
+    assert cloud_fixture.service.inventory() == {"compute.instances": [], "compute.disks": []}
 
 
 _ACCEPTED: dict[str, Json] = {
@@ -383,33 +383,41 @@ _ACCEPTED: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("body", _ACCEPTED.values(), ids=_ACCEPTED.keys())
-def test_accepted_and_printed(world: World, body: Json) -> None:
-    world.run(body)
-    found = world.get("vm-1")
+def test_accepted_and_printed(cloud_fixture: CloudFixture, body: Json) -> None:
+    cloud_fixture.run(body)
+    found = cloud_fixture.get("vm-1")
     assert found.status == "RUNNING"
     assert found.machine_type.endswith(body["machineType"].rpartition("/")[2])
     assert found.disks[0].boot
     assert int(found.id) > 0
 
 
-def test_unknown_zone(world: World) -> None:
+def test_unknown_zone(cloud_fixture: CloudFixture) -> None:
     with pytest.raises(
         GoogleAPICallError, match=r"Invalid value for field 'zone': 'us-central1'. Unknown zone."
     ) as caught:
-        world.insert(vm_body(), zone="us-central1")
+        cloud_fixture.insert(vm_body(), zone="us-central1")
     assert caught.value.code == 400
 
 
-def test_machine_types_and_gpus_differ_between_zones(world: World) -> None:
+def test_machine_types_and_gpus_differ_between_zones(cloud_fixture: CloudFixture) -> None:
     body = vm_body(machineType="zones/us-central1-f/machineTypes/g2-standard-4")
     with pytest.raises(GoogleAPICallError, match="does not exist in zone 'us-central1-f'"):
-        world.insert(body, zone="us-central1-f")
+        cloud_fixture.insert(body, zone="us-central1-f")
 
 
-def test_what_is_not_said_has_google_s_defaults(world: World) -> None:
+@pytest.mark.parametrize("series", sorted({machine.family for machine in MACHINE_TYPES.values()}))
+def test_a_running_instance_of_each_series_is_printed(cloud_fixture: CloudFixture, series: str) -> None:
+    name = next(name for name, machine in MACHINE_TYPES.items() if machine.family == series)
+    body = vm_body(**_machine(name), **_disk(diskSizeGb="50"), scheduling={"onHostMaintenance": "TERMINATE"})
+    cloud_fixture.run(body)
+    assert cloud_fixture.get("vm-1").cpu_platform not in {"", "Unknown CPU Platform"}
+
+
+def test_what_is_not_said_has_google_s_defaults(cloud_fixture: CloudFixture) -> None:
     body = vm_body(scheduling={"provisioningModel": "SPOT"}, disks=_disk()["disks"])
-    world.run(body)
-    found = world.get("vm-1")
+    cloud_fixture.run(body)
+    found = cloud_fixture.get("vm-1")
     assert found.scheduling.instance_termination_action == "STOP"
     assert found.scheduling.on_host_maintenance == "TERMINATE"
     assert not found.scheduling.automatic_restart
@@ -419,6 +427,7 @@ def test_what_is_not_said_has_google_s_defaults(world: World) -> None:
     assert not found.service_accounts
 
 
-def test_a_body_without_a_name_is_refused() -> None:
+def test_a_body_without_a_name_is_refused(tmp_path: Path) -> None:
+    networks = Networks(tmp_path, ("default",), open_default=True)
     with pytest.raises(ApiError, match=r"Required field 'resource\.name' not specified"):
-        read(PROJECT, ZONE, {"machineType": "x"}, now=0)
+        read(PROJECT, ZONE, {"machineType": "x"}, networks, now=0)

@@ -1,4 +1,4 @@
-"""The demo with a small notebook in the place of the example's: its chapters in order, and where it stops when one goes wrong."""
+"""The demo with a small notebook instead of the example's: its chapters in order, and its stop at an unexpected end."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.request import url2pathname
 
 import pytest
 
 from localcloud import demo
-from localcloud.machine.reaper import descendants
+from localcloud.engines.reaper import descendants
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -29,10 +30,12 @@ CELLS = [
 
 
 def example(folder: Path, *cells: str) -> Path:
-    """The example with these cells: the first is text, the second has the parameters."""
+    """The example with these cells: the first is text, the second has parameters."""
     shutil.copytree(demo.EXAMPLE, folder, ignore=shutil.ignore_patterns("outputs", "__*"))
     settings = (folder / "notebooks.yaml").read_text()
-    settings = re.sub(r"^image_family: .*\n|^ +- outputs/\*\.svg.*\n", "", settings, flags=re.MULTILINE)
+    settings = re.sub(
+        r"^(?:image_family|requirements): .*\n|^ +- outputs/\*\.svg.*\n", "", settings, flags=re.MULTILINE
+    )
     (folder / "notebooks.yaml").write_text(settings)
     kinds = ["markdown", *["code"] * (len(cells) - 1)]
     found: list[dict[str, Any]] = [
@@ -48,7 +51,7 @@ def example(folder: Path, *cells: str) -> Path:
 
 
 def story_of(tmp_path: Path, folder: Path) -> str:
-    """Code that tells the story of the repo `folder` and exits as it does."""
+    """Code that runs the demo on the repo `folder` and exits with its code."""
     paths = f"pathlib.Path({str(tmp_path / 'demo')!r}), pathlib.Path({str(folder)!r})"
     return f"import pathlib, sys; from localcloud import demo; sys.exit(demo.main({paths}))"
 
@@ -78,6 +81,9 @@ def test_the_story_is_short_and_in_order(tmp_path: Path, capfd: pytest.CaptureFi
     assert "  schedule bike-share created" in printed
     ours, real = len(CELLS) - 1, 10
     assert printed.count("\n") + 2 * (real - ours) + 5 <= LINES  # five more of the failed cell's source
+    pages = [Path(url2pathname(page)) for page in re.findall(r"^  file://(\S+)$", printed, re.MULTILINE)]
+    assert [page.name for page in pages] == ["demo-clean.html", "index.html"]
+    assert all(page.is_file() for page in pages)
     logs = sorted((tmp_path / "demo" / "logs").iterdir())
     assert [log.name[:2] for log in logs] == ["00", "01", "02", "03", "04", "05", "06"]
     for log in logs[1:]:
@@ -107,7 +113,7 @@ def test_it_stops_where_a_broken_commit_is_green(tmp_path: Path, capfd: pytest.C
     assert "expected the build to be red (exit code 1), but its exit code is 0. The log is " in errors
 
 
-def test_what_fails_otherwise_is_one_sentence_and_its_traceback_is_in_the_log(
+def test_another_failure_is_one_sentence_with_its_traceback_in_the_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no git
@@ -119,7 +125,7 @@ def test_what_fails_otherwise_is_one_sentence_and_its_traceback_is_in_the_log(
 
 
 @pytest.mark.needs("namespaces")
-def test_it_is_told_where_namespaces_are_forbidden_and_what_allows_them_is_said_once(tmp_path: Path) -> None:
+def test_the_demo_works_without_namespaces_and_names_the_setting_once(tmp_path: Path) -> None:
     folder = example(tmp_path / "example", *CELLS)
     forbid = 'for f in user mnt; do echo 0 > /proc/sys/user/max_${f}_namespaces; done; exec "$@"'
     told = subprocess.run(

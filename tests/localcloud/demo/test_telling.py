@@ -1,4 +1,4 @@
-"""Which lines of a build's log the demo shows, and what its files have."""
+"""The lines of a build's log that the demo shows, and its files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Step #0 - "notebooks": demo  cell 3/3 failed after 1.9 s: BadRequest: 400
 Step #0 - "notebooks": demo  | Traceback
 Step #0 - "notebooks": demo  RED after 19.8 s: cell 3 of 3 failed: BadRequest: 400
 Step #0 - "notebooks": demo  | >   2  rides = 1
-Step #0 - "notebooks": demo  Correct the cell; the executed notebook has its whole output.
+Step #0 - "notebooks": demo  Correct the cell. The executed notebook has its whole output.
 Step #0 - "notebooks": demo  VM nb-1-a1t1 deleted
 Step #0 - "notebooks": verdict: RED, 0 of 1 notebooks green (exit code 1: a notebook failed)
 Step #0 - "notebooks":     reason:   cell 3 of 3 failed
@@ -45,7 +45,7 @@ def test_the_telling_lines_are_shown_and_each_warning_once(
         "demo  cell 3/3 failed after 1.9 s: BadRequest: 400",
         "demo  RED after 19.8 s: cell 3 of 3 failed: BadRequest: 400",
         "demo  | >   2  rides = 1",
-        "demo  Correct the cell; the executed notebook has its whole output.",
+        "demo  Correct the cell. The executed notebook has its whole output.",
         "demo  VM nb-1-a1t1 deleted",
         "verdict: RED, 0 of 1 notebooks green (exit code 1: a notebook failed)",
         "topic bike-share created",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,13 +13,15 @@ from typing import Any, Protocol
 import pytest
 import requests
 from google.api_core.future.polling import DEFAULT_POLLING
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import functions_v2, pubsub_v1  # type: ignore[attr-defined]
 from google.cloud.functions_v2 import types
 from google.oauth2.credentials import Credentials
 
 from localcloud.cloud import Cloud
-from localcloud.iam import email
+from localcloud.core.iam import email
+from tests.owner import signed
+from tests.patience import PATIENCE
+from tests.polling import eventually
 
 PROJECT = "projects/local-project"
 REGION = f"{PROJECT}/locations/us-central1"
@@ -57,10 +58,9 @@ def answer(request):
     return {"path": request.path, "query": request.query_string.decode(), "body": request.get_data(as_text=True)}
 """
 _POLLING: Any = DEFAULT_POLLING.with_delay(initial=0.02, maximum=0.1)
-_SECONDS = 20.0
 
 
-class World:
+class CloudFixture:
     """A local cloud, as the project's owner; `cloud` is the cloud itself."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -85,7 +85,7 @@ class World:
         offer = self.client(account).generate_upload_url(request={"parent": REGION, "environment": 2})
         content = files if isinstance(files, bytes) else archive(files)
         put = requests.put(
-            offer.upload_url, data=content, headers={"content-type": "application/zip"}, timeout=10
+            offer.upload_url, data=content, headers={"content-type": "application/zip"}, timeout=PATIENCE
         )
         assert put.status_code == 200, put.text
         return offer.storage_source
@@ -96,10 +96,10 @@ class World:
             "build_config": {
                 "runtime": "python311",
                 "entry_point": "go",
-                "service_account": f"{PROJECT}/serviceAccounts/{email('function-build')}",
+                "service_account": f"{PROJECT}/serviceAccounts/{email('notebook-function-build')}",
             },
             "service_config": {
-                "service_account_email": email("function"),
+                "service_account_email": email("notebook-function"),
                 "max_instance_count": 1,
                 "ingress_settings": types.ServiceConfig.IngressSettings.ALLOW_INTERNAL_ONLY,
             },
@@ -107,7 +107,7 @@ class World:
                 "event_type": "google.cloud.pubsub.topic.v1.messagePublished",
                 "pubsub_topic": TOPIC,
                 "retry_policy": types.EventTrigger.RetryPolicy.RETRY_POLICY_RETRY,
-                "service_account_email": email("trigger"),
+                "service_account_email": email("notebook-trigger"),
             },
         }
         for path, value in fields.items():
@@ -151,14 +151,14 @@ class World:
 
     def call(self, verb: str, path: str, body: Any = None, account: str | None = None) -> requests.Response:
         """Call a method that has no client here, as an account or as the owner."""
-        headers = {}
+        headers = signed(self.cloud.iam)
         if account is not None:
             headers["Authorization"] = f"Bearer {self.cloud.iam.token(email(account))[0]}"
-        return requests.request(verb, f"{self.cloud.url}{path}", json=body, headers=headers, timeout=10)
+        return requests.request(verb, f"{self.cloud.url}{path}", json=body, headers=headers, timeout=PATIENCE)
 
     def bind(self) -> None:
         """Let the trigger's account invoke the function's service."""
-        binding = {"role": "roles/run.invoker", "members": [f"serviceAccount:{email('trigger')}"]}
+        binding = {"role": "roles/run.invoker", "members": [f"serviceAccount:{email('notebook-trigger')}"]}
         answer = self.call("POST", f"/v2/{SERVICE}:setIamPolicy", {"policy": {"bindings": [binding]}})
         assert answer.status_code == 200, answer.text
 
@@ -174,27 +174,27 @@ class World:
         return [line for line in lines if line["message"] == "got"]
 
     def await_events(self, count: int) -> list[Any]:
-        """Return the function's events when there are so many."""
-        await_true(lambda: len(self.events()) >= count, self.log)
+        """Return the function's events once there are so many."""
+        eventually(lambda: len(self.events()) >= count, self.log)
         return self.events()
 
     def await_redelivery(self, count: int) -> list[Any]:
-        """Move the clock on, past one back-off after another, until the function has had so many events; return them."""
+        """Move the clock past one back-off after another until the function has had so many events; return them."""
 
         def come() -> bool:
             self.cloud.clock.advance(20)
             return len(self.events()) >= count
 
-        await_true(come, self.log)
+        eventually(come, self.log)
         return self.events()
 
     def backlog(self) -> int:
-        """Return how many messages the function's subscription holds."""
+        """Return the number of messages in the function's subscription."""
         subscriptions = self.cloud.inventory()["pubsub.subscriptions"]
         return sum(each["unacknowledged"] for each in subscriptions)
 
     def _options(self, account: str | None = None) -> Any:
-        credentials: Any = AnonymousCredentials()
+        credentials: Any = Credentials(token=self.cloud.iam.owner_token)
         if account is not None:
             credentials = Credentials(token=self.cloud.iam.token(email(account))[0])
         endpoint = {"api_endpoint": self.cloud.url}
@@ -202,8 +202,8 @@ class World:
 
 
 def result(operation: Any) -> Any:
-    """Return an operation's result, asking often."""
-    return operation.result(timeout=60, polling=_POLLING)
+    """Return an operation's result, with frequent polls."""
+    return operation.result(timeout=PATIENCE, polling=_POLLING)
 
 
 def archive(files: Mapping[str, str]) -> bytes:
@@ -215,39 +215,31 @@ def archive(files: Mapping[str, str]) -> bytes:
     return written.getvalue()
 
 
-def await_true(done: Callable[[], bool], words: Callable[[], str] = str) -> None:
-    """Wait until something has happened that a process of its own does."""
-    deadline = time.monotonic() + _SECONDS
-    while not done():
-        assert time.monotonic() < deadline, words()
-        time.sleep(0.01)
-
-
 class Start(Protocol):
-    """Starts a local cloud; `meanwhile` is called when the one before has ended."""
+    """Starts a local cloud; `meanwhile` is called after the end of the one before."""
 
-    def __call__(self, meanwhile: Callable[[], object] = bool) -> World: ...
+    def __call__(self, meanwhile: Callable[[], object] = bool) -> CloudFixture: ...
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a local cloud on the test's state directory, or start it again; its own bugs fail the test."""
-    running: list[World] = []
+    running: list[CloudFixture] = []
 
     def end() -> None:
-        for world in running:
-            inventory = world.cloud.inventory()
-            world.cloud.close()
+        for cloud_fixture in running:
+            inventory = cloud_fixture.cloud.inventory()
+            cloud_fixture.cloud.close()
             assert inventory["schema_violations"] == []
             assert inventory["internal_errors"] == []
         running.clear()
 
-    def begin(meanwhile: Callable[[], object] = bool) -> World:
+    def begin(meanwhile: Callable[[], object] = bool) -> CloudFixture:
         end()
         meanwhile()
         cloud = Cloud(tmp_path / "state")
         cloud.start()
-        running.append(World(cloud))
+        running.append(CloudFixture(cloud))
         return running[0]
 
     yield begin
@@ -255,8 +247,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def world(start: Start) -> World:
+def cloud_fixture(start: Start) -> CloudFixture:
     """Run a local cloud with the topic."""
-    world = start()
-    world.topic()
-    return world
+    cloud_fixture = start()
+    cloud_fixture.topic()
+    return cloud_fixture

@@ -1,4 +1,4 @@
-"""Creating, changing and deleting functions: how the operation ends, and what is left when it fails."""
+"""Creating, changing and deleting functions: the end of the operation, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import requests
 from google.api_core import exceptions
 
-from localcloud.iam import email
+from localcloud.core.iam import email
 from tests.localcloud.functions.conftest import (
     FUNCTION,
     MAIN,
@@ -16,18 +16,20 @@ from tests.localcloud.functions.conftest import (
     REQUIREMENTS,
     SERVICE,
     TOPIC,
-    World,
+    CloudFixture,
     archive,
-    await_true,
     result,
 )
+from tests.owner import signed
+from tests.patience import PATIENCE
+from tests.polling import eventually
 
 ACTIVE, FAILED, DEPLOYING = "ACTIVE", "FAILED", "DEPLOYING"
 CREATE = "cloudfunctions.projects.locations.functions.create"
 
 
-def test_the_deployer_makes_a_function_and_says_who_may_invoke_it(world: World) -> None:
-    operation = world.begin("deployer")
+def test_the_deployer_creates_a_function_and_sets_its_invokers(cloud_fixture: CloudFixture) -> None:
+    operation = cloud_fixture.begin("notebook-deployer")
     assert operation.metadata.target == FUNCTION
     assert operation.metadata.operation_type.name == "CREATE_FUNCTION"
 
@@ -36,22 +38,25 @@ def test_the_deployer_makes_a_function_and_says_who_may_invoke_it(world: World) 
     assert made.state.name == ACTIVE
     assert made.environment.name == "GEN_2"
     assert made.service_config.service == SERVICE
-    assert made.service_config.service_account_email == email("function")
+    assert made.service_config.service_account_email == email("notebook-function")
     assert made.event_trigger.trigger.startswith(f"{REGION}/triggers/nightly-")
     assert made.url == made.service_config.uri
     stages = [(stage.name.name, stage.state.name) for stage in operation.metadata.stages]
     assert stages == [(name, "COMPLETE") for name in ("ARTIFACT_REGISTRY", "BUILD", "SERVICE", "TRIGGER")]
-    binding = {"role": "roles/run.invoker", "members": [f"serviceAccount:{email('trigger')}"]}
+    binding = {"role": "roles/run.invoker", "members": [f"serviceAccount:{email('notebook-trigger')}"]}
     policy = {"policy": {"bindings": [binding]}}
-    assert world.call("POST", f"/v2/{SERVICE}:setIamPolicy", policy, "deployer").status_code == 200
-    assert world.get() == made
-    assert list(world.client("deployer").list_functions(parent=REGION)) == [made]
-    assert list(world.client().list_functions(parent=REGION.replace("us-central1", "-"))) == [made]
+    assert (
+        cloud_fixture.call("POST", f"/v2/{SERVICE}:setIamPolicy", policy, "notebook-deployer").status_code
+        == 200
+    )
+    assert cloud_fixture.get() == made
+    assert list(cloud_fixture.client("notebook-deployer").list_functions(parent=REGION)) == [made]
+    assert list(cloud_fixture.client().list_functions(parent=REGION.replace("us-central1", "-"))) == [made]
 
 
-def test_the_inventory_lists_functions(world: World) -> None:
-    made = world.create(labels={"team": "news"})
-    (entry,) = world.cloud.inventory()["functions"]
+def test_the_inventory_lists_functions(cloud_fixture: CloudFixture) -> None:
+    made = cloud_fixture.create(labels={"team": "news"})
+    (entry,) = cloud_fixture.cloud.inventory()["functions"]
     assert entry["name"] == "nightly"
     assert entry["location"] == "us-central1"
     assert entry["state"] == ACTIVE
@@ -60,42 +65,48 @@ def test_the_inventory_lists_functions(world: World) -> None:
     assert entry["topic"] == "news"
 
 
-def test_what_the_builder_lacks_is_a_403_in_googles_words(world: World) -> None:
-    source = world.upload({"main.py": MAIN})
+def test_a_missing_permission_is_a_403_in_googles_words(cloud_fixture: CloudFixture) -> None:
+    source = cloud_fixture.upload({"main.py": MAIN})
     with pytest.raises(exceptions.Forbidden, match=r"'cloudfunctions\.functions\.create' denied"):
-        world.begin("builder", build_config__source={"storage_source": source})
+        cloud_fixture.begin("notebook-builder", build_config__source={"storage_source": source})
     with pytest.raises(exceptions.Forbidden, match=r"'cloudfunctions\.functions\.sourceCodeSet' denied"):
-        world.upload({"main.py": MAIN}, "builder")
+        cloud_fixture.upload({"main.py": MAIN}, "notebook-builder")
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param({"service_config__service_account_email": email("builder")}, id="service account"),
         pytest.param(
-            {"build_config__service_account": f"projects/local-project/serviceAccounts/{email('builder')}"},
+            {"service_config__service_account_email": email("notebook-builder")}, id="service account"
+        ),
+        pytest.param(
+            {
+                "build_config__service_account": f"projects/local-project/serviceAccounts/{email('notebook-builder')}"
+            },
             id="build account",
         ),
     ],
 )
-def test_the_caller_must_act_as_the_accounts(world: World, fields: Any) -> None:
-    with pytest.raises(exceptions.Forbidden, match=r"'iam\.serviceaccounts\.actAs' denied on .* builder@"):
-        world.begin("deployer", **fields)
+def test_the_caller_must_act_as_the_accounts(cloud_fixture: CloudFixture, fields: Any) -> None:
+    with pytest.raises(
+        exceptions.Forbidden, match=r"'iam\.serviceaccounts\.actAs' denied on .* notebook-builder@"
+    ):
+        cloud_fixture.begin("notebook-deployer", **fields)
 
 
-def test_a_name_that_is_taken_ends_the_operation(world: World) -> None:
-    made = world.create()
-    operation = world.begin()
+def test_a_name_that_is_taken_ends_the_operation(cloud_fixture: CloudFixture) -> None:
+    made = cloud_fixture.create()
+    operation = cloud_fixture.begin()
     with pytest.raises(exceptions.AlreadyExists, match="already exists"):
         result(operation)
-    assert world.get() == made
+    assert cloud_fixture.get() == made
 
 
-def test_one_operation_at_a_time(world: World) -> None:
-    operation = world.begin()
+def test_one_operation_at_a_time(cloud_fixture: CloudFixture) -> None:
+    operation = cloud_fixture.begin()
     with pytest.raises(exceptions.Conflict, match="unable to queue the operation"):
-        world.client().delete_function(name=FUNCTION)
-    assert world.get().state.name == DEPLOYING
+        cloud_fixture.client().delete_function(name=FUNCTION)
+    assert cloud_fixture.get().state.name == DEPLOYING
     result(operation)
 
 
@@ -125,39 +136,42 @@ def test_one_operation_at_a_time(world: World) -> None:
         ),
     ],
 )
-def test_a_source_that_does_not_build(world: World, files: Any, words: str) -> None:
-    operation = world.begin(build_config__source={"storage_source": world.upload(files)})
+def test_a_source_that_does_not_build(cloud_fixture: CloudFixture, files: Any, words: str) -> None:
+    operation = cloud_fixture.begin(build_config__source={"storage_source": cloud_fixture.upload(files)})
     with pytest.raises(exceptions.InvalidArgument, match="Build failed with status: FAILURE") as told:
         result(operation)
     assert words in str(told.value)
-    left = world.get()
+    left = cloud_fixture.get()
     assert left.state.name == FAILED
     assert words in left.state_messages[0].message
 
 
-def test_a_source_that_was_never_uploaded(world: World) -> None:
-    offer = world.client().generate_upload_url(request={"parent": REGION})
-    operation = world.begin(build_config__source={"storage_source": offer.storage_source})
+def test_a_source_that_was_never_uploaded(cloud_fixture: CloudFixture) -> None:
+    offer = cloud_fixture.client().generate_upload_url(request={"parent": REGION})
+    operation = cloud_fixture.begin(build_config__source={"storage_source": offer.storage_source})
     with pytest.raises(exceptions.InvalidArgument, match="failed to fetch the source gs://gcf-v2-uploads"):
         result(operation)
 
 
-def test_a_source_in_a_bucket_is_read_as_the_account_that_builds(world: World) -> None:
+def test_a_source_in_a_bucket_is_read_as_the_account_that_builds(cloud_fixture: CloudFixture) -> None:
     path = "/upload/storage/v1/b/local-project-notebooks/o?uploadType=media&name=source.zip"
     put = requests.post(
-        world.cloud.url + path,
+        cloud_fixture.cloud.url + path,
         data=archive({"main.py": MAIN, "requirements.txt": REQUIREMENTS}),
-        headers={"content-type": "application/zip"},
-        timeout=10,
+        headers={"content-type": "application/zip", **signed(cloud_fixture.cloud.iam)},
+        timeout=PATIENCE,
     )
     assert put.status_code == 200
     source = {"storage_source": {"bucket": "local-project-notebooks", "object_": "source.zip"}}
-    vm = f"projects/local-project/serviceAccounts/{email('vm')}"
+    vm = f"projects/local-project/serviceAccounts/{email('notebook-vm')}"
     with pytest.raises(exceptions.InvalidArgument, match=r"storage\.objects\.get"):
-        world.create(build_config__source=source, build_config__service_account=vm)
-    builds = f"projects/local-project/serviceAccounts/{email('function-build')}"
+        cloud_fixture.create(build_config__source=source, build_config__service_account=vm)
+    builder = email("notebook-function-build")
+    builds = f"projects/local-project/serviceAccounts/{builder}"
+    bucket, member = "projects/_/buckets/local-project-notebooks", f"serviceAccount:{builder}"
+    cloud_fixture.cloud.iam.policies.grant(bucket, "roles/storage.objectViewer", member)
     result(
-        world.patch(
+        cloud_fixture.patch(
             "build_config",
             build_config__source=source,
             build_config__runtime="python311",
@@ -165,72 +179,78 @@ def test_a_source_in_a_bucket_is_read_as_the_account_that_builds(world: World) -
             build_config__service_account=builds,
         )
     )
-    assert world.get().state.name == ACTIVE
+    assert cloud_fixture.get().state.name == ACTIVE
 
 
-def test_an_entry_point_that_is_not_there_and_its_repair(world: World) -> None:
-    operation = world.begin(build_config__entry_point="nope")
+def test_an_entry_point_that_is_not_there_and_its_repair(cloud_fixture: CloudFixture) -> None:
+    operation = cloud_fixture.begin(build_config__entry_point="nope")
     with pytest.raises(exceptions.InvalidArgument, match="Container Healthcheck failed") as told:
         result(operation)
     assert "expected to contain a function named 'nope'" in str(told.value)
-    left = world.get()
+    left = cloud_fixture.get()
     assert left.state.name == FAILED
     assert "named 'nope'" in left.state_messages[0].message
-    assert world.call("GET", f"/v2/{SERVICE}").status_code == 404
+    assert cloud_fixture.call("GET", f"/v2/{SERVICE}").status_code == 404
     with pytest.raises(exceptions.AlreadyExists):
-        result(world.begin())
+        result(cloud_fixture.begin())
 
-    result(world.patch("build_config.entry_point", build_config__entry_point="go"))
+    result(cloud_fixture.patch("build_config.entry_point", build_config__entry_point="go"))
 
-    repaired = world.get()
+    repaired = cloud_fixture.get()
     assert repaired.state.name == ACTIVE
     assert not repaired.state_messages
-    world.bind()
-    world.publish()
-    world.await_events(1)
+    cloud_fixture.bind()
+    cloud_fixture.publish()
+    cloud_fixture.await_events(1)
 
 
-def test_a_failed_update_leaves_the_old_revision_serving(world: World) -> None:
-    made = world.create()
-    world.bind()
+def test_a_failed_update_leaves_the_old_revision_serving(cloud_fixture: CloudFixture) -> None:
+    made = cloud_fixture.create()
+    cloud_fixture.bind()
     source = {
-        "storage_source": world.upload(
+        "storage_source": cloud_fixture.upload(
             {"main.py": "raise SystemExit('broken')", "requirements.txt": REQUIREMENTS}
         )
     }
     with pytest.raises(exceptions.InvalidArgument, match="broken"):
-        result(world.patch("build_config.source", build_config__source=source))
+        result(cloud_fixture.patch("build_config.source", build_config__source=source))
 
-    assert world.get() == made
-    world.publish()
-    (line,) = world.await_events(1)
+    assert cloud_fixture.get() == made
+    cloud_fixture.publish()
+    (line,) = cloud_fixture.await_events(1)
     assert line["env"]["K_REVISION"] == made.service_config.revision
 
 
-def test_an_update_serves_the_new_source(world: World) -> None:
-    made = world.create()
-    world.bind()
+def test_an_update_serves_the_new_source(cloud_fixture: CloudFixture) -> None:
+    made = cloud_fixture.create()
+    cloud_fixture.bind()
     files = {"main.py": MAIN.replace('"got"', '"got", "version": 2'), "requirements.txt": REQUIREMENTS}
-    source = {"storage_source": world.upload(files)}
+    source = {"storage_source": cloud_fixture.upload(files)}
 
-    changed = result(world.patch("build_config.source", build_config__source=source))
+    changed = result(cloud_fixture.patch("build_config.source", build_config__source=source))
 
     assert changed.service_config.revision != made.service_config.revision
     assert changed.event_trigger == made.event_trigger
     assert changed.create_time == made.create_time
-    world.publish()
-    assert world.await_events(1)[0]["version"] == 2
+    cloud_fixture.publish()
+    assert cloud_fixture.await_events(1)[0]["version"] == 2
 
 
-def test_a_mask_changes_what_it_names_and_resets_the_rest_of_a_message_that_it_names(world: World) -> None:
-    world.create(service_config__timeout_seconds=120, service_config__environment_variables={"A": "1"})
+def test_a_mask_changes_its_fields_and_replaces_whole_messages(
+    cloud_fixture: CloudFixture,
+) -> None:
+    cloud_fixture.create(
+        service_config__timeout_seconds=120, service_config__environment_variables={"A": "1"}
+    )
 
-    narrow = result(world.patch("service_config.available_memory", service_config__available_memory="2Gi"))
+    narrow = result(
+        cloud_fixture.patch("service_config.available_memory", service_config__available_memory="2Gi")
+    )
     assert narrow.service_config.timeout_seconds == 120
-    assert narrow.service_config.available_cpu == "1"
+    assert narrow.service_config.available_memory == "2Gi"
 
-    account = email("function")
-    whole = result(world.patch("service_config", service_config__service_account_email=account))
+    account = email("notebook-function")
+    whole = result(cloud_fixture.patch("service_config", service_config__service_account_email=account))
     assert whole.service_config.timeout_seconds == 60
     assert whole.service_config.available_memory == "256M"
     assert whole.service_config.max_instance_count == 100
@@ -238,28 +258,30 @@ def test_a_mask_changes_what_it_names_and_resets_the_rest_of_a_message_that_it_n
     assert whole.event_trigger.pubsub_topic == TOPIC
 
 
-def test_no_mask_means_all_fields(world: World) -> None:
-    world.create(description="old", labels={"team": "news"})
-    fields = world.function()
-    changed = result(world.patch("", **fields))
+def test_no_mask_means_all_fields(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.create(description="old", labels={"team": "news"})
+    fields = cloud_fixture.function()
+    changed = result(cloud_fixture.patch("", **fields))
     assert changed.description == ""
     assert not changed.labels
     with pytest.raises(exceptions.BadRequest, match=r"build_config\.runtime is required"):
-        world.patch("", description="only this")
+        cloud_fixture.patch("", description="only this")
 
 
 @pytest.mark.parametrize("mask", [["description"], []], ids=["one field", "whole function"])
-def test_a_function_that_was_read_can_be_changed_and_sent_back(world: World, mask: list[str]) -> None:
-    world.create(labels={"team": "news"}, service_config__timeout_seconds=120)
-    read = world.get()
+def test_a_function_that_was_read_can_be_changed_and_sent_back(
+    cloud_fixture: CloudFixture, mask: list[str]
+) -> None:
+    cloud_fixture.create(labels={"team": "news"}, service_config__timeout_seconds=120)
+    read = cloud_fixture.get()
     assert read.url
     assert read.service_config.revision
     read.description = "new"
     request = {"function": read, "update_mask": {"paths": mask}}
-    changed = result(world.client().update_function(request=request))
+    changed = result(cloud_fixture.client().update_function(request=request))
     assert (changed.description, changed.state.name) == ("new", ACTIVE)
     assert changed.service_config.revision != read.service_config.revision
-    for after, before in ((changed, read), (world.get(), changed)):
+    for after, before in ((changed, read), (cloud_fixture.get(), changed)):
         assert after.labels == before.labels
         assert after.build_config.runtime == before.build_config.runtime
         assert after.service_config.timeout_seconds == 120
@@ -267,86 +289,88 @@ def test_a_function_that_was_read_can_be_changed_and_sent_back(world: World, mas
 
 
 @pytest.mark.parametrize("mask", ["state", "name", "build_config.colour", "environment", "description.x"])
-def test_masks_that_name_nothing(world: World, mask: str) -> None:
-    world.create()
-    answer = world.call("PATCH", f"/v2/{FUNCTION}?updateMask={mask}", {"description": "x"})
+def test_masks_that_name_nothing(cloud_fixture: CloudFixture, mask: str) -> None:
+    cloud_fixture.create()
+    answer = cloud_fixture.call("PATCH", f"/v2/{FUNCTION}?updateMask={mask}", {"description": "x"})
     assert answer.status_code == 400
     assert mask in answer.json()["error"]["message"]
 
 
-def test_another_topic_means_another_trigger(world: World) -> None:
-    made = world.create()
+def test_another_topic_means_another_trigger(cloud_fixture: CloudFixture) -> None:
+    made = cloud_fixture.create()
     other = f"{TOPIC}-2"
-    world.topic(other)
-    changed = result(world.patch("event_trigger.pubsub_topic", event_trigger__pubsub_topic=other))
+    cloud_fixture.topic(other)
+    changed = result(cloud_fixture.patch("event_trigger.pubsub_topic", event_trigger__pubsub_topic=other))
     assert changed.event_trigger.pubsub_topic == other
     assert changed.event_trigger.trigger != made.event_trigger.trigger
-    (left,) = world.cloud.inventory()["pubsub.subscriptions"]
+    (left,) = cloud_fixture.cloud.inventory()["pubsub.subscriptions"]
     assert left["topic"] == "news-2"
 
 
-def test_a_deleted_function_is_gone_with_its_subscription_and_its_policy(world: World) -> None:
-    world.create()
-    world.bind()
+def test_a_deleted_function_is_gone_with_its_subscription_and_its_policy(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.create()
+    cloud_fixture.bind()
 
-    operation = world.client("deployer").delete_function(name=FUNCTION)
+    operation = cloud_fixture.client("notebook-deployer").delete_function(name=FUNCTION)
     result(operation)
 
     assert operation.metadata.operation_type.name == "DELETE_FUNCTION"
     with pytest.raises(exceptions.NotFound, match=f"Resource '{FUNCTION}' was not found"):
-        world.get()
-    inventory = world.cloud.inventory()
+        cloud_fixture.get()
+    inventory = cloud_fixture.cloud.inventory()
     assert inventory["functions"] == []
     assert inventory["pubsub.subscriptions"] == []
     assert [topic["name"] for topic in inventory["pubsub.topics"]] == ["news"]
-    assert world.call("GET", f"/v2/{SERVICE}").status_code == 404
+    assert cloud_fixture.call("GET", f"/v2/{SERVICE}").status_code == 404
     with pytest.raises(exceptions.NotFound):
-        world.client().delete_function(name=FUNCTION)
+        cloud_fixture.client().delete_function(name=FUNCTION)
 
-    world.create()
-    world.publish()
-    await_true(lambda: "was not authorized" in world.log())
+    cloud_fixture.create()
+    cloud_fixture.publish()
+    eventually(lambda: "was not authorized" in cloud_fixture.log())
 
 
-def test_what_is_not_there(world: World) -> None:
+def test_missing_functions_and_operations(cloud_fixture: CloudFixture) -> None:
     with pytest.raises(exceptions.NotFound, match="was not found"):
-        world.patch("description", description="x")
-    answer = world.call("GET", f"/v2/{REGION}/operations/none")
+        cloud_fixture.patch("description", description="x")
+    answer = cloud_fixture.call("GET", f"/v2/{REGION}/operations/none")
     assert answer.status_code == 404
 
 
-def test_operations_are_listed(world: World) -> None:
-    operation = world.begin()
+def test_operations_are_listed(cloud_fixture: CloudFixture) -> None:
+    operation = cloud_fixture.begin()
     result(operation)
-    listed = world.call("GET", f"/v2/{REGION}/operations", account="deployer").json()["operations"]
+    listed = cloud_fixture.call("GET", f"/v2/{REGION}/operations", account="notebook-deployer").json()[
+        "operations"
+    ]
     assert [each["name"] for each in listed] == [operation.operation.name]
 
 
 @pytest.mark.parametrize("stage", ["ARTIFACT_REGISTRY", "BUILD", "SERVICE", "TRIGGER"])
-def test_a_planned_fault_fails_a_create_at_a_stage(world: World, stage: str) -> None:
+def test_a_planned_fault_fails_a_create_at_a_stage(cloud_fixture: CloudFixture, stage: str) -> None:
     args = {"code": "UNAVAILABLE", "message": "no luck", "stage": stage}
-    world.cloud.faults.add({"method": CREATE, "action": "operation_error", "args": args})
-    operation = world.begin()
+    cloud_fixture.cloud.faults.add({"method": CREATE, "action": "operation_error", "args": args})
+    operation = cloud_fixture.begin()
     with pytest.raises(exceptions.ServiceUnavailable, match="no luck"):
         result(operation)
-    assert world.get().state.name == FAILED
-    assert world.call("GET", f"/v2/{SERVICE}").status_code == 404
-    assert world.cloud.inventory()["faults"][0]["consumed"] == 1
+    assert cloud_fixture.get().state.name == FAILED
+    assert cloud_fixture.call("GET", f"/v2/{SERVICE}").status_code == 404
+    assert cloud_fixture.cloud.inventory()["faults"][0]["consumed"] == 1
 
 
 @pytest.mark.parametrize("verb", ["patch", "delete"])
-def test_a_planned_fault_leaves_the_function_as_it_was(world: World, verb: str) -> None:
-    made = world.create()
+def test_a_planned_fault_leaves_the_function_unchanged(cloud_fixture: CloudFixture, verb: str) -> None:
+    made = cloud_fixture.create()
     method = f"cloudfunctions.projects.locations.functions.{verb}"
     args = {"code": "INTERNAL", "stage": "TRIGGER"}
-    world.cloud.faults.add({"method": method, "action": "operation_error", "args": args})
+    cloud_fixture.cloud.faults.add({"method": method, "action": "operation_error", "args": args})
     if verb == "patch":
-        operation = world.patch("description", description="x")
+        operation = cloud_fixture.patch("description", description="x")
     else:
-        operation = world.client().delete_function(name=FUNCTION)
+        operation = cloud_fixture.client().delete_function(name=FUNCTION)
     with pytest.raises(exceptions.InternalServerError):
         result(operation)
-    assert world.get() == made
-    world.bind()
-    world.publish()
-    world.await_events(1)
+    assert cloud_fixture.get() == made
+    cloud_fixture.bind()
+    cloud_fixture.publish()
+    cloud_fixture.await_events(1)

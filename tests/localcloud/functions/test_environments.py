@@ -1,4 +1,4 @@
-"""Environments of functions: made from a requirements.txt once, with functions-framework, and kept."""
+"""Environments of functions: made once for a requirements.txt, with functions-framework, and kept."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.functions import environments
-from localcloud.functions.environments import Environments
-from localcloud.functions.source import BuildFailed
+from localcloud.engines.function import environments
+from localcloud.engines.function.environments import Environments
+from localcloud.engines.function.source import BuildFailed
 from tests.localcloud.functions.conftest import REQUIREMENTS
 
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have installations find these packages and no others: a functions-framework that does nothing, and a package `tiny`."""
+    """Make installations find only two packages: a functions-framework that does nothing, and `tiny`."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name in ("functions_framework", "tiny"):
@@ -31,6 +31,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))  # these two never reach the user's cache
     return folder
 
 
@@ -56,7 +57,7 @@ def test_hashes_are_honoured(tmp_path: Path, wheels: Path) -> None:
     assert not [path for path in (tmp_path / "made").iterdir() if path.is_dir()]
 
 
-def test_what_was_left_half_made_is_made_anew(tmp_path: Path, wheels: Path) -> None:
+def test_an_incomplete_environment_is_built_again(tmp_path: Path, wheels: Path) -> None:
     made = Environments(tmp_path / "made").python("")
     (made.parents[1] / ".ready").unlink()
     made.unlink()

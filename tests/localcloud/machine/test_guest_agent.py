@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from localcloud.machine.guest_agent import LINE_BUFFER, Console, LineScanner, closing_lines, relay
+from localcloud.engines.vm.guest_agent import LINE_BUFFER, Console, LineScanner, closing_lines, relay
+from tests.patience import PATIENCE
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
@@ -58,7 +59,7 @@ def test_relay_closes_the_pipe_at_a_line_that_is_too_long() -> None:
     os.write(end, b"short\n")
     with os.fdopen(end, "wb", buffering=0) as file:
         file.write(b"x" * LINE_BUFFER)
-        thread.join(5)
+        thread.join(PATIENCE)
         with pytest.raises(BrokenPipeError):
             file.write(b"more\n")
     text = b"".join(written)
@@ -79,5 +80,5 @@ def test_relay_closes_the_pipe_at_a_line_that_is_too_long() -> None:
         pytest.param(-15, 'Script "startup-script" failed with error: signal: terminated', id="SIGTERM"),
     ],
 )
-def test_end_of_the_script_is_told_in_the_agents_words(code: int, line: str) -> None:
+def test_the_end_of_the_script_is_printed_in_the_agents_words(code: int, line: str) -> None:
     assert closing_lines(code) == [line, "Finished running startup scripts."]

@@ -1,4 +1,4 @@
-"""Machine images stand alone: nothing of the interpreter that they were copied from can be seen in them."""
+"""Machine images are independent of the interpreter that they were copied from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.machine import images, relocate
-from localcloud.machine.writes import watch_writes
+from localcloud.engines.vm import images, relocate
+from tests.machine_image import prefix_with
+from tests.polling import alive, eventually
+from tests.writes import watch_writes
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def run_python(prefix: Path, code: str, **env: str) -> str:
@@ -32,7 +36,7 @@ def bare() -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where images are kept for this test."""
+    """The folder of this test's images."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     return tmp_path / "machine-images"
 
@@ -88,18 +92,18 @@ def test_bare_image_has_no_site_packages_of_a_home_folder(bare: Path, tmp_path: 
 
 def test_packages_of_a_custom_image_are_seen(elsewhere: Path, tmp_path: Path) -> None:
     packages = packages_with_marker(tmp_path / "given", "0.1")
-    prefix = images.prefix_with(packages)
+    prefix = prefix_with(packages)
     assert prefix.parent == elsewhere
     with watch_writes([prefix]) as written:
-        assert images.prefix_with(packages) == prefix  # kept
+        assert prefix_with(packages) == prefix  # kept
         assert tell(prefix, "__import__('marker_package').__version__") == "0.1"  # and byte-compiled
     assert written == []
     (packages / "marker_package" / "__init__.py").write_text("__version__ = '0.2'\n")
-    assert images.prefix_with(packages) != prefix
+    assert prefix_with(packages) != prefix
 
 
 def test_two_processes_make_one_image(tmp_path: Path) -> None:
-    code = f"import sys; sys.prefix = {str(tmp_path)!r}\nfrom localcloud.machine import images\n"
+    code = f"import sys; sys.prefix = {str(tmp_path)!r}\nfrom localcloud.engines.vm import images\n"
     code += "print(images.prefix('bare'))"
     both = [
         subprocess.Popen(
@@ -122,6 +126,19 @@ def test_failed_image_leaves_nothing(elsewhere: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError):
         images.prefix("bare")
     assert [path.name for path in elsewhere.iterdir()] == [".lock"]
+
+
+def test_a_step_ends_with_the_process_that_makes_an_image_even_if_it_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from localcloud.engines.vm.images import _run\n"
+        "_run(['/bin/sh', '-c', 'echo $$ > pid.tmp; mv pid.tmp pid; exec sleep 600'], 'wait')\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    with owner:
+        eventually((tmp_path / "pid").exists)
+        owner.kill()
+    step = int((tmp_path / "pid").read_text())
+    eventually(lambda: not alive(step))
 
 
 def test_leftovers_of_an_ended_process_go(elsewhere: Path) -> None:
@@ -148,8 +165,12 @@ def test_user_site_packages_would_be_refused(elsewhere: Path, monkeypatch: pytes
         images.prefix("bare")
 
 
-def test_unknown_image_and_unwritable_place_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(images.ImageError, match="no machine image 'big', only bare, scientific"):
+def test_an_unknown_image_and_an_unwritable_folder_are_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        images.ImageError, match="no machine image 'big', only bare, scientific, ubuntu-2404, debian-12"
+    ):
         images.prefix("big")
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "file"))
@@ -158,17 +179,41 @@ def test_unknown_image_and_unwritable_place_are_told(monkeypatch: pytest.MonkeyP
 
 
 def test_command_prints_where_the_images_are(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert images.main([]) == 0
+    assert images.main(["bare"]) == 0
     assert capsys.readouterr().out == f"{bare}\n"
     assert images.main(["big"]) == 1
     assert "no machine image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        pytest.param("ubuntu-2404", "4.10.0", id="ubuntu-2404"),
+        pytest.param("debian-12", "4.4.0", id="debian-12"),
+    ],
+)
+def test_a_distributions_packages_are_in_a_folder_of_its_own(image: str, version: str) -> None:
+    prefix = images.prefix(image)
+    packages = prefix / "lib" / "python3" / "dist-packages"
+    found = (
+        "[__import__('importlib.metadata').metadata.version('typing_extensions'), __import__('six').__file__]"
+    )
+    assert tell(prefix, found) == [version, str(packages / "six.py")]
+    assert tell(prefix, "__import__('importlib.util').util.find_spec('pip') is None")
+    managed = Path(str(tell(prefix, "__import__('sysconfig').get_path('stdlib')")), "EXTERNALLY-MANAGED")
+    assert managed.read_text().startswith("[externally-managed]\nError=")
+    with watch_writes([prefix]) as written:
+        run_python(prefix, "import six, typing_extensions, psutil, pygments.lexers")
+    assert written == []
 
 
 def test_scientific_image_draws_without_a_home_and_writes_nothing_of_its_own(tmp_path: Path) -> None:
     prefix = images.prefix("scientific")
     code = "import numpy, pandas, matplotlib.pyplot as p; p.plot(numpy.arange(3)); "
     code += f"p.savefig({str(tmp_path / 'chart.png')!r}); print(numpy.__file__)"
-    with watch_writes([prefix, Path.home() / ".cache", Path.home() / ".config"]) as written:
+    # Other tests may write elsewhere in the user's home at the same time.
+    homes = [Path.home() / folder / "matplotlib" for folder in (".cache", ".config")]
+    with watch_writes([prefix, *homes]) as written:
         told = run_python(prefix, code)
     assert Path(told.strip()).is_relative_to(prefix)
     assert (tmp_path / "chart.png").stat().st_size > 1000

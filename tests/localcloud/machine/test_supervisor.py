@@ -1,4 +1,4 @@
-"""A process that is owned cannot outlive its owner, nor can anything that it starts."""
+"""An owned process and its descendants cannot outlive their owner."""
 
 from __future__ import annotations
 
@@ -16,39 +16,27 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from localcloud.machine.supervisor import OwnedProcess
+from localcloud.engines.supervisor import OwnedProcess
+from tests.patience import PATIENCE, SOON
+from tests.polling import alive, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 
 DAEMON = "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
 DAEMON += "open('daemon','w').write(str(os.getpid()))\nos.rename('daemon','daemon.pid')\ntime.sleep(600)"
 
 
-def until(condition: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def read_pid(path: Path) -> int:
-    until(path.exists)
+    eventually(path.exists)
     return int(path.read_text())
 
 
 def run(script: str, **options: object) -> tuple[int, bytes]:
     with OwnedProcess.start(["sh", "-c", script], stdout=subprocess.PIPE, **options) as process:  # type: ignore[arg-type]
         assert process.stdout is not None
-        return process.wait(10), process.stdout.read()
+        return process.wait(PATIENCE), process.stdout.read()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +47,7 @@ def test_exit_code_is_the_commands(script: str, code: int) -> None:
     assert run(script)[0] == code
 
 
-def test_environment_is_exactly_what_was_given() -> None:
+def test_the_environment_is_exactly_the_given_one() -> None:
     with OwnedProcess.start(["/usr/bin/env"], env={"A": "ü\n="}, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read() == "A=ü\n=\n".encode()
@@ -117,7 +105,7 @@ def test_program_is_looked_up_in_the_path_of_the_command(tmp_path: Path) -> None
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o755)
     with OwnedProcess.start(["mine"], env={"PATH": str(tmp_path)}) as process:
-        assert process.wait(5) == 7
+        assert process.wait(PATIENCE) == 7
 
 
 def test_wait_times_out() -> None:
@@ -129,7 +117,7 @@ def test_kill_ends_the_command_and_tells_so() -> None:
     process = OwnedProcess.start(["sleep", "60"])
     begin = time.monotonic()
     process.kill()
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < SOON
     assert process.wait(0) == -signal.SIGKILL
     assert not alive(process.pid)
     assert process.descendants() == []
@@ -140,16 +128,16 @@ def test_kill_ends_the_command_and_tells_so() -> None:
 def test_signal_goes_to_the_command_only(tmp_path: Path) -> None:
     script = "trap 'exit 5' TERM; (trap 'touch child-got-it' TERM; touch up; sleep 60) & while :; do sleep 0.05; done"
     with OwnedProcess.start(["sh", "-c", script], cwd=tmp_path) as process:
-        until((tmp_path / "up").exists)
+        eventually((tmp_path / "up").exists)
         process.signal(signal.SIGTERM)
-        assert process.wait(5) == 5
+        assert process.wait(PATIENCE) == 5
         assert not (tmp_path / "child-got-it").exists()
 
 
 def test_daemon_in_a_session_of_its_own_lives_until_kill(tmp_path: Path) -> None:
     process = OwnedProcess.start([sys.executable, "-c", DAEMON], cwd=tmp_path)
     daemon = read_pid(tmp_path / "daemon.pid")
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE) == 0
     assert os.getsid(daemon) != os.getsid(0)
     assert process.descendants() == [daemon]
     process.kill()
@@ -159,14 +147,16 @@ def test_daemon_in_a_session_of_its_own_lives_until_kill(tmp_path: Path) -> None
 def test_processes_that_keep_forking_are_caught(tmp_path: Path) -> None:
     hop = "import os\nwhile True:\n  if os.fork(): os._exit(0)\n  os.setsid()\n"
     process = OwnedProcess.start([sys.executable, "-c", hop], cwd=tmp_path)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE) == 0
     process.kill()
     assert process.wait_gone(0)
 
 
 def test_stopped_processes_end_too() -> None:
     process = OwnedProcess.start(["sh", "-c", "sleep 60 & kill -STOP $! $$"])
-    until(lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in process.descendants()))
+    eventually(
+        lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in process.descendants())
+    )
     left = process.descendants()
     process.kill()
     assert not any(map(alive, left))
@@ -182,8 +172,8 @@ def test_stopped_supervisor_does_not_save_its_processes() -> None:
 def test_command_does_not_outlive_a_killed_supervisor() -> None:
     process = OwnedProcess.start(["sleep", "60"])
     os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
-    assert process.wait_gone(5)
-    until(lambda: not alive(process.pid))
+    assert process.wait_gone(PATIENCE)
+    eventually(lambda: not alive(process.pid))
     assert process.wait(0) == -signal.SIGKILL
     process.kill()
 
@@ -193,7 +183,7 @@ def test_supervisor_outlives_signals_meant_for_the_command(number: signal.Signal
     with OwnedProcess.start(["sleep", "60"]) as process:
         os.kill(psutil.Process(process.pid).ppid(), number)
         process.signal(number)
-        assert process.wait(5) == -number
+        assert process.wait(PATIENCE) == -number
 
 
 @pytest.mark.parametrize("after", [0, 0.002, 0.005, 0.01, 0.015, 0.02])
@@ -201,9 +191,9 @@ def test_signal_to_the_whole_group_does_not_catch_a_starting_supervisor(after: f
     code = (
         "import os, signal, subprocess, sys, threading, time\nsignal.signal(signal.SIGINT, lambda *_: None)\n"
     )
-    code += "from localcloud.machine.supervisor import OwnedProcess as O\n"
+    code += "from localcloud.engines.supervisor import OwnedProcess as O\n"
     code += f"threading.Timer({after}, os.killpg, (os.getpid(), signal.SIGINT)).start()\n"
-    code += "p = O.start(['sleep', '0.1'], foreground=True); c = p.wait(5); p.kill(); print(c)"
+    code += "p = O.start(['sleep', '0.1'], foreground=True); c = p.wait(600); p.kill(); print(c)"
     result = subprocess.run(
         [sys.executable, "-c", code], start_new_session=True, capture_output=True, check=True
     )
@@ -211,18 +201,18 @@ def test_signal_to_the_whole_group_does_not_catch_a_starting_supervisor(after: f
 
 
 OWNER = """
-import sys, threading
+import os, pathlib, sys, threading, time
 sys.path.insert(0, {root!r})
-from localcloud.machine.supervisor import OwnedProcess
+from localcloud.engines.supervisor import OwnedProcess
 started = []
 def start():  # in a thread that ends: the leash must not depend on it
     started.append(OwnedProcess.start([sys.executable, "-c", {daemon!r}]))
 thread = threading.Thread(target=start)
 thread.start()
 thread.join()
-keep = OwnedProcess.start(["sleep", "60"])
+os.makedirs("scratch/below")
+keep = OwnedProcess.start(["sleep", "60"], scratch=pathlib.Path("scratch").absolute())
 open("sleep.tmp", "w").write(str(keep.pid))
-import os, time
 while not os.path.exists("daemon.pid"):
     time.sleep(0.01)
 os.rename("sleep.tmp", "sleep.pid")
@@ -240,7 +230,8 @@ def test_nothing_outlives_its_owner(end: str, tmp_path: Path) -> None:
         supervisors = [c.pid for c in psutil.Process(owner.pid).children()] if "wait" in end else []
         if supervisors:
             owner.kill()
-    until(lambda: not any(map(alive, [sleeper, daemon, *supervisors])), 2)
+    eventually(lambda: not any(map(alive, [sleeper, daemon, *supervisors])))
+    eventually(lambda: not (tmp_path / "scratch").exists())
 
 
 def test_command_inherits_no_descriptor_of_the_leash() -> None:
@@ -250,17 +241,17 @@ def test_command_inherits_no_descriptor_of_the_leash() -> None:
 
 def test_ignored_hangup_stays_ignored() -> None:
     code = "import subprocess,signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    code += "from localcloud.machine.supervisor import OwnedProcess as O\n"
-    code += "p=O.start(['sh','-c','kill -HUP $$; exit 4']); c=p.wait(5); p.kill(); raise SystemExit(c)"
+    code += "from localcloud.engines.supervisor import OwnedProcess as O\n"
+    code += "p=O.start(['sh','-c','kill -HUP $$; exit 4']); c=p.wait(600); p.kill(); raise SystemExit(c)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 4
 
 
 FOREGROUND = """
 import signal, sys
-from localcloud.machine.supervisor import OwnedProcess
+from localcloud.engines.supervisor import OwnedProcess
 signal.signal(signal.SIGINT, lambda *_: None)
 with OwnedProcess.start([sys.executable, "-c", {command!r}], foreground=True) as p:
-    code = p.wait(20)
+    code = p.wait(600)
 print("code", code, flush=True)
 """
 TERMINAL = """
@@ -268,7 +259,7 @@ import sys, time
 print("typed", sys.stdin.readline().strip(), flush=True)
 try:
     print("ready", flush=True)
-    time.sleep(20)
+    time.sleep(600)
 except KeyboardInterrupt:
     time.sleep(0.1)  # the supervisor, which saw the same Ctrl-C, must still be there
     print("interrupted", flush=True)

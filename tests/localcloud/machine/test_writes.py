@@ -1,4 +1,4 @@
-"""A write anywhere below a watched folder is noticed, also one that was undone."""
+"""Every write below a watched folder is reported, also one that was undone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from localcloud.machine.writes import watch_writes
+from tests.writes import watch_writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,33 +12,25 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1  # type: ignore[attr-defined]
-from google.oauth2.credentials import Credentials
 from google.pubsub_v1 import PublisherClient
 from werkzeug import Request, Response
 
-from localcloud.clock import Clock
-from localcloud.faults import FaultPlan
-from localcloud.findings import Findings
-from localcloud.iam import Iam, email
-from localcloud.listener import Listener
-from localcloud.pubsub import PubSubService
-from localcloud.server import Server
+from localcloud.core.http import Listener
+from localcloud.services.pubsub import PubSubService
+from tests.localcloud.served import Served, restarting
+from tests.patience import PATIENCE
 
 PROJECT = "projects/local-project"
 TOPIC = f"{PROJECT}/topics/news"
 SUBSCRIPTION = f"{PROJECT}/subscriptions/reader"
 
 
-class World:
-    """One served Pub/Sub on a state directory; `close` and another `World` on it are a restart."""
+class CloudFixture(Served):
+    """One served Pub/Sub on a state directory; `close` and another one on it are a restart."""
 
     def __init__(self, state: Path) -> None:
-        self.clock = Clock()
-        self.iam = Iam()
-        self.faults = FaultPlan()
-        self.findings = Findings()
+        super().__init__(state)
         self.service = PubSubService(
             state,
             self.clock,
@@ -48,32 +39,15 @@ class World:
             authorization=lambda account, audience: f"Bearer {account} for {audience}",
             on_error=self.findings.error,
         )
-        self._server = Server(
-            services=[self.service],
-            raw_services=[],
-            control=lambda _request: Response(status=404),
-            iam=self.iam,
-            faults=self.faults,
-            findings=self.findings,
-            now=self.clock.now,
-        )
-        self._server.start()
-        self.url = self._server.url
+        self.serve(self.service)
 
     def publisher(self, account: str | None = None) -> Any:
         """Return Google's publisher client, as an account or as the project's owner."""
-        return pubsub_v1.PublisherClient(**self._options(account))
+        return pubsub_v1.PublisherClient(**self.options(account))
 
     def subscriber(self, account: str | None = None) -> Any:
         """Return Google's subscriber client, as an account or as the project's owner."""
-        return pubsub_v1.SubscriberClient(**self._options(account))
-
-    def _options(self, account: str | None) -> Any:
-        credentials: Any = AnonymousCredentials()
-        if account is not None:
-            credentials = Credentials(token=self.iam.token(email(account))[0])
-        endpoint = {"api_endpoint": self.url}
-        return {"credentials": credentials, "transport": "rest", "client_options": endpoint}
+        return pubsub_v1.SubscriberClient(**self.options(account))
 
     def topic(self, name: str = TOPIC, **fields: Any) -> Any:
         """Make a topic, as the owner."""
@@ -86,24 +60,15 @@ class World:
     def publish(self, *messages: bytes | dict[str, Any], topic: str = TOPIC) -> list[str]:
         """Publish in one request, as the owner; return the messages' ids."""
         plain = [{"data": one} if isinstance(one, bytes) else one for one in messages]
-        client = PublisherClient(**self._options(None))
+        client = PublisherClient(**self.options())
         return list(client.publish(request={"topic": topic, "messages": plain}).message_ids)
 
     def pull(self, name: str = SUBSCRIPTION, most: int = 100) -> list[Any]:
-        """Return what may be delivered now, without waiting."""
+        """Return the messages that may be delivered now, without waiting."""
         request = {"subscription": name, "max_messages": most, "return_immediately": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the flag's, which is what is wanted here
             return list(self.subscriber().pull(request=request).received_messages)
-
-    def close(self) -> None:
-        """Stop; nothing that localcloud itself did may have been wrong."""
-        self.service.close()
-        self._server.close()
-        self.clock.close()
-        found = self.findings.inventory()
-        assert found["schema_violations"] == []
-        assert found["internal_errors"] == []
 
 
 @dataclass
@@ -123,15 +88,15 @@ class Endpoint:
         return Response(status=self.answer(number))
 
     def wait(self, count: int) -> list[Any]:
-        """Return the bodies when there are so many of them."""
+        """Return the bodies once there are so many."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.pushes) >= count, 20), self.pushes
+            assert self._arrived.wait_for(lambda: len(self.pushes) >= count, PATIENCE), self.pushes
         return [body for _, body in self.pushes]
 
 
 @pytest.fixture
 def endpoint() -> Endpoint:
-    """Give an endpoint, which the fixture `url` serves."""
+    """Return an endpoint, which the fixture `url` serves."""
     return Endpoint()
 
 
@@ -144,16 +109,8 @@ def url(endpoint: Endpoint) -> Iterator[str]:
     listener.close()
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that other threads bring about."""
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
-    """Return the status name and the words of a call that must fail."""
+    """Return the status name and the message of a call that must fail."""
     with pytest.raises(exceptions.GoogleAPICallError) as caught:
         call()
     error = caught.value.response.json()["error"]
@@ -167,22 +124,12 @@ def data(received: list[Any]) -> list[bytes]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], World]]:
+def start(tmp_path: Path) -> Iterator[Callable[[], CloudFixture]]:
     """Start a Pub/Sub on the test's state directory; all that were started are closed at the end."""
-    worlds: list[World] = []
-
-    def begin() -> World:
-        for earlier in worlds:
-            earlier.close()
-        worlds[:] = [World(tmp_path / "state")]
-        return worlds[0]
-
-    yield begin
-    for world in worlds:
-        world.close()
+    yield from restarting(lambda: CloudFixture(tmp_path / "state"))
 
 
 @pytest.fixture
-def world(start: Callable[[], World]) -> World:
+def cloud_fixture(start: Callable[[], CloudFixture]) -> CloudFixture:
     """Run one Pub/Sub."""
     return start()

@@ -1,4 +1,4 @@
-"""Pushes: Google's envelope, the account's proof, redelivery with growing pauses, and duplicates as planned."""
+"""Pushes: Google's envelope, the account's token, redelivery with growing pauses, and planned duplicates."""
 
 from __future__ import annotations
 
@@ -9,40 +9,35 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
-from localcloud.iam import email
-from localcloud.pubsub.delivery import retry_delay
-from tests.localcloud.pubsub.conftest import (
-    PROJECT,
-    SUBSCRIPTION,
-    TOPIC,
-    Endpoint,
-    World,
-    data,
-    eventually,
-    refusal,
-)
+from localcloud.core.iam import email
+from localcloud.services.pubsub.delivery import retry_delay
+from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, CloudFixture, Endpoint, refusal
+from tests.patience import PATIENCE
+from tests.polling import eventually
 
 
 @pytest.fixture(autouse=True)
-def _topic(world: World) -> None:
-    world.topic()
+def _topic(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.topic()
 
 
 def push(url: str, **fields: Any) -> Any:
     return {"push_config": {"push_endpoint": url, **fields}}
 
 
-def backlog(world: World) -> int:
-    (found,) = world.service.inventory()["pubsub.subscriptions"]
+def backlog(cloud_fixture: CloudFixture) -> int:
+    (found,) = cloud_fixture.service.inventory()["pubsub.subscriptions"]
     count: int = found["unacknowledged"]
     return count
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_a_push_brings_google_s_envelope(world: World, endpoint: Endpoint, url: str, status: int) -> None:
+def test_a_push_brings_google_s_envelope(
+    cloud_fixture: CloudFixture, endpoint: Endpoint, url: str, status: int
+) -> None:
     endpoint.answer = lambda _number: status
-    world.subscription(**push(url))
-    (message_id,) = world.publish({"data": b"hello", "attributes": {"k": "v"}})
+    cloud_fixture.subscription(**push(url))
+    (message_id,) = cloud_fixture.publish({"data": b"hello", "attributes": {"k": "v"}})
     (body,) = endpoint.wait(1)
     published = body["message"]["publishTime"]
     assert body == {
@@ -59,123 +54,127 @@ def test_a_push_brings_google_s_envelope(world: World, endpoint: Endpoint, url: 
     headers = endpoint.pushes[0][0]
     assert headers["Content-Type"] == "application/json"
     assert "Authorization" not in headers
-    eventually(lambda: backlog(world) == 0)
+    eventually(lambda: backlog(cloud_fixture) == 0)
     words = "This method is not supported for this subscription type."
-    assert refusal(world.pull) == ("FAILED_PRECONDITION", words)
+    assert refusal(cloud_fixture.pull) == ("FAILED_PRECONDITION", words)
 
 
-def test_a_push_without_data_has_no_such_key(world: World, endpoint: Endpoint, url: str) -> None:
-    world.subscription(**push(url))
-    world.publish({"attributes": {"k": "v"}})
+def test_a_push_without_data_has_no_such_key(
+    cloud_fixture: CloudFixture, endpoint: Endpoint, url: str
+) -> None:
+    cloud_fixture.subscription(**push(url))
+    cloud_fixture.publish({"attributes": {"k": "v"}})
     assert "data" not in endpoint.wait(1)[0]["message"]
 
 
-def test_a_push_proves_its_account(world: World, endpoint: Endpoint, url: str) -> None:
-    token = {"service_account_email": email("trigger"), "audience": "https://service"}
-    made = world.subscription(**push(url, oidc_token=token))
-    assert made.push_config.oidc_token.service_account_email == email("trigger")
-    world.publish(b"x")
+def test_a_push_proves_its_account(cloud_fixture: CloudFixture, endpoint: Endpoint, url: str) -> None:
+    token = {"service_account_email": email("notebook-trigger"), "audience": "https://service"}
+    made = cloud_fixture.subscription(**push(url, oidc_token=token))
+    assert made.push_config.oidc_token.service_account_email == email("notebook-trigger")
+    cloud_fixture.publish(b"x")
     endpoint.wait(1)
-    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('trigger')} for https://service"
+    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('notebook-trigger')} for https://service"
 
 
-def test_a_push_as_an_account_needs_the_right_to_act_as_it(world: World) -> None:
-    role = {"role": "roles/pubsub.editor", "members": [f"serviceAccount:{email('vm')}"]}
-    world.iam.bind(PROJECT, {"bindings": [role]})
-    config = push("http://127.0.0.1:1/", oidc_token={"service_account_email": email("trigger")})
+def test_a_push_as_an_account_needs_the_right_to_act_as_it(cloud_fixture: CloudFixture) -> None:
+    member = f"serviceAccount:{email('notebook-vm')}"
+    cloud_fixture.iam.policies.grant(PROJECT, "roles/pubsub.editor", member)
+    config = push("http://127.0.0.1:1/", oidc_token={"service_account_email": email("notebook-trigger")})
     request = {"name": SUBSCRIPTION, "topic": TOPIC, **config}
     with pytest.raises(exceptions.Forbidden, match="service account"):
-        world.subscriber("vm").create_subscription(request=request)
+        cloud_fixture.subscriber("notebook-vm").create_subscription(request=request)
 
 
 @pytest.mark.parametrize("status", [203, 301, 400, 500])
 def test_a_push_refused_is_repeated_with_a_growing_pause(
-    world: World, endpoint: Endpoint, url: str, status: int
+    cloud_fixture: CloudFixture, endpoint: Endpoint, url: str, status: int
 ) -> None:
     endpoint.answer = lambda number: status if number < 2 else 204
-    world.subscription(
+    cloud_fixture.subscription(
         **push(url), retry_policy={"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 600}}
     )
-    (message_id,) = world.publish(b"x")
+    (message_id,) = cloud_fixture.publish(b"x")
     for count, backoff in ((1, 60), (2, 120)):
         endpoint.wait(count)
-        eventually(lambda: pending(world))
-        world.clock.advance(backoff - 5)
+        eventually(lambda: pending(cloud_fixture))
+        cloud_fixture.clock.advance(backoff - 5)
         assert len(endpoint.pushes) == count
-        world.clock.advance(6)
+        cloud_fixture.clock.advance(6)
     assert {body["message"]["messageId"] for body in endpoint.wait(3)} == {message_id}
-    eventually(lambda: backlog(world) == 0)
+    eventually(lambda: backlog(cloud_fixture) == 0)
 
 
-def pending(world: World) -> bool:
-    """Tell whether no push is under way any more: its message has a time at which it comes again."""
-    held = world.service._delivery._backlogs[SUBSCRIPTION]
+def pending(cloud_fixture: CloudFixture) -> bool:
+    """True if no push is under way: its message has a time at which it comes again."""
+    held = cloud_fixture.service._delivery._backlogs[SUBSCRIPTION]
     return all(one.available < float("inf") for one in held)
 
 
-def test_a_push_that_finds_nobody_is_repeated(world: World, endpoint: Endpoint, url: str) -> None:
-    world.subscription(**push("http://127.0.0.1:1/nobody"))
-    world.publish(b"x")
-    eventually(lambda: world.service._delivery._backlogs[SUBSCRIPTION][0].attempts > 0)
-    world.subscriber().modify_push_config(subscription=SUBSCRIPTION, push_config={"push_endpoint": url})
-    eventually(lambda: pending(world))
-    world.clock.advance(60)
+def test_a_push_that_finds_nobody_is_repeated(
+    cloud_fixture: CloudFixture, endpoint: Endpoint, url: str
+) -> None:
+    cloud_fixture.subscription(**push("http://127.0.0.1:1/nobody"))
+    cloud_fixture.publish(b"x")
+    eventually(lambda: cloud_fixture.service._delivery._backlogs[SUBSCRIPTION][0].attempts > 0)
+    cloud_fixture.service.ensure_subscription(
+        SUBSCRIPTION, {"topic": TOPIC, "pushConfig": {"pushEndpoint": url}}
+    )
+    eventually(lambda: pending(cloud_fixture))
+    cloud_fixture.clock.advance(60)
     endpoint.wait(1)
 
 
-def test_a_subscription_turns_to_pull_and_back(world: World, endpoint: Endpoint, url: str) -> None:
-    world.subscription()
-    world.publish(b"waited")
-    modify = world.subscriber().modify_push_config
-    modify(subscription=SUBSCRIPTION, push_config={"push_endpoint": url})
-    endpoint.wait(1)
-    modify(subscription=SUBSCRIPTION, push_config={})
-    world.publish(b"pulled")
-    assert data(world.pull()) == [b"pulled"]
-
-
-def test_a_fault_delivers_a_message_again(world: World, endpoint: Endpoint, url: str) -> None:
+def test_a_fault_delivers_a_message_again(cloud_fixture: CloudFixture, endpoint: Endpoint, url: str) -> None:
     fault = {"method": "pubsub.subscriptions.push", "match": {"subscription": "reader", "topic": "news"}}
-    world.faults.add({**fault, "action": "duplicate", "times": 2, "args": {"copies": 3}})
-    world.faults.add({**fault, "action": "duplicate", "args": {"after": 3600}})
-    world.subscription(**push(url))
-    ids = [world.publish(name)[0] for name in (b"a", b"b")]
+    cloud_fixture.faults.add({**fault, "action": "duplicate", "times": 2, "args": {"copies": 3}})
+    cloud_fixture.faults.add({**fault, "action": "duplicate", "args": {"after": 3600}})
+    cloud_fixture.subscription(**push(url))
+    ids = [cloud_fixture.publish(name)[0] for name in (b"a", b"b")]
     pushed = [body["message"]["messageId"] for body in endpoint.wait(8)]
     assert sorted(pushed) == sorted(ids * 4)
-    (late,) = world.publish(b"late")
+    (late,) = cloud_fixture.publish(b"late")
     endpoint.wait(9)
-    eventually(lambda: backlog(world) == 1)
-    world.clock.advance(3601)
+    eventually(lambda: backlog(cloud_fixture) == 1)
+    cloud_fixture.clock.advance(3601)
     assert [body["message"]["messageId"] for body in endpoint.wait(10)][8:] == [late, late]
-    assert [one["consumed"] for one in world.faults.inventory()] == [2, 1]
-    eventually(lambda: backlog(world) == 0)
+    assert [one["consumed"] for one in cloud_fixture.faults.inventory()] == [2, 1]
+    eventually(lambda: backlog(cloud_fixture) == 0)
 
 
-def test_pushes_run_beside_each_other(world: World, endpoint: Endpoint, url: str) -> None:
-    together = threading.Barrier(16, timeout=20)
+def test_pushes_run_beside_each_other(cloud_fixture: CloudFixture, endpoint: Endpoint, url: str) -> None:
+    together = threading.Barrier(16, timeout=PATIENCE)
 
     def answer(_number: int) -> int:
         together.wait()
         return 204
 
     endpoint.answer = answer
-    world.subscription(**push(url))
-    world.publish(*[b"x"] * 16)
-    eventually(lambda: backlog(world) == 0)
+    cloud_fixture.subscription(**push(url))
+    cloud_fixture.publish(*[b"x"] * 16)
+    eventually(lambda: backlog(cloud_fixture) == 0)
     assert len(endpoint.pushes) == 16
 
 
-def test_a_service_subscribes_for_a_trigger(world: World, endpoint: Endpoint, url: str) -> None:
+def test_a_service_subscribes_for_a_trigger(
+    cloud_fixture: CloudFixture, endpoint: Endpoint, url: str
+) -> None:
     name = f"{PROJECT}/subscriptions/eventarc-us-central1-trigger-sub-001"
-    config = {"pushEndpoint": "http://127.0.0.1:1/", "oidcToken": {"serviceAccountEmail": email("trigger")}}
-    world.service.ensure_subscription(name, {"topic": TOPIC, "pushConfig": config, "ackDeadlineSeconds": 600})
-    world.service.ensure_subscription(name, {"topic": TOPIC, "pushConfig": config | {"pushEndpoint": url}})
-    world.publish(b"x")
+    config = {
+        "pushEndpoint": "http://127.0.0.1:1/",
+        "oidcToken": {"serviceAccountEmail": email("notebook-trigger")},
+    }
+    cloud_fixture.service.ensure_subscription(
+        name, {"topic": TOPIC, "pushConfig": config, "ackDeadlineSeconds": 600}
+    )
+    cloud_fixture.service.ensure_subscription(
+        name, {"topic": TOPIC, "pushConfig": config | {"pushEndpoint": url}}
+    )
+    cloud_fixture.publish(b"x")
     endpoint.wait(1)
-    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('trigger')} for {url}"
-    assert [one.name for one in world.subscriber().list_subscriptions(project=PROJECT)] == [name]
-    world.service.remove_subscription(name)
-    assert not list(world.subscriber().list_subscriptions(project=PROJECT))
+    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('notebook-trigger')} for {url}"
+    assert [one.name for one in cloud_fixture.subscriber().list_subscriptions(project=PROJECT)] == [name]
+    cloud_fixture.service.remove_subscription(name)
+    assert not list(cloud_fixture.subscriber().list_subscriptions(project=PROJECT))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""The world of the functions' tests: services are what functions have."""
+"""Fixtures of the functions' tests: Cloud Run's services come from functions."""
 
-from tests.localcloud.functions.conftest import start, world
+from tests.localcloud.functions.conftest import cloud_fixture, start
 
-__all__ = ["start", "world"]
+__all__ = ["cloud_fixture", "start"]

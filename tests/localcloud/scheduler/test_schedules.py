@@ -1,4 +1,4 @@
-"""Which schedules are of Google's form, when they are due in their time zone, and how long a retry waits."""
+"""The form of schedules, their due times in a time zone, and the wait before a retry."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.scheduler import cron
-from localcloud.scheduler.retries import interval, may_retry
+from localcloud.services.scheduler import rules_cron
+from localcloud.services.scheduler.rules_retries import interval, may_retry
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from localcloud.scheduler.retries import interval, may_retry
     ],
 )
 def test_a_schedule_that_google_takes(schedule: str) -> None:
-    assert cron.is_valid(schedule, "Europe/Paris")
+    assert rules_cron.is_valid(schedule, "Europe/Paris")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_schedule_that_google_takes(schedule: str) -> None:
     ],
 )  # fmt: skip
 def test_a_schedule_that_google_refuses(schedule: str) -> None:
-    assert not cron.is_valid(schedule, "UTC")
+    assert not rules_cron.is_valid(schedule, "UTC")
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_a_schedule_that_google_refuses(schedule: str) -> None:
     [("utc", True), ("UTC", True), ("Etc/UTC", True), ("America/New_York", True), ("Asia/Munbai", False), ("../etc", False), pytest.param("", False, id="empty")],
 )  # fmt: skip
 def test_time_zones(zone: str, good: bool) -> None:  # noqa: FBT001
-    assert cron.is_valid("* * * * *", zone) is good
+    assert rules_cron.is_valid("* * * * *", zone) is good
 
 
 @pytest.mark.parametrize("schedule", ["every 24 hours", "Every day 09:00", "1st monday of month 09:00"])
 def test_the_english_form_is_known(schedule: str) -> None:
-    assert cron.is_english(schedule)
+    assert rules_cron.is_english(schedule)
 
 
 def at(text: str) -> float:
@@ -69,7 +69,7 @@ def at(text: str) -> float:
     ],
 )
 def test_the_next_time(schedule: str, zone: str, after: str, due: str) -> None:
-    assert cron.next_after(schedule, zone, at(after)) == at(due)
+    assert rules_cron.next_after(schedule, zone, at(after)) == at(due)
 
 
 def config(**fields: Any) -> Any:

@@ -1,15 +1,15 @@
-"""A whole local cloud: the Scheduler publishes, Pub/Sub pushes with a token of the cloud's own, and both are kept."""
+"""A whole local cloud: the Scheduler publishes, Pub/Sub pushes with a token, and both keep their state."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, scheduler_v1  # type: ignore[attr-defined]
+from google.oauth2.credentials import Credentials
 
 from localcloud.cloud import Cloud
-from localcloud.iam import email
+from localcloud.core.iam import email
 from tests.localcloud.pubsub.conftest import Endpoint, endpoint, url
 from tests.localcloud.scheduler.conftest import JOB, REGION, SUBSCRIPTION, TOPIC
 
@@ -18,7 +18,7 @@ __all__ = ["endpoint", "url"]
 
 def options(cloud: Cloud) -> Any:
     return {
-        "credentials": AnonymousCredentials(),
+        "credentials": Credentials(token=cloud.iam.owner_token),
         "transport": "rest",
         "client_options": {"api_endpoint": cloud.url},
     }
@@ -29,7 +29,7 @@ def test_from_the_schedule_to_the_endpoint_and_again_after_a_restart(
 ) -> None:
     with Cloud(tmp_path) as cloud:
         pubsub_v1.PublisherClient(**options(cloud)).create_topic(name=TOPIC)
-        push = {"push_endpoint": url, "oidc_token": {"service_account_email": email("trigger")}}
+        push = {"push_endpoint": url, "oidc_token": {"service_account_email": email("notebook-trigger")}}
         request = {"name": SUBSCRIPTION, "topic": TOPIC, "push_config": push}
         pubsub_v1.SubscriberClient(**options(cloud)).create_subscription(request=request)
         target: Any = {"topic_name": TOPIC, "data": b"{}"}
@@ -39,7 +39,7 @@ def test_from_the_schedule_to_the_endpoint_and_again_after_a_restart(
         cloud.clock.advance(made.schedule_time.timestamp() - cloud.clock.now() + 1)
         endpoint.wait(1)
         authorization = endpoint.pushes[0][0]["Authorization"]
-        assert cloud.iam.caller(authorization).email == email("trigger")
+        assert cloud.iam.caller(authorization).email == email("notebook-trigger")
     with Cloud(tmp_path) as cloud:
         scheduler_v1.CloudSchedulerClient(**options(cloud)).run_job(name=JOB)
         assert endpoint.wait(2)[1]["message"]["data"] == "e30="

@@ -1,4 +1,4 @@
-"""Who may do what with a secret: nobody but the owner, until a policy is set with Google's own client."""
+"""Permissions on a secret: only the owner's, until a policy is set with Google's own client."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
-from localcloud.errors import ApiError
-from localcloud.iam import ROLES, email
-from localcloud.service import Caller
-from tests.localcloud.secretmanager.conftest import AUTOMATIC, NUMBERED, PROJECT, World
+from localcloud.core.caller import Caller
+from localcloud.core.errors import ApiError
+from localcloud.core.iam import ROLES, email
+from tests.localcloud.secretmanager.conftest import AUTOMATIC, NUMBERED, PROJECT, CloudFixture
 
 SECRET = f"{PROJECT}/secrets/s"
 ACCESSOR = "roles/secretmanager.secretAccessor"
-VM = f"serviceAccount:{email('vm')}"
-BUILDER = f"serviceAccount:{email('builder')}"
+VM = f"serviceAccount:{email('notebook-vm')}"
+BUILDER = f"serviceAccount:{email('notebook-builder')}"
 
 
 @pytest.fixture(autouse=True)
-def _secret(world: World) -> None:
-    world.secret()
-    world.version(b"for whom")
+def _secret(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.secret()
+    cloud_fixture.version(b"for whom")
 
 
 def denial(call: Any) -> str:
-    """Return the words of a call that must be a 403."""
+    """Return the message of a call that must be a 403."""
     with pytest.raises(exceptions.Forbidden) as caught:
         call()
     error = caught.value.response.json()["error"]
@@ -34,19 +34,21 @@ def denial(call: Any) -> str:
     return words
 
 
-@pytest.mark.parametrize("account", ["builder", "vm", "deployer"])
+@pytest.mark.parametrize("account", ["notebook-builder", "notebook-vm", "notebook-deployer"])
 @pytest.mark.parametrize("project", [PROJECT, NUMBERED])
-def test_nobody_reads_a_secret_without_a_grant(world: World, account: str, project: str) -> None:
+def test_nobody_reads_a_secret_without_a_grant(
+    cloud_fixture: CloudFixture, account: str, project: str
+) -> None:
     name = f"{project}/secrets/s/versions/latest"
-    words = denial(lambda: world.client(account).access_secret_version(name=name))
+    words = denial(lambda: cloud_fixture.client(account).access_secret_version(name=name))
     assert words == (
         f"Permission 'secretmanager.versions.access' denied for resource '{name}' (or it may not exist)."
     )
 
 
-def test_a_secret_that_is_not_there_is_denied_like_one_that_is(world: World) -> None:
+def test_a_secret_that_is_not_there_is_denied_like_one_that_is(cloud_fixture: CloudFixture) -> None:
     name = f"{PROJECT}/secrets/nothing/versions/1"
-    words = denial(lambda: world.client("vm").access_secret_version(name=name))
+    words = denial(lambda: cloud_fixture.client("notebook-vm").access_secret_version(name=name))
     assert name in words
 
 
@@ -59,10 +61,6 @@ def test_a_secret_that_is_not_there_is_denied_like_one_that_is(world: World) -> 
         ),
         pytest.param("list_secrets", {"parent": PROJECT}, "secrets.list", PROJECT, id="list_secrets"),
         pytest.param("get_secret", {"name": SECRET}, "secrets.get", SECRET, id="get_secret"),
-        pytest.param(
-            "update_secret", {"secret": {"name": SECRET}, "update_mask": {"paths": ["labels"]}}, "secrets.update", SECRET,
-            id="update_secret",
-        ),
         pytest.param("delete_secret", {"name": SECRET}, "secrets.delete", SECRET, id="delete_secret"),
         pytest.param("get_iam_policy", {"resource": SECRET}, "secrets.getIamPolicy", SECRET, id="get_iam_policy"),
         pytest.param(
@@ -93,33 +91,41 @@ def test_a_secret_that_is_not_there_is_denied_like_one_that_is(world: World) -> 
     ],
 )  # fmt: skip
 def test_each_method_asks_for_its_permission(
-    world: World, method: str, request_: Any, permission: str, resource: str
+    cloud_fixture: CloudFixture, method: str, request_: Any, permission: str, resource: str
 ) -> None:
-    world.grant(ACCESSOR, BUILDER)
-    words = denial(lambda: getattr(world.client("builder"), method)(request=request_))
+    cloud_fixture.grant(ACCESSOR, BUILDER)
+    words = denial(lambda: getattr(cloud_fixture.client("notebook-builder"), method)(request=request_))
     assert words == (
         f"Permission 'secretmanager.{permission}' denied for resource '{resource}' (or it may not exist)."
     )
 
 
-def test_an_accessor_reads_this_secret_and_no_other(world: World) -> None:
-    world.secret("other")
-    world.version(secret_id="other")
-    world.grant(ACCESSOR, VM)
+def test_an_accessor_reads_this_secret_and_no_other(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.secret("other")
+    cloud_fixture.version(secret_id="other")
+    cloud_fixture.grant(ACCESSOR, VM)
     for name in (f"{SECRET}/versions/latest", f"{NUMBERED}/secrets/s/versions/1"):
-        assert world.client("vm").access_secret_version(name=name).payload.data == b"for whom"
-    denial(lambda: world.client("vm").access_secret_version(name=f"{PROJECT}/secrets/other/versions/1"))
-    denial(lambda: world.client("vm").get_secret_version(name=f"{SECRET}/versions/1"))
-    denial(lambda: world.client("builder").access_secret_version(name=f"{SECRET}/versions/1"))
+        assert (
+            cloud_fixture.client("notebook-vm").access_secret_version(name=name).payload.data == b"for whom"
+        )
+    denial(
+        lambda: cloud_fixture.client("notebook-vm").access_secret_version(
+            name=f"{PROJECT}/secrets/other/versions/1"
+        )
+    )
+    denial(lambda: cloud_fixture.client("notebook-vm").get_secret_version(name=f"{SECRET}/versions/1"))
+    denial(
+        lambda: cloud_fixture.client("notebook-builder").access_secret_version(name=f"{SECRET}/versions/1")
+    )
 
 
-def test_a_build_reads_as_its_account(world: World) -> None:
+def test_a_build_reads_as_its_account(cloud_fixture: CloudFixture) -> None:
     version = f"{SECRET}/versions/latest"
     with pytest.raises(ApiError) as caught:
-        world.service.access_secret(email("builder"), version)
+        cloud_fixture.service.access_secret(email("notebook-builder"), version)
     assert caught.value.status == 403
-    world.grant(ACCESSOR, BUILDER)
-    assert world.service.access_secret(email("builder"), version) == b"for whom"
+    cloud_fixture.grant(ACCESSOR, BUILDER)
+    assert cloud_fixture.service.access_secret(email("notebook-builder"), version) == b"for whom"
 
 
 @pytest.mark.parametrize(
@@ -127,33 +133,35 @@ def test_a_build_reads_as_its_account(world: World) -> None:
     ["", "x", "projects/local-project", "secrets/s/versions/1", f"{PROJECT}/secrets/s"],
     ids=["empty", "word", "project", "no project", "no version"],
 )
-def test_a_build_s_name_of_a_version_may_be_none(world: World, name: str) -> None:
-    world.grant(ACCESSOR, BUILDER)
+def test_a_build_s_name_of_a_version_may_be_none(cloud_fixture: CloudFixture, name: str) -> None:
+    cloud_fixture.grant(ACCESSOR, BUILDER)
     with pytest.raises(ApiError) as caught:
-        world.service.access_secret(email("builder"), name)
+        cloud_fixture.service.access_secret(email("notebook-builder"), name)
     assert caught.value.status in {400, 404}
 
 
-def test_a_grant_ends_when_it_is_taken_back(world: World) -> None:
-    world.grant(ACCESSOR, VM)
-    world.client("vm").access_secret_version(name=f"{SECRET}/versions/1")
-    world.client().set_iam_policy(request={"resource": SECRET, "policy": {}})
-    denial(lambda: world.client("vm").access_secret_version(name=f"{SECRET}/versions/1"))
+def test_a_grant_ends_when_it_is_taken_back(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.grant(ACCESSOR, VM)
+    cloud_fixture.client("notebook-vm").access_secret_version(name=f"{SECRET}/versions/1")
+    cloud_fixture.client().set_iam_policy(request={"resource": SECRET, "policy": {}})
+    denial(lambda: cloud_fixture.client("notebook-vm").access_secret_version(name=f"{SECRET}/versions/1"))
 
 
 @pytest.mark.parametrize("member", ["allUsers", "allAuthenticatedUsers"])
-def test_everyone_includes_each_account(world: World, member: str) -> None:
-    world.grant(ACCESSOR, member)
-    world.client("trigger").access_secret_version(name=f"{SECRET}/versions/1")
+def test_everyone_includes_each_account(cloud_fixture: CloudFixture, member: str) -> None:
+    cloud_fixture.grant(ACCESSOR, member)
+    cloud_fixture.client("notebook-trigger").access_secret_version(name=f"{SECRET}/versions/1")
 
 
-def test_people_and_groups_are_taken_and_mean_no_account_here(world: World) -> None:
-    world.grant(ACCESSOR, f"user:{email('vm')}", "group:all@example.com", "domain:example.com")
-    denial(lambda: world.client("vm").access_secret_version(name=f"{SECRET}/versions/1"))
+def test_people_and_groups_are_taken_and_mean_no_account_here(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.grant(
+        ACCESSOR, f"user:{email('notebook-vm')}", "group:all@example.com", "domain:example.com"
+    )
+    denial(lambda: cloud_fixture.client("notebook-vm").access_secret_version(name=f"{SECRET}/versions/1"))
 
 
-def test_a_policy_is_read_changed_and_written(world: World) -> None:
-    client = world.client()
+def test_a_policy_is_read_changed_and_written(cloud_fixture: CloudFixture) -> None:
+    client = cloud_fixture.client()
     before = client.get_iam_policy(request={"resource": SECRET})
     assert list(before.bindings) == []
     before.bindings.add(role=ACCESSOR, members=[VM, BUILDER, VM])
@@ -165,8 +173,8 @@ def test_a_policy_is_read_changed_and_written(world: World) -> None:
     assert client.get_iam_policy(request={"resource": f"{NUMBERED}/secrets/s"}) == written
 
 
-def test_of_two_who_change_a_policy_the_second_is_told(world: World) -> None:
-    client = world.client()
+def test_the_second_of_two_writers_of_a_policy_is_refused(cloud_fixture: CloudFixture) -> None:
+    client = cloud_fixture.client()
     first, second = (client.get_iam_policy(request={"resource": SECRET}) for _ in range(2))
     client.set_iam_policy(request={"resource": SECRET, "policy": first})
     second.bindings.add(role=ACCESSOR, members=[VM])
@@ -175,7 +183,7 @@ def test_of_two_who_change_a_policy_the_second_is_told(world: World) -> None:
     error = caught.value.response.json()["error"]
     assert error["status"] == "ABORTED"
     assert error["message"].startswith("There were concurrent policy changes.")
-    denial(lambda: world.client("vm").access_secret_version(name=f"{SECRET}/versions/1"))
+    denial(lambda: cloud_fixture.client("notebook-vm").access_secret_version(name=f"{SECRET}/versions/1"))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +194,7 @@ def test_of_two_who_change_a_policy_the_second_is_told(world: World) -> None:
             id="name as a member",
         ),
         pytest.param(
-            {"role": ACCESSOR, "members": [email("vm")]}, 400, "is of an unknown type",
+            {"role": ACCESSOR, "members": [email("notebook-vm")]}, 400, "is of an unknown type",
             id="e-mail as a member",
         ),
         pytest.param(
@@ -198,28 +206,33 @@ def test_of_two_who_change_a_policy_the_second_is_told(world: World) -> None:
             id="role of another service",
         ),
         pytest.param(
-            {"role": "roles/owner", "members": [VM]}, 501, "does not have the role 'roles/owner'",
+            {"role": "roles/editor", "members": [VM]}, 501, "does not have the role 'roles/editor'",
             id="basic role",
         ),
         pytest.param(
-            {"role": ACCESSOR, "members": [VM], "condition": {"expression": "true"}}, 501, "does not evaluate conditions",
+            {"role": ACCESSOR, "members": [VM], "condition": {"title": "t", "expression": "request.time"}}, 501, "do not know request.time",
             id="condition",
         ),
     ],
 )  # fmt: skip
-def test_a_binding_that_is_refused(world: World, binding: Any, status: int, words: str) -> None:
+def test_a_binding_that_is_refused(
+    cloud_fixture: CloudFixture, binding: Any, status: int, words: str
+) -> None:
     with pytest.raises(exceptions.GoogleAPICallError) as caught:
-        world.client().set_iam_policy(request={"resource": SECRET, "policy": {"bindings": [binding]}})
+        cloud_fixture.client().set_iam_policy(request={"resource": SECRET, "policy": {"bindings": [binding]}})
     assert caught.value.code == status
     assert words in caught.value.message
-    assert list(world.client().get_iam_policy(request={"resource": SECRET}).bindings) == []
+    assert list(cloud_fixture.client().get_iam_policy(request={"resource": SECRET}).bindings) == []
 
 
-def test_policy_versions(world: World) -> None:
+def test_policy_versions(cloud_fixture: CloudFixture) -> None:
     for number, good in ((0, True), (1, True), (2, False), (3, True)):
         asked = {"resource": SECRET, "options": {"requested_policy_version": number}}
         given = {"resource": SECRET, "policy": {"version": number}}
-        for call, request in ((world.client().get_iam_policy, asked), (world.client().set_iam_policy, given)):
+        for call, request in (
+            (cloud_fixture.client().get_iam_policy, asked),
+            (cloud_fixture.client().set_iam_policy, given),
+        ):
             if good:
                 call(request=request)
                 continue
@@ -227,21 +240,21 @@ def test_policy_versions(world: World) -> None:
                 call(request=request)
 
 
-def test_permissions_are_tested(world: World) -> None:
-    world.grant(ACCESSOR, VM)
+def test_permissions_are_tested(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.grant(ACCESSOR, VM)
     wanted = ["secretmanager.versions.access", "secretmanager.secrets.get"]
 
     def held(account: str | None, secret: str) -> list[str]:
         asked = {"resource": f"{PROJECT}/secrets/{secret}", "permissions": wanted}
-        return list(world.client(account).test_iam_permissions(request=asked).permissions)
+        return list(cloud_fixture.client(account).test_iam_permissions(request=asked).permissions)
 
-    assert held("vm", "s") == wanted[:1]
-    assert held("builder", "s") == []
+    assert held("notebook-vm", "s") == wanted[:1]
+    assert held("notebook-builder", "s") == []
     assert held(None, "s") == wanted
     assert held(None, "nothing") == []
     for bad in ("secretmanager.*", "compute.instances.get"):
         with pytest.raises(exceptions.BadRequest, match="is not valid for this resource"):
-            world.client().test_iam_permissions(request={"resource": SECRET, "permissions": [bad]})
+            cloud_fixture.client().test_iam_permissions(request={"resource": SECRET, "permissions": [bad]})
 
 
 @pytest.mark.parametrize(
@@ -253,26 +266,26 @@ def test_permissions_are_tested(world: World) -> None:
         ("roles/secretmanager.admin", "secretmanager.secrets.setIamPolicy", "compute.instances.get"),
     ],
 )  # fmt: skip
-def test_google_s_other_roles(world: World, role: str, can: str, cannot: str) -> None:
-    world.grant(role, VM)
-    caller = Caller(email("vm"))
-    assert world.iam.allowed(caller, can, f"{SECRET}/versions/1")
-    assert not world.iam.allowed(caller, cannot, f"{SECRET}/versions/1")
+def test_google_s_other_roles(cloud_fixture: CloudFixture, role: str, can: str, cannot: str) -> None:
+    cloud_fixture.grant(role, VM)
+    caller = Caller(email("notebook-vm"))
+    assert cloud_fixture.iam.allowed(caller, can, f"{SECRET}/versions/1")
+    assert not cloud_fixture.iam.allowed(caller, cannot, f"{SECRET}/versions/1")
     assert all(permission.startswith("secretmanager.") for permission in ROLES[role])
 
 
-def test_a_token_needs_the_scope_of_the_whole_cloud(world: World) -> None:
-    world.grant(ACCESSOR, VM)
-    narrow = Caller(email("vm"), ("https://www.googleapis.com/auth/devstorage.read_write",))
+def test_a_token_needs_the_scope_of_the_whole_cloud(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.grant(ACCESSOR, VM)
+    narrow = Caller(email("notebook-vm"), ("https://www.googleapis.com/auth/devstorage.read_write",))
     with pytest.raises(ApiError, match="insufficient authentication scopes"):
-        world.iam.require(narrow, "secretmanager.versions.access", f"{SECRET}/versions/1")
+        cloud_fixture.iam.require(narrow, "secretmanager.versions.access", f"{SECRET}/versions/1")
 
 
-def test_a_policy_counts_for_what_is_in_its_resource_only(world: World) -> None:
-    caller = Caller(email("vm"))
-    world.iam.bind(f"{PROJECT}/secrets/a", {"bindings": [{"role": ACCESSOR, "members": [VM]}]})
+def test_a_policy_counts_for_its_resource_only(cloud_fixture: CloudFixture) -> None:
+    caller = Caller(email("notebook-vm"))
+    cloud_fixture.iam.policies.grant(f"{PROJECT}/secrets/a", ACCESSOR, VM)
     for resource, allowed in (("a/versions/1", True), ("a", True), ("ab/versions/1", False), ("b", False)):
         name = f"{PROJECT}/secrets/{resource}"
-        assert world.iam.allowed(caller, "secretmanager.versions.access", name) is allowed
-    world.iam.unbind(f"{NUMBERED}/secrets/a")
-    assert not world.iam.allowed(caller, "secretmanager.versions.access", f"{PROJECT}/secrets/a")
+        assert cloud_fixture.iam.allowed(caller, "secretmanager.versions.access", name) is allowed
+    cloud_fixture.iam.policies.remove(f"{NUMBERED}/secrets/a")
+    assert not cloud_fixture.iam.allowed(caller, "secretmanager.versions.access", f"{PROJECT}/secrets/a")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import secretmanager_v1
+from google.oauth2.credentials import Credentials
 
 from localcloud.cloud import Cloud
-from localcloud.iam import DEFAULT_ACCOUNT, email
+from localcloud.core.iam import email
+from localcloud.profile import DEFAULT_ACCOUNT
 from tests.localcloud.cloudbuild.test_whole_cloud import run
 from tests.localcloud.secretmanager.conftest import AUTOMATIC, PROJECT
 from tests.localcloud.secretmanager.test_keeping import CANARY, written_with_canary
@@ -27,7 +28,9 @@ BUILD = {
 def secrets(cloud: Cloud) -> Any:
     """Make a secret with one version, and return the owner's client."""
     client: Any = secretmanager_v1.SecretManagerServiceClient(
-        credentials=AnonymousCredentials(), transport="rest", client_options={"api_endpoint": cloud.url}
+        credentials=Credentials(token=cloud.iam.owner_token),
+        transport="rest",
+        client_options={"api_endpoint": cloud.url},
     )
     client.create_secret(parent=PROJECT, secret_id="token", secret=AUTOMATIC)
     client.add_secret_version(parent=SECRET, payload={"data": CANARY.encode()})
@@ -44,7 +47,7 @@ def test_a_build_gets_a_secret_that_its_account_may_read(cloud: Cloud, secrets: 
     assert build.status.name == "SUCCESS"
     assert str(len(CANARY)) in log.splitlines()
     assert CANARY not in f"{build} {log} {cloud.inventory()}"
-    assert written_with_canary(cloud.state) == ["secretmanager/token/secret.json"]
+    assert written_with_canary(cloud.state) == ["secretmanager/secrets.json"]
 
 
 @pytest.mark.usefixtures("secrets")

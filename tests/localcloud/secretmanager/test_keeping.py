@@ -1,4 +1,4 @@
-"""What is on disk: secrets over a restart, for their owner's eyes only, and payloads in no other place."""
+"""The kept state: secrets over a restart, readable for their owner only, and payloads in no other place."""
 
 from __future__ import annotations
 
@@ -7,88 +7,81 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import secretmanager_v1
+from google.oauth2.credentials import Credentials
 
 from localcloud.cloud import Cloud
-from localcloud.iam import email
-from localcloud.secretmanager.model import Version
-from tests.localcloud.secretmanager.conftest import AUTOMATIC, PROJECT, World
+from localcloud.core.iam import email
+from localcloud.services.secretmanager.state import Version
+from tests.localcloud.secretmanager.conftest import AUTOMATIC, PROJECT, CloudFixture
+from tests.owner import signed
 
 SECRET = f"{PROJECT}/secrets/s"
 CANARY = "canary-7f3a9c51d2"
 
 
-def test_everything_survives_a_restart(start: Callable[[], World]) -> None:
-    world = start()
-    world.secret(labels={"a": "b"}, annotations={"c": "d"}, ttl=timedelta(days=1))
+def test_everything_survives_a_restart(start: Callable[[], CloudFixture]) -> None:
+    cloud_fixture = start()
+    cloud_fixture.secret(labels={"a": "b"})
     for data in (b"one", b"\x00\xff", b"three"):
-        world.version(data)
-    world.client().disable_secret_version(name=f"{SECRET}/versions/1")
-    world.client().destroy_secret_version(name=f"{SECRET}/versions/3")
-    world.client().update_secret(
-        secret={"name": SECRET, "version_aliases": {"stable": 2}}, update_mask={"paths": ["version_aliases"]}
-    )
-    world.grant("roles/secretmanager.secretAccessor", f"serviceAccount:{email('vm')}")
-    secret = world.client().get_secret(name=SECRET)
-    versions = list(world.client().list_secret_versions(parent=SECRET))
+        cloud_fixture.version(data)
+    cloud_fixture.client().disable_secret_version(name=f"{SECRET}/versions/1")
+    cloud_fixture.client().destroy_secret_version(name=f"{SECRET}/versions/3")
+    cloud_fixture.grant("roles/secretmanager.secretAccessor", f"serviceAccount:{email('notebook-vm')}")
+    secret = cloud_fixture.client().get_secret(name=SECRET)
+    versions = list(cloud_fixture.client().list_secret_versions(parent=SECRET))
 
-    world = start()
-    assert world.client().get_secret(name=SECRET) == secret
-    assert list(world.client().list_secret_versions(parent=SECRET)) == versions
-    read = world.client("vm").access_secret_version(name=f"{SECRET}/versions/stable")
+    cloud_fixture = start()
+    assert cloud_fixture.client().get_secret(name=SECRET) == secret
+    assert list(cloud_fixture.client().list_secret_versions(parent=SECRET)) == versions
+    read = cloud_fixture.client("notebook-vm").access_secret_version(name=f"{SECRET}/versions/2")
     assert read.payload.data == b"\x00\xff"
-    assert world.version(b"four").name.endswith("/versions/4")
+    assert cloud_fixture.version(b"four").name.endswith("/versions/4")
     with pytest.raises(exceptions.Forbidden):
-        world.client("builder").access_secret_version(name=f"{SECRET}/versions/2")
-    world.clock.advance(86_400)
-    assert world.service.inventory() == {"secrets": []}
+        cloud_fixture.client("notebook-builder").access_secret_version(name=f"{SECRET}/versions/2")
+
+
+def test_a_deleted_secret_stays_deleted(start: Callable[[], CloudFixture]) -> None:
+    cloud_fixture = start()
+    cloud_fixture.secret()
+    cloud_fixture.client().delete_secret(name=SECRET)
     assert start().service.inventory() == {"secrets": []}
 
 
-def test_a_deleted_secret_stays_deleted(start: Callable[[], World]) -> None:
-    world = start()
-    world.secret()
-    world.client().delete_secret(name=SECRET)
-    assert start().service.inventory() == {"secrets": []}
-
-
-def test_files_are_for_their_owner_only(world: World) -> None:
-    world.secret()
-    world.version()
-    world.version()
-    folder = world.state / "secretmanager"
+def test_files_are_for_their_owner_only(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.secret()
+    cloud_fixture.version()
+    cloud_fixture.grant("roles/secretmanager.secretAccessor", "allUsers")
+    folder = cloud_fixture.state / "secretmanager"
     found = {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
-    assert found == {"s": 0o700, "s/secret.json": 0o600}
+    assert found == {"secrets.json": 0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert (cloud_fixture.state / "iam" / "policies.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_crash_between_two_writes_does_no_harm(start: Callable[[], World]) -> None:
-    world = start()
-    world.secret()
-    world.version(b"kept")
-    folder = world.state / "secretmanager"
-    (folder / "s" / "secret.new").write_bytes(b"{half")
-    (folder / "t").mkdir()
-    world = start()
-    assert world.service.inventory()["secrets"][0]["name"] == "s"
-    world.version(b"next")
-    world.secret("t")
-    assert sorted(path.name for path in (folder / "s").iterdir()) == ["secret.json"]
+def test_a_crash_between_two_writes_does_no_harm(start: Callable[[], CloudFixture]) -> None:
+    cloud_fixture = start()
+    cloud_fixture.secret()
+    cloud_fixture.version(b"kept")
+    folder = cloud_fixture.state / "secretmanager"
+    (folder / "secrets.new").write_bytes(b"{half")
+    cloud_fixture = start()
+    assert cloud_fixture.service.inventory()["secrets"][0]["name"] == "s"
+    cloud_fixture.version(b"next")
+    assert sorted(path.name for path in folder.iterdir()) == ["secrets.json"]
 
 
-def test_a_destroyed_payload_is_off_the_disk(world: World) -> None:
-    world.secret()
-    world.version(CANARY.encode())
-    assert written_with_canary(world.state) == ["secretmanager/s/secret.json"]
-    world.client().destroy_secret_version(name=f"{SECRET}/versions/1")
-    assert written_with_canary(world.state) == []
+def test_a_destroyed_payload_is_off_the_disk(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.secret()
+    cloud_fixture.version(CANARY.encode())
+    assert written_with_canary(cloud_fixture.state) == ["secretmanager/secrets.json"]
+    cloud_fixture.client().destroy_secret_version(name=f"{SECRET}/versions/1")
+    assert written_with_canary(cloud_fixture.state) == []
 
 
 def test_a_value_in_memory_does_not_print_its_payload() -> None:
@@ -97,7 +90,7 @@ def test_a_value_in_memory_does_not_print_its_payload() -> None:
 
 
 def written_with_canary(folder: Path) -> list[str]:
-    """Return the files that hold the canary, plain or in base64."""
+    """Return the files with the canary in them, plain or in base64."""
     forms = [CANARY.encode(), *(base64.b64encode(b"x" * n + CANARY.encode())[4:-4] for n in range(3))]
     return sorted(
         file.relative_to(folder).as_posix()
@@ -106,9 +99,11 @@ def written_with_canary(folder: Path) -> list[str]:
     )
 
 
-def answer(url: str, body: Any) -> str:
-    """Post a body that must be refused, and return what is answered."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
+def answer(cloud: Cloud, path: str, body: Any) -> str:
+    """Post a body that must be refused, and return the answer."""
+    request = urllib.request.Request(
+        cloud.url + path, json.dumps(body).encode(), signed(cloud.iam), method="POST"
+    )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     with caught.value as error:
@@ -121,7 +116,7 @@ def test_a_payload_is_nowhere_but_in_its_own_file(tmp_path: Path, capfd: pytest.
     secret = base64.b64encode(CANARY.encode()).decode()
     with Cloud(state) as cloud:
         client: Any = secretmanager_v1.SecretManagerServiceClient(
-            credentials=AnonymousCredentials(),
+            credentials=Credentials(token=cloud.iam.owner_token),
             transport="rest",
             client_options={"api_endpoint": cloud.url},
         )
@@ -136,12 +131,12 @@ def test_a_payload_is_nowhere_but_in_its_own_file(tmp_path: Path, capfd: pytest.
             }
         )
         told = [
-            answer(cloud.url + add, {"payload": {"data": secret}}),
-            answer(cloud.url + add, {"payload": {"data": CANARY + "!"}}),
-            answer(cloud.url + add, {"payload": {"data": [CANARY]}}),
-            answer(cloud.url + add, {"payload": CANARY}),
-            answer(cloud.url + add, {"payload": {"data": secret, "dataCrc32c": "1"}}),
-            answer(cloud.url + add, {"payload": {"data": secret, "bogus": True}}),
+            answer(cloud, add, {"payload": {"data": secret}}),
+            answer(cloud, add, {"payload": {"data": CANARY + "!"}}),
+            answer(cloud, add, {"payload": {"data": [CANARY]}}),
+            answer(cloud, add, {"payload": CANARY}),
+            answer(cloud, add, {"payload": {"data": secret, "dataCrc32c": "1"}}),
+            answer(cloud, add, {"payload": {"data": secret, "bogus": True}}),
         ]
         client.disable_secret_version(name=f"{SECRET}/versions/1")
         with pytest.raises(exceptions.BadRequest) as caught:
@@ -155,4 +150,4 @@ def test_a_payload_is_nowhere_but_in_its_own_file(tmp_path: Path, capfd: pytest.
     for text in (*told, json.dumps(inventory), printed.out, printed.err):
         assert CANARY not in text
         assert secret not in text
-    assert written_with_canary(state) == ["secretmanager/s/secret.json"]
+    assert written_with_canary(state) == ["secretmanager/secrets.json"]

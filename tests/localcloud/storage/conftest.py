@@ -4,74 +4,39 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
 from google.api_core.client_options import ClientOptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Bucket, Client
-from google.oauth2.credentials import Credentials
-from werkzeug import Response
 
-from localcloud.clock import Clock
-from localcloud.faults import FaultPlan
-from localcloud.findings import Findings
-from localcloud.iam import Iam, email
-from localcloud.server import Server
-from localcloud.storage import StorageService
+from localcloud.services.storage import StorageService
+from tests.localcloud.served import Served
+from tests.owner import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
-@dataclass
-class Site:
+class Site(Served):
     """A running storage service."""
 
-    state: Path
-    service: StorageService
-    server: Server
-    clock: Clock
-    iam: Iam
-    faults: FaultPlan
-    findings: Findings
-    start_seconds: float
+    def __init__(self, state: Path) -> None:
+        super().__init__()
+        self.state = state
+        began = time.process_time()
+        self.service = StorageService(state, self.clock, self.iam, self.faults)
+        self.start_seconds = time.process_time() - began
+        self.serve(raw=(self.service,))
 
-    @classmethod
-    def start(cls, state: Path) -> Site:
-        clock, iam, faults, findings = Clock(), Iam(), FaultPlan(), Findings()
-        began = time.perf_counter()
-        service = StorageService(state, clock, iam, faults)
-        took = time.perf_counter() - began
-        server = Server(
-            services=[],
-            raw_services=[service],
-            control=lambda _: Response(status=404),
-            iam=iam,
-            faults=faults,
-            findings=findings,
-        )
-        server.start()
-        return cls(state, service, server, clock, iam, faults, findings, took)
-
-    def close(self) -> None:
-        self.server.close()
-        self.service.close()
-        self.clock.close()
-        assert self.findings.inventory()["internal_errors"] == []
-
-    def client(self, account: str = "") -> Client:
+    def client(self, account: str | None = None) -> Client:
         """A client as one of the accounts; without one, as the owner."""
-        credentials = (
-            Credentials(token=self.iam.token(email(account))[0]) if account else AnonymousCredentials()
-        )
         return Client(
             project="local-project",
-            credentials=credentials,
-            client_options=ClientOptions(api_endpoint=self.server.url),
+            credentials=self.credentials(account),
+            client_options=ClientOptions(api_endpoint=self.url),
         )
 
     def file(self, bucket: str, name: str) -> Path:
@@ -79,9 +44,19 @@ class Site:
         return self.state / "storage" / bucket / name
 
 
+class OwnersPool(urllib3.HTTPConnectionPool):
+    """A pool whose requests carry the owner's token, unless they bring another."""
+
+    owner: Mapping[str, str]
+
+    def urlopen(self, method: str, url: str, **how: Any) -> Any:  # type: ignore[override]
+        headers = {**self.owner, **(how.pop("headers", None) or {})}
+        return super().urlopen(method, url, headers=headers, **how)
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    running = Site.start(tmp_path_factory.mktemp("storage"))
+    running = Site(tmp_path_factory.mktemp("storage"))
     yield running
     running.close()
 
@@ -96,13 +71,17 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def bucket(client: Client) -> Bucket:
-    """A bucket of the test's own."""
-    return client.create_bucket(f"test-bucket-{next(_numbers)}")
+def bucket(site: Site, client: Client) -> Bucket:
+    """A bucket of the test's own, with the accounts' rights below ci/."""
+    made = client.create_bucket(f"test-bucket-{next(_numbers)}")
+    site.iam.grant_on_bucket(made.name)
+    site.iam.grant_below(made.name, "ci")
+    return made
 
 
 @pytest.fixture(scope="session")
 def http(site: Site) -> Iterator[urllib3.HTTPConnectionPool]:
-    """Plain requests, for what the client would not send."""
-    with urllib3.connection_from_url(site.server.url, retries=False) as pool:
+    """Plain requests of the owner, for what the client would not send."""
+    with OwnersPool("127.0.0.1", site.server.port, retries=False) as pool:
+        pool.owner = signed(site.iam)
         yield pool

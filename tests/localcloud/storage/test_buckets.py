@@ -58,14 +58,14 @@ def test_labels(bucket: Bucket) -> None:
         bucket.patch(if_metageneration_match=1)
 
 
-def test_what_is_not_here_is_refused(bucket: Bucket) -> None:
+def test_methods_that_are_not_covered_are_refused(bucket: Bucket) -> None:
     bucket.versioning_enabled = True
     with pytest.raises(exceptions.GoogleAPICallError, match="versioning"):
         bucket.patch(retry=None)
 
 
-def test_policy(bucket: Bucket) -> None:
-    assert bucket.get_iam_policy().bindings == []
+def test_a_bucket_that_a_caller_makes_has_an_empty_policy(client: Client) -> None:
+    assert client.create_bucket("a-bucket-without-grants").get_iam_policy().bindings == []
 
 
 def test_made_for_the_cloud(site: Site, client: Client) -> None:

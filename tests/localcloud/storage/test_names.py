@@ -1,17 +1,19 @@
-"""Names that must not reach the file system, and names that share a place in it."""
+"""Names that Google refuses, names that no file can have, and names that collide in the file system."""
 
 from __future__ import annotations
 
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
-from localcloud.errors import ApiError
-from localcloud.storage.names import check_bucket, check_object
+from localcloud.core.errors import ApiError
+from localcloud.services.storage import pace
+from localcloud.services.storage.rules import check_bucket_name, check_object_name
+from tests.owner import signed
 
 if TYPE_CHECKING:
     import urllib3
@@ -19,27 +21,35 @@ if TYPE_CHECKING:
 
     from tests.localcloud.storage.conftest import Site
 
-ESCAPING = {
+JSON = {"Content-Type": "application/json"}
+REFUSED = {
     "two dots": "..",
     "one dot": ".",
+    "line feed": "a\nb",
+    "carriage return": "a\rb",
+    "reserved by Google": ".well-known/acme-challenge/x",
+    "1025 bytes": "x" * 1025,
+}
+NO_FILE = {
     "two dots first": "../x",
     "two dots twice": "../../x",
     "two dots within": "a/../b",
+    "two dots at the end": "a/..",
     "more dots than folders": "a/../../../x",
     "one dot within": "a/./b",
     "leading slash": "/x",
+    "absolute path": "/tmp/localcloud-escaped",
     "two leading slashes": "//x",
     "two slashes within": "a//b",
     "three slashes at the end": "a///",
     "slash alone": "/",
+    "folder": "a/",
     "two dots and a null byte": "..\0",
     "null byte": "a\0b",
-    "line feed": "a\nb",
-    "carriage return": "a\rb",
-    "reserved by Google": ".well-known/acme-challenge/x",
     "256 bytes in a row": "x" * 256,
     "256 bytes in a row, not ASCII": "x/" + "é" * 128,
-    "1025 bytes": "x" * 1025,
+    "reserved folder": ".localcloud",
+    "in the reserved folder": ".localcloud/x",
 }
 HARMLESS = {
     "encoded dots and slash": "%2e%2e%2fx",
@@ -55,7 +65,7 @@ HARMLESS = {
     "ending of a sidecar file": "x.metadata",
     "emoji": "emoji \U0001f600",
     "tab": "tab\tname",
-    "234 bytes in a row": "x" * 234,
+    "255 bytes in a row": "x" * 255,
     "five long folders": "/".join(["d" * 200] * 5),
     "tilde": "~",
     "leading dot": ".hidden",
@@ -63,10 +73,10 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("name", [*ESCAPING.values(), ""], ids=[*ESCAPING, "empty"])
+@pytest.mark.parametrize("name", [*REFUSED.values(), ""], ids=[*REFUSED, "empty"])
 def test_refused_name(name: str) -> None:
     with pytest.raises(ApiError) as caught:
-        check_object(name)
+        check_object_name(name)
     assert caught.value.status == 400
 
 
@@ -84,46 +94,80 @@ def _everything(site: Site) -> set[str]:
     return {str(path) for path in site.state.parent.rglob("*") if "storage.sqlite3" not in path.name}
 
 
-@pytest.mark.parametrize("name", ESCAPING.values(), ids=ESCAPING)
+@pytest.mark.parametrize("name", REFUSED.values(), ids=REFUSED)
 def test_refused_in_every_method(
     site: Site, http: urllib3.HTTPConnectionPool, bucket: Bucket, name: str
 ) -> None:
     bucket.blob("ok").upload_from_string("1")
     before = _everything(site)
-    escaped = quote(name, safe="")
-    base, up = f"/storage/v1/b/{bucket.name}/o", f"/upload/storage/v1/b/{bucket.name}/o"
-    as_json = {"Content-Type": "application/json"}
-    metadata = json.dumps({"name": name}).encode()
-    part = b"--B\r\nContent-Type: application/json\r\n\r\n" + metadata + b"\r\n--B\r\n\r\ndata\r\n--B--"
-    compose = json.dumps({"sourceObjects": [{"name": "ok"}]})
-    from_it = json.dumps({"sourceObjects": [{"name": name}]})
-    calls = [
-        http.request("POST", f"{up}?uploadType=media&name={escaped}", body=b"x"),
-        http.request("POST", f"{up}?uploadType=resumable&name={escaped}"),
-        http.request("POST", f"{up}?uploadType=resumable", body=metadata, headers=as_json),
-        http.request(
-            "POST",
-            f"{up}?uploadType=multipart",
-            body=part,
-            headers={"Content-Type": "multipart/related; boundary=B"},
-        ),
-        http.request("POST", f"{base}/{escaped}/compose", body=compose, headers=as_json),
-        http.request("POST", f"{base}/new/compose", body=from_it, headers=as_json),
-        http.request("POST", f"{base}/ok/rewriteTo/b/{bucket.name}/o/{escaped}"),
-        http.request("POST", f"{base}/ok/copyTo/b/{bucket.name}/o/{escaped}"),
-        http.request("POST", f"{base}/{escaped}/rewriteTo/b/{bucket.name}/o/new"),
-    ]
-    # As they stand, "." and ".." in a path are resolved by HTTP clients; what arrives is another address.
-    if name not in {".", ".."}:
-        calls += [
-            http.request("GET", f"{base}/{escaped}"),
-            http.request("GET", f"{base}/{escaped}?alt=media"),
-            http.request("GET", f"/download{base}/{escaped}?alt=media"),
-            http.request("DELETE", f"{base}/{escaped}"),
-            http.request("PATCH", f"{base}/{escaped}", body=b"{}", headers=as_json),
-        ]
+    calls = [*_uploads(http, bucket, name), *_copies(http, bucket, name), *_reads(http, bucket, name)]
     assert [(call.status, call.data[:80]) for call in calls if call.status != 400] == []
     assert _everything(site) == before
+
+
+@pytest.mark.parametrize("name", NO_FILE.values(), ids=NO_FILE)
+def test_name_that_no_file_can_have_stays_in_the_reserved_folder(
+    site: Site,
+    http: urllib3.HTTPConnectionPool,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setattr(pace, "_BURST", 100.0)
+    bucket.blob("ok").upload_from_string("1")
+    before = _everything(site)
+    blob = bucket.blob(name)
+    blob.upload_from_string(b"0123456789", if_generation_match=0)
+    (made,) = _everything(site) - before - {str(site.file(bucket.name, ".localcloud"))}
+    assert made.startswith(str(site.file(bucket.name, ".localcloud/")))
+    assert [found.name for found in bucket.list_blobs()] == sorted(["ok", name])
+    assert [found.name for found in bucket.list_blobs(prefix=name)] == [name]
+    assert blob.download_as_bytes() == b"0123456789"
+    assert blob.download_as_bytes(start=2, end=3) == b"23"
+    statuses = [call.status for call in (*_reads(http, bucket, name), *_copies(http, bucket, name))]
+    assert statuses == [200, 200, 200, 204, 404, 200, 200, 200]
+    statuses = [call.status for call in _uploads(http, bucket, name)]
+    assert statuses[:2] == [200, 200]
+    bucket.delete_blob("new", retry=None)
+    bucket.delete_blob(name, retry=None)
+    assert _everything(site) - before <= {str(path) for path in (site.state / "storage-scratch").iterdir()}
+
+
+def _uploads(http: urllib3.HTTPConnectionPool, bucket: Bucket, name: str) -> list[urllib3.BaseHTTPResponse]:
+    up = f"/upload/storage/v1/b/{bucket.name}/o"
+    metadata = json.dumps({"name": name}).encode()
+    part = b"--B\r\nContent-Type: application/json\r\n\r\n" + metadata + b"\r\n--B\r\n\r\ndata\r\n--B--"
+    related = {"Content-Type": "multipart/related; boundary=B"}
+    return [
+        http.request("POST", f"{up}?uploadType=media&name={quote(name, safe='')}", body=b"x"),
+        http.request("POST", f"{up}?uploadType=multipart", body=part, headers=related),
+        http.request("POST", f"{up}?uploadType=resumable&name={quote(name, safe='')}"),
+        http.request("POST", f"{up}?uploadType=resumable", body=metadata, headers=JSON),
+    ]
+
+
+def _copies(http: urllib3.HTTPConnectionPool, bucket: Bucket, name: str) -> list[urllib3.BaseHTTPResponse]:
+    base, escaped = f"/storage/v1/b/{bucket.name}/o", quote(name, safe="")
+    compose, from_it = (json.dumps({"sourceObjects": [{"name": source}]}) for source in ("ok", name))
+    return [
+        http.request("POST", f"{base}/{escaped}/rewriteTo/b/{bucket.name}/o/new"),
+        http.request("POST", f"{base}/ok/rewriteTo/b/{bucket.name}/o/{escaped}"),
+        http.request("POST", f"{base}/{escaped}/compose", body=compose, headers=JSON),
+        http.request("POST", f"{base}/new/compose", body=from_it, headers=JSON),
+    ]
+
+
+def _reads(http: urllib3.HTTPConnectionPool, bucket: Bucket, name: str) -> list[urllib3.BaseHTTPResponse]:
+    """Get, download and delete an object by address; none for "." and "..", which HTTP clients resolve."""
+    address = f"/storage/v1/b/{bucket.name}/o/{quote(name, safe='')}"
+    if name in {".", ".."}:
+        return []
+    return [
+        http.request("GET", address),
+        http.request("GET", f"{address}?alt=media"),
+        http.request("GET", f"/download{address}?alt=media"),
+        http.request("DELETE", address),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +193,7 @@ def test_address_that_leads_out(site: Site, bucket: Bucket, path: str) -> None:
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", site.server.port)
-    connection.request("GET", path.replace("{b}", bucket.name))
+    connection.request("GET", path.replace("{b}", bucket.name), headers=signed(site.iam))
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -178,7 +222,7 @@ def test_address_that_leads_out(site: Site, bucket: Bucket, path: str) -> None:
 )
 def test_bad_bucket_name(name: str) -> None:
     with pytest.raises(ApiError, match="Invalid bucket name"):
-        check_bucket(name)
+        check_bucket_name(name)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +238,7 @@ def test_bad_bucket_name(name: str) -> None:
     ],
 )
 def test_good_bucket_name(name: str) -> None:
-    check_bucket(name)
+    check_bucket_name(name)
 
 
 @pytest.mark.parametrize(
@@ -228,14 +272,16 @@ def test_object_beside_a_folder_of_its_name(site: Site, bucket: Bucket, order: l
 def test_colliding_names_at_the_same_time(
     site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = site.service._store._backend
-    put = backend.put
+    store = site.service._store
+    placed = store._placed
 
-    def slowly(*how: Any) -> dict[str, Any]:
+    def slowly(bucket: str, name: str) -> str:
+        """Widen the gap between the choice of a file and its making."""
+        file = placed(bucket, name)
         time.sleep(0.02)
-        return put(*how)
+        return file
 
-    monkeypatch.setattr(backend, "put", slowly)
+    monkeypatch.setattr(store, "_placed", slowly)
     names = [f"{number}{tail}" for number in range(5) for tail in ("", "/a", "/a/b", "/", "/a/b/c")]
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda name: bucket.blob(name).upload_from_string(name, retry=None), names))

@@ -1,4 +1,4 @@
-"""Who may do what: the accounts' roles, conditions by prefix, and Google's words when they do not."""
+"""Tests permissions: the accounts' roles, conditions by prefix, and Google's messages for a missing one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from tests.localcloud.storage.conftest import Site
 
-VM = "vm@local-project.iam.gserviceaccount.com"
+VM = "notebook-vm@local-project.iam.gserviceaccount.com"
 
 
 @pytest.fixture
 def vm(site: Site, bucket: Bucket) -> Iterator[Bucket]:
     """The bucket as a VM sees it."""
-    with site.client("vm") as client:
+    with site.client("notebook-vm") as client:
         yield client.bucket(bucket.name)
 
 
@@ -69,12 +69,10 @@ def test_missing_object_is_a_403_for_those_who_may_not_list(bucket: Bucket, vm: 
             vm.get_blob(name)
 
 
-def test_changing_needs_its_own_permission(bucket: Bucket, vm: Bucket) -> None:
-    bucket.blob("ci/staging/s").upload_from_string("1")
-    blob = vm.blob("ci/staging/s")
-    blob.cache_control = "no-store"
-    with pytest.raises(exceptions.Forbidden, match=r"storage\.objects.update"):
-        blob.patch()
+def test_changing_a_bucket_needs_its_own_permission(vm: Bucket) -> None:
+    vm.labels = {"a": "b"}
+    with pytest.raises(exceptions.Forbidden, match=r"storage\.buckets.update"):
+        vm.patch()
 
 
 def test_overwriting_needs_delete_too(site: Site, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +85,7 @@ def test_overwriting_needs_delete_too(site: Site, bucket: Bucket, monkeypatch: p
             permission != "storage.objects.delete" and allowed(caller, permission, resource)
         ),
     )
-    with site.client("vm") as client:
+    with site.client("notebook-vm") as client:
         vm = client.bucket(bucket.name)
         vm.blob("ci/staging/new").upload_from_string("1")
         for size in (1, 9 << 20):
@@ -97,7 +95,7 @@ def test_overwriting_needs_delete_too(site: Site, bucket: Bucket, monkeypatch: p
 
 
 def test_builder_does_all_but_make_buckets(site: Site, bucket: Bucket) -> None:
-    with site.client("builder") as client:
+    with site.client("notebook-builder") as client:
         mine = client.get_bucket(bucket.name)
         mine.blob("ci/kits/k").upload_from_string("1")
         assert mine.test_iam_permissions(["storage.objects.create", "storage.buckets.delete"]) == [
@@ -110,7 +108,7 @@ def test_builder_does_all_but_make_buckets(site: Site, bucket: Bucket) -> None:
 
 
 def test_function_account_may_nothing(site: Site, bucket: Bucket) -> None:
-    with site.client("function") as client, pytest.raises(exceptions.Forbidden):
+    with site.client("notebook-function") as client, pytest.raises(exceptions.Forbidden):
         client.bucket(bucket.name).get_blob("x")
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
-from localcloud.discovery import load
-from localcloud.errors import ApiError
-from localcloud.storage.pace import Pace
+from localcloud.core.discovery import load
+from localcloud.core.errors import ApiError
+from localcloud.services.storage.pace import Pace
 
 if TYPE_CHECKING:
     import urllib3
@@ -46,10 +46,13 @@ def test_answers_fit_the_discovery_document(http: urllib3.HTTPConnectionPool, bu
     [
         pytest.param(("GET", "/o?nonsense=1", None, "nonsense"), id="unknown parameter"),
         pytest.param(("GET", "/o?maxResults=x", None, "maxResults"), id="size that is no number"),
-        pytest.param(("PATCH", "/o/x", {"nonsense": 1}, "nonsense"), id="unknown field"),
-        pytest.param(("PATCH", "/o/x", {"metadata": {"a": 1}}, "metadata"), id="metadata that is no text"),
+        pytest.param(("PATCH", "", {"nonsense": 1}, "nonsense"), id="unknown field"),
         pytest.param(
-            ("PATCH", "/o/x?ifGenerationMatch=one", {}, "ifGenerationMatch"),
+            ("POST", "/o/x/rewriteTo/b/other/o/y", {"metadata": {"a": 1}}, "metadata"),
+            id="metadata that is no text",
+        ),
+        pytest.param(
+            ("DELETE", "/o/x?ifGenerationMatch=one", None, "ifGenerationMatch"),
             id="generation that is no number",
         ),
         pytest.param(
@@ -78,12 +81,26 @@ def test_bad_request(
         ("GET", "/storage/v1/b/x/acl"),
         ("GET", "/storage/v1/projects/p/serviceAccount"),
         ("POST", "/storage/v1/b/x/o/y/moveTo/o/z"),
+        ("POST", "/storage/v1/b/x/o/y/copyTo/b/x/o/z"),
+        ("PATCH", "/storage/v1/b/x/o/y"),
+        ("PUT", "/storage/v1/b/x/o/y"),
     ],
 )
-def test_what_is_not_here_says_so(http: urllib3.HTTPConnectionPool, verb: str, path: str) -> None:
+def test_requests_that_are_not_covered_are_named(
+    http: urllib3.HTTPConnectionPool, verb: str, path: str
+) -> None:
     answer = http.request(verb, path)
     assert answer.status == 501
     assert "localcloud" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("parameter", ["matchGlob=*", "includeTrailingDelimiter=true", "softDeleted=true"])
+def test_listings_that_are_not_here_say_so(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket, parameter: str
+) -> None:
+    answer = http.request("GET", f"/storage/v1/b/{bucket.name}/o?{parameter}")
+    assert answer.status == 501
+    assert parameter.partition("=")[0] in answer.json()["error"]["message"]
 
 
 def test_customers_keys_are_not_accepted_and_forgotten(bucket: Bucket) -> None:

@@ -1,4 +1,4 @@
-"""What tests of `submit` share."""
+"""Fixtures for tests of `submit`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,5 +23,5 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def there(cloud: Cloud) -> Mapping[str, str]:
-    """The variables that name a cloud that is there already."""
-    return {"LOCALCLOUD_URL": cloud.url}
+    """The variables of a running cloud."""
+    return {"LOCALCLOUD_URL": cloud.url, "LOCALCLOUD_OWNER_TOKEN": cloud.iam.owner_token}

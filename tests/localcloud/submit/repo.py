@@ -1,4 +1,4 @@
-"""A git repository for tests: made without the configuration of whoever runs them."""
+"""A git repository for tests, independent of the user's git configuration."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ class Repo:
             path.write_text(text)
 
     def commit(self, **files: str) -> str:
-        """Commit everything there is; answers the commit."""
+        """Commit all files; return the commit."""
         self.write(files)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message=change")

@@ -1,4 +1,4 @@
-"""The command `submit` as it is typed, and folders to submit."""
+"""The command `submit`, and folders to submit."""
 
 import os
 import subprocess
@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from localcloud.cloud import Cloud
+from tests.patience import PATIENCE
 
 COMMAND = [sys.executable, "-m", "localcloud", "submit"]
 ROOT = Path(__file__).parents[3]
-LOOKING = ("LOCALCLOUD_URL", "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD", "COLUMNS")
+LOOKING = ("LOCALCLOUD_URL", "COLUMNS")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -24,7 +25,7 @@ def submit(*arguments: str | Path, **variables: str) -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=PATIENCE,
     )
 
 

@@ -1,11 +1,11 @@
-"""What `--commit` and `--branch` take from git: the files as committed, and what a trigger would say of them."""
+"""The inputs that `--commit` and `--branch` take from git: the files as committed, and a trigger's values."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from localcloud.submit.git import GitError, Repository, substitutions
+from localcloud.cli.submit.git import GitError, Repository, substitutions
 from tests.localcloud.submit.repo import Repo
 
 
@@ -130,7 +130,7 @@ def test_the_repository_s_name(repo: Repo, remote: str | None, names: tuple[str,
     assert Repository(repo.folder).repository_names() == names
 
 
-def test_what_a_trigger_would_set(repo: Repo) -> None:
+def test_the_substitutions_of_a_trigger(repo: Repo) -> None:
     sha = repo.commit()
     repository = Repository(repo.folder)
     assert substitutions(repository, repository.commit("HEAD", None), None, "ci/build.yaml") == {

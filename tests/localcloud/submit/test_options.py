@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.submit.options import Options, add_arguments, options, substitutions
+from localcloud.cli.submit.options import Options, add_arguments, options, substitutions
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,11 @@ def test_a_folder_after_commit_or_branch_is_the_folder(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(["--tag", "gcr.io/p/i", "."], "builds without a build file", id="tag and source"),
         pytest.param(["--no-source", "--commit"], "--no-source does not go with", id="no source and commit"),
         pytest.param(["/nowhere"], "/nowhere is no folder", id="no such folder"),
     ],
 )
-def test_what_does_not_go_together(
+def test_conflicting_flags_are_refused(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

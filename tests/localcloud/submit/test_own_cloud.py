@@ -1,4 +1,4 @@
-"""A cloud of submit's own runs all builds alike: also those that steps start, whose images it is asked about."""
+"""A cloud of submit's own runs all builds with one runner, also those that steps start."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.patience import PATIENCE
 
 _NOTED = """
 import sys
@@ -38,8 +40,9 @@ def test_the_runner_asked_for_is_the_cloud_s(tmp_path: Path, flags: tuple[str, .
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert f"runner {runner}\n" in done.stdout
+    assert "run unsandboxed, with your user's rights" in done.stderr
     assert done.returncode == (runner == "docker")

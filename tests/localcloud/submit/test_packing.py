@@ -1,4 +1,4 @@
-"""What of a folder is submitted: the ignore rules (the table agrees with `gcloud meta list-files-for-upload`), and the archive."""
+"""The submitted files: ignore rules (the table agrees with `gcloud meta list-files-for-upload`) and the archive."""
 
 import os
 import tarfile
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.submit.ignoring import BadIgnoreFileError, rules
-from localcloud.submit.packing import choose, pack
+from localcloud.cli.submit.ignoring import BadIgnoreFileError, rules
+from localcloud.cli.submit.packing import choose, pack
 
 TREE = (
     ".git/config",
@@ -81,7 +81,7 @@ def test_gcloudignore(folder: Path, lines: Sequence[str], left_out: set[str]) ->
     assert ALWAYS - files(folder) == left_out
 
 
-def test_without_gcloudignore_git_s_own_and_what_it_ignores_stay_here(folder: Path) -> None:
+def test_without_gcloudignore_gits_folder_and_ignored_files_are_left_out(folder: Path) -> None:
     everything = set(TREE)
     assert everything - files(folder) == {".git/config", ".gitignore", "a.log", "docs/b.log", "docs/keep.log"}
     (folder / ".gitignore").unlink()

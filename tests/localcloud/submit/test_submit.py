@@ -1,13 +1,18 @@
-"""`python -m localcloud submit` as a person at a terminal uses it: real builds, exit codes, what is said."""
+"""`python -m localcloud submit` at a terminal: real builds, exit codes, messages."""
 
 import re
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from google.cloud import storage
+from google.oauth2.credentials import Credentials
 
 from localcloud.cloud import Cloud
+from localcloud.core.iam import PROJECT
+from localcloud.profile import EMPTY
 from tests.localcloud.submit.repo import Repo
 from tests.localcloud.submit.terminal import builds, built, submit
 
@@ -16,12 +21,13 @@ def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
     (folder / "greeting").write_text("hello from a file")
     done = submit(built(folder, "cat greeting; echo"))
     assert done.returncode == 0, done.stderr
-    said = done.stderr.splitlines()
+    warning, *said = done.stderr.splitlines()
+    assert warning.startswith("localcloud is no sandbox")
     assert re.fullmatch(
         r"Creating temporary archive of 2 file\(s\) totalling \d+ bytes before compression\.", said[0]
     )
     source = re.fullmatch(
-        rf"Uploading tarball of \[{folder}\] to \[(gs://local-project_cloudbuild/source/[\d.]+-[0-9a-f]+\.tgz)\]",
+        rf"Uploading tarball of \[{folder}\] to \[(gs://local-project-notebooks/source/[\d.]+-[0-9a-f]+\.tgz)\]",
         said[1],
     )
     assert source
@@ -55,10 +61,10 @@ def test_a_red_build_on_a_cloud_that_is_there(folder: Path, cloud: Cloud, there:
     )
     assert done.stdout.splitlines()[-1].endswith("FAILURE")
     assert builds(cloud) == ["FAILURE"]
-    assert [item["bucket"] for item in cloud.inventory()["storage.objects"]] == ["local-project_cloudbuild"]
+    assert [item["bucket"] for item in cloud.inventory()["storage.objects"]] == ["local-project-notebooks"]
 
 
-def test_the_log_is_where_it_is_said_to_be(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
+def test_the_printed_address_serves_the_log(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
     done = submit(built(folder, "echo hello"), **there)
     address = re.search(r"Logs are available at \[ (\S+) \]", done.stderr)
     assert address
@@ -76,10 +82,9 @@ def test_a_broken_file_is_refused_before_anything_is_sent(
     done = submit(folder, **there)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"{file}:3: steps[0].arg: no such key; did you mean args?",
-        f'{file}:3: steps[0].arg[0]: key in the template "_X" is not matched in the substitution data',
-        f'{file}:4: timeout: illegal duration format "1h"; this is seconds that end with "s", such as "600s"',
-        f"ERROR: (localcloud submit) {file} has 3 faults; nothing was sent",
+        f"{file}:3: steps[0].arg: Invalid JSON payload received. Unknown name \"arg\" at 'build.steps[0]': Cannot find field.",
+        f"{file}:4: timeout: Invalid value for field 'build.timeout': '1h'. Must be a duration in seconds, such as \"600s\".",
+        f"ERROR: (localcloud submit) {file} has 2 faults; nothing was sent",
     ]
     assert cloud.inventory()["calls"] == {}
 
@@ -106,11 +111,17 @@ def test_a_cloud_that_is_gone(folder: Path) -> None:
     assert "no localcloud answers at http://127.0.0.1:9" in done.stderr
 
 
+def test_a_cloud_without_its_token(folder: Path, there: Mapping[str, str]) -> None:
+    done = submit(built(folder, "true"), LOCALCLOUD_URL=there["LOCALCLOUD_URL"])
+    assert done.returncode == 2
+    assert "LOCALCLOUD_OWNER_TOKEN is not set" in done.stderr
+
+
 def test_state_means_a_cloud_of_its_own(folder: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     done = submit("--state", state, built(folder, "echo hello"), LOCALCLOUD_URL="http://127.0.0.1:9")
     assert done.returncode == 0, done.stderr
-    assert len(list((state / "storage" / "local-project_cloudbuild" / "source").iterdir())) == 1
+    assert len(list((state / "storage" / "local-project-notebooks" / "source").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,7 +143,7 @@ def test_the_runner_can_be_chosen(folder: Path, there: Mapping[str, str]) -> Non
     assert (words in default.stdout, words in docker.stdout) == (True, False)
 
 
-def test_what_google_refuses_is_told_in_its_words(folder: Path, there: Mapping[str, str]) -> None:
+def test_a_refusal_of_google_is_printed_in_its_words(folder: Path, there: Mapping[str, str]) -> None:
     done = submit("--region", "nowhere-1", built(folder, "true"), **there)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
@@ -141,7 +152,7 @@ def test_what_google_refuses_is_told_in_its_words(folder: Path, there: Mapping[s
     )
 
 
-def test_what_the_build_finds_in_workspace(folder: Path, there: Mapping[str, str]) -> None:
+def test_the_workspace_has_the_submitted_files(folder: Path, there: Mapping[str, str]) -> None:
     (folder / ".gcloudignore").write_text("*.csv\n!keep.csv\n")
     for name in ("a.csv", "keep.csv", ".git/config"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -211,3 +222,32 @@ def test_help_has_an_example() -> None:
     done = submit("--help")
     assert done.returncode == 0
     assert "python -m localcloud submit --config" in done.stdout
+
+
+def test_a_folder_goes_to_a_staging_folder_that_the_build_s_account_may_read(
+    folder: Path, cloud: Cloud, there: Mapping[str, str]
+) -> None:
+    built(folder, "true")
+    missing = submit("--gcs-source-staging-dir", "gs://local-project_cloudbuild/source", folder, **there)
+    assert missing.returncode == 2
+    assert "the bucket gs://local-project_cloudbuild does not exist" in missing.stderr
+    assert "--gcs-source-staging-dir" in missing.stderr
+    client = storage.Client(
+        PROJECT, Credentials(token=cloud.iam.owner_token), client_options={"api_endpoint": cloud.url}
+    )
+    client.create_bucket("local-project_cloudbuild")
+    closed = submit("--gcs-source-staging-dir", "gs://local-project_cloudbuild/source/", folder, **there)
+    assert closed.returncode == 2
+    assert "could not resolve source" in closed.stderr
+    assert "does not have storage.objects.get access" in closed.stderr
+    assert builds(cloud) == []
+
+
+def test_a_commit_needs_no_bucket_of_the_project(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "repo")
+    repo.commit(**{"cloudbuild.yaml": "steps:\n- name: bash\n  script: echo hello\n"})
+    state = tmp_path / "state"
+    with Cloud(state, profile=replace(EMPTY, services=EMPTY.services | {"cloudbuild.googleapis.com"})) as new:
+        done = submit("--commit", "HEAD", repo.folder, **new.environment())
+    assert done.returncode == 0, done.stderr
+    assert "gs://local-project_commits/" in done.stdout

@@ -1,1 +1,1 @@
-"""From an executed notebook to two HTML pages, with code and without, that need nothing from anywhere and run nothing."""
+"""Turns an executed notebook into two HTML pages, with code and without, that load nothing and run nothing."""

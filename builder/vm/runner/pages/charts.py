@@ -1,7 +1,7 @@
-"""Interactive outputs: a chart that carries all it needs runs in a frame of its own; for any other stands a note.
+"""Renders interactive outputs: a self-contained chart runs in a frame; any other becomes a note.
 
-The frame has no origin, no network and no way out. It inherits the page's policy, so that one names, by their hashes, the
-scripts of frames, and nothing else in the page is one of them.
+The frame has no origin and no network. It inherits the page's policy, which therefore allows the frames' scripts by
+their hashes, and no others.
 """
 
 from __future__ import annotations
@@ -17,18 +17,31 @@ from typing import Any
 from . import tags
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+# Begins every script of a frame. No policy of a page stops WebRTC, so what it needs is taken away. A frame within the
+# frame has it again, and can run only the scripts whose hashes the policy names: those that begin with this.
+GUARD = (
+    'for(const n of["RTCPeerConnection","webkitRTCPeerConnection","WebTransport"])'
+    "Object.defineProperty(self,n,{value:void 0});\n"
+)
+REST = "The executed notebook has all of it."
 MAX_FRAME = 10_000_000  # characters of one chart, its library included
 MAX_FRAMES = 30_000_000  # characters of all charts of a notebook
 _HEIGHT = re.compile(r"\bheight[\"']?\s*[:=]\s*[\"']?([0-9]{2,4})(?:px)?\b")
 _SOURCE = re.compile(r"\bsrc=", re.IGNORECASE)
 _REACHES_OUT = r"<(?:link|base|meta)\b"
 _FROM_ELSEWHERE = re.compile(r"\bsrc\s*=|\btype\s*=\s*[\"']?module", re.IGNORECASE)
+# A script of another type is data, which the browser does not run.
+_DATA = re.compile(
+    r"""(?<![\w-])type\s*+=\s*+["']?\s*+(?!(?:text|application)/(?:java|ecma)script\b)[^\s"'>]""",
+    re.IGNORECASE,
+)
+_FIRST_FRAME = re.compile(r'frames\[0\] = "data:(image/[a-z]+);base64,([^"]+)"')
 _ACTIVE = re.compile(r"<\s*(script|iframe|object|embed|applet|video|audio|form|portal)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of interactive output: how to know it, what it must carry to run by itself, and how else to get it."""
+    """A kind of interactive output: its signs, what it needs to run by itself, and an alternative for the reader."""
 
     name: str
     types: str
@@ -78,16 +91,33 @@ KINDS = (
         r"(?!)",
         "A widget needs a running kernel: print its value, or draw what it shows as a picture.",
     ),
+    Kind(
+        "Matplotlib chart",
+        r"(?!)",
+        r"\bmpl\.(?:mpl_figure_comm|figure\s*=)",
+        r"(?!)",
+        "It comes from %matplotlib notebook, and only a running Jupyter draws it. Use %matplotlib inline instead: each "
+        "cell then shows a picture of what it draws.",
+    ),
+    Kind(
+        "Matplotlib animation",
+        r"(?!)",
+        r"new Animation\(frames",
+        r"(?!)",
+        'For an animation in this page: animation.save("outputs/animation.gif", writer="pillow"), and '
+        'Image("outputs/animation.gif").',
+    ),
     Kind("script", r"application/javascript", r"(?!)", r"(?!)", _HTML_ADVICE),
 )
-_SEARCHED = 200_000  # characters at either end that are searched for a kind's signs
-_ENDING = 20_000  # and for how high it wants to be
+_SEARCHED = 200_000  # characters at each end that are searched for a kind's signs
+_ENDING = 20_000  # and for its height
 
 
 def kind_of(data: Mapping[str, Any]) -> Kind | None:
-    """Return which kind of interactive output this is, by its media types or by what its HTML does; None for none."""
+    """Return the kind of an interactive output, by its media types, HTML, or script; None for another output."""
     text = _text(data.get("text/html", ""))
-    if _ACTIVE.search(text):
+    text = text if _ACTIVE.search(text) else _text(data.get("application/javascript", ""))
+    if text:
         ends = text[:_SEARCHED] + text[-_SEARCHED:]
         for kind in KINDS:
             if re.search(kind.signs, ends):
@@ -95,13 +125,23 @@ def kind_of(data: Mapping[str, Any]) -> Kind | None:
     return next((kind for kind in KINDS if any(re.match(kind.types, media) for media in data)), None)
 
 
-def active_parts(fragment: str) -> list[str]:
-    """Return the names of what the sanitiser will take out of this HTML and a reader might miss."""
-    return sorted({match.group(1).lower() for match in _ACTIVE.finditer(fragment)})
+def left_out(fragment: str) -> str:
+    """Return a note of the parts that the sanitiser removes from this HTML, and that a reader could miss, or ""."""
+    before, *comments = fragment.split("<!--")
+    shown = before + "".join(comment.partition("-->")[2] for comment in comments)
+    parts = sorted({match.group(1).lower() for match in _ACTIVE.finditer(shown)})
+    said = f"Left out here: {', '.join(parts)}. This page runs and loads nothing. {REST}"
+    return f'<p class="nb-note">{said}</p>' if parts else ""
+
+
+def first_frame(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the first picture of an animation of Matplotlib by its media type; empty without one."""
+    found = _FIRST_FRAME.search(_text(data.get("text/html", "")))
+    return {found[1]: found[2].replace("\\\n", "")} if found else {}
 
 
 def is_library(data: Mapping[str, Any]) -> bool:
-    """Say whether this output shows nothing, and only loads a chart library for those after it."""
+    """Return True if this output shows nothing, and only loads a library for later charts."""
     if any(media.startswith("application/vnd.bokehjs_load") for media in data):
         return True
     text = _text(data.get("text/html", ""))
@@ -112,22 +152,24 @@ def is_library(data: Mapping[str, Any]) -> bool:
 
 @dataclass
 class Frames:
-    """The charts of one page: what they may still hold, the libraries seen, the hashes of their scripts."""
+    """The charts of one page: the remaining size, the libraries, and the hashes of their scripts."""
 
     left: int = MAX_FRAMES
     libraries: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, None] = field(default_factory=dict)
 
     def keep_library(self, data: Mapping[str, Any]) -> None:
-        """Remember a library that the notebook brought whole, for the charts that follow."""
+        """Keep a library that the notebook includes completely, for later charts."""
         text = _text(data.get("text/html", ""))
         for kind in KINDS:
             if len(text) <= MAX_FRAME and re.search(kind.library, text) and _runs_alone(text):
                 self.libraries[kind.name] = text
 
     def frame(self, kind: Kind, data: Mapping[str, Any]) -> str | None:
-        """Return the chart in a frame, or None where it does not carry all that it needs, or too much."""
+        """Return the chart in a frame; None if it is not self-contained, or too large."""
         body = _without_mathjax(_text(data.get("text/html", "")))
+        if not body:
+            return None
         if not re.search(kind.library, body) and kind.name in self.libraries and "require(" not in body:
             body = self.libraries[kind.name] + body
         if (
@@ -139,8 +181,9 @@ class Frames:
         body = body.replace("\r\n", "\n").replace("\r", "\n")
         body = tags.replaced(body, tags.tags(body, _REACHES_OUT))
         self.left -= len(body)
-        for script in tags.elements(body, "script"):
-            digest = base64.b64encode(hashlib.sha256(script.inside.encode()).digest()).decode()
+        body, scripts = _guarded(body)
+        for script in scripts:
+            digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
             self.hashes[f"'sha256-{digest}'"] = None
         document = (
             f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -154,12 +197,12 @@ class Frames:
 
     @property
     def script_policy(self) -> str:
-        """What the page's policy must say so that the frames' scripts, and they alone, run."""
+        """Return the part of the page's policy that allows the frames' scripts only."""
         return f"; script-src {' '.join(self.hashes)}" if self.hashes else ""
 
 
 def note(kind: Kind) -> str:
-    """Return what stands in the place of an interactive output that cannot be in a page without a network."""
+    """Return the note that replaces an interactive output that needs a network."""
     return (
         f'<p class="nb-note">An interactive {kind.name} was here. It needs scripts, which this page does not load. '
         f"{html.escape(kind.advice, quote=False)}</p>"
@@ -173,8 +216,21 @@ def _runs_alone(text: str) -> bool:
     return bool(scripts) and not any(_FROM_ELSEWHERE.search(script.attributes) for script in scripts)
 
 
+def _guarded(body: str) -> tuple[str, list[str]]:
+    """Return the HTML with the guard at the beginning of each script, and the scripts."""
+    made, scripts, at = [], [], 0
+    for script in tags.elements(body, "script"):
+        if _DATA.search(script.attributes):
+            continue
+        begin = script.start + len(f"<script{script.attributes}>")
+        made += [body[at:begin], GUARD]
+        scripts.append(GUARD + script.inside)
+        at = begin
+    return "".join([*made, body[at:]]), scripts
+
+
 def _without_mathjax(text: str) -> str:
-    """Return the text without the script that loads MathJax: Plotly uses it for formulas in labels, and does without."""
+    """Return the text without the script that loads MathJax, which Plotly uses for formulas in labels only."""
     loading = (script for script in tags.elements(text, "script") if _loads_mathjax(script))
     return tags.replaced(text, loading)
 

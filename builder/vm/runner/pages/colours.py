@@ -1,6 +1,7 @@
-"""Printed text with the colours of a terminal as HTML.
+"""Renders printed text with terminal colours as HTML.
 
-nbconvert's converter copies the rest of the text at every code, so it gets a few codes at a time, after those that still hold.
+nbconvert's converter copies the rest of the text at every code, so it gets a few codes at a time, after those still in
+effect.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ _COLOUR = re.compile("(\x1b\\[[0-9;]{0,100}m)")
 _OTHER = re.compile("\x1b\\[[0-?]*[ -/]*[@-ln-~]")
 _RESETS = frozenset({"\x1b[m", "\x1b[0m"})
 _AT_ONCE = 200  # texts and codes
-_KEPT = 20  # codes; more than that say nothing new without a reset between them
+_KEPT = 20  # codes; more codes without a reset have no effect
 
 
 def coloured(text: str) -> str:
-    """Return the text as HTML, its codes for colours as elements, any other code left out."""
+    """Return the text as HTML, with colour codes as elements, and without other codes."""
     parts = _COLOUR.split(_OTHER.sub("", text))  # texts, and between them codes
     parts[::2] = [part.replace("\x1b", "") for part in parts[::2]]
     made: list[str] = []

@@ -1,4 +1,4 @@
-"""TeX as MathML, which browsers draw without any script; where that cannot be done, the TeX itself, to be read."""
+"""Converts TeX to MathML, which browsers draw without scripts; TeX that cannot be converted stays readable text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from latex2mathml.converter import convert
 
-# Longer formulas take long; nobody reads them either.
+# Longer formulas take too long.
 MAX_TEX = 10_000
 _ELEMENTS = {
     *(
@@ -63,7 +63,7 @@ _CLOSING = frozenset({"$", "$$", "\\]", "\\)"})
 
 
 def formula(tex: str, *, display: bool) -> str:
-    """Return the formula as MathML, or as readable TeX where the converter does not know what is in it."""
+    """Return the formula as MathML, or as readable TeX if the converter does not support it."""
     if len(tex) > MAX_TEX:
         return _source(tex, display=display)
     try:
@@ -74,7 +74,7 @@ def formula(tex: str, *, display: bool) -> str:
 
 
 def from_output(latex: str) -> str:
-    """Return what a cell gave as text/latex: formulas between their delimiters, or one environment."""
+    """Return a cell's text/latex output: formulas between their delimiters, or one environment."""
     text = latex.strip()
     parts = list(_formulas(text))
     if not parts:
@@ -90,7 +90,7 @@ def from_output(latex: str) -> str:
 
 
 def _formulas(text: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
-    """Yield the two delimiters of each formula, in order; the next one that can close a formula does."""
+    """Yield the two delimiters of each formula, in order. The first possible end closes a formula."""
     opening = None
     for delimiter in _DELIMITER.finditer(text):
         if opening is None:
@@ -106,10 +106,12 @@ def _source(tex: str, *, display: bool) -> str:
 
 
 def _rebuilt(node: ET.Element) -> str:
-    """Write the element anew from what is known to be MathML; raises ValueError for anything else in it."""
+    """Return the element, rebuilt from known MathML only. Raises ValueError for anything else in it."""
     name = node.tag.removeprefix(_SPACE)
     text = node.text or ""
-    if name not in _ELEMENTS or text.lstrip().startswith("\\"):  # an unknown command comes back as its name
+    if name not in _ELEMENTS or text.lstrip().startswith(
+        "\\"
+    ):  # the converter returns an unknown command as its name
         raise ValueError(name)
     attributes = "".join(
         f' {key}="{html.escape(value)}"'

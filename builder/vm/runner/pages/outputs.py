@@ -1,4 +1,4 @@
-"""One output of a cell as harmless HTML, in the best form that the notebook gives it in."""
+"""Renders one output of a cell as harmless HTML, in its best available form."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import charts, markdown, mathml
+from . import charts, markdown, mathml, pictures
+from .charts import REST
 from .colours import coloured
 from .patience import Patience
 from .sanitize import sanitize, svg_image
+from .widgets import VIEW, Widgets
 
 MAX_TEXT = 400_000  # characters of one printed text: a few thousand screens
 MAX_HTML = 8_000_000  # characters of one piece of HTML
 MAX_PICTURE = 20_000_000  # characters of one picture, in base64
 MAX_PIXELS = 20_000
 MAX_PAGE = 60_000_000  # characters of all outputs
-MAX_NAME = 1000  # characters of what Python calls an object
+MAX_NAME = 1000  # characters of an object's text form
 _NAME = re.compile(r"\s*<[\w. ]+(?: object.*)?>\s*")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-REST = "The executed notebook has all of it."
 
 
 class Outputs:
     """Renders the outputs of one notebook, within the limits of a page that a browser opens at once."""
 
-    def __init__(self, folder: Path, patience: Patience) -> None:
+    def __init__(self, folder: Path, patience: Patience, widgets: Widgets) -> None:
         self._patience = patience
+        self._widgets = widgets
         self.frames = charts.Frames()
         self._folder = folder
         self._left = MAX_PAGE
@@ -44,6 +46,15 @@ class Outputs:
             return note(f"An output of {_megabytes(len(rendered))} was here; this page is full. {REST}")
         self._left -= len(rendered)
         return rendered
+
+    def raw(self, cell: Mapping[str, Any], scope: str) -> str:
+        """Return a raw cell as HTML: plain text and HTML as nbconvert shows them, nothing for other formats."""
+        metadata = cell.get("metadata", {})
+        form = str(metadata.get("raw_mimetype") or metadata.get("format") or "text/plain").lower()
+        if form not in {"text/plain", "text/html"}:
+            return ""
+        data = {"output_type": "display_data", "data": {form: cell.get("source", "")}}
+        return self.render(data, scope)
 
     def _rendered(self, output: Mapping[str, Any], scope: str) -> str:
         kind = output.get("output_type")
@@ -59,10 +70,14 @@ class Outputs:
             return ""
         kind = charts.kind_of(data)
         if kind is not None:
-            return self.frames.frame(kind, data) or _still(data) + charts.note(kind)
+            return (
+                self.frames.frame(kind, data)
+                or self._widget(output, scope)
+                or _still(data | charts.first_frame(data)) + charts.note(kind)
+            )
         metadata = output.get("metadata", {})
         forms: tuple[tuple[str, Callable[[str], str]], ...] = (
-            ("text/html", lambda text: _html(text, scope)),
+            ("text/html", lambda text: _html(pictures.embedded(text, self._folder), scope)),
             (
                 "text/markdown",
                 lambda text: f'<div class="nb-text">{markdown.render(text, self._folder, {}, scope)}</div>',
@@ -83,9 +98,21 @@ class Outputs:
             else ""
         )
 
+    def _widget(self, output: Mapping[str, Any], scope: str) -> str:
+        """Return a widget as the text that it shows; empty if it shows none."""
+        held: list[str] = []  # outputs of Output widgets, which are sanitized already
+
+        def hold(inner: Mapping[str, Any]) -> str:
+            if VIEW not in inner.get("data", {}):  # a widget in itself would have no end
+                held.append(self._rendered(inner, scope))
+            return ""
+
+        shown = self._widgets.render(output.get("data", {}).get(VIEW), hold)
+        return (_html(shown, scope) if shown.strip() else "") + "".join(held)
+
 
 def _or_nothing(render: Callable[[str], str], text: str) -> str:
-    """Return one form of an output as HTML; empty where a library refuses it, so that the next form is shown."""
+    """Return one form of an output as HTML; empty if a library refuses it, so that the next form is used."""
     try:
         return render(text)
     except Exception:  # noqa: BLE001 - libraries raise whatever their lists and dictionaries do
@@ -93,7 +120,7 @@ def _or_nothing(render: Callable[[str], str], text: str) -> str:
 
 
 def note(text: str) -> str:
-    """Return a remark of ours."""
+    """Return a note of the page itself."""
     return f'<p class="nb-note">{html.escape(text)}</p>'
 
 
@@ -106,14 +133,12 @@ def error(output: Mapping[str, Any]) -> str:
 def _html(fragment: str, scope: str) -> str:
     if len(fragment) > MAX_HTML:
         return note(f"A piece of HTML of {_megabytes(len(fragment))} was here. {REST}")
-    cleaned, parts = sanitize(fragment, scope), charts.active_parts(fragment)
-    if parts:
-        cleaned += note(f"Left out here: {', '.join(parts)}. This page runs and loads nothing. {REST}")
+    cleaned = sanitize(fragment, scope) + charts.left_out(fragment)
     return f'<div class="nb-html">{cleaned}</div>' if cleaned.strip() else ""
 
 
 def _still(data: Mapping[str, str]) -> str:
-    """Return the picture or the words that an interactive output brought along, if any."""
+    """Return the picture or the text that an interactive output includes, if any."""
     for media in _PICTURES:
         if media in data and (picture := _picture(media, {})(data[media])):
             return picture
@@ -145,7 +170,7 @@ def _picture(media: str, metadata: Any) -> Callable[[str], str]:
 
 
 def _printed(text: str, name: str) -> str:
-    """Return text as it stood on a terminal, colours included."""
+    """Return text as a terminal shows it, with colours."""
     if not text.strip():
         return ""
     more = ""
@@ -156,7 +181,7 @@ def _printed(text: str, name: str) -> str:
 
 
 def _overwritten(text: str) -> str:
-    """Return the text as a terminal shows it in the end: what a lone carriage return began anew is gone."""
+    """Return the text as a terminal shows it at the end: without text that a carriage return overwrites."""
     if "\r" not in text:
         return text
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))

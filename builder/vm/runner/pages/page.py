@@ -1,4 +1,4 @@
-"""Puts the rendered cells of a notebook together: one conversion, two pages."""
+"""Assembles the rendered cells of a notebook into two pages."""
 
 from __future__ import annotations
 
@@ -19,22 +19,33 @@ from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
-from ..settings import INJECTED  # noqa: TID252 - on the VM the runner has no package above it
+from builder.vm.runner.frames import INJECTED
+
 from . import markdown
-from .outputs import REST, Outputs, note
+from .charts import REST
+from .hidden import Hidden, Visibility
+from .outputs import Outputs, note
 from .patience import Patience
 from .sanitize import sanitize
+from .widgets import Widgets
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
 STYLE = Path(__file__).with_name("page.css")
 MAX_SOURCE = 400_000  # characters of one cell's code
-_RUNNERS_OWN = "papermill-error-cell-tag"  # cells that papermill adds to say where a notebook failed; the page says it itself
+_RUNNERS_OWN = (
+    "papermill-error-cell-tag"  # cells that papermill adds to mark a failed cell; the page does that itself
+)
 _ERROR = "raises-exception"
+# The folder above has a page of all its notebooks, with their outputs: that of the run, or of the day.
+LINKS = (
+    '<p class="nb-links"><a href="../index.html">all notebooks and outputs</a> <a href="run.log">log</a> '
+    '<a href="result.json">result.json</a></p>'
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A rendered cell: its kind for the style sheet, its place in the page, its code, and all else of it."""
+    """A rendered cell: its kind for the style sheet, its place in the page, its code, and its other content."""
 
     kind: str
     anchor: str
@@ -45,7 +56,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Failure:
-    """Where the notebook failed: the code cell's number among how many, the error in a line, the cell's place."""
+    """The failure of the notebook: the code cell's number and their count, the error in one line, the cell's place."""
 
     number: int
     cells: int
@@ -54,13 +65,16 @@ class Failure:
 
 
 def pages(notebook: Mapping[str, Any], name: str, folder: Path) -> tuple[str, str]:
-    """Return the page with code and the page without, of a notebook of format 4 as its JSON. `folder` is the notebook's."""
+    """Return the page with code and the page without, of a notebook of format 4 as its JSON.
+
+    `folder` is the notebook's.
+    """
     patience = Patience()
-    outputs = Outputs(folder, patience)
+    outputs = Outputs(folder, patience, Widgets(notebook.get("metadata", {})))
     cells = tuple(_cells(notebook, outputs, folder, patience))
     failure = _failure(notebook)
     head = _head(name, outputs.frames.script_policy)
-    top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{_banner(notebook, failure)}</header>'
+    top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{LINKS}{_banner(notebook, failure)}</header>'
 
     def page(*, code: bool) -> str:
         shown = "".join(_placed(cell, code=code) for cell in cells)
@@ -88,12 +102,16 @@ def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path, patience
     for index, cell in enumerate(notebook["cells"]):
         anchor, tags = f"nb-cell-{index}", cell.get("metadata", {}).get("tags", [])
         source = joined(cell.get("source", ""))
-        if _RUNNERS_OWN in tags:
+        failed = failure is not None and failure.anchor == anchor
+        hidden = Hidden.of(tags) if not failed else Hidden()
+        if _RUNNERS_OWN in tags or hidden.cell:
             continue
         if cell["cell_type"] == "markdown":
             attachments = cell.get("attachments") or {}
             body = patience.attempt(partial(markdown.render, source, folder, attachments, anchor))
             yield Cell("nb-markdown nb-text", anchor, "", "", _as_it_is(source) if body is None else body)
+        elif cell["cell_type"] == "raw":
+            yield Cell("nb-markdown", anchor, "", "", outputs.raw(cell, anchor))
         elif cell["cell_type"] == "code":
             rendered = (
                 (f"{anchor}-{number}", output)
@@ -104,13 +122,29 @@ def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path, patience
                 for scope, output in rendered
                 if (shown := outputs.render(output, scope))
             )
-            kind = "nb-code nb-failed" if failure and failure.anchor == anchor else "nb-code"
+            kind = "nb-code nb-failed" if failed else "nb-code"
             code = patience.attempt(partial(_source, source, lexer))
-            yield Cell(kind, anchor, _label(cell, tags), _as_it_is(source) if code is None else code, body)
+            code = _as_it_is(source) if code is None else code
+            yield Cell(
+                kind,
+                anchor,
+                _label(cell, tags),
+                _placed_by(hidden.source, code, "Code"),
+                _placed_by(hidden.output, body, "Output"),
+            )
+
+
+def _placed_by(visibility: Visibility, part: str, name: str) -> str:
+    """Return a part of a cell as its tags want it."""
+    if visibility is Visibility.SHOWN or not part:
+        return part
+    if visibility is Visibility.REMOVED:
+        return ""
+    return f'<details class="nb-hidden"><summary>{name}</summary>{part}</details>'
 
 
 def _as_it_is(source: str) -> str:
-    """Return the text of a cell that no library can show otherwise."""
+    """Return the plain text of a cell that no library can render."""
     cut = note(f"This cell is longer than what is shown here. {REST}") if len(source) > MAX_SOURCE else ""
     return f'<div class="highlight"><pre>{html.escape(source[:MAX_SOURCE])}</pre></div>{cut}'
 
@@ -150,7 +184,7 @@ def _lexer(notebook: Mapping[str, Any]) -> Lexer:
 
 
 def _merged(outputs: list[Any]) -> Iterator[Any]:
-    """Yield the outputs, neighbouring pieces of one stream as one, as they stood on a terminal."""
+    """Yield the outputs, with adjacent pieces of one stream merged, as on a terminal."""
     held: dict[str, Any] | None = None
     for output in outputs:
         stream = output.get("output_type") == "stream"
@@ -167,7 +201,7 @@ def _merged(outputs: list[Any]) -> Iterator[Any]:
 
 
 def _facts(notebook: Mapping[str, Any]) -> str:
-    """Return when the notebook ran, for how long and with which parameters, as papermill has noted it."""
+    """Return the notebook's start, duration and parameters from papermill's metadata."""
     known = notebook.get("metadata", {}).get("papermill")
     papermill = known if isinstance(known, dict) else {}
     facts: list[tuple[str, str]] = []
@@ -197,7 +231,7 @@ def _seconds(duration: float) -> str:
 
 
 def _code_cells(notebook: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return the author's code cells with their places, numbered as the log numbers them: without papermill's own."""
+    """Return the author's code cells with their places, numbered as in the log, without papermill's own."""
     return [
         (index, cell)
         for index, cell in enumerate(notebook["cells"])
@@ -211,7 +245,7 @@ def _failure(notebook: Mapping[str, Any]) -> Failure | None:
     for number, (index, cell) in enumerate(cells, start=1):
         if _ERROR in cell.get("metadata", {}).get("tags", []):
             continue
-        for output in cell.get("outputs", []):
+        for output in reversed(cell.get("outputs", [])):
             if output.get("output_type") == "error":
                 error = f"{output.get('ename', '')}: {output.get('evalue', '')}"
                 return Failure(number, len(cells), error.partition("\n")[0][:300], f"nb-cell-{index}")
@@ -234,5 +268,5 @@ def _banner(notebook: Mapping[str, Any], failure: Failure | None) -> str:
 
 
 def joined(text: Any) -> str:
-    """Return a multi-line string of the notebook format, which may stand as a list of lines, as one string."""
+    """Return a multi-line string of the notebook format, which can be a list of lines, as one string."""
     return text if isinstance(text, str) else "".join(map(str, text))

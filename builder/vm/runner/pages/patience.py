@@ -1,7 +1,7 @@
-"""Keeps one piece of a notebook from costing the whole page: what a library fails on, or takes too long for, is left out.
+"""Limits the time for each piece of a notebook, so that one piece cannot prevent the whole page.
 
-The libraries that read Markdown, code and formulas take time that grows with the square of some texts, and refuse others. A
-limit counts the process's own seconds, so that a busy machine leaves out nothing more.
+The libraries for Markdown, code and formulas take quadratic time for some texts, and fail for others. A limit counts
+the process's own CPU seconds, so that a busy machine does not change the result.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 PIECE_SECONDS = 10.0  # for one piece; the runner waits 120 s for both pages
 NOTEBOOK_SECONDS = 60.0  # for all pieces of a notebook
-_AGAIN_SECONDS = 0.1  # a library's callback may lose the first interruption
+_AGAIN_SECONDS = 0.1  # a library's callback can swallow the first interruption
 
 
 class TooSlow(BaseException):
-    """A piece took longer than it may. No `Exception`: a library that carries on after any of those must end all the same."""
+    """A piece took too long. Not an `Exception`, since a library that catches those must end too."""
 
 
 class Patience:
-    """The seconds that the pieces of one notebook may take. Only for a process's main thread, since it uses a signal."""
+    """The time limit for the pieces of one notebook. Only for a process's main thread, since it uses a signal."""
 
     def __init__(self, piece: float = PIECE_SECONDS, notebook: float = NOTEBOOK_SECONDS) -> None:
         self._piece = piece
         self._left = notebook
 
     def attempt(self, render: Callable[[], str]) -> str | None:
-        """Return what `render` returns, or None where it fails or its time is up."""
+        """Return the result of `render`; None if it fails or reaches its limit."""
         limit = min(self._piece, self._left)
         if limit <= 0:
             return None

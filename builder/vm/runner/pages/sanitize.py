@@ -1,7 +1,7 @@
-"""Keeps what is harmless of the HTML that a notebook contributes: text, tables, colours, images that are data, links.
+"""Sanitises a notebook's HTML: keeps text, tables, colours, images as data, and links.
 
-Every piece goes through here by itself, so that none can swallow what follows it with an element that it never closes.
-What the page itself adds has classes and ids that begin with `nb-`, which no piece may use.
+Each piece is sanitised alone, so that an unclosed element cannot enclose what follows. The page's own elements have
+classes and ids that begin with `nb-`, which no piece may use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GLOBAL = {
 }
 ATTRIBUTES = {
     "*": _GLOBAL,
-    "a": {"href", "hreflang"},
+    "a": {"href", "hreflang", "name"},
     "img": {"src", "alt", "width", "height"},
     "ol": {"start", "type"},
     "td": {"headers"},
@@ -41,6 +41,7 @@ ATTRIBUTES = {
     "colgroup": {"span"},
 }
 _WITH_CONTENT = {
+    "audio",
     "iframe",
     "math",
     "noscript",
@@ -51,14 +52,16 @@ _WITH_CONTENT = {
     "svg",
     "template",
     "title",
+    "video",
 }
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp|svg\+xml)[;,]", re.IGNORECASE)
-_LINK = re.compile(r"(?:https?:|mailto:|#)", re.IGNORECASE)
-MAX_DEPTH = 500  # elements inside of one another; the parser takes the square of that
-MAX_AMPERSANDS = 20_000  # in one text between two tags; the same holds for them
+# Addresses, places in the page, and the notebook's outputs, which are published beside the page.
+_LINK = re.compile(r"https?:|mailto:|#|(?:\./)?outputs/[^:]*\Z", re.IGNORECASE)
+MAX_DEPTH = 500  # nested elements; the parser takes quadratic time
+MAX_AMPERSANDS = 20_000  # in one text between two tags, for the same reason
 _AMPERSAND = re.compile(r"&(?!lt;|gt;|quot;|#)")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
-# These have no closing tag, or need none: the next one of its kind ends them.
+# Elements without a required closing tag: the next one of the kind ends them.
 _UNCLOSED = {
     *(
         "area",
@@ -84,9 +87,8 @@ _SVG_SPACE = "http://www.w3.org/2000/svg"
 def sanitize(fragment: str, scope: str = "") -> str:
     """Return the harmless part of a fragment of HTML, every element closed.
 
-    Drawings become images. Style sheets stay only where `scope` is the id of the element that the fragment goes into:
-    they are cut down to the look of what is in it. Raises ValueError for what would take the
-    parser the square of its length.
+    Drawings become images. Style sheets remain only if `scope` is the id of the element around the fragment; their
+    rules then apply to its content only. Raises ValueError for HTML that would take the parser quadratic time.
     """
     fragment, sheet = styles.split(fragment, scope)
     drawings = tags.elements(fragment, "svg")
@@ -115,7 +117,7 @@ def _refuse_ampersands(fragment: str) -> None:
 
 
 def _refuse_depth(fragment: str) -> None:
-    """Raise ValueError where more elements are open at once than a document has."""
+    """Raise ValueError if elements are nested too deep."""
     opened: dict[str, int] = {}
     depth = 0
     for closing, tag in _TAG.findall(fragment):
@@ -133,8 +135,8 @@ def _refuse_depth(fragment: str) -> None:
 
 
 def svg_image(svg: str, alt: str = "drawing") -> str:
-    """Return an SVG document as an image: shown by <img>, it runs no script and loads nothing; empty if it is none."""
-    # Its own tag comes after a declaration and a document type in what Matplotlib writes.
+    """Return an SVG document as an <img>, which runs no script and loads nothing; empty for other text."""
+    # Matplotlib writes a declaration and a document type before the tag.
     tag = re.search(r"<svg\b[^>]*", svg, flags=re.IGNORECASE)
     if tag is not None and "xmlns=" not in tag.group():
         svg = re.sub(r"<svg\b", f'<svg xmlns="{_SVG_SPACE}"', svg, count=1, flags=re.IGNORECASE)
@@ -155,7 +157,7 @@ def _harmless(_tag: str, attribute: str, value: str) -> str | None:
         return value if _LINK.match(value) else None
     if attribute == "style":
         return value if styles.is_harmless(value) else None
-    if attribute == "id":
+    if attribute in {"id", "name"}:
         return None if value.startswith("nb-") else value
     if attribute == "class":
         return " ".join(name for name in value.split() if not name.startswith("nb-"))

@@ -1,4 +1,4 @@
-"""Cuts style sheets down to how things look: the colours of a styled data frame stay, whatever could load or cover goes."""
+"""Reduces style sheets to the look of content, such as colours of a data frame; removes what could load or cover."""
 
 from __future__ import annotations
 
@@ -73,23 +73,23 @@ PROPERTIES = {
     "word-break",
     "word-wrap",
 }
-# Longer sheets come with widgets and themes, and take long to read.
+# Longer style sheets belong to widgets and themes, and take long to parse.
 MAX_SHEET = 1_000_000
-_WHITE_SPACE = " \t\n\r\f"  # CSS's own; any other space is part of a name
-# What a selector may consist of. Each part of it then names elements inside of the one that the rule is bound to.
+_WHITE_SPACE = " \t\n\r\f"  # CSS whitespace; any other space is part of a name
+# The allowed parts of a selector. Each then matches elements inside the rule's scope only.
 _SIMPLE = frozenset({".", ":", "*"})
 _COMBINATORS = frozenset({">", "+", "~"})
 _FUNCTIONS = frozenset(
     {"not", "is", "where", "nth-child", "nth-last-child", "nth-of-type", "nth-last-of-type", "lang", "dir"}
 )
-# A backslash could spell any of these in another way, < could end the sheet.
+# A backslash could encode any of these, and < could end the style sheet.
 _LOADS = re.compile(
     r"url\s*\(|image-set|image\s*\(|src\s*\(|expression|element\s*\(|var\s*\(|attr\s*\(|@|\\|<", re.IGNORECASE
 )
 
 
 def split(fragment: str, scope: str) -> tuple[str, str]:
-    """Take the style sheets out of a fragment; return it without them, and the rules that hold within the id `scope`."""
+    """Return a fragment without its style sheets, and their rules, limited to the id `scope`."""
     found = list(tags.elements(fragment, "style", unclosed=True))
     sheets = [style.inside for style in found if len(style.inside) <= MAX_SHEET] if scope else []
     rules = (rule for sheet in sheets for rule in _rules(sheet, scope))
@@ -97,7 +97,7 @@ def split(fragment: str, scope: str) -> tuple[str, str]:
 
 
 def is_harmless(css: str) -> bool:
-    """Say whether these declarations, or this selector, load nothing and hide nothing from a reader of theirs."""
+    """Return True if these declarations, or this selector, load nothing and hide nothing."""
     return not _LOADS.search(css)
 
 
@@ -116,7 +116,7 @@ def _rules(sheet: str, scope: str) -> Iterator[str]:
 
 
 def _selectors(prelude: list[Any]) -> Iterator[str]:
-    """Yield the selectors of a list. Raises ValueError for one that could name an element outside of what it is bound to."""
+    """Yield the selectors of a list. Raises ValueError for one that could match an element outside the scope."""
     for parts in _separated(prelude):
         selector = tinycss2.serialize(parts).strip(_WHITE_SPACE)
         first = next((part for part in parts if part.type != "whitespace"), None)
@@ -127,7 +127,7 @@ def _selectors(prelude: list[Any]) -> Iterator[str]:
 
 
 def _separated(prelude: list[Any]) -> Iterator[list[Any]]:
-    """Yield what stands between the commas that belong to no bracket and no text, without comments."""
+    """Yield the parts between commas outside brackets and strings, without comments."""
     parts: list[Any] = []
     for part in prelude:
         if part.type == "literal" and part.value == ",":

@@ -1,7 +1,7 @@
-"""Finds tags and whole elements in HTML by their text, in time proportional to its length.
+"""Finds tags and elements in HTML text, in linear time.
 
-A regular expression for a whole tag or element looks to the end of the text at every beginning that nothing closes. Here the
-first one that nothing closes ends the search: nothing closes those after it either.
+A regular expression for a whole tag or element searches to the end of the text at every beginning without an end.
+Here, the first one without an end stops the search, since later ones have none either.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag in a text, from its `<` to behind its first `>`, and what stands between its name and that."""
+    """A tag in a text, from its `<` to after its first `>`, and its attributes."""
 
     start: int
     end: int
@@ -23,7 +23,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Element(Tag):
-    """An element from its tag to behind its closing tag. `inside` is what stands between the two."""
+    """An element, from its tag to after its closing tag. `inside` is the text between the two."""
 
     inside: str
 
@@ -32,7 +32,7 @@ Found = TypeVar("Found", bound=Tag)
 
 
 def tags(text: str, beginning: str, at: int = 0) -> Iterator[Tag]:
-    r"""Yield the tags whose beginning fits the pattern, such as `<meta\b`, in order, none inside of another."""
+    r"""Yield the tags whose beginning matches the pattern, such as `<meta\b`, in order, without overlap."""
     pattern = re.compile(beginning, re.IGNORECASE)
     while begin := pattern.search(text, at):
         at = text.find(">", begin.end()) + 1
@@ -42,7 +42,10 @@ def tags(text: str, beginning: str, at: int = 0) -> Iterator[Tag]:
 
 
 def elements(text: str, name: str, *, unclosed: bool = False) -> Iterator[Element]:
-    """Yield the elements of that name, in order, none inside of another. `unclosed`: the last may go to the text's end."""
+    """Yield the elements of that name, in order, without overlap.
+
+    `unclosed`: the last one can extend to the text's end.
+    """
     closing = re.compile(rf"</{name}\s*>", re.IGNORECASE)
     at = 0
     while tag := next(tags(text, rf"<{name}\b", at), None):

@@ -1,0 +1,131 @@
+"""Finds the results of an earlier green run of the same inputs, so that a job is not run again (NB_REUSE_GREEN)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from builder.act.folder_claim import RESULT
+from builder.act.proofs import NOT_PROVEN, Proof, Summaries, find_proof, green_job, proof_object, what_differs
+from builder.act.publish import LOG
+from builder.act.result import Reused
+from builder.model import GcsLocation, JsonObject, Listed
+from builder.plan.named_inputs import NamedInputs
+from builder.ports import ObjectStore
+from builder.strict_json import UnreadableJson, read_object
+
+_HOURS_SHOWN = 48  # an older proof's age is told in days
+
+
+@dataclass(frozen=True)
+class GreenResults:
+    """The published results of a green job: its objects with their names in the folder, its log, and its evidence."""
+
+    reused: Reused
+    proof: Proof
+    objects: tuple[Listed, ...]
+    names: tuple[str, ...]
+    log: str
+    facts: JsonObject | None
+
+
+class Reuse:
+    """Looks for green results that are at most `seconds` old. Used from several threads.
+
+    `now` returns the seconds since the epoch by Google's clock, and is asked once.
+    """
+
+    def __init__(
+        self, store: ObjectStore, location: GcsLocation, seconds: int, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._location = location
+        self._seconds = seconds
+        self._now = now
+        self._moment: float | None = None
+        self._lock = threading.Lock()
+
+    def find(self, job: str, inputs: str, named: NamedInputs) -> GreenResults | str:
+        """Return the results of the newest green run of these inputs, or why there are none. Raises CallFailed."""
+        proof = find_proof(self._store, self._location, inputs, summaries := Summaries(self._store))
+        if not isinstance(proof, Proof):
+            changed = "" if proof else what_differs(self._store, self._location, job, named)
+            return proof or f"{NOT_PROVEN}{changed}"
+        written = self._store.stat(proof_object(self._location, inputs))
+        if written is None or not written.created:
+            return "its proof was removed"
+        age = self._ask_now() - datetime.fromisoformat(written.created).timestamp()
+        if age > self._seconds:
+            return f"the proof of run {proof.run} is {_words(age)} old"
+        entry = green_job(summaries.read(proof) or {}, proof) or {}
+        return self._results(proof, Reused(proof.run, written.created), entry)
+
+    def _ask_now(self) -> float:
+        with self._lock:
+            if self._moment is None:
+                self._moment = self._now()
+            return self._moment
+
+    def _results(self, proof: Proof, reused: Reused, entry: JsonObject) -> GreenResults | str:
+        """Return what the proven job has published, if every object is still as the run left it.
+
+        The proof names the summary's generation, the summary's `entry` that of result.json, and this lists the others.
+        So nobody who may only write results can change what is reused.
+        """
+        gone = f"the results of run {proof.run} are gone or were replaced"
+        output = str(entry.get("output", ""))
+        prefix = output.removeprefix(f"gs://{self._store.bucket}/")
+        if not output or prefix == output:
+            return gone
+        found = {item.name.removeprefix(prefix): item for item in self._store.list(prefix)}
+        if str(getattr(found.get(RESULT), "generation", "")) != entry.get("result_generation"):
+            return gone
+        result = _document(self._read(found.get(RESULT)))
+        listed = _objects(result)
+        if (result.get("run"), result.get("verdict")) != (proof.run, "green") or not listed:
+            return gone
+        if any(_describe(found.get(name)) != facts for name, facts in listed.items()):
+            return gone
+        names = tuple(name for name in listed if name != LOG)
+        log = self._read(found.get(LOG))
+        facts = result.get("evidence")
+        return GreenResults(
+            reused=reused,
+            proof=proof,
+            objects=tuple(found[name] for name in names),
+            names=names,
+            log=(log or b"").decode(errors="replace"),
+            facts=facts if isinstance(facts, dict) else None,
+        )
+
+    def _read(self, item: Listed | None) -> bytes | None:
+        return None if item is None else self._store.read(item.name, generation=item.generation)
+
+
+def _document(raw: bytes | None) -> JsonObject:
+    try:
+        return read_object(raw or b"")
+    except UnreadableJson:
+        return {}
+
+
+def _objects(result: JsonObject) -> Mapping[str, tuple[Any, ...]]:
+    """Return size, checksum and generation of each object that a result.json lists, by its name."""
+    listed = result.get("objects")
+    return {
+        str(item.get("name")): (item.get("size"), item.get("crc32c"), item.get("generation"))
+        for item in (listed if isinstance(listed, list) else [])
+        if isinstance(item, dict)
+    }
+
+
+def _describe(item: Listed | None) -> tuple[Any, ...] | None:
+    return None if item is None else (item.size, item.crc32c, str(item.generation))
+
+
+def _words(age: float) -> str:
+    hours = round(age / 3600)
+    return f"{hours // 24} days" if hours > _HOURS_SHOWN else f"{hours} h"

@@ -1,0 +1,149 @@
+"""One call to a forge's API with a token. No redirect is followed. Size and time of an answer are bounded."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import requests
+import urllib3
+
+from builder import __version__
+from builder.plain_text import one_line
+from builder.ports import CallFailed, Clock
+from builder.strict_json import UnreadableJson, read_value
+
+MOST_BYTES = 64 * 2**20  # of an answer; a page has 50 comments
+_TIMEOUT = 20.0  # seconds to connect, and for each piece of an answer
+_LONGEST = 60.0  # seconds for a whole answer
+_PIECE = 1 << 16
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+CERTIFICATE = "certificate"  # the code of a CallFailed whose forge shows a certificate that is not trusted
+
+
+class ForgeCalls:
+    """Calls of one API. `headers` are those that every call has. No error contains the token."""
+
+    def __init__(self, api: str, token: str, clock: Clock, headers: Mapping[str, str]) -> None:
+        self._api = api
+        self._token = token
+        self._clock = clock
+        # Without compression, the size of an answer is what is read.
+        own = {"User-Agent": f"notebook-builder/{__version__}", "Accept-Encoding": "identity"}
+        self._headers = {**own, **headers}
+
+    def send(
+        self,
+        verb: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the JSON value of the answer. Raises CallFailed."""
+        try:
+            with requests.request(
+                verb,
+                f"{self._api}/{path}",
+                json=body,
+                params=params,
+                headers=self._headers,
+                auth=self._sign,  # else requests takes a password for this host from ~/.netrc
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                content = self._read(answer)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            code = CERTIFICATE if untrusted else "unreachable"
+            raise self._failed(verb, path, code, str(error), transient=not untrusted) from None
+        except OSError as error:  # the file that REQUESTS_CA_BUNDLE names cannot be read
+            raise self._failed(verb, path, CERTIFICATE, str(error), transient=False) from None
+        if not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
+            raise self._refused(verb, path, answer, content)
+        try:
+            return read_value(content)
+        except UnreadableJson as error:
+            raise self._failed(verb, path, "unreadable", f"the answer is {error}", transient=True) from None
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def _read(self, answer: requests.Response) -> bytes:
+        """Return the body. Raises requests.ConnectionError if it is too long, or takes too long."""
+        deadline = self._clock.monotonic() + _LONGEST
+        content = bytearray()
+        while piece := answer.raw.read1(_PIECE):
+            content += piece
+            if len(content) > MOST_BYTES:
+                raise requests.ConnectionError(f"the answer is longer than {MOST_BYTES} bytes")
+            if self._clock.monotonic() > deadline:
+                raise requests.ConnectionError(f"the answer takes longer than {_LONGEST:.0f} s")
+        return bytes(content)
+
+    def _refused(self, verb: str, path: str, answer: requests.Response, content: bytes) -> CallFailed:
+        status, headers = answer.status_code, answer.headers
+        limited = status == HTTPStatus.FORBIDDEN and (
+            "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0"
+        )
+        code = "rateLimited" if limited or status == HTTPStatus.TOO_MANY_REQUESTS else f"http{status}"
+        return self._failed(
+            verb,
+            path,
+            code,
+            _message(content) or answer.reason or "no reason given",
+            status=status,
+            transient=limited or status in _TRANSIENT,
+            retry_after=_retry_after(headers) if code == "rateLimited" or status in _TRANSIENT else 0.0,
+        )
+
+    def _failed(
+        self,
+        verb: str,
+        path: str,
+        code: str,
+        message: str,
+        *,
+        transient: bool,
+        status: int | None = None,
+        retry_after: float = 0.0,
+    ) -> CallFailed:
+        return CallFailed(
+            call=f"{verb} {path}",
+            resource=self._api,
+            code=code,
+            message=one_line(message.replace(self._token, "[token]")),
+            http_status=status,
+            transient=transient,
+            retry_after=retry_after,
+        )
+
+
+def _message(content: bytes) -> str:
+    """Return the error's text in an answer: `message` or `error`, which GitLab can give as an object."""
+    try:
+        found = read_value(content)
+    except UnreadableJson:
+        return ""
+    text = found.get("message") or found.get("error") if isinstance(found, dict) else None
+    details = found.get("errors") if isinstance(found, dict) else None
+    shown = text if isinstance(text, str) else json.dumps(text) if text else ""
+    return f"{shown}: {json.dumps(details)}" if details else shown
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds to wait: `Retry-After`, else the time of GitHub's rate limit; 0 if there is none."""
+    asked, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    if asked.isdecimal():
+        return float(asked)
+    if headers.get("X-RateLimit-Remaining") != "0" or not reset.isdecimal():
+        return 0.0
+    try:
+        now = email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
+    return max(0.0, float(reset) - now)

@@ -1,0 +1,71 @@
+"""Exit code, message and advice for the runner's faults that a fresh VM does not mend. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builder.errors import ExitCode
+from builder.judge.cell_checks import READ_LOG
+from builder.judge.expected import Expected
+from builder.judge.step_faults import STEP_FAULTS
+from builder.vm.protocol import Evidence
+
+
+def known_faults(
+    expected: Expected, evidence: Evidence, where: str
+) -> Mapping[str, tuple[ExitCode, str, str]]:
+    """Return exit code, message and advice for each fault that a fresh VM does not mend."""
+    disk = evidence.disk_free_bytes
+    memory = evidence.peak_memory_bytes
+    return {
+        "cell_timeout": (
+            ExitCode.TIME_LIMIT,
+            f"a cell ran longer than its limit of {expected.cell_timeout} s{where}",
+            "Make the cell shorter, or raise NB_CELL_TIMEOUT.",
+        ),
+        "notebook_timeout": (
+            ExitCode.TIME_LIMIT,
+            f"the notebook ran longer than its limit of {expected.timeout} s{where}",
+            "Make the notebook shorter, or raise NB_TIMEOUT.",
+        ),
+        "kernel_died": (
+            ExitCode.NOTEBOOK_FAILED,
+            f"the kernel died{where}"
+            + ("" if memory is None else f", after {_size(memory)} of memory in use"),
+            (
+                "Look at the end of the log. A kernel ends if the notebook ends its process (quit, os._exit, a signal), or "
+                "if native code crashes."
+            ),
+        ),
+        "out_of_memory": (
+            ExitCode.NOTEBOOK_FAILED,
+            f"the machine ran out of memory{where}",
+            f"Use less memory, or take a larger machine: NB_MACHINE_TYPE is {expected.machine_type}.",
+        ),
+        "notebook_failed": (ExitCode.NOTEBOOK_FAILED, f"papermill failed{where}", READ_LOG),
+        "kernel_not_found": (
+            ExitCode.NOTEBOOK_FAILED,
+            f"the kernel {expected.notebook.kernel!r} is not on the VM",
+            "Name a kernel that the image has, in the notebook or in NB_KERNEL.",
+        ),
+        "forbidden": (
+            ExitCode.PROJECT_SETUP,
+            "the VM's account may not read what was staged for it",
+            "Grant NB_VM_SERVICE_ACCOUNT its roles on kits/ and staging/ (docs/accounts.md).",
+        ),
+        "disk_full": (
+            ExitCode.NOTEBOOK_FAILED,
+            f"the VM's disk is full{where}" + ("" if disk is None else f", with {_size(disk)} left"),
+            "Write less, or raise NB_BOOT_DISK_GB.",
+        ),
+        **STEP_FAULTS,
+        "notebook_unreadable": (
+            ExitCode.NOTEBOOK_FAILED,
+            "papermill could not read the notebook",
+            "Open it in Jupyter and save it again.",
+        ),
+    }
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

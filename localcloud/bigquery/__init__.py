@@ -1,4 +1,0 @@
-"""BigQuery: the emulator bqemulator in an environment of its own, behind checks in Google's words.
-
-Nothing is imported here: launcher.py, analysis.py and the data also run in that other environment, without localcloud's packages.
-"""

@@ -1,0 +1,1 @@
+"""The parts that every service uses: HTTP, discovery documents, errors, clock, faults, lists, kept state, IAM."""

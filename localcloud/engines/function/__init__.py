@@ -1,0 +1,1 @@
+"""The Python environments, sources and processes of functions."""

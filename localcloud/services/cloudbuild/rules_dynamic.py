@@ -1,0 +1,183 @@
+"""`dynamicSubstitutions`: values of substitutions that refer to others, by bash's parameter expansions. Pure.
+
+Google evaluates them before it looks at the steps: `${X:-default}`, `${X:0:7}`, `${X^^}` and `${X,,}`, where a default
+may refer to others. Google's expansions with patterns (`${X#p}`, `${X%p}`, `${X/p/r}`) are not covered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from localcloud.services.cloudbuild.problem import Json, Path, Problem, part
+
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+_RANGE = re.compile(r":(\d+)(?::(\d+))?")
+_OPERATORS = (":-", "^^", ",,")
+_NOT_COVERED = ("#", "%", "/")
+_KNOWN = "${X}, ${X:-default}, ${X:0:7}, ${X^^}, ${X,,}"
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """`${name operator default}`; operator "" is the plain value, ":" cuts out `span`."""
+
+    name: str
+    operator: str = ""
+    default: Template = ()
+    span: tuple[int, int | None] = (0, None)
+
+
+Template = tuple["str | Expansion", ...]
+
+
+class BadSyntaxError(ValueError):
+    """A value has a parameter expansion that Cloud Build does not know; the text names it."""
+
+
+def problems(build: Json) -> list[Problem]:
+    """Return the faults of values: unknown expansions, and references to themselves."""
+    found: list[Problem] = []
+    templates: dict[str, Template] = {}
+    for key, value in _dynamic(build).items():
+        try:
+            templates[key] = parse(value)
+        except BadSyntaxError as error:
+            words = f"[{key} -> {value}]: {error}"
+            found.append(Problem(("substitutions", key), f"invalid value for 'build.substitutions': {words}"))
+    graph = {key: set(names(template)) for key, template in templates.items()}
+    for key, value in _dynamic(build).items():
+        if key in graph and _reaches(graph, key):
+            words = f"[{key} -> {value}]: cycle in evaluating substitutions"
+            found.append(Problem(("substitutions", key), f"invalid value for 'build.substitutions': {words}"))
+    return found
+
+
+def used(build: Json) -> Iterator[tuple[Path, str]]:
+    """Yield each name that a value refers to, with the value's path; faulty values are skipped."""
+    for key, value in _dynamic(build).items():
+        try:
+            template = parse(value)
+        except BadSyntaxError:
+            continue
+        for name in names(template):
+            yield ("substitutions", key), name
+
+
+def resolve(build: Json, values: Mapping[str, str]) -> dict[str, str]:
+    """Return `values`, with the build's own evaluated if it asks for that; faulty ones are empty."""
+    own = _dynamic(build)
+    result = {key: value for key, value in values.items() if key not in own}
+
+    def value_of(name: str, below: frozenset[str]) -> str:
+        if name in own and name not in result and name not in below:
+            try:
+                template = parse(own[name])
+            except BadSyntaxError:
+                return ""
+            result[name] = _evaluate(template, lambda other: value_of(other, below | {name}))
+        return result.get(name, "")
+
+    for key in own:
+        value_of(key, frozenset())
+    return {key: result.get(key, "") for key in values}
+
+
+def parse(value: str) -> Template:
+    """Return the parts of a value; raises BadSyntaxError."""
+    return _parse(value, 0, "")[0]
+
+
+def names(template: Template) -> Iterator[str]:
+    """Yield every name that the template refers to, arguments included."""
+    for piece in template:
+        if isinstance(piece, Expansion):
+            yield piece.name
+            yield from names(piece.default)
+
+
+def _dynamic(build: Json) -> dict[str, str]:
+    if not part(build, "options").get("dynamicSubstitutions"):
+        return {}
+    return {key: value for key, value in part(build, "substitutions").items() if isinstance(value, str)}
+
+
+def _reaches(graph: Mapping[str, set[str]], start: str) -> bool:
+    """True if `start` refers to itself, directly or through others."""
+    seen: set[str] = set()
+    ahead = list(graph[start])
+    while ahead:
+        if (name := ahead.pop()) not in seen:
+            seen.add(name)
+            ahead.extend(graph.get(name, ()))
+    return start in seen
+
+
+def _parse(value: str, at: int, until: str) -> tuple[Template, int]:
+    """Read up to one of the characters `until`, or to the end; return the parts and the position of the stop."""
+    pieces: list[str | Expansion] = []
+    while at < len(value) and value[at] not in until:
+        if value.startswith("$$", at):
+            pieces.append("$")
+            at += 2
+        elif value.startswith("${", at):
+            expansion, at = _expansion(value, at + 2)
+            pieces.append(expansion)
+        elif value[at] == "$" and (name := _NAME.match(value, at + 1)):
+            pieces.append(Expansion(name[0]))
+            at = name.end()
+        else:
+            # In a default, a backslash protects the brace that would end it.
+            at += int(bool(until) and value.startswith("\\}", at))
+            pieces.append(value[at])
+            at += 1
+    return tuple(pieces), at
+
+
+def _expansion(value: str, at: int) -> tuple[Expansion, int]:
+    """Read what follows `${`, up to and with its `}`."""
+    name = _NAME.match(value, at)
+    if name is None:
+        raise _bad(value, at)
+    end = name.end()
+    if cut := _RANGE.match(value, end):
+        span = (int(cut[1]), int(cut[2]) if cut[2] else None)
+        return _closed(value, at, Expansion(name[0], ":", span=span), cut.end())
+    operator = next((known for known in _OPERATORS if value.startswith(known, end)), "")
+    end += len(operator)
+    if value.startswith(_NOT_COVERED, end) and not operator:
+        raise BadSyntaxError(f'localcloud does not evaluate "{value[at - 2 :]}": patterns are not covered')
+    default: Template = ()
+    if operator == ":-":
+        default, end = _parse(value, end, "}")
+    return _closed(value, at, Expansion(name[0], operator, default), end)
+
+
+def _closed(value: str, start: int, expansion: Expansion, at: int) -> tuple[Expansion, int]:
+    if not value.startswith("}", at):
+        raise _bad(value, start)
+    return expansion, at + 1
+
+
+def _bad(value: str, at: int) -> BadSyntaxError:
+    return BadSyntaxError(
+        f'"{value[at - 2 :]}" begins with no parameter expansion that is supported; these are: {_KNOWN}'
+    )
+
+
+def _evaluate(template: Template, value_of: Callable[[str], str]) -> str:
+    return "".join(_expand(piece, value_of) if isinstance(piece, Expansion) else piece for piece in template)
+
+
+def _expand(expansion: Expansion, value_of: Callable[[str], str]) -> str:
+    value = value_of(expansion.name)
+    start, length = expansion.span
+    results: dict[str, Callable[[], str]] = {
+        "": lambda: value,
+        ":-": lambda: value or _evaluate(expansion.default, value_of),
+        ":": lambda: value[start:] if length is None else value[start : start + length],
+        "^^": value.upper,
+        ",,": value.lower,
+    }
+    return results[expansion.operator]()

@@ -1,0 +1,32 @@
+"""The steps of a deployment, and the failure of a step. Values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.core.faults import Fault
+from localcloud.services.functions.state_operations import Operation, Stage
+
+Json = dict[str, Any]
+
+
+class StepFailed(Exception):
+    """A step of an operation failed: a code of google.rpc, a message, and the `kind` of its state message."""
+
+    def __init__(self, stage: Stage, code: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.code = code
+        self.message = message
+        self.problem: Json = {"severity": "ERROR", "type": kind, "message": message}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One operation on the function of a record; `who` requested it."""
+
+    operation: Operation
+    name: str
+    who: str
+    fault: Fault | None

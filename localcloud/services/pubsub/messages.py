@@ -1,0 +1,106 @@
+"""Messages: their rules, and their form in an answer and in a push. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.core.bodies import decoded
+from localcloud.core.errors import invalid
+from localcloud.core.times import timestamp
+from localcloud.services.pubsub.refusals import empty_message, too_large, too_small
+
+Json = dict[str, Any]
+
+_MOST_MESSAGES = 1000
+_MOST_BYTES = 10_000_000
+_MOST_ATTRIBUTES = 100
+_LONGEST_KEY = 256
+_LONGEST_VALUE = 1024
+_RESERVED = "goog"
+
+
+@dataclass(frozen=True)
+class Content:
+    """A publisher's message: bytes, attributes, and an ordering key, which has no effect here."""
+
+    data: bytes
+    attributes: Mapping[str, str]
+    ordering_key: str = ""
+
+    @property
+    def size(self) -> int:
+        """The bytes that count for the limit of a request."""
+        texts = sum(len(key.encode()) + len(value.encode()) for key, value in self.attributes.items())
+        return len(self.data) + texts + len(self.ordering_key.encode())
+
+
+@dataclass(frozen=True)
+class Message:
+    """A published message; `published` in seconds since the epoch."""
+
+    id: str
+    published: float
+    content: Content
+
+    def view(self) -> Json:
+        """Return a `PubsubMessage`; empty fields are left out."""
+        content = self.content
+        view: Json = {
+            "data": base64.b64encode(content.data).decode(),
+            "attributes": dict(content.attributes),
+            "messageId": self.id,
+            "publishTime": timestamp(self.published, "milliseconds"),
+            "orderingKey": content.ordering_key,
+        }
+        return {key: value for key, value in view.items() if value}
+
+    def envelope(self, subscription: str) -> Json:
+        """Return the body of a push, which has id and time in both spellings."""
+        view = self.view()
+        both = {"message_id": view["messageId"], "publish_time": view["publishTime"]}
+        return {"message": view | both, "subscription": subscription}
+
+
+def contents(messages: Sequence[Json]) -> list[Content]:
+    """Return the messages of a `PublishRequest`; raises `ApiError` 400. Ids and times in it are ignored."""
+    if not messages:
+        raise too_small("message_count", 0, 1)
+    if len(messages) > _MOST_MESSAGES:
+        raise too_large("message_count", len(messages), _MOST_MESSAGES)
+    found = [_content(message) for message in messages]
+    size = sum(content.size for content in found)
+    if size > _MOST_BYTES:
+        raise too_large("request_size", size, _MOST_BYTES)
+    return found
+
+
+def content(data: str, attributes: Mapping[str, str]) -> Content:
+    """Return a message of base64 and attributes; raises `ApiError` 400."""
+    return _content({"data": data, "attributes": attributes})
+
+
+def _content(message: Json) -> Content:
+    data = decoded(message.get("data"))
+    attributes = message.get("attributes") or {}
+    key = message.get("orderingKey") or ""
+    if not data and not attributes:
+        raise empty_message()
+    if len(attributes) > _MOST_ATTRIBUTES:
+        raise too_large("attribute_count", len(attributes), _MOST_ATTRIBUTES)
+    for name, value in attributes.items():
+        _check_attribute(name, value)
+    if len(key.encode()) > _LONGEST_VALUE:
+        raise too_large("ordering_key_size", len(key.encode()), _LONGEST_VALUE)
+    return Content(data, attributes, key)
+
+
+def _check_attribute(name: str, value: str) -> None:
+    if not name or name.startswith(_RESERVED):
+        raise invalid(f"Invalid attribute key '{name}': it must not be empty or begin with '{_RESERVED}'.")
+    if len(name.encode()) > _LONGEST_KEY:
+        raise too_large("attribute_key_size", len(name.encode()), _LONGEST_KEY)
+    if len(value.encode()) > _LONGEST_VALUE:
+        raise too_large("attribute_value_size", len(value.encode()), _LONGEST_VALUE)

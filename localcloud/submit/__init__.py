@@ -1,1 +1,0 @@
-"""`python -m localcloud submit`: runs a repo's cloudbuild.yaml on the local Cloud Build, as `gcloud builds submit` would."""

@@ -1,0 +1,198 @@
+"""A builder in a process of its own, which localcloud kills with SIGKILL at one of its calls.
+
+The processes are forks of a server that has imported the builder already. Their clock moves localcloud's, so that a
+wait takes no time.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.oauth2.credentials import Credentials
+
+from builder import kit
+from builder.act.proofs import Origin
+from builder.act.run import Run
+from builder.commands.run import carry_out
+from builder.errors import BuilderError, ExitCode
+from builder.gcp.clients import Access
+from builder.gcp.compute import GoogleMachines
+from builder.gcp.storage import GoogleObjectStore
+from builder.kit import Kit
+from builder.plan.build_plan import Plan
+from builder.report.console import Console
+from builder.waiting import Cancellation
+from localcloud.core.faults import Fault, FaultPlan
+from localcloud.core.iam import PROJECT
+from localcloud.services.registry import SPECS
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload([__name__])
+
+SIDES = ("before the effect", "after the effect")
+
+
+class KillingFaults(FaultPlan):
+    """Planned faults, and the death of the builder at one of its calls.
+
+    A call that ends before its effect never reaches its service. The moment after a reply is the one before the next
+    call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(SPECS)
+        self.calls = 0  # of the builder, since the last `kill_at`
+        self._victim: KillableBuilder | None = None
+        self._at = -1
+        self._side = ""
+        self._counting = threading.Lock()
+
+    def kill_at(self, builder: KillableBuilder, number: int, side: str) -> None:
+        """Kill this builder at its call of this number, from 0."""
+        self.calls, self._victim, self._at, self._side = 0, builder, number, side
+
+    def rest(self) -> None:
+        """Kill nobody from now on: what comes next is another builder's."""
+        self._victim = None
+
+    def clear(self) -> None:
+        """Forget all planned faults, also those that no call has met."""
+        with self._lock:
+            self._entries.clear()
+
+    def take(self, method: str, facts: Mapping[str, Any]) -> Fault | None:
+        """Return the fault that is due on this call, if the builder lives on."""
+        victim = self._victim
+        if victim is not None and str(facts.get("caller", "")).startswith("notebook-builder@"):
+            with self._counting:
+                number = self.calls
+                self.calls += 1
+                if number == self._at:
+                    victim.kill()
+            if number >= self._at:
+                # Nothing that a dead process sends arrives, but what it had sent does.
+                effect = number == self._at and self._side == SIDES[1]
+                return None if effect else Fault("drop_before", {}, method)
+        return super().take(method, facts)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the process does: a run against the services at `url`, and where it writes its log and its exit code."""
+
+    url: str
+    token: str
+    plan: Plan
+    run_id: str
+    event: str | None
+    kit: Kit
+    folder: Path
+
+
+class MovingClock:
+    """The builder's clock: a sleep passes at once, for localcloud as well."""
+
+    def __init__(self, url: str, cancellation: Cancellation) -> None:
+        self._url = f"{url}/_localcloud/clock"
+        self._cancellation = cancellation
+        self._slept = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return time.monotonic() + self._slept
+
+    def sleep(self, seconds: float) -> None:
+        """Move both clocks. Raises Interrupted when the run is cancelled."""
+        self._cancellation.check()
+        self._slept += seconds
+        with urllib.request.urlopen(self._url, json.dumps({"advance": seconds}).encode()):
+            pass
+        time.sleep(0.002)  # what others do in real time goes on meanwhile
+
+
+class KillableBuilder:
+    """One run in a process of its own."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self.killed = False
+        self._process = _processes.Process(target=_carry_out, args=(order,), daemon=True)
+
+    def start(self) -> None:
+        """Begin the run; returns at once."""
+        self._process.start()
+
+    def kill(self) -> None:
+        """End the process by SIGKILL; returns when it is gone."""
+        assert self._process.pid is not None
+        self.killed = True
+        os.kill(self._process.pid, signal.SIGKILL)
+        # The thread that joins it may be another one, so this looks at the process itself.
+        while Path(f"/proc/{self._process.pid}/cmdline").exists() and _state(self._process.pid) not in "ZX":
+            time.sleep(0.001)
+
+    def end(self) -> ExitCode | None:
+        """Wait for the end; the exit code, or None for a process that was killed."""
+        self._process.join()
+        code = self._order.folder / f"{self._order.run_id}.code"
+        return ExitCode(int(code.read_text())) if code.exists() else None
+
+    @property
+    def log(self) -> str:
+        """What the run has printed."""
+        return (self._order.folder / f"{self._order.run_id}.log").read_text()
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
+def _carry_out(order: Order) -> None:
+    """In the process: run the plan as `run` does."""
+    log = (order.folder / f"{order.run_id}.log").open("w", buffering=1)
+    try:
+        code = run_order(order, Console(log))
+    except BuilderError as error:
+        log.write(f"{error.message}\n")
+        code = error.exit_code
+    except BaseException:  # noqa: BLE001  the log of the process has every end
+        traceback.print_exc(file=log)
+        code = ExitCode.BUG
+    log.close()
+    (order.folder / f"{order.run_id}.code").write_text(str(int(code)))
+    os._exit(0)
+
+
+def run_order(order: Order, console: Console) -> ExitCode:
+    """In the process: carry out the run, and return its exit code."""
+    kit.load = lambda _folder=None: order.kit  # type: ignore[assignment]
+    cancellation = Cancellation()
+    clock = MovingClock(order.url, cancellation)
+    access = Access(Credentials(token=order.token), PROJECT, {"compute": order.url, "storage": order.url})
+    store = GoogleObjectStore(access, order.plan.location.bucket, clock)
+    run = Run(
+        order.plan,
+        store=store,
+        machines=GoogleMachines(access, clock),
+        endpoint=access.endpoint,
+        clock=clock,
+        cancellation=cancellation,
+        progress=console,
+        origin=None if order.event else Origin(order.run_id, "c0ffee"),
+        event=order.event,
+    )
+    return carry_out(run, order.run_id, store=store, location=order.plan.location, console=console)

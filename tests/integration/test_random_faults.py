@@ -1,0 +1,228 @@
+"""Runs under random combinations of faults, compared with an oracle that knows the guests.
+
+A run has one to five faults of its calls, guests that end in different ways, perhaps a SIGKILL at one of its calls,
+and perhaps another run beside it. NB_SEED chooses the runs; `make soak` plays many.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from builder import kit
+from builder.act.sweep import sweep
+from builder.errors import ExitCode
+from builder.kit import CPYTHONS, UV, Kit
+from builder.kit.build import write_index
+from builder.plan.build_plan import Plan
+from builder.plan.vm_spec import Attempt, insert_body, vm_labels
+from localcloud.core.caller import OWNER_ADDRESS
+from localcloud.core.iam import Iam, email
+from localcloud.services.storage import StorageService, pace
+from tests.inserts import check_requests
+from tests.integration.cloud_fixture import ZONE, CloudFixture, Guest, StandIn, opened
+from tests.integration.killable import SIDES, KillableBuilder, KillingFaults, Order
+from tests.integration.simulated_guests import altered, green, open_session, vanishing, with_fault
+from tests.integration.test_call_faults import ENDS, PASSING
+
+_SEED = int(os.environ.get("NB_SEED", "1"))
+_RUNS = 25
+_RUNS_OF_A_SOAK = 1000
+_STRANGERS = 50
+_BEYOND_ANY_DEADLINE = 20_000.0
+# What a guest does, and what a run makes of it: an exit code, or None for a new attempt.
+GUESTS: dict[str, tuple[Guest, ExitCode | None]] = {
+    "green": (green, ExitCode.GREEN),
+    "dead kernel": (with_fault("kernel_died"), ExitCode.NOTEBOOK_FAILED),
+    "vanishing": (vanishing, None),
+    "torn evidence": (altered(lambda _session, _evidence: b"{"), None),
+    "evidence of another VM": (altered(lambda _session, facts: facts | {"nonce": "0" * 32}), None),
+}
+_ATTEMPTS = 3  # NB_MAX_ATTEMPTS
+
+
+@dataclass(frozen=True)
+class Story:
+    """One run.
+
+    The guests of its attempts, its faults (method, action, calls before, times), its death, its neighbour.
+    """
+
+    guests: tuple[str, ...]
+    faults: tuple[tuple[str, str, int, int], ...]
+    death: tuple[int, str] | None
+    beside: bool
+
+    @property
+    def end(self) -> ExitCode:
+        """The exit code of a run that lives: passing faults change none."""
+        ends = [end for end in (GUESTS[name][1] for name in self.guests) if end is not None]
+        return ends[0] if ends else ExitCode.ENVIRONMENT_FAILED
+
+
+_FAULT = st.tuples(
+    st.sampled_from(sorted(ENDS)), st.sampled_from(sorted(PASSING)), st.integers(0, 6), st.integers(1, 3)
+)
+# A run that is killed has none beside it: both have one account, by which localcloud knows whom to kill.
+_COMPANY: st.SearchStrategy[tuple[tuple[int, str] | None, bool]] = st.one_of(
+    st.tuples(st.none(), st.booleans()),
+    st.tuples(st.tuples(st.integers(0, 45), st.sampled_from(SIDES)), st.just(value=False)),
+)
+STORIES = st.builds(
+    lambda guests, faults, company: Story(guests, tuple(faults), *company),
+    guests=st.tuples(*[st.sampled_from(sorted(GUESTS))] * _ATTEMPTS),
+    faults=st.lists(_FAULT, min_size=1, max_size=5, unique_by=lambda fault: fault[0]),
+    company=_COMPANY,
+)
+
+
+class Stage:
+    """One cloud for all stories, with VMs and an object of strangers in it."""
+
+    def __init__(self, cloud: CloudFixture, faults: KillingFaults, small: Kit, folder: Path) -> None:
+        self.cloud, self._faults, self._kit, self._folder = cloud, faults, small, folder
+        self._strangers = self._make_strangers()
+
+    def _make_strangers(self) -> dict[str, Any]:
+        """VMs that look like a run's, but whose parts disagree, and whose deadline never comes."""
+        plan = self.cloud.plan(self._folder / "strangers")
+        machines = self.cloud.machines(OWNER_ADDRESS)
+        for number in range(_STRANGERS):
+            attempt = Attempt(run=f"other-{number}", job="demo", number=1, nonce="feedc0de")
+            body = insert_body(
+                plan.jobs[0].options,
+                project="local-project",
+                zone=ZONE,
+                name=f"nb-{number:012x}-a1t1",
+                image=self.cloud.vm_request(plan).image,
+                limits=plan.jobs[0].limits,
+                labels=vm_labels(attempt, plan.jobs[0].options, 1),
+                startup_script="true",
+                job_metadata={"run": attempt.run, "job_id": "demo", "attempt": 1, "nonce": attempt.nonce},
+            )
+            body["scheduling"] = {"automaticRestart": False}
+            body["machineType"] = f"zones/{ZONE}/machineTypes/e2-micro"
+            machines.insert(ZONE, body, request_id=str(uuid.uuid4()))
+        self.cloud.clock.advance(10)
+        return self._described()
+
+    def _described(self) -> dict[str, Any]:
+        found = self.cloud.compute.inventory()["compute.instances"]
+        return {item["name"]: json.dumps(item, sort_keys=True) for item in found}
+
+    def play(self, story: Story) -> None:
+        """Run a story to its end, and assert its verdict and what is left."""
+        cloud, name = self.cloud, uuid.uuid4().hex[:8]
+        cloud.use_prefix(f"story-{name}")
+        plan = cloud.plan(self._folder / name)
+        known = len(cloud.compute.inserts())
+        cloud.guests = [self._guest(story)]
+        for method, fault, skip, times in story.faults:
+            planned = dict(PASSING[fault])
+            action = planned.pop("action")
+            match = {"caller": "notebook-builder@*"}
+            cloud.fault(method, action, skip=skip, times=times, match=match, **planned)
+        runs = [self._builder(plan, f"{name}-{number}") for number in range(2 if story.beside else 1)]
+        if story.death:
+            self._faults.kill_at(runs[0], *story.death)
+        for run in runs:
+            run.start()
+        for run in runs:
+            code = run.end()
+            assert code is (None if run.killed else story.end), (story, run.log)
+        self._faults.rest()
+        self._faults.clear()
+        if runs[0].killed:
+            cloud.guests = [green]
+            again = self._builder(plan, f"{name}-again")
+            again.start()
+            assert again.end() is ExitCode.GREEN, (story, again.log)
+        self._check(story, plan, cloud.compute.inserts()[known:])
+
+    def _builder(self, plan: Plan, run_id: str) -> KillableBuilder:
+        token = self.cloud.iam.token(email("notebook-builder"))[0]
+        return KillableBuilder(Order(self.cloud.url, token, plan, run_id, None, self._kit, self._folder))
+
+    def _guest(self, story: Story) -> Guest:
+        def guest(cloud: CloudFixture, machine: StandIn) -> None:
+            attempt = open_session(cloud, machine).job["attempt"]
+            GUESTS[story.guests[attempt - 1]][0](cloud, machine)
+
+        return guest
+
+    def _check(self, story: Story, plan: Plan, inserts: list[Any]) -> None:
+        """Every request ends by itself, no attempt has two VMs, nothing of ours is left, strangers are as they were."""
+        check_requests(inserts)
+        nonces = Counter(
+            json.loads({item["key"]: item["value"] for item in insert.body["metadata"]["items"]}["nb-job"])[
+                "nonce"
+            ]
+            for insert in inserts
+            if insert.accepted and not insert.replayed
+        )
+        assert set(nonces.values()) <= {1}, (story, nonces)
+        self.cloud.clock.advance(_BEYOND_ANY_DEADLINE)
+        sweep(
+            self.cloud.machines(),
+            self.cloud.fleet(),
+            self.cloud.said.append,
+            store=self.cloud.store(),
+            location=plan.location,
+        )
+        assert self.cloud.store().list(plan.location.object("open") + "/") == [], story
+        assert self._described() == self._strangers, story
+
+
+@pytest.fixture(scope="module")
+def stage(
+    tmp_path_factory: pytest.TempPathFactory, storage: StorageService, identities: Iam
+) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("stories")
+    kits = folder / "kit"
+    kits.mkdir()
+    for name in (*CPYTHONS, UV):
+        (kits / f"{name}.tar.gz").write_bytes(f"kit {name}".encode())
+    small = write_index(kits)
+    faults = KillingFaults()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        opened(folder / "cloud", storage, identities, faults=faults) as cloud,
+    ):
+        patch.setattr(kit, "load", lambda: small)
+        patch.setattr(pace, "_BURST", 1000.0)
+        yield Stage(cloud, faults, small, folder)
+
+
+_PLAYED = settings(
+    phases=[Phase.generate],
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.exhaustive
+@seed(_SEED)
+@settings(_PLAYED, max_examples=_RUNS)
+@given(story=STORIES)
+def test_a_run_under_random_faults_ends_as_its_guests_do(stage: Stage, story: Story) -> None:
+    stage.play(story)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@seed(_SEED)
+@settings(_PLAYED, max_examples=_RUNS_OF_A_SOAK)
+@given(story=STORIES)
+def test_many_runs_under_random_faults_end_as_their_guests_do(stage: Stage, story: Story) -> None:
+    stage.play(story)
