@@ -1,14 +1,11 @@
-"""`deploy` as a whole, through Google's clients: its writes, repeated and competing deployments, and crashes."""
+"""`deploy` as a whole, through Google's clients: its writes, and repeated and competing deployments."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +15,7 @@ from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import ExitCode, InputRefused, ProjectSetup
 from builder.model import GcsLocation
 from localcloud.core.iam import email
-from tests.deploy.cloud_fixture import serve_cloud, source
+from tests.deploy.cloud_fixture import source
 from tests.deploy.deployment_fixture import BUCKET, IMAGE, KIT, DeploymentFixture, Killed, dying
 
 # By method id: what a converged deployment may call.
@@ -359,7 +356,7 @@ def test_a_first_deployment_that_died_in_another_region_is_cleared_away(
 ) -> None:
     request = deployment_fixture.request()
     deployment_fixture.prove(request)
-    with dying(monkeypatch, 6, "after"), pytest.raises(Killed):
+    with dying(monkeypatch, 6), pytest.raises(Killed):
         promote(request, deployment_fixture.context())
     assert deployment_fixture.state()["functions"] != []
     assert deployment_fixture.live() is None
@@ -415,92 +412,3 @@ def test_a_function_that_does_not_build_leaves_the_live_version(
     deployment_fixture.zip = source(version=3)
     assert deployment_fixture.deploy().changed
     assert deployment_fixture.state()["functions"] == [("nightly", "ACTIVE")]
-
-
-FEWEST_WRITES = 9  # archive, place, topic, upload URL, source, function, policy, live.json, schedule
-
-
-def killed_and_run_again(
-    deployment_fixture: DeploymentFixture,
-    request: Request,
-    monkeypatch: pytest.MonkeyPatch,
-    at: int,
-    side: str,
-) -> bool:
-    """Deploy, die at a write, and deploy again; False if the deployment has fewer writes."""
-    try:
-        with dying(monkeypatch, at, side):
-            promote(request, deployment_fixture.context())
-    except Killed:
-        promote(request, deployment_fixture.context())
-        return True
-    return False
-
-
-@pytest.mark.parametrize(
-    "sampled",
-    [
-        pytest.param(0.3, marks=pytest.mark.exhaustive),
-        pytest.param(1.0, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
-    ],
-)
-def test_killed_at_any_call_and_run_again_it_ends_as_one_clean_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampled: float
-) -> None:
-    """Kill a first deployment and a change of everything after each write, and before this share of the writes."""
-    seed = random.randrange(10**6)
-    draw = random.Random(seed)
-    with serve_cloud(tmp_path / "cloud") as cloud_fixture:
-        deployment_fixture = DeploymentFixture(cloud_fixture, tmp_path / "shop")
-        first = deployment_fixture.request()
-        deployment_fixture.prove(first)
-        promote(first, deployment_fixture.context())
-        at_first = deployment_fixture.state()
-        change(deployment_fixture)
-        second = deployment_fixture.request()
-        deployment_fixture.prove(second, "run-2")
-        promote(second, deployment_fixture.context())
-        at_last = deployment_fixture.state()
-        points = 0
-        for at in itertools.count(1):
-            for side in ("after", "before") if draw.random() < sampled else ("after",):
-                reset(deployment_fixture)
-                more = killed_and_run_again(
-                    deployment_fixture, deployment_fixture.request(), monkeypatch, at, side
-                )
-                assert deployment_fixture.state() == at_first, (
-                    f"seed {seed}: killed {side} write {at} of the first deployment"
-                )
-                change(deployment_fixture)
-                later = killed_and_run_again(
-                    deployment_fixture, deployment_fixture.request(), monkeypatch, at, side
-                )
-                assert deployment_fixture.state() == at_last, (
-                    f"seed {seed}: killed {side} write {at} of the second deployment"
-                )
-                points += more + later
-            if not (more or later):
-                break
-    print(f"seed {seed}: killed at {points} points, {at - 1} writes in the longest deployment")
-    assert at > FEWEST_WRITES + 1
-
-
-def change(deployment_fixture: DeploymentFixture) -> None:
-    """Change the bytes, the schedule, the region, the topic, and the version of the builder."""
-    deployment_fixture.write("day = '2018-04-02'")
-    deployment_fixture.options |= {
-        "NB_SCHEDULE": "0 7 * * 1",
-        "NB_REGION": "europe-west1",
-        "NB_TOPIC": "other",
-    }
-    deployment_fixture.zip = source(version=2)
-
-
-def reset(deployment_fixture: DeploymentFixture) -> None:
-    """Restore the state before the first deployment."""
-    undeploy(deployment_fixture.context())
-    for one in deployment_fixture.store().list("ci/live/"):
-        deployment_fixture.store().delete(one.name)
-    deployment_fixture.write("day = '2018-04-01'")
-    deployment_fixture.options |= {"NB_SCHEDULE": "0 6 * * 1", "NB_REGION": "us-central1", "NB_TOPIC": "news"}
-    deployment_fixture.zip = source()

@@ -1,4 +1,4 @@
-"""A builder in a process of its own, which localcloud kills with SIGKILL at one of its calls.
+"""A builder in a process of its own, which localcloud kills with SIGKILL at one of its calls: a run, or a deployment.
 
 The processes are forks of a server that has imported the builder already. Their clock moves localcloud's, so that a
 wait takes no time.
@@ -14,8 +14,9 @@ import threading
 import time
 import traceback
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +36,34 @@ from builder.report.console import Console
 from builder.waiting import Cancellation
 from localcloud.core.faults import Fault, FaultPlan
 from localcloud.core.iam import PROJECT
+from localcloud.core.spec import Spec
 from localcloud.services.registry import SPECS
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([__name__])
+_processes.set_forkserver_preload([__name__, "builder.deploy.promotion", "builder.gcp.deploying"])
 
 SIDES = ("before the effect", "after the effect")
 
 
 class KillingFaults(FaultPlan):
-    """Planned faults, and the death of the builder at one of its calls.
+    """Planned faults, and the death of a process at one of the calls of its service account.
 
     A call that ends before its effect never reaches its service. The moment after a reply is the one before the next
     call.
     """
 
-    def __init__(self) -> None:
-        super().__init__(SPECS)
-        self.calls = 0  # of the builder, since the last `kill_at`
-        self._victim: KillableBuilder | None = None
+    def __init__(self, specs: Sequence[Spec] = SPECS, *, account: str = "notebook-builder") -> None:
+        super().__init__(specs)
+        self.calls = 0  # of the account, since the last `kill_at`
+        self._account = f"{account}@"
+        self._victim: KillableProcess | None = None
         self._at = -1
         self._side = ""
         self._counting = threading.Lock()
 
-    def kill_at(self, builder: KillableBuilder, number: int, side: str) -> None:
-        """Kill this builder at its call of this number, from 0."""
-        self.calls, self._victim, self._at, self._side = 0, builder, number, side
+    def kill_at(self, process: KillableProcess, number: int, side: str) -> None:
+        """Kill this process at its call of this number, from 0."""
+        self.calls, self._victim, self._at, self._side = 0, process, number, side
 
     def rest(self) -> None:
         """Kill nobody from now on: what comes next is another builder's."""
@@ -72,9 +75,9 @@ class KillingFaults(FaultPlan):
             self._entries.clear()
 
     def take(self, method: str, facts: Mapping[str, Any]) -> Fault | None:
-        """Return the fault that is due on this call, if the builder lives on."""
+        """Return the fault that is due on this call, if its process lives on."""
         victim = self._victim
-        if victim is not None and str(facts.get("caller", "")).startswith("notebook-builder@"):
+        if victim is not None and str(facts.get("caller", "")).startswith(self._account):
             with self._counting:
                 number = self.calls
                 self.calls += 1
@@ -121,16 +124,16 @@ class MovingClock:
         time.sleep(0.002)  # what others do in real time goes on meanwhile
 
 
-class KillableBuilder:
-    """One run in a process of its own."""
+class KillableProcess:
+    """Work in a process of its own, which writes its log and its exit code into `folder`."""
 
-    def __init__(self, order: Order) -> None:
-        self._order = order
+    def __init__(self, folder: Path, name: str, work: Callable[[Console], ExitCode]) -> None:
+        self._log, self._code = folder / f"{name}.log", folder / f"{name}.code"
         self.killed = False
-        self._process = _processes.Process(target=_carry_out, args=(order,), daemon=True)
+        self._process = _processes.Process(target=_carry_out, args=(self._log, self._code, work), daemon=True)
 
     def start(self) -> None:
-        """Begin the run; returns at once."""
+        """Begin the work; returns at once."""
         self._process.start()
 
     def kill(self) -> None:
@@ -145,13 +148,17 @@ class KillableBuilder:
     def end(self) -> ExitCode | None:
         """Wait for the end; the exit code, or None for a process that was killed."""
         self._process.join()
-        code = self._order.folder / f"{self._order.run_id}.code"
-        return ExitCode(int(code.read_text())) if code.exists() else None
+        return ExitCode(int(self._code.read_text())) if self._code.exists() else None
 
     @property
     def log(self) -> str:
-        """What the run has printed."""
-        return (self._order.folder / f"{self._order.run_id}.log").read_text()
+        """What the process has printed."""
+        return self._log.read_text()
+
+
+def killable_run(order: Order) -> KillableProcess:
+    """One run in a process of its own."""
+    return KillableProcess(order.folder, order.run_id, partial(run_order, order))
 
 
 def _state(pid: int) -> str:
@@ -161,11 +168,11 @@ def _state(pid: int) -> str:
         return "X"
 
 
-def _carry_out(order: Order) -> None:
-    """In the process: run the plan as `run` does."""
-    log = (order.folder / f"{order.run_id}.log").open("w", buffering=1)
+def _carry_out(logged: Path, ended: Path, work: Callable[[Console], ExitCode]) -> None:
+    """In the process: do the work as the command line does."""
+    log = logged.open("w", buffering=1)
     try:
-        code = run_order(order, Console(log))
+        code = work(Console(log))
     except BuilderError as error:
         log.write(f"{error.message}\n")
         code = error.exit_code
@@ -173,7 +180,7 @@ def _carry_out(order: Order) -> None:
         traceback.print_exc(file=log)
         code = ExitCode.BUG
     log.close()
-    (order.folder / f"{order.run_id}.code").write_text(str(int(code)))
+    ended.write_text(str(int(code)))
     os._exit(0)
 
 

@@ -23,7 +23,7 @@ from builder.plan.build_plan import Plan
 from localcloud.core.iam import Iam, email
 from localcloud.services.storage import StorageService
 from tests.integration.cloud_fixture import CloudFixture, opened
-from tests.integration.killable import SIDES, KillableBuilder, KillingFaults, Order
+from tests.integration.killable import SIDES, KillableProcess, KillingFaults, Order, killable_run
 from tests.integration.simulated_guests import green
 
 # A VM may live so long at the most, whatever happens; and so long at the most a dead run holds its event.
@@ -58,11 +58,9 @@ class Crashes:
     ) -> None:
         self.cloud, self._faults, self.plan, self._kit, self._folder = cloud, faults, plan, kit, folder
 
-    def builder(self, run_id: str, event: str | None) -> KillableBuilder:
+    def builder(self, run_id: str, event: str | None) -> KillableProcess:
         token = self.cloud.iam.token(email("notebook-builder"))[0]
-        return KillableBuilder(
-            Order(self.cloud.url, token, self.plan, run_id, event, self._kit, self._folder)
-        )
+        return killable_run(Order(self.cloud.url, token, self.plan, run_id, event, self._kit, self._folder))
 
     def at(self, number: int, side: str) -> bool:
         """Kill a run at a call, repeat it, and assert what is left. Returns False if the run has no such call."""

@@ -31,7 +31,7 @@ from localcloud.core.iam import Iam, email
 from localcloud.services.storage import StorageService, pace
 from tests.inserts import check_requests
 from tests.integration.cloud_fixture import ZONE, CloudFixture, Guest, StandIn, opened
-from tests.integration.killable import SIDES, KillableBuilder, KillingFaults, Order
+from tests.integration.killable import SIDES, KillableProcess, KillingFaults, Order, killable_run
 from tests.integration.simulated_guests import altered, green, open_session, vanishing, with_fault
 from tests.integration.test_call_faults import ENDS, PASSING
 
@@ -149,9 +149,9 @@ class Stage:
             assert again.end() is ExitCode.GREEN, (story, again.log)
         self._check(story, plan, cloud.compute.inserts()[known:])
 
-    def _builder(self, plan: Plan, run_id: str) -> KillableBuilder:
+    def _builder(self, plan: Plan, run_id: str) -> KillableProcess:
         token = self.cloud.iam.token(email("notebook-builder"))[0]
-        return KillableBuilder(Order(self.cloud.url, token, plan, run_id, None, self._kit, self._folder))
+        return killable_run(Order(self.cloud.url, token, plan, run_id, None, self._kit, self._folder))
 
     def _guest(self, story: Story) -> Guest:
         def guest(cloud: CloudFixture, machine: StandIn) -> None:
