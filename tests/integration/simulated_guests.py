@@ -239,6 +239,12 @@ def vanishing(cloud_fixture: CloudFixture, machine: StandIn) -> None:
     machine.events.ended()
 
 
+def preempted(cloud_fixture: CloudFixture, machine: StandIn) -> None:
+    """Says that Compute Engine takes the Spot VM back, and ends."""
+    open_session(cloud_fixture, machine).beat("preempted")
+    machine.events.ended()
+
+
 def silent(_world: CloudFixture, _machine: StandIn) -> None:
     """Never says anything."""
 

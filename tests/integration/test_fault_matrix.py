@@ -35,6 +35,7 @@ from tests.integration.simulated_guests import (
     failing,
     green,
     open_session,
+    preempted,
     silent,
     vanishing,
 )
@@ -153,11 +154,6 @@ def suspended(cloud: CloudFixture, machine: StandIn) -> None:
     open_session(cloud, machine).beat("notebook")
     cloud.clock.advance(600)
     green(cloud, machine)
-
-
-def preempted(cloud: CloudFixture, machine: StandIn) -> None:
-    open_session(cloud, machine).beat("preempted")
-    machine.events.ended()
 
 
 def stale(session: GuestSession, evidence: Json) -> Json:

@@ -1,7 +1,8 @@
 """Runs under random combinations of faults, compared with an oracle that knows the guests.
 
-A run has one to five faults of its calls, guests that end in different ways, perhaps a SIGKILL at one of its calls,
-and perhaps another run beside it. NB_SEED chooses the runs; `make soak` plays many.
+A run has one to five faults of its calls, guests that end in different ways, and perhaps a SIGKILL at one of its calls.
+Another run goes on beside it, or it is the run of an event, which is delivered again at the end. NB_SEED chooses the
+runs; `make soak` plays many.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ from localcloud.services.storage import StorageService, pace
 from tests.inserts import check_requests
 from tests.integration.cloud_fixture import ZONE, CloudFixture, Guest, StandIn, opened
 from tests.integration.killable import SIDES, KillableProcess, KillingFaults, Order, killable_run
-from tests.integration.simulated_guests import altered, green, open_session, vanishing, with_fault
+from tests.integration.simulated_guests import (
+    altered,
+    green,
+    open_session,
+    preempted,
+    vanishing,
+    with_fault,
+)
 from tests.integration.test_call_faults import ENDS, PASSING
 
 _SEED = int(os.environ.get("NB_SEED", "1"))
@@ -40,11 +48,14 @@ _RUNS = 25
 _RUNS_OF_A_SOAK = 1000
 _STRANGERS = 50
 _BEYOND_ANY_DEADLINE = 20_000.0
+_EVENT_IS_FREE = 1000.0  # for so long at the most, a dead run holds its event
+_SCHEDULED = {"NB_EVENT": '{"today": "2018-04-01"}'}
 # What a guest does, and what a run makes of it: an exit code, or None for a new attempt.
 GUESTS: dict[str, tuple[Guest, ExitCode | None]] = {
     "green": (green, ExitCode.GREEN),
     "dead kernel": (with_fault("kernel_died"), ExitCode.NOTEBOOK_FAILED),
     "vanishing": (vanishing, None),
+    "preempted": (preempted, None),
     "torn evidence": (altered(lambda _session, _evidence: b"{"), None),
     "evidence of another VM": (altered(lambda _session, facts: facts | {"nonce": "0" * 32}), None),
 }
@@ -55,13 +66,15 @@ _ATTEMPTS = 3  # NB_MAX_ATTEMPTS
 class Story:
     """One run.
 
-    The guests of its attempts, its faults (method, action, calls before, times), its death, its neighbour.
+    The guests of its attempts, its faults (method, action, calls before, times), its death, and whether another run
+    goes on beside it, or an event asked for it.
     """
 
     guests: tuple[str, ...]
     faults: tuple[tuple[str, str, int, int], ...]
     death: tuple[int, str] | None
     beside: bool
+    event: bool
 
     @property
     def end(self) -> ExitCode:
@@ -73,10 +86,14 @@ class Story:
 _FAULT = st.tuples(
     st.sampled_from(sorted(ENDS)), st.sampled_from(sorted(PASSING)), st.integers(0, 6), st.integers(1, 3)
 )
-# A run that is killed has none beside it: both have one account, by which localcloud knows whom to kill.
-_COMPANY: st.SearchStrategy[tuple[tuple[int, str] | None, bool]] = st.one_of(
-    st.tuples(st.none(), st.booleans()),
-    st.tuples(st.tuples(st.integers(0, 45), st.sampled_from(SIDES)), st.just(value=False)),
+_DEATH = st.tuples(st.integers(0, 45), st.sampled_from(SIDES))
+_YES, _NO = st.just(value=True), st.just(value=False)
+# A run that is killed has none beside it: both have one account, by which localcloud knows whom to kill. Nor has the
+# run of an event: each run moves its own clock, so a living run would look dead to the other one.
+_COMPANY: st.SearchStrategy[tuple[tuple[int, str] | None, bool, bool]] = st.one_of(
+    st.tuples(st.none(), st.booleans(), _NO),
+    st.tuples(_DEATH, _NO, _NO),
+    st.tuples(st.one_of(st.none(), _DEATH), _NO, _YES),
 )
 STORIES = st.builds(
     lambda guests, faults, company: Story(guests, tuple(faults), *company),
@@ -91,6 +108,8 @@ class Stage:
 
     def __init__(self, cloud: CloudFixture, faults: KillingFaults, small: Kit, folder: Path) -> None:
         self.cloud, self._faults, self._kit, self._folder = cloud, faults, small, folder
+        self.played: Counter[str] = Counter()
+        self._token = cloud.iam.token(email("notebook-builder"))[0]
         self._strangers = self._make_strangers()
 
     def _make_strangers(self) -> dict[str, Any]:
@@ -124,7 +143,7 @@ class Stage:
         """Run a story to its end, and assert its verdict and what is left."""
         cloud, name = self.cloud, uuid.uuid4().hex[:8]
         cloud.use_prefix(f"story-{name}")
-        plan = cloud.plan(self._folder / name)
+        plan = cloud.plan(self._folder / name, **(_SCHEDULED if story.event else {}))
         known = len(cloud.compute.inserts())
         cloud.guests = [self._guest(story)]
         for method, fault, skip, times in story.faults:
@@ -132,7 +151,8 @@ class Stage:
             action = planned.pop("action")
             match = {"caller": "notebook-builder@*"}
             cloud.fault(method, action, skip=skip, times=times, match=match, **planned)
-        runs = [self._builder(plan, f"{name}-{number}") for number in range(2 if story.beside else 1)]
+        event = f"event-{name}" if story.event else None
+        runs = [self._builder(plan, f"{name}-{number}", event) for number in range(2 if story.beside else 1)]
         if story.death:
             self._faults.kill_at(runs[0], *story.death)
         for run in runs:
@@ -142,16 +162,35 @@ class Stage:
             assert code is (None if run.killed else story.end), (story, run.log)
         self._faults.rest()
         self._faults.clear()
-        if runs[0].killed:
-            cloud.guests = [green]
-            again = self._builder(plan, f"{name}-again")
-            again.start()
-            assert again.end() is ExitCode.GREEN, (story, again.log)
-        self._check(story, plan, cloud.compute.inserts()[known:])
+        self.played.update(
+            runs=1,
+            faults=len(story.faults),
+            killed=runs[0].killed,
+            beside_another=story.beside,
+            of_events=story.event,
+        )
+        if runs[0].killed or event:
+            runs.append(
+                self._again(story, self._builder(plan, f"{name}-again", event), killed=runs[0].killed)
+            )
+        inserts = cloud.compute.inserts()[known:]
+        self._check(story, plan, inserts)
+        self._check_canary(plan, [run.log for run in runs], inserts)
 
-    def _builder(self, plan: Plan, run_id: str) -> KillableProcess:
-        token = self.cloud.iam.token(email("notebook-builder"))[0]
-        return killable_run(Order(self.cloud.url, token, plan, run_id, None, self._kit, self._folder))
+    def _again(self, story: Story, run: KillableProcess, *, killed: bool) -> KillableProcess:
+        """Repeat a run that was killed; or deliver the event of one that ended, which runs nothing."""
+        if killed:
+            self.cloud.clock.advance(_EVENT_IS_FREE)
+            self.cloud.guests = [green]
+        else:
+            self.cloud.guests = []
+        run.start()
+        ended = run.end()
+        assert ended is (ExitCode.GREEN if killed else story.end), (story, run.log)
+        return run
+
+    def _builder(self, plan: Plan, run_id: str, event: str | None) -> KillableProcess:
+        return killable_run(Order(self.cloud.url, self._token, plan, run_id, event, self._kit, self._folder))
 
     def _guest(self, story: Story) -> Guest:
         def guest(cloud: CloudFixture, machine: StandIn) -> None:
@@ -182,6 +221,14 @@ class Stage:
         assert self.cloud.store().list(plan.location.object("open") + "/") == [], story
         assert self._described() == self._strangers, story
 
+    def _check_canary(self, plan: Plan, logs: list[str], inserts: list[Any]) -> None:
+        """The builder's access token is in no log, in no object, and in no request for a VM."""
+        store = self.cloud.store()
+        written = [store.read(item.name) or b"" for item in store.list(plan.location.object() + "/")]
+        requested = [json.dumps(insert.body) for insert in inserts]
+        for text in [*written, *(one.encode() for one in (*logs, *requested))]:
+            assert self._token.encode() not in text
+
 
 @pytest.fixture(scope="module")
 def stage(
@@ -200,7 +247,9 @@ def stage(
     ):
         patch.setattr(kit, "load", lambda: small)
         patch.setattr(pace, "_BURST", 1000.0)
-        yield Stage(cloud, faults, small, folder)
+        made = Stage(cloud, faults, small, folder)
+        yield made
+        print(f"NB_SEED={_SEED}: {dict(made.played)}")
 
 
 _PLAYED = settings(
