@@ -2,7 +2,8 @@
 
 Absolute times say little on a shared machine; the ratio against something measured in the same minute does. Each line
 has name, value, unit, compared_with, baseline, and the goal where there is one. What a VM's start costs stands in
-bench_start.py, many notebooks in bench_many.py, the way to a scheduled result in bench_schedule.py.
+bench_start.py, many notebooks in bench_many.py, the way to a scheduled result in bench_schedule.py, the end by SIGTERM
+in bench_signal.py.
 
 The defaults are the sizes that the goals name. CI measures less: NB_BENCH_SECONDS (60) is the time of the long
 notebook, NB_BENCH_NOTEBOOKS (24) the number of trivial ones, NB_BENCH_ROUNDS (3) how often each figure is measured.
@@ -174,6 +175,7 @@ def main() -> None:
     """Measure everything."""
     from tests.bench_many import many
     from tests.bench_schedule import schedule
+    from tests.bench_signal import sigterm
     from tests.bench_start import start
 
     folder = Path(tempfile.mkdtemp(prefix="notebook-builder-bench-"))
@@ -187,6 +189,7 @@ def main() -> None:
             builder = Builder(cloud, repo.folder)
             bad_input(builder)
             notebooks(builder, repo)
+            sigterm(builder, repo)
             many(builder, repo)
             schedule(Builder(cloud, repo.folder), repo)
         start(folder / "start")
