@@ -1,6 +1,6 @@
 """Two runs that publish into one day's folder, one call at a time, on any bucket.
 
-What unit and contract tests of it share.
+What unit and integration tests of it share.
 """
 
 from __future__ import annotations

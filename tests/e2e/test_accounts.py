@@ -130,7 +130,7 @@ def test_without_the_grant_of_its_prefix_a_run_is_4_and_names_the_command(tmp_pa
     assert f"do:    {command}\n" in done.output
 
 
-@pytest.mark.exhaustive  # vm/test_boot.py has the VM's words, contract/test_run.py what a run makes of them
+@pytest.mark.exhaustive  # vm/test_boot.py has the VM's words, integration/test_run.py what a run makes of them
 def test_without_one_of_the_vm_s_roles_a_run_is_4_and_names_it(restricted: Cloud, repo: Repo) -> None:
     entries = [{"path": f"{name}.ipynb", "vm_service_account": email(name)} for name in VMS]
     config = {"notebooks": entries, "zones": "us-central1-a"}

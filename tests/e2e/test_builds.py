@@ -107,7 +107,7 @@ def a_build_that_was_cancelled(cloud: Cloud, repo: Repo, *others: str) -> str:
     return name
 
 
-@pytest.mark.exhaustive  # contract/test_sweep.py has each remnant and what is told of it
+@pytest.mark.exhaustive  # integration/test_sweep.py has each remnant and what is told of it
 def test_vms_of_killed_builders_are_deleted_by_deadline_or_the_next_run_and_reported(
     own_cloud: Cloud, repo: Repo
 ) -> None:

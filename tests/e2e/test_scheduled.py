@@ -107,7 +107,7 @@ DAY = '{"today": "2018-03-31"}'
 IN_PARIS = {"NB_EVENT_TIME": "2018-03-30T23:00:00Z", "NB_TIME_ZONE": "Europe/Paris"}
 
 
-@pytest.mark.exhaustive  # contract/test_event_lock.py has each of it, e2e/test_archive.py a run of an event
+@pytest.mark.exhaustive  # integration/test_event_lock.py has each of it, e2e/test_archive.py a run of an event
 def test_a_day_is_green_once_then_red_and_each_is_reported(telling: Builder, repo: Repo) -> None:
     """The dates that were promised.
 

@@ -1,4 +1,4 @@
-"""The fixture of the contract tests: localcloud's services in this process, Google's clients, and a clock to move.
+"""The fixture of the integration tests: localcloud's services in this process, Google's clients, and a clock to move.
 
 Nothing boots: a machine is a stand-in, and a guest of ours speaks for it where a test wants one.
 """

@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests: one Cloud Storage per worker, all else new for each test."""
+"""Fixtures of the integration tests: one Cloud Storage per worker, all else new for each test."""
 
 from __future__ import annotations
 

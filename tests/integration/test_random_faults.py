@@ -2,7 +2,7 @@
 
 A run has one to five faults of its calls, guests that end in different ways, and perhaps a SIGKILL at one of its calls.
 Another run goes on beside it, or it is the run of an event, which is delivered again at the end. NB_SEED chooses the
-runs; `make soak` plays many.
+runs; `make soak` plays NB_RUNS of them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from tests.integration.simulated_guests import (
 from tests.integration.test_call_faults import ENDS, PASSING
 
 _SEED = int(os.environ.get("NB_SEED", "1"))
-_RUNS = 25
-_RUNS_OF_A_SOAK = 1000
+_RUNS = 100
+_RUNS_OF_A_SOAK = int(os.environ.get("NB_RUNS", "1000"))
 _STRANGERS = 50
 _BEYOND_ANY_DEADLINE = 20_000.0
 _EVENT_IS_FREE = 1000.0  # for so long at the most, a dead run holds its event
