@@ -178,7 +178,7 @@ class Stage:
         self._check_canary(plan, [run.log for run in runs], inserts)
 
     def _again(self, story: Story, run: KillableProcess, *, killed: bool) -> KillableProcess:
-        """Repeat a run that was killed; or deliver the event of one that ended, which runs nothing."""
+        """Repeat a run that was killed; or deliver the event of one that ended: a duplicate is green or red, as it."""
         if killed:
             self.cloud.clock.advance(_EVENT_IS_FREE)
             self.cloud.guests = [green]
@@ -186,7 +186,8 @@ class Stage:
             self.cloud.guests = []
         run.start()
         ended = run.end()
-        assert ended is (ExitCode.GREEN if killed else story.end), (story, run.log)
+        green_end = killed or story.end is ExitCode.GREEN
+        assert ended is (ExitCode.GREEN if green_end else ExitCode.NOTEBOOK_FAILED), (story, run.log)
         return run
 
     def _builder(self, plan: Plan, run_id: str, event: str | None) -> KillableProcess:
