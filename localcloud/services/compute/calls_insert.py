@@ -93,7 +93,7 @@ class Inserts:
         key = request_key(call, project, zone)
         if (earlier := self._operations.replayed(key)) is not None:
             return earlier
-        wanted = rules.read(project, zone, call.body, self._networks, self._clock.now())
+        wanted = rules.read(project, zone, call.body, self._networks)
         check_policies(wanted, self._policies)
         _require_details(call, wanted)
         with self._state.changed:

@@ -150,11 +150,11 @@ class Life:
             switch_on()
 
     def _arm_deadline(self, vm: Vm) -> None:
-        """Set the time limit: maxRunDuration from now on, or a fixed time."""
-        schedule = vm.schedule
-        if schedule.limited:
-            vm.deadline = schedule.terminates or self._clock.now() + (schedule.max_run or 0)
-            self._later(vm, vm.deadline - self._clock.now(), partial(self._overrun, vm))
+        """Set the time limit: maxRunDuration from now on."""
+        limit = vm.schedule.max_run
+        if limit is not None:
+            vm.deadline = self._clock.now() + limit
+            self._later(vm, limit, partial(self._overrun, vm))
 
     def _arm_fault(self, vm: Vm) -> None:
         fault = self._faults.take("vm.life", _facts(vm))

@@ -30,8 +30,8 @@ _MOST_LABELS = 64
 _MOST_TAGS = 64
 
 
-def read(project: str, zone: str, body: Json, networks: Networks, now: float) -> Wanted:
-    """Return the requested instance; `now` is in seconds since the epoch. Raises ApiError 400, 404 or 501."""
+def read(project: str, zone: str, body: Json, networks: Networks) -> Wanted:
+    """Return the requested instance; raises ApiError 400, 404 or 501."""
     check_supported(body)
     if zone not in catalog.ZONES:
         raise bad_field("zone", zone, "Unknown zone.")
@@ -42,7 +42,7 @@ def read(project: str, zone: str, body: Json, networks: Networks, now: float) ->
     machine = _machine(project, zone, body)
     gpus = _gpus(project, zone, machine, body.get("guestAccelerators") or [])
     disks = read_disks(project, zone, name, machine, body.get("disks") or [], gpus=gpus is not None)
-    schedule = read_schedule(body.get("scheduling") or {}, has_gpu=gpus is not None, now=now)
+    schedule = read_schedule(body.get("scheduling") or {}, has_gpu=gpus is not None)
     for number, disk in enumerate(disks):
         check_labels(f"resource.disks[{number}].initializeParams.labels", disk.labels)
     account, scopes = _account(body.get("serviceAccounts") or [])

@@ -42,12 +42,10 @@ _INTERFACE: Fields = {
 }
 _SCHEDULING: Fields = {
     "provisioningModel": None,
-    "preemptible": None,
     "automaticRestart": None,
     "onHostMaintenance": None,
     "instanceTerminationAction": None,
-    "maxRunDuration": None,
-    "terminationTime": None,
+    "maxRunDuration": {"seconds": None},
 }
 _INSTANCE: Fields = {
     "kind": None,
