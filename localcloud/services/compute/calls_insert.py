@@ -192,7 +192,6 @@ def _require_details(call: Call, wanted: Wanted) -> None:
     for given, permission in (
         (wanted.metadata, "compute.instances.setMetadata"),
         (wanted.labels, "compute.instances.setLabels"),
-        (wanted.tags, "compute.instances.setTags"),
         (wanted.account, "compute.instances.setServiceAccount"),
     ):
         if given:

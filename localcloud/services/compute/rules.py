@@ -27,7 +27,6 @@ _METADATA_KEY = r"[a-zA-Z0-9-_]{1,128}"
 _LARGEST_VALUE = 256 * 1024
 _LARGEST_METADATA = 512 * 1024
 _MOST_LABELS = 64
-_MOST_TAGS = 64
 
 
 def read(project: str, zone: str, body: Json, networks: Networks) -> Wanted:
@@ -60,7 +59,6 @@ def read(project: str, zone: str, body: Json, networks: Networks) -> Wanted:
         scopes=scopes,
         labels=check_labels("resource.labels", body.get("labels") or {}),
         metadata=read_metadata(body.get("metadata") or {}),
-        tags=_tags((body.get("tags") or {}).get("items") or []),
         shielded=_shielded(body.get("shieldedInstanceConfig") or {}),
     )
 
@@ -226,16 +224,6 @@ def _account(wanted: Sequence[Json]) -> tuple[str | None, tuple[str, ...]]:
     if not address:
         raise required("Required field 'resource.serviceAccounts[0].email' not specified")
     return address, tuple(wanted[0].get("scopes") or ())
-
-
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    if len(tags) > _MOST_TAGS:
-        raise bad_field(
-            "resource.tags.items", "", f"The number of tags is {len(tags)}, the limit is {_MOST_TAGS}."
-        )
-    for number, tag in enumerate(tags):
-        check_name(f"resource.tags.items[{number}]", tag)
-    return tuple(tags)
 
 
 def _shielded(config: Json) -> Mapping[str, bool]:

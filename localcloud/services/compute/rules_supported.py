@@ -54,7 +54,6 @@ _INSTANCE: Fields = {
     "machineType": None,
     "labels": None,
     "metadata": None,
-    "tags": None,
     "disks": _DISK,
     "networkInterfaces": _INTERFACE,
     "scheduling": _SCHEDULING,

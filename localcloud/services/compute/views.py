@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from localcloud.services.compute import catalog
@@ -44,12 +44,6 @@ def metadata_view(metadata: Mapping[str, str]) -> Json:
     return printed
 
 
-def tags_view(tags: Iterable[str]) -> Json:
-    """Return network tags with their fingerprint."""
-    printed: Json = {"fingerprint": fingerprint(list(tags))}
-    return printed | ({"items": list(tags)} if tags else {})
-
-
 def instance_view(vm: Vm, clock: Clock) -> Json:
     """Return an instance."""
     wanted = vm.wanted
@@ -72,7 +66,6 @@ def instance_view(vm: Vm, clock: Clock) -> Json:
         "fingerprint": fingerprint([vm.id, vm.status, dict(wanted.labels), dict(wanted.metadata)]),
         "labelFingerprint": fingerprint(dict(wanted.labels)),
         "metadata": metadata_view(wanted.metadata),
-        "tags": tags_view(wanted.tags),
         "disks": [_attached_disk_view(vm, number) for number in range(len(wanted.disks))],
         "networkInterfaces": [_interface_view(vm)],
         "scheduling": vm.schedule.view(),

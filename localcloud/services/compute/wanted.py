@@ -93,7 +93,6 @@ class Wanted:
     scopes: tuple[str, ...]
     labels: Mapping[str, str]
     metadata: Mapping[str, str]
-    tags: tuple[str, ...]
     shielded: Mapping[str, bool]
 
     @property

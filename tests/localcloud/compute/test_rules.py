@@ -290,6 +290,7 @@ _REFUSED: dict[str, tuple[Json, int, str, str]] = {
             ("resource.deletionProtection", {"deletionProtection": True}),
             ("resource.disks[0].source", {"disks": [{"boot": True, "source": f"zones/{ZONE}/disks/d"}]}),
             ("resource.minCpuPlatform", {"minCpuPlatform": "Intel Skylake"}),
+            ("resource.tags", {"tags": {"items": ["net"]}}),
             (
                 "resource.reservationAffinity.consumeReservationType",
                 {"reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"}},
@@ -309,7 +310,6 @@ _REFUSED: dict[str, tuple[Json, int, str, str]] = {
         )
     },
     "interfaces: two": (vm_body(networkInterfaces=[{}, {}]), 400, "invalid", "one network interface"),
-    "tag": (vm_body(tags={"items": ["No"]}), 400, "invalid", "tags"),
     "shielded: no TPM": (
         vm_body(shieldedInstanceConfig={"enableVtpm": False}),
         400,
@@ -367,7 +367,7 @@ _ACCEPTED: dict[str, Json] = {
         reservationAffinity={"consumeReservationType": "ANY_RESERVATION"},
     ),
     "external address": vm_body(networkInterfaces=[{"accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]}]),
-    "labels and tags": vm_body(labels={"a-b_1": "", "c": "x-1"}, tags={"items": ["net"]}),
+    "labels": vm_body(labels={"a-b_1": "", "c": "x-1"}),
     "data disk": vm_body(disks=[*_disk()["disks"], {"initializeParams": {"diskSizeGb": "10"}}]),
 }
 
