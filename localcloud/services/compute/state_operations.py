@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localcloud.services.compute.links import link
@@ -61,7 +61,6 @@ class Operation:
     ended: float | None = None
     failure: Failure | None = None
     status_message: str | None = None
-    warnings: list[Json] = field(default_factory=list)
 
     @property
     def parent(self) -> str:
@@ -173,7 +172,6 @@ class Operations:
             ("endTime", operation.ended and self._clock.timestamp(operation.ended)),
             ("clientOperationId", operation.client_id),
             ("statusMessage", operation.status_message),
-            ("warnings", operation.warnings),
         ):
             if value:
                 printed[key] = value
