@@ -12,7 +12,6 @@ from localcloud.core.listing import page
 from localcloud.services.compute import catalog, images
 from localcloud.services.compute.links import link
 from localcloud.services.compute.refusals import bad_filter, missing, unordered
-from localcloud.services.compute.views import GUEST_FEATURES
 
 if TYPE_CHECKING:
     from localcloud.core.service import Call, Handler
@@ -86,15 +85,7 @@ class Lookups:
             raise missing(f"projects/{project}")
         with self._state.changed:
             quotas = self._quotas.of_project(self._state.vms.values(), self._state.disks.values())
-        fields = {
-            "id": PROJECT_NUMBER,
-            "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": "bG9jYWw="},
-            "defaultServiceAccount": f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com",
-            "defaultNetworkTier": "PREMIUM",
-            "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
-            "quotas": quotas,
-        }
-        return resource("project", f"projects/{project}") | fields
+        return resource("project", f"projects/{project}") | {"id": PROJECT_NUMBER, "quotas": quotas}
 
     def _regions(self, parent: str) -> Iterable[Json]:
         with self._state.changed:
@@ -202,7 +193,6 @@ def _zones(parent: str) -> Iterable[Json]:
             description=zone,
             status="UP",
             region=link(f"{parent}/regions/{catalog.region_of(zone)}"),
-            availableCpuPlatforms=["Intel Cascade Lake", "Intel Sapphire Rapids", "Intel Skylake"],
         )
 
 
@@ -218,11 +208,6 @@ def _machine_types(parent: str) -> Iterable[Json]:
             description=f"{machine.cpus} vCPUs, {machine.memory_mb / 1024:g} GB RAM",
             guestCpus=machine.cpus,
             memoryMb=machine.memory_mb,
-            isSharedCpu=machine.shared_cpu,
-            imageSpaceGb=0,
-            maximumPersistentDisks=128,
-            maximumPersistentDisksSizeGb="263168",
-            architecture="X86_64",
             zone=zone,
         )
         if machine.gpu is not None:
@@ -252,13 +237,9 @@ def _image_view(image: images.Image) -> Json:
         description=image.description,
         family=image.family,
         diskSizeGb=str(image.size_gb),
-        archiveSizeBytes=str(image.size_gb * 300_000_000),
-        architecture="X86_64",
         status="READY",
-        sourceType="RAW",
-        guestOsFeatures=GUEST_FEATURES,
+        guestOsFeatures=[{"type": "UEFI_COMPATIBLE"}],
         creationTimestamp=image.created,
-        storageLocations=["us"],
     )
     if image.state != "ACTIVE":
         printed["deprecated"] = {"state": image.state}

@@ -55,7 +55,7 @@ class NetworkCalls:
                 for region, own in network.subnetworks.items()
             ]
             path = f"{parent}/global/networks/{network.name}"
-            fields = {"autoCreateSubnetworks": network.auto, "subnetworks": subnetworks, "mtu": 1460}
+            fields = {"autoCreateSubnetworks": network.auto, "subnetworks": subnetworks}
             yield resource("network", path, **fields)
 
     def _subnetworks(self, parent: str) -> Iterable[Json]:
@@ -69,11 +69,7 @@ class NetworkCalls:
                     network=link(f"{project}/global/networks/{network.name}"),
                     region=link(parent),
                     ipCidrRange=f"10.{128 + number}.0.0/16",
-                    gatewayAddress=f"10.{128 + number}.0.1",
                     privateIpGoogleAccess=self._networks.has_private_access(region, name),
-                    fingerprint="bG9jYWw=",
-                    purpose="PRIVATE",
-                    stackType="IPV4_ONLY",
                 )
 
     def _set_access(self, call: Call) -> Json:

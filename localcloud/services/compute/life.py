@@ -89,13 +89,11 @@ class Life:
 
     def shut_down(self, vm: Vm, boot: int) -> None:
         """The VM has called `shutdown`: TERMINATED, disk kept, whatever the termination action (docs/facts.md 1.6)."""
-        self._system_event(
-            vm, boot, "compute.instances.guestTerminate", "Instance terminated by guest OS shutdown."
-        )
+        self._system_event(vm, boot, "compute.instances.guestTerminate")
 
     def crashed(self, vm: Vm, boot: int) -> None:
         """The machine's supervisor has ended, as after a host failure; the instance is not restarted."""
-        self._system_event(vm, boot, "compute.instances.hostError", "Instance terminated by Compute Engine.")
+        self._system_event(vm, boot, "compute.instances.hostError")
 
     def heard(self, vm: Vm, boot: int, data: bytes) -> None:
         """Output for serial port 1."""
@@ -107,10 +105,10 @@ class Life:
                 self._later(vm, 0, vm.watch.found)
                 vm.watch = None
 
-    def _system_event(self, vm: Vm, boot: int, kind: str, message: str) -> None:
+    def _system_event(self, vm: Vm, boot: int, kind: str) -> None:
         with self._state.changed:
             if vm.boot == boot and vm.status == "RUNNING":
-                self._event(vm, kind, message)
+                self._event(vm, kind)
                 self._end(vm, self._pace.shutdown, self._stopped)
 
     def _stage(self, vm: Vm) -> None:
@@ -125,7 +123,7 @@ class Life:
             if vm.status != "STAGING":
                 return
             vm.cancel_timers()
-            vm.status, vm.started, vm.cut_off = "RUNNING", self._clock.now(), False
+            vm.status, vm.cut_off = "RUNNING", False
             vm.boot += 1
             vm.serial = SerialPort()
             vm.serial.write(boot_lines(vm))
@@ -172,14 +170,14 @@ class Life:
                 return
             if fault.action == "preempt":
                 vm.preempted = True
-                self._event(vm, "compute.instances.preempted", "Instance was preempted.")
+                self._event(vm, "compute.instances.preempted")
                 notice = float(fault.args.get("notice", self._pace.shutdown))
                 self._end(vm, notice, self._gone if vm.schedule.deletes else self._stopped)
             elif fault.action == "vanish":
-                self._event(vm, "compute.instances.hostError", "Instance terminated by Compute Engine.")
+                self._event(vm, "compute.instances.hostError")
                 self._end(vm, 0, self._gone)
             else:
-                self._event(vm, "stop", "Instance stopped.")
+                self._event(vm, "stop")
                 self._end(vm, self._pace.stop, self._stopped)
 
     def _overrun(self, vm: Vm) -> None:
@@ -188,19 +186,18 @@ class Life:
             if vm.status != "RUNNING":
                 return
             deletes = vm.schedule.deletes
-            self._event(vm, "delete" if deletes else "stop", "Instance reached the end of its run duration.")
+            self._event(vm, "delete" if deletes else "stop")
             self._end(
                 vm,
                 self._pace.delete if deletes else self._pace.stop,
                 self._gone if deletes else self._stopped,
             )
 
-    def _event(self, vm: Vm, kind: str, message: str) -> None:
+    def _event(self, vm: Vm, kind: str) -> None:
         """Record an operation of Compute Engine's own, done once the instance has stopped."""
         target = (vm.wanted.project, f"zones/{vm.wanted.zone}", vm.wanted.path, vm.id)
-        operation = self._operations.open(kind, target, SYSTEM, status_message=message)
+        operation = self._operations.open(kind, target, SYSTEM)
         self._operations.run(operation)
-        vm.status_message = message
         vm.pending.append(operation)
 
     def _end(self, vm: Vm, seconds: float, then: Callable[[Vm], None]) -> None:
@@ -248,7 +245,7 @@ class Life:
         with self._state.changed:
             if vm.deleting or vm.status != "STOPPING":
                 return
-            vm.status, vm.stopped = "TERMINATED", self._clock.now()
+            vm.status = "TERMINATED"
             self._finish_pending(vm)
 
     def _finish_pending(self, vm: Vm) -> None:

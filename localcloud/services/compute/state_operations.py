@@ -60,7 +60,6 @@ class Operation:
     started: float | None = None
     ended: float | None = None
     failure: Failure | None = None
-    status_message: str | None = None
 
     @property
     def parent(self) -> str:
@@ -89,7 +88,6 @@ class Operations:
         user: str,
         *,
         request: tuple[str, ...] = (),
-        status_message: str | None = None,
     ) -> Operation:
         """Record a new operation on a target (project, "zones/Z" or "regions/R", resource path, id).
 
@@ -99,7 +97,6 @@ class Operations:
         name = f"operation-{int(now * 1000)}-{secrets.token_hex(7)[:13]}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
         project, place, path, target_id = target
         operation = Operation(name, new_id(), kind, project, place, path, target_id, user, now)
-        operation.status_message = status_message
         with self._changed:
             self._forget(now)
             self._all[name] = operation
@@ -171,7 +168,6 @@ class Operations:
             ("startTime", operation.started and self._clock.timestamp(operation.started)),
             ("endTime", operation.ended and self._clock.timestamp(operation.ended)),
             ("clientOperationId", operation.client_id),
-            ("statusMessage", operation.status_message),
         ):
             if value:
                 printed[key] = value

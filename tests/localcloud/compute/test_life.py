@@ -40,7 +40,6 @@ def test_an_instance_boots_and_its_machine_gets_what_the_metadata_say(
     machine = cloud_fixture.run(vm_body(serviceAccounts=[{"email": VM_ACCOUNT, "scopes": [_SCOPE]}]))
     found = cloud_fixture.get("vm-1")
     assert found.status == "RUNNING"
-    assert found.last_start_timestamp
     assert found.service_accounts[0].email == VM_ACCOUNT
     assert found.network_interfaces[0].network_i_p
     assert not found.network_interfaces[0].access_configs
