@@ -47,8 +47,6 @@ SPEC = Spec(
             optional={"message": str, "http_status": int, "http_message": str, "visible_instance": bool},
         ),
         "idle": FaultForm(("vm.boot",)),
-        "exit": FaultForm(("vm.boot",), required={"code": int}),
-        "slow": FaultForm(("vm.boot",), required={"seconds": _NUMBER}),
         "gpus": FaultForm(("vm.boot",), required={"count": int}),
         "vanish": FaultForm(("vm.life",), one_of=_WHEN),
         "preempt": FaultForm(("vm.life",), optional={"notice": _NUMBER}, one_of=_WHEN),

@@ -137,15 +137,9 @@ class Life:
         script = vm.wanted.metadata.get("startup-script")
         if fault is not None and fault.action == "idle":
             script = None
-        elif fault is not None and fault.action == "exit":
-            script = f"#!/bin/sh\nexit {int(fault.args['code'])}\n"
-        elif fault is not None and fault.action == "gpus":
+        elif fault is not None:
             vm.visible_gpus = int(fault.args["count"])
-        switch_on = partial(self._power.on, vm, _Events(self, vm), script)
-        if fault is not None and fault.action == "slow":
-            self._later(vm, float(fault.args["seconds"]), switch_on)
-        else:
-            switch_on()
+        self._power.on(vm, _Events(self, vm), script)
 
     def _arm_deadline(self, vm: Vm) -> None:
         """Set the time limit: maxRunDuration from now on."""
