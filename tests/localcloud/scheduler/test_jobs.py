@@ -9,7 +9,8 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.scheduler_v1 import Job
 
-from localcloud.core.iam import PROJECT_NUMBER, ROLES, SCHEDULER_AGENT, email
+from localcloud.core.iam import PROJECT_NUMBER, SCHEDULER_AGENT, email
+from localcloud.core.iam.predefined import PERMISSIONS
 from localcloud.profile import GRANTS
 from tests.localcloud.pubsub.conftest import refusal
 from tests.localcloud.scheduler.conftest import JOB, PROJECT, REGION, TOPIC, CloudFixture
@@ -266,20 +267,18 @@ METHODS = [
 
 @pytest.mark.parametrize("asked", METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
-    cloud_fixture: CloudFixture, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, Any, str, str]
+    cloud_fixture: CloudFixture, asked: tuple[str, Any, str, str]
 ) -> None:
     method, request_, verb, resource = asked
     cloud_fixture.job()
     if verb == "enable":
         cloud_fixture.client().pause_job(name=JOB)
     permission = f"cloudscheduler.jobs.{verb}"
-    every = ROLES["roles/cloudscheduler.admin"]
-    assert permission in every
+    assert permission in PERMISSIONS
     member = f"serviceAccount:{email('notebook-vm')}"
-    cloud_fixture.iam.policies.grant(PROJECT, "roles/cloudscheduler.viewer", member)
-    monkeypatch.setitem(
-        cloud_fixture.iam.roles._permissions, "roles/cloudscheduler.viewer", every - {permission}
-    )
+    role = f"{PROJECT}/roles/tested"
+    cloud_fixture.iam.policies.grant(PROJECT, role, member)
+    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(PERMISSIONS - {permission})})
     words = (
         f'The principal (user or service account) lacks IAM permission "{permission}" for the resource "{resource}" '
         "(or the resource may not exist)."
@@ -287,7 +286,7 @@ def test_each_method_asks_for_its_permission(
     found = refusal(lambda: getattr(cloud_fixture.client("notebook-vm"), method)(request=request_))
     assert found == ("PERMISSION_DENIED", words)
     held = {permission} | ({"cloudscheduler.jobs.get"} if verb == "update" else set())
-    monkeypatch.setitem(cloud_fixture.iam.roles._permissions, "roles/cloudscheduler.viewer", frozenset(held))
+    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(held)})
     getattr(cloud_fixture.client("notebook-vm"), method)(request=request_)
 
 
