@@ -257,13 +257,6 @@ def test_permissions_are_tested(cloud_fixture: CloudFixture) -> None:
             cloud_fixture.client().test_iam_permissions(request={"resource": SECRET, "permissions": [bad]})
 
 
-def test_a_token_needs_the_scope_of_the_whole_cloud(cloud_fixture: CloudFixture) -> None:
-    cloud_fixture.grant(ACCESSOR, VM)
-    narrow = Caller(email("notebook-vm"), ("https://www.googleapis.com/auth/devstorage.read_write",))
-    with pytest.raises(ApiError, match="insufficient authentication scopes"):
-        cloud_fixture.iam.require(narrow, "secretmanager.versions.access", f"{SECRET}/versions/1")
-
-
 def test_a_policy_counts_for_its_resource_only(cloud_fixture: CloudFixture) -> None:
     caller = Caller(email("notebook-vm"))
     cloud_fixture.iam.policies.grant(f"{PROJECT}/secrets/a", ACCESSOR, VM)
