@@ -54,7 +54,7 @@ gcloud storage buckets describe gs://local-project-notebooks --format='value(pub
 gcloud artifacts repositories create images --repository-format=docker --location=us-central1 --description=Images
 gcloud artifacts repositories create pypi --repository-format=python --location=us-central1 \
   --mode=remote-repository --remote-repo-config-desc=PyPI --remote-python-repo=PYPI
-gcloud artifacts repositories list --location=us-central1 --format='value(name.basename(),mode)'
+gcloud artifacts repositories describe pypi --location=us-central1 --format='value(mode)'
 gcloud artifacts repositories delete pypi --location=us-central1 --quiet
 """
 
@@ -106,8 +106,7 @@ def test_gcloud_sets_services_network_bucket_and_repositories_up(tmp_path: Path)
         "router  us-central1  default",
         "nat",
         "enforced",
-        "images\tSTANDARD_REPOSITORY",
-        "pypi\tREMOTE_REPOSITORY",
+        "REMOTE_REPOSITORY",
         "",
     ]
     inventory = json.loads((tmp_path / "inventory.json").read_text())
