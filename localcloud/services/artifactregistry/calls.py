@@ -12,7 +12,7 @@ from localcloud.core.clock import Clock
 from localcloud.core.errors import ApiError, invalid, not_found, unimplemented
 from localcloud.core.iam import PROJECT, by_id
 from localcloud.core.iam.calls import Resources, policy_handlers
-from localcloud.core.service import Call, Handler
+from localcloud.core.service import Call, Handler, Part
 from localcloud.core.times import timestamp
 from localcloud.engines.build import Images, RunnerError
 from localcloud.services.artifactregistry.names import Repository, parse
@@ -36,7 +36,7 @@ _SETTINGS = frozenset(
 _ITEM = re.compile(r"packages/(?P<package>[^/]+)/(?:tags|versions)/(?P<item>[^/]+)")
 
 
-class ArtifactRegistryService:
+class ArtifactRegistryService(Part):
     """Repositories, and their images, read only: those of a build runner."""
 
     api = "artifactregistry.v1"
@@ -68,9 +68,6 @@ class ArtifactRegistryService:
     def inventory(self) -> Mapping[str, list[Json]]:
         """Return the repositories."""
         return {"artifactregistry.repositories": self._repositories.of(f"projects/{PROJECT}/locations/")}
-
-    def close(self) -> None:
-        """Nothing is left to do."""
 
     def _allowed(self, call: Call, permission: str) -> tuple[Repository, str]:
         """Split the call's name.
