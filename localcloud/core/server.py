@@ -16,7 +16,7 @@ from localcloud.core.discovery import Match, load
 from localcloud.core.errors import ApiError, Style, forbidden, internal, not_found, unimplemented
 from localcloud.core.http import HOST, DropConnection, Listener, json_response
 from localcloud.core.peers import is_ours
-from localcloud.core.service import Call, attach_fault
+from localcloud.core.service import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -188,8 +188,8 @@ class Server:
             method, facts = identified
             self._findings.call(method)
             fault = self._faults.take(method, {**facts, "caller": _name(caller)})
-        attach_fault(request, None if fault is None or fault.generic else fault)
-        return self._under(fault, lambda: service.respond(request, caller))
+        specific = fault if fault is not None and not fault.generic else None
+        return self._under(fault, lambda: service.respond(request, caller, specific))
 
     def _require_enabled(self, service: str) -> None:
         """Raise `ApiError` 403 for a service that the project has not enabled."""

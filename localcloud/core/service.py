@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_FAULT_KEY = "localcloud.fault"
-
 
 @dataclass(frozen=True)
 class Call:
@@ -87,21 +85,10 @@ class RawService(Protocol):
         """Return the API method of a request, and the values that a fault may match; None for no method.
 
         The server asks this once per request, takes a due fault from the plan, applies the generic actions itself
-        and leaves any other for `fault_of(request)`.
+        and gives any other to `respond`.
         """
         ...
 
-    def respond(self, request: Request, caller: Caller) -> Response:
+    def respond(self, request: Request, caller: Caller, fault: Fault | None) -> Response:
         """Answer the request; an `ApiError` raised becomes Google's JSON."""
         ...
-
-
-def fault_of(request: Request) -> Fault | None:
-    """Return the service-specific fault that is due on this request of a `RawService`."""
-    fault: Fault | None = request.environ.get(_FAULT_KEY)
-    return fault
-
-
-def attach_fault(request: Request, fault: Fault | None) -> None:
-    """Leave a service-specific fault for `fault_of`; the server does this."""
-    request.environ[_FAULT_KEY] = fault

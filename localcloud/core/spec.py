@@ -13,14 +13,6 @@ Types = type | tuple[type, ...]
 
 
 @dataclass(frozen=True)
-class Scopes:
-    """The OAuth scopes that let a token use a service, beside cloud-platform; `reading` is enough to get and list."""
-
-    writing: tuple[str, ...] = ()
-    reading: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class FaultForm:
     """A fault's action: the methods that it acts on, and its arguments with their types.
 
@@ -62,8 +54,6 @@ class Spec:
     """The path that gcloud expects at the end of that address: "compute/v1/"."""
     permissions: str = ""
     """The beginning of the service's permissions, up to the first dot."""
-    scopes: Scopes | None = None
-    """None: any scope is enough."""
     denied: Callable[[Caller, str, str], ApiError] | None = None
     """Makes the service's 403 of the caller, the permission and the resource; None for the usual words."""
     libraries: Mapping[str, Library] = field(default_factory=dict)

@@ -76,12 +76,6 @@ class Images(Protocol):
     def pushed(self, image: str) -> float | None:
         """Return the time at which an image got its name, in seconds since the epoch; None without such an image."""
 
-    def repositories(self, below: str) -> list[str]:
-        """Return the names, without tags, of images with a prefix ("us-docker.pkg.dev/project/repository/")."""
-
-    def tags(self, repository: str) -> list[str]:
-        """Return the tags of an image, given by its name without a tag."""
-
 
 class Runner(Protocol):
     """Runs the steps of builds."""

@@ -113,10 +113,6 @@ class OwnedProcess:
             raise TimeoutError(message)
         return -signal.SIGKILL if self._code is None else self._code
 
-    def wait_gone(self, timeout: float | None = None) -> bool:
-        """Wait until the supervisor itself has ended; False after `timeout` seconds."""
-        return self._gone.wait(timeout)
-
     def descendants(self) -> list[int]:
         """Pids of the command (while it runs) and of everything that descends from it."""
         return [] if self._gone.is_set() else reaper.descendants(self._supervisor.pid)

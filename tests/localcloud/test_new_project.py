@@ -43,7 +43,6 @@ gcloud beta services identity create --service=eventarc.googleapis.com
 subnet="compute networks subnets"
 gcloud $subnet update default --region=us-central1 --enable-private-ip-google-access
 gcloud $subnet describe default --region=us-central1 --format='value(privateIpGoogleAccess)'
-gcloud $subnet list --network=default --filter=region:us-central1 --format='value(name)'
 gcloud compute instances list --format='value(name)'
 gcloud compute routers create router --network=default --region=us-central1
 gcloud compute routers nats create nat --router=router --region=us-central1 --auto-allocate-nat-external-ips \
@@ -55,7 +54,7 @@ gcloud storage buckets describe gs://local-project-notebooks --format='value(pub
 gcloud artifacts repositories create images --repository-format=docker --location=us-central1 --description=Images
 gcloud artifacts repositories create pypi --repository-format=python --location=us-central1 \
   --mode=remote-repository --remote-repo-config-desc=PyPI --remote-python-repo=PYPI
-gcloud artifacts repositories list --location=us-central1 --format='value(name.basename(),mode)'
+gcloud artifacts repositories describe pypi --location=us-central1 --format='value(mode)'
 gcloud artifacts repositories delete pypi --location=us-central1 --quiet
 """
 
@@ -103,13 +102,11 @@ def test_gcloud_sets_services_network_bucket_and_repositories_up(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n") == [
         "True",
-        "default",
         "NAME    REGION       NETWORK",
         "router  us-central1  default",
         "nat",
         "enforced",
-        "images\tSTANDARD_REPOSITORY",
-        "pypi\tREMOTE_REPOSITORY",
+        "REMOTE_REPOSITORY",
         "",
     ]
     inventory = json.loads((tmp_path / "inventory.json").read_text())

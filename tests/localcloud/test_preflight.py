@@ -46,7 +46,10 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    grants = [*GRANTS, Grant("notebook-deployer", "roles/iam.serviceAccountViewer", f"projects/{PROJECT}")]
+    grants = [
+        *GRANTS,
+        Grant("notebook-deployer", "roles/iam.serviceAccountTokenCreator", f"projects/{PROJECT}"),
+    ]
     with Cloud(tmp_path_factory.mktemp("cloud"), profile=granting(grants), quotas={"CPUS": 3}) as cloud:
         yield Site(cloud)
         found = cloud.inventory()

@@ -17,12 +17,12 @@ from google.oauth2.credentials import Credentials
 from werkzeug import Request, Response
 
 from localcloud.core.caller import Caller
-from localcloud.core.faults import FaultPlan
+from localcloud.core.faults import Fault, FaultPlan
 from localcloud.core.findings import Findings
 from localcloud.core.http import json_response
 from localcloud.core.iam import PROJECT, Iam, email
 from localcloud.core.server import Server
-from localcloud.core.service import Call, Handler, Json, fault_of
+from localcloud.core.service import Call, Handler, Json
 from localcloud.profile import PROFILE
 from localcloud.services.registry import SPECS
 from tests.patience import HANGS, PATIENCE
@@ -71,8 +71,7 @@ class Echo:
     def identify(self, request: Request) -> tuple[str, Mapping[str, Any]] | None:
         return "storage.objects.insert", {"name": request.path.removeprefix("/echo/")}
 
-    def respond(self, request: Request, caller: Caller) -> Response:
-        fault = fault_of(request)
+    def respond(self, request: Request, caller: Caller, fault: Fault | None) -> Response:
         body = request.get_data() if request.method == "PUT" else b""
         return json_response(
             {"caller": caller.email, "size": len(body), "fault": fault.action if fault else None}

@@ -47,12 +47,6 @@ class Accounts:
         self._kept.put(address, made)
         return made
 
-    def change(self, account: Json, fields: Json) -> Json:
-        """Store changed fields of an account; return it."""
-        changed = account | fields
-        self._kept.put(account["email"], changed)
-        return changed
-
     def delete(self, account: Json) -> None:
         """Delete an account."""
         self._kept.remove(account["email"])

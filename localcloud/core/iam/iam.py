@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import threading
 import time
@@ -37,10 +36,6 @@ _NO_CALLER = (
     "valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
 _OUT_OF_SCOPE = "Request had insufficient authentication scopes."
-
-_SCOPE = "https://www.googleapis.com/auth/"
-
-_READING = re.compile(r"\.(get|list)[A-Za-z]*$")
 
 
 @dataclass(frozen=True)
@@ -132,7 +127,7 @@ class Iam:
 
         `shown` is the request's own name of the resource, if it differs from `resource`.
         """
-        if caller != ANONYMOUS and not self._in_scope(caller, permission):
+        if caller != ANONYMOUS and CLOUD_PLATFORM not in caller.scopes:
             raise forbidden(_OUT_OF_SCOPE, reason="insufficientPermissions")
         if not self.allowed(caller, permission, resource):
             raise self._denied(caller, permission, shown or resource)
@@ -172,17 +167,6 @@ class Iam:
         ours = address.endswith(email("").removeprefix("@")) and not address.startswith("service-")
         if kind == "serviceAccount" and ours and self.accounts.find(address) is None:
             raise invalid(f"Service account {address} does not exist.")
-
-    def _in_scope(self, caller: Caller, permission: str) -> bool:
-        if CLOUD_PLATFORM in caller.scopes:
-            return True
-        spec = self._specs.get(permission.partition(".")[0])
-        if spec is None or spec.scopes is None:
-            return bool(caller.scopes)
-        enough = spec.scopes.writing
-        if _READING.search(permission):
-            enough += spec.scopes.reading
-        return any(_SCOPE + scope in caller.scopes for scope in enough)
 
     def _denied(self, caller: Caller, permission: str, resource: str) -> ApiError:
         spec = self._specs.get(permission.partition(".")[0])

@@ -34,73 +34,12 @@ roles/bigquery.dataViewer
 roles/bigquery.jobUser
   bigquery.config: get
   bigquery.jobs: create
-roles/browser
-  resourcemanager.projects: get
-roles/cloudbuild.builds.builder
-  artifactregistry.dockerimages: get list
-  artifactregistry.files: get list
-  artifactregistry.packages: get list
-  artifactregistry.repositories: downloadArtifacts get list uploadArtifacts
-  artifactregistry.tags: create get list update
-  artifactregistry.versions: get list
-  cloudbuild.builds: create get list update
-  logging.logEntries: create list
-  logging.views: access
-  pubsub.topics: create publish
-  resourcemanager.projects: get
-  storage.buckets: create get list
-  storage.objects: create delete get list update
-roles/cloudbuild.builds.editor
-  cloudbuild.builds: create get list update
-roles/cloudfunctions.developer
-  cloudbuild.builds: get list
-  cloudfunctions.functions: call create delete get invoke list sourceCodeGet sourceCodeSet update
-  cloudfunctions.locations: get list
-  cloudfunctions.operations: get list
-  cloudfunctions.runtimes: list
-  resourcemanager.projects: get
-  run.configurations: get list
-  run.locations: list
-  run.revisions: get list
-  run.routes: get invoke list
-  run.services: create delete get getIamPolicy list update
-roles/cloudscheduler.admin
-  cloudscheduler.jobs: create delete enable fullView get list pause run update
-  cloudscheduler.locations: get list
-roles/cloudscheduler.jobRunner
-  cloudscheduler.jobs: run
 roles/cloudscheduler.serviceAgent
   iam.serviceAccounts: getAccessToken getOpenIdToken
   logging.logEntries: create route
   pubsub.topics: publish
-roles/cloudscheduler.viewer
-  cloudscheduler.jobs: get list
-  cloudscheduler.locations: get list
 roles/compute.imageUser
   compute.images: get getFromFamily list useReadOnly
-roles/compute.instanceAdmin.v1
-  compute.acceleratorTypes: get list
-  compute.diskTypes: get list
-  compute.disks: create delete get list setLabels update use
-  compute.globalOperations: get list
-  compute.images: get getFromFamily list useReadOnly
-  compute.instances: attachDisk create delete detachDisk get getGuestAttributes getIamPolicy
-  compute.instances: getSerialPortOutput list reset resume setIamPolicy setLabels setMachineType
-  compute.instances: setMetadata setScheduling setServiceAccount setTags start stop suspend update
-  compute.instances: use
-  compute.machineTypes: get list
-  compute.networks: get list use useExternalIp
-  compute.projects: get
-  compute.regionOperations: get list
-  compute.regions: get list
-  compute.routers: get list
-  compute.subnetworks: get list use useExternalIp
-  compute.zoneOperations: get list
-  compute.zones: get list
-  resourcemanager.projects: get
-roles/compute.networkUser
-  compute.networks: get list
-  compute.subnetworks: get list use useExternalIp
 roles/eventarc.serviceAgent
   cloudfunctions.functions: get
   eventarc.channels: publish
@@ -111,47 +50,15 @@ roles/eventarc.serviceAgent
   run.services: get
   serviceusage.services: use
   storage.buckets: get update
-roles/iam.roleAdmin
-  iam.roles: create delete get list undelete update
-  resourcemanager.projects: get getIamPolicy
-roles/iam.serviceAccountAdmin
-  iam.serviceAccounts: create delete disable enable get getIamPolicy list setIamPolicy undelete update
-  resourcemanager.projects: get list
 roles/iam.serviceAccountTokenCreator
   iam.serviceAccounts: get getAccessToken getOpenIdToken implicitDelegation list signBlob signJwt
   resourcemanager.projects: get list
 roles/iam.serviceAccountUser
   iam.serviceAccounts: actAs get
-roles/iam.serviceAccountViewer
-  iam.serviceAccounts: get list
 roles/logging.logWriter
   logging.logEntries: create
-roles/pubsub.admin
-  pubsub.subscriptions: consume create delete get getIamPolicy list setIamPolicy update
-  pubsub.topics: attachSubscription create delete detachSubscription get getIamPolicy list
-  pubsub.topics: publish setIamPolicy update
-roles/pubsub.editor
-  pubsub.subscriptions: consume create delete get list update
-  pubsub.topics: attachSubscription create delete detachSubscription get list publish update
 roles/pubsub.publisher
   pubsub.topics: publish
-roles/pubsub.subscriber
-  pubsub.subscriptions: consume
-  pubsub.topics: attachSubscription
-roles/pubsub.viewer
-  pubsub.subscriptions: get list
-  pubsub.topics: get list
-roles/resourcemanager.projectIamAdmin
-  resourcemanager.projects: get getIamPolicy setIamPolicy
-roles/run.admin
-  resourcemanager.projects: get
-  run.configurations: get list
-  run.instances: invoke
-  run.jobs: run
-  run.locations: list
-  run.revisions: get list
-  run.routes: get invoke list
-  run.services: create delete get getIamPolicy list setIamPolicy update
 roles/run.invoker
   run.instances: invoke
   run.jobs: run
@@ -161,32 +68,8 @@ roles/secretmanager.admin
   secretmanager.versions: access add destroy disable enable get list
 roles/secretmanager.secretAccessor
   secretmanager.versions: access
-roles/secretmanager.secretVersionAdder
-  secretmanager.versions: add
-roles/secretmanager.secretVersionManager
-  secretmanager.versions: add destroy disable enable get list
-roles/secretmanager.viewer
-  secretmanager.secrets: get getIamPolicy list
-  secretmanager.versions: get list
-roles/serviceusage.serviceUsageAdmin
-  serviceusage.services: disable enable get list use
-roles/storage.admin
-  resourcemanager.projects: get list
-  storage.buckets: create delete get getIamPolicy list setIamPolicy update
-  storage.folders: get list
-  storage.multipartUploads: abort create listParts
-  storage.objects: create delete get getIamPolicy list setIamPolicy update
 roles/storage.bucketViewer
   storage.buckets: get list
-roles/storage.objectAdmin
-  resourcemanager.projects: get list
-  storage.folders: get list
-  storage.multipartUploads: abort create listParts
-  storage.objects: create delete get getIamPolicy list setIamPolicy update
-roles/storage.objectCreator
-  resourcemanager.projects: get list
-  storage.folders: create
-  storage.objects: create
 roles/storage.objectUser
   storage.folders: get list
   storage.multipartUploads: abort create listParts
@@ -197,11 +80,33 @@ roles/storage.objectViewer
   storage.objects: get list
 """
 
-# What an owner may do beside that.
+# What an owner may do beside that, and a custom role can have.
 _OWNERS = """
-  artifactregistry.repositories: create delete getIamPolicy setIamPolicy update
-  compute.routers: create delete update
-  compute.subnetworks: setPrivateIpGoogleAccess update
+  artifactregistry.repositories: create delete getIamPolicy setIamPolicy
+  cloudbuild.builds: create get list update
+  cloudfunctions.functions: create delete list sourceCodeSet update
+  cloudfunctions.operations: get list
+  cloudscheduler.jobs: create delete enable get list pause run update
+  compute.acceleratorTypes: get list
+  compute.disks: create setLabels
+  compute.instances: create delete get getSerialPortOutput list setLabels setMetadata setServiceAccount stop
+  compute.machineTypes: get list
+  compute.networks: get list
+  compute.projects: get
+  compute.regionOperations: get list
+  compute.regions: get list
+  compute.routers: create delete get list update
+  compute.subnetworks: get list setPrivateIpGoogleAccess use useExternalIp
+  compute.zoneOperations: get list
+  compute.zones: get list
+  iam.roles: create delete get undelete update
+  iam.serviceAccounts: create delete getIamPolicy setIamPolicy
+  pubsub.subscriptions: getIamPolicy setIamPolicy
+  pubsub.topics: getIamPolicy setIamPolicy
+  resourcemanager.projects: getIamPolicy setIamPolicy
+  run.services: getIamPolicy list setIamPolicy update
+  serviceusage.services: disable enable get list
+  storage.buckets: create delete getIamPolicy setIamPolicy
 """
 
 

@@ -10,8 +10,6 @@ from localcloud.engines.build import RunnerError
 from localcloud.engines.build_docker.cli import Docker
 from localcloud.engines.image_names import parse_image
 
-_NONE = "<none>"
-
 
 class DockerImages:
     """The engine's images; see `Images`. Every method raises RunnerError if no engine answers."""
@@ -28,8 +26,9 @@ class DockerImages:
             return image
         name = parse_image(image)
         digest = name.digest if name else None
-        known = self._list("--digests", "{{.ID}} {{.Digest}}")
-        return next((line.split()[0] for line in known if digest in line.split()), None)
+        known = self._docker.call("images", "--no-trunc", "--digests", "--format", "{{.ID}} {{.Digest}}")
+        lines = (line.split() for line in known.decode().splitlines())
+        return next((line[0] for line in lines if digest in line), None)
 
     def digest(self, image: str) -> str | None:
         """Return an image's digest in the repository that its name has, else its id."""
@@ -54,22 +53,9 @@ class DockerImages:
         )
         return (max(made, named)).timestamp()
 
-    def repositories(self, below: str) -> list[str]:
-        """Return the names, without tags, of the images with a prefix."""
-        return sorted({name for name in self._list("{{.Repository}}") if name.startswith(below)})
-
-    def tags(self, repository: str) -> list[str]:
-        """Return the tags of the images of a name."""
-        lines = (line.split() for line in self._list("{{.Repository}} {{.Tag}}"))
-        return sorted({tag for name, tag in lines if name == repository and tag != _NONE})
-
     def _inspect(self, image: str) -> Any:
         """Return the engine's description of an image; None if it lacks the image or does not answer."""
         try:
             return json.loads(self._docker.call("image", "inspect", "--", image))[0]
         except RunnerError:
             return None
-
-    def _list(self, *how: str) -> list[str]:
-        *options, form = how
-        return self._docker.call("images", "--no-trunc", *options, "--format", form).decode().splitlines()

@@ -13,7 +13,6 @@ from localcloud.engines.image_names import Image, parse_image
 SHELLS = {"bash": "bash", "ubuntu": "bash", "debian": "bash", "alpine": "sh", "busybox": "sh"}
 """Utility images, and the program that each starts when it is given none."""
 
-_OWN_TAG = "latest"
 _HUBS = ("docker.io/library/", "docker.io/", "library/", "")
 
 
@@ -63,14 +62,6 @@ class ProcessImages:
     def pushed(self, image: str) -> float | None:
         """Return the time at which localcloud started, for the own image."""
         return self._made if self.digest(image) else None
-
-    def repositories(self, below: str) -> list[str]:
-        """Return the name that the own image has there. It is found under any folder too."""
-        return [f"{below}{self.own.basename}"]
-
-    def tags(self, repository: str) -> list[str]:
-        """Return one tag for the own image. It is found by any other tag too."""
-        return [_OWN_TAG] if repository.rpartition("/")[2] == self.own.basename else []
 
     @cached_property
     def _digest(self) -> str:

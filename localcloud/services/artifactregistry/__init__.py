@@ -7,7 +7,7 @@ from typing import Any
 
 from localcloud.core.caller import Caller
 from localcloud.core.errors import ApiError, forbidden
-from localcloud.core.spec import Library, Scopes, Spec
+from localcloud.core.spec import Library, Spec
 from localcloud.services.artifactregistry.calls import ArtifactRegistryService
 from localcloud.services.artifactregistry.state import Repositories
 from localcloud.services.context import Context
@@ -38,7 +38,6 @@ SPEC = Spec(
     apis=("artifactregistry.v1",),
     endpoint="ARTIFACTREGISTRY",
     permissions="artifactregistry",
-    scopes=Scopes(reading=("cloud-platform.read-only",)),
     denied=_denied,
     libraries={
         "artifactregistry.v1": Library(

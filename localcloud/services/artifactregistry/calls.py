@@ -12,8 +12,7 @@ from localcloud.core.clock import Clock
 from localcloud.core.errors import ApiError, invalid, not_found, unimplemented
 from localcloud.core.iam import PROJECT, by_id
 from localcloud.core.iam.calls import Resources, policy_handlers
-from localcloud.core.listing import page
-from localcloud.core.service import Call, Handler
+from localcloud.core.service import Call, Handler, Part
 from localcloud.core.times import timestamp
 from localcloud.engines.build import Images, RunnerError
 from localcloud.services.artifactregistry.names import Repository, parse
@@ -21,7 +20,6 @@ from localcloud.services.artifactregistry.state import Repositories
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 1000
 # The fields of a repository that a create call may set.
 _SETTINGS = frozenset(
     {
@@ -36,10 +34,9 @@ _SETTINGS = frozenset(
     }
 )
 _ITEM = re.compile(r"packages/(?P<package>[^/]+)/(?:tags|versions)/(?P<item>[^/]+)")
-_DOCKER_IMAGE = re.compile(r"dockerImages/(?P<package>[^/]+)@(?P<item>sha256:[0-9a-f]{64})")
 
 
-class ArtifactRegistryService:
+class ArtifactRegistryService(Part):
     """Repositories, and their images, read only: those of a build runner."""
 
     api = "artifactregistry.v1"
@@ -56,13 +53,9 @@ class ArtifactRegistryService:
             f"{prefix}.create": self._create,
             f"{prefix}.delete": self._delete,
             f"{prefix}.get": self._repository,
-            f"{prefix}.list": self._list,
             "artifactregistry.projects.locations.operations.get": self._operation,
             f"{prefix}.packages.tags.get": self._tag,
-            f"{prefix}.packages.tags.list": self._tags,
             f"{prefix}.packages.versions.get": self._version,
-            f"{prefix}.dockerImages.get": self._docker_image,
-            f"{prefix}.dockerImages.list": self._docker_images,
             **policy_handlers(
                 Resources(
                     {prefix: "artifactregistry.repositories"},
@@ -76,31 +69,20 @@ class ArtifactRegistryService:
         """Return the repositories."""
         return {"artifactregistry.repositories": self._repositories.of(f"projects/{PROJECT}/locations/")}
 
-    def close(self) -> None:
-        """Nothing is left to do."""
-
-    def _allowed(self, call: Call, parameter: str, permission: str) -> tuple[Repository, str]:
+    def _allowed(self, call: Call, permission: str) -> tuple[Repository, str]:
         """Split the call's name.
 
         Raise `ApiError`: 403 without the permission on the repository, 404 for a missing one.
         """
-        repository, rest = parse(call.params[parameter])
+        repository, rest = parse(call.params["name"])
         call.require(permission, repository.name)
         if self._repositories.find(repository) is None:
             raise _missing()
         return repository, rest
 
     def _repository(self, call: Call) -> Json:
-        repository, _ = self._allowed(call, "name", "artifactregistry.repositories.get")
+        repository, _ = self._allowed(call, "artifactregistry.repositories.get")
         return self._repositories.find(repository) or {}
-
-    def _list(self, call: Call) -> Json:
-        parent = call.authorize("artifactregistry.repositories.list", call.params["parent"])
-        _refuse(call, "filter")
-        _refuse(call, "orderBy")
-        return page(
-            self._repositories.of(f"{parent}/repositories/"), call.params, "repositories", _LARGEST_PAGE
-        )
 
     def _create(self, call: Call) -> Json:
         parent = call.authorize("artifactregistry.repositories.create", call.params["parent"])
@@ -113,7 +95,7 @@ class ArtifactRegistryService:
         return self._repositories.create(repository, call.body, self._clock.now())
 
     def _delete(self, call: Call) -> Json:
-        repository, _ = self._allowed(call, "name", "artifactregistry.repositories.delete")
+        repository, _ = self._allowed(call, "artifactregistry.repositories.delete")
         call.iam.policies.remove(repository.name)
         return self._repositories.delete(repository)
 
@@ -125,67 +107,24 @@ class ArtifactRegistryService:
         return found
 
     def _tag(self, call: Call) -> Json:
-        repository, rest = self._allowed(call, "name", "artifactregistry.tags.get")
-        package, tag = _split(_ITEM, rest)
-        return _tag(repository, package, tag, self._digest(f"{repository.image(package)}:{tag}"))
-
-    def _tags(self, call: Call) -> Json:
-        repository, rest = self._allowed(call, "parent", "artifactregistry.tags.list")
-        _refuse(call, "filter")
-        package = unquote(rest.removeprefix("packages/"))
-        tags = self._tags_of(repository, package)
-        if not tags:
-            raise _missing()
-        found = [_tag(repository, package, tag, digest) for tag, digest in tags.items()]
-        return page(found, call.params, "tags", _LARGEST_PAGE)
+        repository, rest = self._allowed(call, "artifactregistry.tags.get")
+        package, tag = _split(rest)
+        digest = self._digest(f"{repository.image(package)}:{tag}")
+        name = repository.package(package)
+        return {"name": f"{name}/tags/{tag}", "version": f"{name}/versions/{digest}"}
 
     def _version(self, call: Call) -> Json:
-        """Return a version, which is an image. Only the full view shows its tags."""
-        repository, rest = self._allowed(call, "name", "artifactregistry.versions.get")
-        package, digest = _split(_ITEM, rest)
+        """Return a version, which is an image."""
+        repository, rest = self._allowed(call, "artifactregistry.versions.get")
+        if call.params.get("view") == "FULL":
+            raise unimplemented("localcloud's versions have no tags: view=FULL is not covered.")
+        package, digest = _split(rest)
         image = f"{repository.image(package)}@{digest}"
         self._digest(image)
-        version: Json = {
+        return {
             "name": f"{repository.package(package)}/versions/{digest}",
             "createTime": self._pushed(image),
-            "metadata": {"name": repository.docker_image(package, digest)},
         }
-        tags = self._tags_of(repository, package) if call.params.get("view") == "FULL" else {}
-        related = [_tag(repository, package, tag, digest) for tag, its in tags.items() if its == digest]
-        return version | ({"relatedTags": related} if related else {})
-
-    def _docker_image(self, call: Call) -> Json:
-        repository, rest = self._allowed(call, "name", "artifactregistry.dockerimages.get")
-        package, digest = _split(_DOCKER_IMAGE, rest)
-        self._digest(f"{repository.image(package)}@{digest}")
-        return self._described(repository, package, digest)
-
-    def _docker_images(self, call: Call) -> Json:
-        repository, _ = self._allowed(call, "parent", "artifactregistry.dockerimages.list")
-        _refuse(call, "orderBy")
-        below = f"{repository.uri}/"
-        with _asking():
-            packages = [name.removeprefix(below) for name in self._images.repositories(below)]
-        found = [
-            self._described(repository, package, digest)
-            for package in packages
-            for digest in sorted(set(self._tags_of(repository, package).values()))
-        ]
-        return page(found, call.params, "dockerImages", _LARGEST_PAGE)
-
-    def _described(self, repository: Repository, package: str, digest: str) -> Json:
-        tags = [tag for tag, its in self._tags_of(repository, package).items() if its == digest]
-        return {
-            "name": repository.docker_image(package, digest),
-            "uri": f"{repository.image(package)}@{digest}",
-            **({"tags": tags} if tags else {}),
-        }
-
-    def _tags_of(self, repository: Repository, package: str) -> dict[str, str]:
-        """Return the digest of each tag of a package; none for a missing package."""
-        image = repository.image(package)
-        with _asking():
-            return {tag: self._digest(f"{image}:{tag}") for tag in self._images.tags(image)}
 
     def _pushed(self, image: str) -> str:
         with _asking():
@@ -203,22 +142,12 @@ class ArtifactRegistryService:
         return digest
 
 
-def _split(pattern: re.Pattern[str], rest: str) -> tuple[str, str]:
+def _split(rest: str) -> tuple[str, str]:
     """Return the package, its escaped slashes as slashes, and the last part of a name."""
-    found = pattern.fullmatch(rest)
+    found = _ITEM.fullmatch(rest)
     if found is None:
         raise invalid("Request contains an invalid argument.")
     return unquote(found["package"]), found["item"]
-
-
-def _tag(repository: Repository, package: str, tag: str, digest: str) -> Json:
-    name = repository.package(package)
-    return {"name": f"{name}/tags/{tag}", "version": f"{name}/versions/{digest}"}
-
-
-def _refuse(call: Call, parameter: str) -> None:
-    if call.params.get(parameter):
-        raise unimplemented(f"localcloud does not know the parameter {parameter} of {call.method}.")
 
 
 @contextlib.contextmanager

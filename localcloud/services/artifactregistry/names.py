@@ -45,10 +45,6 @@ class Repository:
         """Return a package's resource name, in which its own slashes are escaped."""
         return f"{self.name}/packages/{quote(package, safe='')}"
 
-    def docker_image(self, package: str, digest: str) -> str:
-        """Return the resource name of an image."""
-        return f"{self.name}/dockerImages/{quote(package, safe='')}@{digest}"
-
 
 def parse(name: str) -> tuple[Repository, str]:
     """Split a name into its repository and what follows ("packages/a%2Fb/tags/t"), if anything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import Scopes, Spec
+from localcloud.core.spec import Spec
 from localcloud.services.bigquery.calls import BigQueryService
 from localcloud.services.context import Context
 
@@ -19,5 +19,4 @@ SPEC = Spec(
     service="bigquery.googleapis.com",
     apis=("bigquery.v2",),
     permissions="bigquery",
-    scopes=Scopes(("bigquery",), ("bigquery.readonly", "cloud-platform.read-only")),
 )

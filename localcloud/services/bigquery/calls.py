@@ -22,6 +22,7 @@ from localcloud.services.bigquery.rules_routes import PREFIXES, Task, understood
 from localcloud.services.bigquery.views import known
 
 if TYPE_CHECKING:
+    from localcloud.core.faults import Fault
     from localcloud.core.iam import Iam
 
 _TASK = "localcloud.engines.bigquery"
@@ -69,7 +70,7 @@ class BigQueryService(Part):
         }
         return task.id, {**facts, **task.params}
 
-    def respond(self, request: Request, caller: Caller) -> Response:
+    def respond(self, request: Request, caller: Caller, _fault: Fault | None) -> Response:
         """Answer a request; an `ApiError` raised is Google's answer."""
         task = _task(request)
         self._access.check(task, caller)

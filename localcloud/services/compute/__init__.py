@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from localcloud.core.spec import FaultForm, Scopes, Spec, Types
+from localcloud.core.spec import FaultForm, Spec, Types
 from localcloud.services.compute.life import Pace
 from localcloud.services.compute.refusals import denied
 from localcloud.services.compute.service import ComputeService
@@ -37,7 +37,6 @@ SPEC = Spec(
     endpoint="COMPUTE",
     gcloud_path="compute/v1/",
     permissions="compute",
-    scopes=Scopes(("compute",), ("compute.readonly", "cloud-platform.read-only")),
     denied=denied,
     events=("vm.boot", "vm.life"),
     faults={
@@ -47,8 +46,6 @@ SPEC = Spec(
             optional={"message": str, "http_status": int, "http_message": str, "visible_instance": bool},
         ),
         "idle": FaultForm(("vm.boot",)),
-        "exit": FaultForm(("vm.boot",), required={"code": int}),
-        "slow": FaultForm(("vm.boot",), required={"seconds": _NUMBER}),
         "gpus": FaultForm(("vm.boot",), required={"count": int}),
         "vanish": FaultForm(("vm.life",), one_of=_WHEN),
         "preempt": FaultForm(("vm.life",), optional={"notice": _NUMBER}, one_of=_WHEN),

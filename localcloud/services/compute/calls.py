@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core.errors import ApiError, invalid
+from localcloud.core.errors import ApiError, invalid, unimplemented
 from localcloud.services.compute.calls_catalog import aggregate, check_scope, listing, scope
 from localcloud.services.compute.calls_insert import Inserts, planned_failure, request_key, requester
 from localcloud.services.compute.links import link
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from localcloud.services.compute.state import State, Vm
 
 Json = dict[str, Any]
-_SERIAL_PORTS = range(1, 5)
 
 
 def _not_ready(path: str) -> ApiError:
@@ -121,21 +120,19 @@ class Instances:
             return self._operations.view(operation)
 
     def _serial(self, call: Call) -> Json:
-        port, start = int(call.params.get("port") or 1), int(call.params.get("start") or 0)
+        if (port := int(call.params.get("port") or 1)) != 1:
+            raise unimplemented(f"localcloud's instances have serial port 1 only, not {port}.")
         with self._state.changed:
             vm = self._find(call, "getSerialPortOutput")
-            if port not in _SERIAL_PORTS:
-                raise invalid(f"Invalid value for field 'port': '{port}'. Must be between 1 and 4.")
             if vm.status not in {"RUNNING", "STOPPING"} or not vm.boot:
                 raise _not_ready(vm.wanted.path)
-            output = vm.serial.read(start)
-        first = port == 1
+            output = vm.serial.read(int(call.params.get("start") or 0))
         return {
             "kind": "compute#serialPortOutput",
             "selfLink": link(f"{vm.wanted.path}/serialPort"),
-            "contents": output.contents if first else "",
-            "start": str(output.start if first else 0),
-            "next": str(output.next if first else 0),
+            "contents": output.contents,
+            "start": str(output.start),
+            "next": str(output.next),
         }
 
     def _operation(self, parent: str, call: Call) -> Json:

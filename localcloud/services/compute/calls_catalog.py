@@ -12,7 +12,6 @@ from localcloud.core.listing import page
 from localcloud.services.compute import catalog, images
 from localcloud.services.compute.links import link
 from localcloud.services.compute.refusals import bad_filter, missing, unordered
-from localcloud.services.compute.views import GUEST_FEATURES
 
 if TYPE_CHECKING:
     from localcloud.core.service import Call, Handler
@@ -86,15 +85,7 @@ class Lookups:
             raise missing(f"projects/{project}")
         with self._state.changed:
             quotas = self._quotas.of_project(self._state.vms.values(), self._state.disks.values())
-        fields = {
-            "id": PROJECT_NUMBER,
-            "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": "bG9jYWw="},
-            "defaultServiceAccount": f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com",
-            "defaultNetworkTier": "PREMIUM",
-            "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
-            "quotas": quotas,
-        }
-        return resource("project", f"projects/{project}") | fields
+        return resource("project", f"projects/{project}") | {"id": PROJECT_NUMBER, "quotas": quotas}
 
     def _regions(self, parent: str) -> Iterable[Json]:
         with self._state.changed:
@@ -145,15 +136,12 @@ def both(
     return {f"compute.{collection}.get": get, f"compute.{collection}.list": list_all}
 
 
-def aggregate(
-    call: Call, collection: str, resources: Callable[[str], Iterable[Json]], *, regional: bool = False
-) -> Json:
-    """Return one page over all zones or regions; one without items on this page has a warning instead."""
+def aggregate(call: Call, collection: str, resources: Callable[[str], Iterable[Json]]) -> Json:
+    """Return one page over all zones; one without items on this page has a warning instead."""
     project = scope(call, "project")
     call.require(f"compute.{collection}.list", project)
     check_scope(project)
-    kind, places = ("region", tuple(catalog.REGIONS)) if regional else ("zone", catalog.ZONES)
-    found = [view for place in places for view in resources(f"{project}/{kind}s/{place}")]
+    found = [view for zone in catalog.ZONES for view in resources(f"{project}/zones/{zone}")]
     chosen = _page(found, call.params)
     items = chosen.pop("items", [])
     path = f"{project}/aggregated/{collection}"
@@ -161,19 +149,19 @@ def aggregate(
         "kind": f"compute#{collection[:-1]}AggregatedList",
         "id": path,
         "selfLink": link(path),
-        "items": {f"{kind}s/{place}": _scoped(collection, kind, place, items) for place in places},
+        "items": {f"zones/{zone}": _scoped(collection, zone, items) for zone in catalog.ZONES},
     }
     return printed | chosen
 
 
-def _scoped(collection: str, kind: str, place: str, items: Iterable[Json]) -> Json:
-    own = [item for item in items if item[kind].rpartition("/")[2] == place]
+def _scoped(collection: str, zone: str, items: Iterable[Json]) -> Json:
+    own = [item for item in items if item["zone"].rpartition("/")[2] == zone]
     if own:
         return {collection: own}
     warning = {
         "code": "NO_RESULTS_ON_PAGE",
-        "message": f"There are no results for scope '{kind}s/{place}' on this page.",
-        "data": [{"key": "scope", "value": f"{kind}s/{place}"}],
+        "message": f"There are no results for scope 'zones/{zone}' on this page.",
+        "data": [{"key": "scope", "value": f"zones/{zone}"}],
     }
     return {"warning": warning}
 
@@ -202,7 +190,6 @@ def _zones(parent: str) -> Iterable[Json]:
             description=zone,
             status="UP",
             region=link(f"{parent}/regions/{catalog.region_of(zone)}"),
-            availableCpuPlatforms=["Intel Cascade Lake", "Intel Sapphire Rapids", "Intel Skylake"],
         )
 
 
@@ -218,11 +205,6 @@ def _machine_types(parent: str) -> Iterable[Json]:
             description=f"{machine.cpus} vCPUs, {machine.memory_mb / 1024:g} GB RAM",
             guestCpus=machine.cpus,
             memoryMb=machine.memory_mb,
-            isSharedCpu=machine.shared_cpu,
-            imageSpaceGb=0,
-            maximumPersistentDisks=128,
-            maximumPersistentDisksSizeGb="263168",
-            architecture="X86_64",
             zone=zone,
         )
         if machine.gpu is not None:
@@ -252,13 +234,9 @@ def _image_view(image: images.Image) -> Json:
         description=image.description,
         family=image.family,
         diskSizeGb=str(image.size_gb),
-        archiveSizeBytes=str(image.size_gb * 300_000_000),
-        architecture="X86_64",
         status="READY",
-        sourceType="RAW",
-        guestOsFeatures=GUEST_FEATURES,
+        guestOsFeatures=[{"type": "UEFI_COMPATIBLE"}],
         creationTimestamp=image.created,
-        storageLocations=["us"],
     )
     if image.state != "ACTIVE":
         printed["deprecated"] = {"state": image.state}

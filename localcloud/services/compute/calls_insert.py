@@ -93,7 +93,7 @@ class Inserts:
         key = request_key(call, project, zone)
         if (earlier := self._operations.replayed(key)) is not None:
             return earlier
-        wanted = rules.read(project, zone, call.body, self._networks, self._clock.now())
+        wanted = rules.read(project, zone, call.body, self._networks)
         check_policies(wanted, self._policies)
         _require_details(call, wanted)
         with self._state.changed:
@@ -144,7 +144,6 @@ class Inserts:
             self._attach(wanted, disk, now)
         target = (wanted.project, f"zones/{wanted.zone}", wanted.path, vm.id)
         operation = self._operations.open("insert", target, requester(call.caller), request=key)
-        operation.warnings = _warnings(wanted)
         lingers = call.fault is not None and bool(call.fault.args.get("visible_instance"))
         self._life.create(vm, operation, failure, lingers=lingers)
         return operation
@@ -192,24 +191,7 @@ def _require_details(call: Call, wanted: Wanted) -> None:
     for given, permission in (
         (wanted.metadata, "compute.instances.setMetadata"),
         (wanted.labels, "compute.instances.setLabels"),
-        (wanted.tags, "compute.instances.setTags"),
         (wanted.account, "compute.instances.setServiceAccount"),
     ):
         if given:
             call.require(permission, wanted.path)
-
-
-def _warnings(wanted: Wanted) -> list[Json]:
-    found: list[Json] = []
-    for disk in wanted.disks:
-        image = disk.image
-        if image is None:
-            continue
-        if image.state == "DEPRECATED":
-            text = f"The resource '{image.path}' is deprecated."
-            data = {"key": "resource_name", "value": image.path}
-            found.append({"code": "DEPRECATED_RESOURCE_USED", "message": text, "data": [data]})
-        if disk.size_gb > image.size_gb:
-            text = f"Disk size: '{disk.size_gb} GB' is larger than image size: '{image.size_gb} GB'."
-            found.append({"code": "DISK_SIZE_LARGER_THAN_IMAGE_SIZE", "message": text, "data": []})
-    return found

@@ -47,7 +47,6 @@ class MachineType:
     metric: str = "CPUS"
     gpu: str | None = None
     gpu_count: int = 0
-    shared_cpu: bool = False
 
     @property
     def family(self) -> str:
@@ -103,7 +102,7 @@ ACCELERATORS: Mapping[str, Accelerator] = {
 
 def _machine_types() -> Iterator[MachineType]:
     for name, memory in (("micro", 1024), ("small", 2048), ("medium", 4096)):
-        yield MachineType(f"e2-{name}", 2, memory, shared_cpu=True)
+        yield MachineType(f"e2-{name}", 2, memory)
     for kind, per_cpu, sizes in (
         ("e2-standard", 4096, (2, 4, 8, 16, 32)),
         ("e2-highmem", 8192, (2, 4, 8, 16)),

@@ -89,13 +89,11 @@ class Life:
 
     def shut_down(self, vm: Vm, boot: int) -> None:
         """The VM has called `shutdown`: TERMINATED, disk kept, whatever the termination action (docs/facts.md 1.6)."""
-        self._system_event(
-            vm, boot, "compute.instances.guestTerminate", "Instance terminated by guest OS shutdown."
-        )
+        self._system_event(vm, boot, "compute.instances.guestTerminate")
 
     def crashed(self, vm: Vm, boot: int) -> None:
         """The machine's supervisor has ended, as after a host failure; the instance is not restarted."""
-        self._system_event(vm, boot, "compute.instances.hostError", "Instance terminated by Compute Engine.")
+        self._system_event(vm, boot, "compute.instances.hostError")
 
     def heard(self, vm: Vm, boot: int, data: bytes) -> None:
         """Output for serial port 1."""
@@ -107,10 +105,10 @@ class Life:
                 self._later(vm, 0, vm.watch.found)
                 vm.watch = None
 
-    def _system_event(self, vm: Vm, boot: int, kind: str, message: str) -> None:
+    def _system_event(self, vm: Vm, boot: int, kind: str) -> None:
         with self._state.changed:
             if vm.boot == boot and vm.status == "RUNNING":
-                self._event(vm, kind, message)
+                self._event(vm, kind)
                 self._end(vm, self._pace.shutdown, self._stopped)
 
     def _stage(self, vm: Vm) -> None:
@@ -125,7 +123,7 @@ class Life:
             if vm.status != "STAGING":
                 return
             vm.cancel_timers()
-            vm.status, vm.started, vm.cut_off = "RUNNING", self._clock.now(), False
+            vm.status, vm.cut_off = "RUNNING", False
             vm.boot += 1
             vm.serial = SerialPort()
             vm.serial.write(boot_lines(vm))
@@ -139,22 +137,16 @@ class Life:
         script = vm.wanted.metadata.get("startup-script")
         if fault is not None and fault.action == "idle":
             script = None
-        elif fault is not None and fault.action == "exit":
-            script = f"#!/bin/sh\nexit {int(fault.args['code'])}\n"
-        elif fault is not None and fault.action == "gpus":
+        elif fault is not None:
             vm.visible_gpus = int(fault.args["count"])
-        switch_on = partial(self._power.on, vm, _Events(self, vm), script)
-        if fault is not None and fault.action == "slow":
-            self._later(vm, float(fault.args["seconds"]), switch_on)
-        else:
-            switch_on()
+        self._power.on(vm, _Events(self, vm), script)
 
     def _arm_deadline(self, vm: Vm) -> None:
-        """Set the time limit: maxRunDuration from now on, or a fixed time."""
-        schedule = vm.schedule
-        if schedule.limited:
-            vm.deadline = schedule.terminates or self._clock.now() + (schedule.max_run or 0)
-            self._later(vm, vm.deadline - self._clock.now(), partial(self._overrun, vm))
+        """Set the time limit: maxRunDuration from now on."""
+        limit = vm.schedule.max_run
+        if limit is not None:
+            vm.deadline = self._clock.now() + limit
+            self._later(vm, limit, partial(self._overrun, vm))
 
     def _arm_fault(self, vm: Vm) -> None:
         fault = self._faults.take("vm.life", _facts(vm))
@@ -172,14 +164,14 @@ class Life:
                 return
             if fault.action == "preempt":
                 vm.preempted = True
-                self._event(vm, "compute.instances.preempted", "Instance was preempted.")
+                self._event(vm, "compute.instances.preempted")
                 notice = float(fault.args.get("notice", self._pace.shutdown))
                 self._end(vm, notice, self._gone if vm.schedule.deletes else self._stopped)
             elif fault.action == "vanish":
-                self._event(vm, "compute.instances.hostError", "Instance terminated by Compute Engine.")
+                self._event(vm, "compute.instances.hostError")
                 self._end(vm, 0, self._gone)
             else:
-                self._event(vm, "stop", "Instance stopped.")
+                self._event(vm, "stop")
                 self._end(vm, self._pace.stop, self._stopped)
 
     def _overrun(self, vm: Vm) -> None:
@@ -188,19 +180,18 @@ class Life:
             if vm.status != "RUNNING":
                 return
             deletes = vm.schedule.deletes
-            self._event(vm, "delete" if deletes else "stop", "Instance reached the end of its run duration.")
+            self._event(vm, "delete" if deletes else "stop")
             self._end(
                 vm,
                 self._pace.delete if deletes else self._pace.stop,
                 self._gone if deletes else self._stopped,
             )
 
-    def _event(self, vm: Vm, kind: str, message: str) -> None:
+    def _event(self, vm: Vm, kind: str) -> None:
         """Record an operation of Compute Engine's own, done once the instance has stopped."""
         target = (vm.wanted.project, f"zones/{vm.wanted.zone}", vm.wanted.path, vm.id)
-        operation = self._operations.open(kind, target, SYSTEM, status_message=message)
+        operation = self._operations.open(kind, target, SYSTEM)
         self._operations.run(operation)
-        vm.status_message = message
         vm.pending.append(operation)
 
     def _end(self, vm: Vm, seconds: float, then: Callable[[Vm], None]) -> None:
@@ -248,7 +239,7 @@ class Life:
         with self._state.changed:
             if vm.deleting or vm.status != "STOPPING":
                 return
-            vm.status, vm.stopped = "TERMINATED", self._clock.now()
+            vm.status = "TERMINATED"
             self._finish_pending(vm)
 
     def _finish_pending(self, vm: Vm) -> None:

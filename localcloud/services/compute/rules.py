@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from localcloud.core.bodies import label_problem
 from localcloud.core.errors import ApiError, invalid, required
 from localcloud.services.compute import catalog
 from localcloud.services.compute.links import parse
@@ -21,17 +22,13 @@ from localcloud.services.compute.wanted import Gpus, Interface, Wanted
 
 Json = dict[str, Any]
 
-_LABEL_KEY = r"[a-z][-_a-z0-9]{0,62}"
-_LABEL_VALUE = r"[-_a-z0-9]{0,63}"
 _METADATA_KEY = r"[a-zA-Z0-9-_]{1,128}"
 _LARGEST_VALUE = 256 * 1024
 _LARGEST_METADATA = 512 * 1024
-_MOST_LABELS = 64
-_MOST_TAGS = 64
 
 
-def read(project: str, zone: str, body: Json, networks: Networks, now: float) -> Wanted:
-    """Return the requested instance; `now` is in seconds since the epoch. Raises ApiError 400, 404 or 501."""
+def read(project: str, zone: str, body: Json, networks: Networks) -> Wanted:
+    """Return the requested instance; raises ApiError 400, 404 or 501."""
     check_supported(body)
     if zone not in catalog.ZONES:
         raise bad_field("zone", zone, "Unknown zone.")
@@ -42,9 +39,9 @@ def read(project: str, zone: str, body: Json, networks: Networks, now: float) ->
     machine = _machine(project, zone, body)
     gpus = _gpus(project, zone, machine, body.get("guestAccelerators") or [])
     disks = read_disks(project, zone, name, machine, body.get("disks") or [], gpus=gpus is not None)
-    schedule = read_schedule(body.get("scheduling") or {}, has_gpu=gpus is not None, now=now)
+    schedule = read_schedule(body.get("scheduling") or {}, has_gpu=gpus is not None)
     for number, disk in enumerate(disks):
-        check_labels(f"resource.disks[{number}].initializeParams.labels", disk.labels)
+        _labels(f"resource.disks[{number}].initializeParams.labels", disk.labels)
     account, scopes = _account(body.get("serviceAccounts") or [])
     return Wanted(
         project=project,
@@ -58,32 +55,15 @@ def read(project: str, zone: str, body: Json, networks: Networks, now: float) ->
         interface=_interface(project, zone, body.get("networkInterfaces") or [], networks),
         account=account,
         scopes=scopes,
-        labels=check_labels("resource.labels", body.get("labels") or {}),
+        labels=_labels("resource.labels", body.get("labels") or {}),
         metadata=read_metadata(body.get("metadata") or {}),
-        tags=_tags((body.get("tags") or {}).get("items") or []),
         shielded=_shielded(body.get("shieldedInstanceConfig") or {}),
     )
 
 
-def check_labels(field: str, labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the labels; raises ApiError 400 for too many or a malformed one."""
-    if len(labels) > _MOST_LABELS:
-        raise bad_field(field, "", f"The number of labels is {len(labels)}, the limit is {_MOST_LABELS}.")
-    for key, value in labels.items():
-        if re.fullmatch(_LABEL_KEY, key) is None:
-            text = (
-                f"Label key '{key}' violates format constraints. The key must start with a lowercase character, can "
-                "only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most "
-                "63 characters long. International characters are allowed."
-            )
-            raise bad_field(field, "", text)
-        if re.fullmatch(_LABEL_VALUE, value) is None:
-            text = (
-                f"Label value '{value}' violates format constraints. The value can only contain lowercase letters, "
-                "numeric characters, underscores and dashes. The value can be at most 63 characters long. "
-                "International characters are allowed."
-            )
-            raise bad_field(field, "", text)
+def _labels(field: str, labels: Mapping[str, str]) -> Mapping[str, str]:
+    if problem := label_problem(labels):
+        raise bad_field(field, "", problem)
     return dict(labels)
 
 
@@ -226,16 +206,6 @@ def _account(wanted: Sequence[Json]) -> tuple[str | None, tuple[str, ...]]:
     if not address:
         raise required("Required field 'resource.serviceAccounts[0].email' not specified")
     return address, tuple(wanted[0].get("scopes") or ())
-
-
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    if len(tags) > _MOST_TAGS:
-        raise bad_field(
-            "resource.tags.items", "", f"The number of tags is {len(tags)}, the limit is {_MOST_TAGS}."
-        )
-    for number, tag in enumerate(tags):
-        check_name(f"resource.tags.items[{number}]", tag)
-    return tuple(tags)
 
 
 def _shielded(config: Json) -> Mapping[str, bool]:

@@ -42,12 +42,10 @@ _INTERFACE: Fields = {
 }
 _SCHEDULING: Fields = {
     "provisioningModel": None,
-    "preemptible": None,
     "automaticRestart": None,
     "onHostMaintenance": None,
     "instanceTerminationAction": None,
-    "maxRunDuration": None,
-    "terminationTime": None,
+    "maxRunDuration": {"seconds": None},
 }
 _INSTANCE: Fields = {
     "kind": None,
@@ -56,7 +54,6 @@ _INSTANCE: Fields = {
     "machineType": None,
     "labels": None,
     "metadata": None,
-    "tags": None,
     "disks": _DISK,
     "networkInterfaces": _INTERFACE,
     "scheduling": _SCHEDULING,

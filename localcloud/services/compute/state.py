@@ -67,12 +67,9 @@ class Vm:
     created: float
     address: str
     status: str = "PROVISIONING"
-    status_message: str | None = None
     # It will never run, because its insert fails. Counts against no quota.
     doomed: bool = False
     boot: int = 0
-    started: float | None = None
-    stopped: float | None = None
     deadline: float | None = None
     preempted: bool = False
     # Its network is down: the last moments of a shutdown or a preemption.

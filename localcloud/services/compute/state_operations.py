@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localcloud.services.compute.links import link
@@ -60,8 +60,6 @@ class Operation:
     started: float | None = None
     ended: float | None = None
     failure: Failure | None = None
-    status_message: str | None = None
-    warnings: list[Json] = field(default_factory=list)
 
     @property
     def parent(self) -> str:
@@ -90,7 +88,6 @@ class Operations:
         user: str,
         *,
         request: tuple[str, ...] = (),
-        status_message: str | None = None,
     ) -> Operation:
         """Record a new operation on a target (project, "zones/Z" or "regions/R", resource path, id).
 
@@ -100,7 +97,6 @@ class Operations:
         name = f"operation-{int(now * 1000)}-{secrets.token_hex(7)[:13]}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
         project, place, path, target_id = target
         operation = Operation(name, new_id(), kind, project, place, path, target_id, user, now)
-        operation.status_message = status_message
         with self._changed:
             self._forget(now)
             self._all[name] = operation
@@ -172,8 +168,6 @@ class Operations:
             ("startTime", operation.started and self._clock.timestamp(operation.started)),
             ("endTime", operation.ended and self._clock.timestamp(operation.ended)),
             ("clientOperationId", operation.client_id),
-            ("statusMessage", operation.status_message),
-            ("warnings", operation.warnings),
         ):
             if value:
                 printed[key] = value

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from localcloud.services.compute import catalog
@@ -16,45 +12,12 @@ if TYPE_CHECKING:
     from localcloud.services.compute.state import Vm
 
 Json = dict[str, Any]
-_FEATURES = ("VIRTIO_SCSI_MULTIQUEUE", "UEFI_COMPATIBLE", "GVNIC")
-GUEST_FEATURES = [{"type": feature} for feature in _FEATURES]
-_CPU_PLATFORMS = {
-    "e2": "Intel Broadwell",
-    "n1": "Intel Skylake",
-    "g2": "Intel Cascade Lake",
-    "a2": "Intel Cascade Lake",
-    "c3": "Intel Sapphire Rapids",
-    "n4": "Intel Emerald Rapids",
-    "n4d": "AMD Turin",
-}
-_CPU_UNKNOWN = "Unknown CPU Platform"
-
-
-def fingerprint(value: object) -> str:
-    """Return the fingerprint of a value: equal for equal values."""
-    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
-    return base64.b64encode(digest[:8]).decode()
-
-
-def metadata_view(metadata: Mapping[str, str]) -> Json:
-    """Return metadata with its fingerprint."""
-    printed: Json = {"kind": "compute#metadata", "fingerprint": fingerprint(dict(metadata))}
-    if metadata:
-        printed["items"] = [{"key": key, "value": value} for key, value in metadata.items()]
-    return printed
-
-
-def tags_view(tags: Iterable[str]) -> Json:
-    """Return network tags with their fingerprint."""
-    printed: Json = {"fingerprint": fingerprint(list(tags))}
-    return printed | ({"items": list(tags)} if tags else {})
 
 
 def instance_view(vm: Vm, clock: Clock) -> Json:
     """Return an instance."""
     wanted = vm.wanted
     zone = f"projects/{wanted.project}/zones/{wanted.zone}"
-    running = vm.status in {"RUNNING", "STOPPING"}
     printed: Json = {
         "kind": "compute#instance",
         "id": vm.id,
@@ -65,29 +28,21 @@ def instance_view(vm: Vm, clock: Clock) -> Json:
         "zone": link(zone),
         "status": vm.status,
         "machineType": link(f"{zone}/machineTypes/{wanted.machine.name}"),
-        "cpuPlatform": _CPU_PLATFORMS[wanted.machine.family] if running else _CPU_UNKNOWN,
-        "canIpForward": False,
-        "deletionProtection": False,
-        "startRestricted": False,
-        "fingerprint": fingerprint([vm.id, vm.status, dict(wanted.labels), dict(wanted.metadata)]),
-        "labelFingerprint": fingerprint(dict(wanted.labels)),
-        "metadata": metadata_view(wanted.metadata),
-        "tags": tags_view(wanted.tags),
+        "metadata": {"items": [{"key": key, "value": value} for key, value in wanted.metadata.items()]},
         "disks": [_attached_disk_view(vm, number) for number in range(len(wanted.disks))],
         "networkInterfaces": [_interface_view(vm)],
         "scheduling": vm.schedule.view(),
         "shieldedInstanceConfig": dict(wanted.shielded),
-        "shieldedInstanceIntegrityPolicy": {"updateAutoLearnPolicy": True},
         "resourceStatus": {"scheduling": _deadline_view(vm, clock)},
     }
-    return printed | _optional(vm, clock)
+    return printed | _optional(vm)
 
 
 def _deadline_view(vm: Vm, clock: Clock) -> Json:
     return {} if vm.deadline is None else {"terminationTimestamp": clock.timestamp(vm.deadline)}
 
 
-def _optional(vm: Vm, clock: Clock) -> Json:
+def _optional(vm: Vm) -> Json:
     wanted = vm.wanted
     printed: Json = {}
     if wanted.labels:
@@ -97,18 +52,12 @@ def _optional(vm: Vm, clock: Clock) -> Json:
     if wanted.gpus is not None:
         kind = link(f"projects/{wanted.project}/zones/{wanted.zone}/acceleratorTypes/{wanted.gpus.model}")
         printed["guestAccelerators"] = [{"acceleratorType": kind, "acceleratorCount": wanted.gpus.count}]
-    if vm.status_message is not None:
-        printed["statusMessage"] = vm.status_message
-    if vm.started is not None:
-        printed["lastStartTimestamp"] = clock.timestamp(vm.started)
-    if vm.stopped is not None:
-        printed["lastStopTimestamp"] = clock.timestamp(vm.stopped)
     return printed
 
 
 def _attached_disk_view(vm: Vm, number: int) -> Json:
     wanted = vm.wanted.disks[number]
-    printed: Json = {
+    return {
         "kind": "compute#attachedDisk",
         "type": "PERSISTENT",
         "mode": wanted.mode,
@@ -120,9 +69,6 @@ def _attached_disk_view(vm: Vm, number: int) -> Json:
         "interface": "SCSI",
         "diskSizeGb": str(wanted.size_gb),
     }
-    if wanted.boot:
-        printed |= {"guestOsFeatures": GUEST_FEATURES, "architecture": "X86_64"}
-    return printed
 
 
 def _interface_view(vm: Vm) -> Json:
@@ -137,14 +83,7 @@ def _interface_view(vm: Vm) -> Json:
         "network": link(f"projects/{wanted.project}/global/networks/{interface.network}"),
         "subnetwork": link(subnetwork),
         "networkIP": vm.address,
-        "stackType": "IPV4_ONLY",
-        "fingerprint": fingerprint([vm.id, vm.address]),
     }
     if interface.external_ip:
-        access: Json = {"kind": "compute#accessConfig", "type": "ONE_TO_ONE_NAT", "name": "External NAT"}
-        access["networkTier"] = "PREMIUM"
-        if vm.status in {"RUNNING", "STOPPING"}:
-            # An address of the range for documentation, which nothing uses.
-            access["natIP"] = f"203.0.113.{int(vm.id) % 254 + 1}"
-        printed["accessConfigs"] = [access]
+        printed["accessConfigs"] = [{"type": "ONE_TO_ONE_NAT", "name": "External NAT"}]
     return printed

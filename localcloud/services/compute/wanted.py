@@ -39,20 +39,13 @@ class WantedDisk:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The limits of a VM's life. Times are in seconds; `terminates` is seconds since the epoch."""
+    """The limits of a VM's life. `max_run` is in seconds; None is no limit."""
 
     spot: bool
     automatic_restart: bool
     on_host_maintenance: str
     action: str | None
-    max_run: float | None
-    terminates: float | None
-    terminates_text: str | None
-
-    @property
-    def limited(self) -> bool:
-        """True if the VM has a time limit."""
-        return self.max_run is not None or self.terminates is not None
+    max_run: int | None
 
     @property
     def deletes(self) -> bool:
@@ -64,16 +57,12 @@ class Schedule:
         printed: Json = {
             "onHostMaintenance": self.on_host_maintenance,
             "automaticRestart": self.automatic_restart,
-            "preemptible": self.spot,
             "provisioningModel": "SPOT" if self.spot else "STANDARD",
         }
         if self.action is not None:
             printed["instanceTerminationAction"] = self.action
         if self.max_run is not None:
-            seconds, nanos = divmod(round(self.max_run * 10**9), 10**9)
-            printed["maxRunDuration"] = {"seconds": str(seconds)} | ({"nanos": nanos} if nanos else {})
-        if self.terminates_text is not None:
-            printed["terminationTime"] = self.terminates_text
+            printed["maxRunDuration"] = {"seconds": str(self.max_run)}
         return printed
 
 
@@ -104,7 +93,6 @@ class Wanted:
     scopes: tuple[str, ...]
     labels: Mapping[str, str]
     metadata: Mapping[str, str]
-    tags: tuple[str, ...]
     shielded: Mapping[str, bool]
 
     @property

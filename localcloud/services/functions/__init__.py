@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from localcloud.core.objects import Objects
-from localcloud.core.spec import FaultForm, Library, Scopes, Spec
+from localcloud.core.spec import FaultForm, Library, Spec
 from localcloud.services.context import Context
 from localcloud.services.functions.refusals import denied
 from localcloud.services.functions.service import FunctionsService
@@ -39,7 +39,6 @@ SPEC = Spec(
     apis=("cloudfunctions.v2", "cloudfunctions.v1"),
     endpoint="CLOUDFUNCTIONS",
     permissions="cloudfunctions",
-    scopes=Scopes(),
     denied=denied,
     libraries={
         "cloudfunctions.v2": Library(

@@ -22,8 +22,9 @@ from localcloud.services.functions.sources import Sources, kept_source
 from localcloud.services.functions.state import Record, Records, Version
 from localcloud.services.functions.state_layout import Layout
 from localcloud.services.functions.state_operations import CODES, Operations, Stage
-from localcloud.services.functions.triggers import Subscriber, planned, subscribe, unsubscribe
+from localcloud.services.functions.triggers import planned, subscribe, unsubscribe
 from localcloud.services.functions.work import StepFailed, Work
+from localcloud.services.pubsub import PubSubService
 from localcloud.services.run import RunService
 
 Json = dict[str, Any]
@@ -51,7 +52,7 @@ class _Tools:
     sources: Sources
     environments: Environments
     run: RunService
-    pubsub: Subscriber
+    pubsub: PubSubService
     clock: Clock
 
 

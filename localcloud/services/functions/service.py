@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.objects import Objects
@@ -17,23 +17,15 @@ from localcloud.services.functions.sources import Sources
 from localcloud.services.functions.state import Records
 from localcloud.services.functions.state_layout import Layout
 from localcloud.services.functions.state_operations import Operations
-from localcloud.services.functions.triggers import Subscriber
 from localcloud.services.functions.uploads import Uploads
 from localcloud.services.functions.work import Work
+from localcloud.services.pubsub import PubSubService
 from localcloud.services.run import RunService
 
 Json = dict[str, Any]
 
 # The longest wait for running work, which has been stopped by then.
 _END_SECONDS = 10.0
-
-
-class Topics(Subscriber, Protocol):
-    """The part of Pub/Sub that functions use."""
-
-    def topic_exists(self, name: str) -> bool:
-        """True if the topic "projects/P/topics/T" exists."""
-        ...
 
 
 class FunctionsService(Part):
@@ -50,7 +42,7 @@ class FunctionsService(Part):
         state_dir: Path,
         clock: Clock,
         run: RunService,
-        pubsub: Topics,
+        pubsub: PubSubService,
         objects: Objects,
         *,
         require_enabled: Callable[[str], None],

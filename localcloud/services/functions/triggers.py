@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import Any, Protocol
+from typing import Any
 
 from localcloud.core.errors import ApiError
+from localcloud.services.pubsub import PubSubService
 from localcloud.services.run.views_events import MODE, PUBSUB_MODE
 
 Json = dict[str, Any]
@@ -15,18 +16,6 @@ Json = dict[str, Any]
 _RETENTION = "86400s"
 _RETRIES = {"minimumBackoff": "10s", "maximumBackoff": "600s"}
 _ACK_SECONDS = 600
-
-
-class Subscriber(Protocol):
-    """The part of Pub/Sub that functions use."""
-
-    def ensure_subscription(self, name: str, body: Json) -> Json:
-        """Make or change a subscription; raises `ApiError`."""
-        ...
-
-    def remove_subscription(self, name: str) -> None:
-        """Delete a subscription; raises `ApiError` 404."""
-        ...
 
 
 def planned(function: Json, current: Json | None) -> Json | None:
@@ -49,7 +38,7 @@ def planned(function: Json, current: Json | None) -> Json | None:
     }
 
 
-def subscribe(pubsub: Subscriber, trigger: Json, account: str, uri: str) -> None:
+def subscribe(pubsub: PubSubService, trigger: Json, account: str, uri: str) -> None:
     """Start pushing events to a service as an account; raises `ApiError` 404 without the topic."""
     body = {
         "topic": trigger["topic"],
@@ -64,7 +53,7 @@ def subscribe(pubsub: Subscriber, trigger: Json, account: str, uri: str) -> None
     pubsub.ensure_subscription(trigger["subscription"], body)
 
 
-def unsubscribe(pubsub: Subscriber, trigger: Json | None) -> None:
+def unsubscribe(pubsub: PubSubService, trigger: Json | None) -> None:
     """Stop pushing events."""
     if trigger is not None:
         with contextlib.suppress(ApiError):

@@ -15,6 +15,7 @@ from werkzeug import Request, Response
 
 from localcloud.core.caller import Caller
 from localcloud.core.errors import ApiError, forbidden, invalid, not_found
+from localcloud.core.faults import Fault
 from localcloud.core.iam import PROJECT_NUMBER
 from localcloud.core.service import Part
 
@@ -76,7 +77,7 @@ class Uploads(Part):
         """Return an upload's method for the fault plan."""
         return (UPLOAD, {}) if request.method == "PUT" else None
 
-    def respond(self, request: Request, _caller: Caller) -> Response:
+    def respond(self, request: Request, _caller: Caller, _fault: Fault | None) -> Response:
         """Take an archive; raises `ApiError` 400, 403 or 404 as signed URLs of Cloud Storage do."""
         bucket, _, name = request.path.removeprefix(_PREFIX).partition("/")
         with self._lock:

@@ -33,7 +33,6 @@ class AccountCalls(Part):
             f"{prefix}.create": self._create,
             f"{prefix}.get": self._get,
             f"{prefix}.list": self._list,
-            f"{prefix}.patch": self._patch,
             f"{prefix}.delete": self._delete,
             **policy_handlers(resources),
         }
@@ -57,12 +56,6 @@ class AccountCalls(Part):
         call.authorize("iam.serviceAccounts.list", call.params["name"])
         found = self._iam.accounts.all()
         return page(found, call.params, "accounts", _LARGEST_PAGE, default=_DEFAULT_PAGE, clamp=False)
-
-    def _patch(self, call: Call) -> Json:
-        account = self._authorized(call, "update")
-        given = account_fields(call.body.get("serviceAccount") or {})
-        mask = {path for path in (call.body.get("updateMask") or "").split(",") if path}
-        return self._iam.accounts.change(account, {key: given.get(key, "") for key in mask or given})
 
     def _delete(self, call: Call) -> Json:
         """Delete an account. Policies name it as deleted from then on, and a new one of the same name gets nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import FaultForm, Library, Scopes, Spec
+from localcloud.core.spec import FaultForm, Library, Spec
 from localcloud.services.context import Context
 from localcloud.services.pubsub.delivery import PUSHED
 from localcloud.services.pubsub.refusals import denied
@@ -37,7 +37,6 @@ SPEC = Spec(
     apis=("pubsub.v1",),
     endpoint="PUBSUB",
     permissions="pubsub",
-    scopes=Scopes(("pubsub",)),
     denied=denied,
     libraries={"pubsub.v1": Library("google-cloud-pubsub", "google.pubsub_v1", "google.pubsub.v1")},
     events=(PUSHED,),

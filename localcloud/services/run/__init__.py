@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import Library, Scopes, Spec
+from localcloud.core.spec import Library, Spec
 from localcloud.services.context import Context
 from localcloud.services.run.front import INVOKE
 from localcloud.services.run.refusals import denied
@@ -28,7 +28,6 @@ SPEC = Spec(
     apis=("run.v2", "run.v1"),
     endpoint="RUN",
     permissions="run",
-    scopes=Scopes(("run",), ("run.readonly",)),
     denied=denied,
     libraries={"run.v2": Library("google-cloud-run", "google.cloud.run_v2", "google.cloud.run.v2")},
     methods=(INVOKE,),

@@ -13,6 +13,7 @@ import urllib3
 from werkzeug import Request, Response
 
 from localcloud.core.caller import Caller
+from localcloud.core.faults import Fault
 from localcloud.core.iam import PROJECT, Iam
 from localcloud.core.private_socket import PrivatePool
 from localcloud.core.service import Part
@@ -66,7 +67,7 @@ class Front(Part):
         location, service, _ = _parts(request)
         return INVOKE, {"location": location, "service": service}
 
-    def respond(self, request: Request, caller: Caller) -> Response:
+    def respond(self, request: Request, caller: Caller, _fault: Fault | None) -> Response:
         """Answer a request: the instance's answer, or Cloud Run's own."""
         location, short, rest = _parts(request)
         service = f"projects/{PROJECT}/locations/{location}/services/{short}"

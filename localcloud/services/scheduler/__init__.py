@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import FaultForm, Library, Scopes, Spec
+from localcloud.core.spec import FaultForm, Library, Spec
 from localcloud.services.context import Context
 from localcloud.services.pubsub import PubSubService
 from localcloud.services.scheduler.refusals import denied
@@ -24,7 +24,6 @@ SPEC = Spec(
     apis=("cloudscheduler.v1",),
     endpoint="CLOUDSCHEDULER",
     permissions="cloudscheduler",
-    scopes=Scopes(("cloud-scheduler",)),
     denied=denied,
     libraries={
         "cloudscheduler.v1": Library(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import Library, Scopes, Spec
+from localcloud.core.spec import Library, Spec
 from localcloud.services.context import Context
 from localcloud.services.secretmanager.refusals import denied
 from localcloud.services.secretmanager.service import SecretManagerService
@@ -23,7 +23,6 @@ SPEC = Spec(
     apis=("secretmanager.v1",),
     endpoint="SECRETMANAGER",
     permissions="secretmanager",
-    scopes=Scopes(),
     denied=denied,
     libraries={
         "secretmanager.v1": Library(

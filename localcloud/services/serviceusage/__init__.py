@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import Scopes, Spec
+from localcloud.core.spec import Spec
 from localcloud.services.context import Context
 from localcloud.services.serviceusage.calls import ServiceUsage, ServiceUsageBeta
 
@@ -22,5 +22,4 @@ SPEC = Spec(
     apis=("serviceusage.v1", "serviceusage.v1beta1"),
     endpoint="SERVICEUSAGE",
     permissions="serviceusage",
-    scopes=Scopes(("service.management",), ("cloud-platform.read-only",)),
 )

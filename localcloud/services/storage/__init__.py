@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.spec import FaultForm, Scopes, Spec
+from localcloud.core.spec import FaultForm, Spec
 from localcloud.services.context import Context
 from localcloud.services.storage.refusals import denied
 from localcloud.services.storage.service import StorageService
@@ -26,10 +26,6 @@ SPEC = Spec(
     endpoint="STORAGE",
     gcloud_path="storage/v1/",
     permissions="storage",
-    scopes=Scopes(
-        ("devstorage.read_write", "devstorage.full_control"),
-        ("devstorage.read_only", "cloud-platform.read-only"),
-    ),
     denied=denied,
     methods=(
         "storage.resumable.start",

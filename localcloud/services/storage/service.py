@@ -16,7 +16,7 @@ from localcloud.core.discovery import Match, load
 from localcloud.core.errors import invalid
 from localcloud.core.fields import partial
 from localcloud.core.http import json_response
-from localcloud.core.service import Call, Handler, Json, Part, fault_of
+from localcloud.core.service import Call, Handler, Json, Part
 from localcloud.services.storage.calls_buckets import Buckets
 from localcloud.services.storage.calls_downloads import download
 from localcloud.services.storage.calls_objects import Objects
@@ -28,7 +28,7 @@ from localcloud.services.storage.views import with_links
 
 if TYPE_CHECKING:
     from localcloud.core.clock import Clock
-    from localcloud.core.faults import FaultPlan
+    from localcloud.core.faults import Fault, FaultPlan
     from localcloud.core.iam import Iam
 
 _TASK = "localcloud.services.storage"
@@ -111,15 +111,15 @@ class StorageService(Part):
             facts |= {"bucket": task.upload.bucket, "name": task.upload.name, "object": task.upload.name}
         return task.method, facts
 
-    def respond(self, request: Request, caller: Caller) -> Response:
+    def respond(self, request: Request, caller: Caller, fault: Fault | None) -> Response:
         """Answer a request; an `ApiError` raised is Google's answer."""
         task = self._task(request)
         try:
             if task.upload is not None:
-                answer = self._uploads.respond(task.upload, request, caller, fault_of(request))
+                answer = self._uploads.respond(task.upload, request, caller, fault)
                 return answer if isinstance(answer, Response) else _printed(task, answer, request)
             headers = {name.lower(): value for name, value in request.headers.items()}
-            call = Call(task.method, task.params, task.body, caller, fault_of(request), self._iam, headers)
+            call = Call(task.method, task.params, task.body, caller, fault, self._iam, headers)
             if task.kind == "download":
                 return download(*self._objects.open(call), request)
             return _printed(task, self._handlers[task.method](call), request)

@@ -190,10 +190,9 @@ def test_spot_gpus_have_a_quota_of_their_own(cloud_fixture: CloudFixture) -> Non
     ).error.errors
 
 
-def test_a_deprecated_image_still_works_by_name_with_a_warning(cloud_fixture: CloudFixture) -> None:
+def test_a_deprecated_image_still_works_by_name(cloud_fixture: CloudFixture) -> None:
     name = (
         "projects/deeplearning-platform-release/global/images/common-cu128-ubuntu-2204-nvidia-570-v20260330"
     )
     disk = {"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": name}}
-    done = cloud_fixture.done(cloud_fixture.insert(vm_body(disks=[disk])))
-    assert [warning.code for warning in done.warnings] == ["DEPRECATED_RESOURCE_USED"]
+    assert not cloud_fixture.done(cloud_fixture.insert(vm_body(disks=[disk]))).error.errors

@@ -73,7 +73,9 @@ def test_a_project_is_set_up_by_gcloud(cloud: Cloud, gcloud: Gcloud, tmp_path: P
     gcloud(
         "projects", bind, PROJECT, MEMBER, f"--role={role['name']}", f"--condition=title=nb,expression={name}"
     )
-    found = gcloud("projects", bind, PROJECT, MEMBER, "--role=roles/browser", "--condition=None")
+    found = gcloud(
+        "projects", bind, PROJECT, MEMBER, "--role=roles/iam.serviceAccountTokenCreator", "--condition=None"
+    )
     assert found["version"] == 3
     zone = f"{PLACE}/zones/us-central1-a/instances"
     assert allowed(cloud, "compute.instances.get", f"{zone}/nb-1")
@@ -99,7 +101,12 @@ def test_a_project_is_set_up_by_gcloud(cloud: Cloud, gcloud: Gcloud, tmp_path: P
     assert allowed(cloud, "iam.serviceAccounts.actAs", f"{PLACE}/serviceAccounts/{NEW}")
 
     gcloud(
-        "projects", "remove-iam-policy-binding", PROJECT, MEMBER, "--role=roles/browser", "--condition=None"
+        "projects",
+        "remove-iam-policy-binding",
+        PROJECT,
+        MEMBER,
+        "--role=roles/iam.serviceAccountTokenCreator",
+        "--condition=None",
     )
     assert not allowed(cloud, "resourcemanager.projects.get", PLACE)
     gcloud("iam", "service-accounts", "delete", NEW)

@@ -101,12 +101,12 @@ def test_the_project_s_policy_is_that_of_its_profile(cloud: Cloud) -> None:
 
 def test_an_old_etag_is_a_409(cloud: Cloud) -> None:
     before = policy(cloud)
-    assert bound(cloud, {"role": "roles/browser", "members": [TRIGGER]})["etag"] != before["etag"]
+    assert bound(cloud, {"role": "roles/logging.logWriter", "members": [TRIGGER]})["etag"] != before["etag"]
     assert refused(lambda: set_policy(cloud, before))[:2] == (409, "ABORTED")
 
 
 def test_conditions_need_version_3(cloud: Cloud) -> None:
-    conditional = {"role": "roles/browser", "members": [VM], "condition": CONDITION}
+    conditional = {"role": "roles/logging.logWriter", "members": [VM], "condition": CONDITION}
     status, _, words = refused(lambda: bound(cloud, conditional, version=1))
     assert (status, words[:32]) == (400, "Specified policy version (1) can")
     bound(cloud, conditional)
@@ -114,7 +114,7 @@ def test_conditions_need_version_3(cloud: Cloud) -> None:
 
 
 def test_an_old_client_sees_no_condition_and_cannot_lose_it(cloud: Cloud) -> None:
-    bound(cloud, {"role": "roles/browser", "members": [VM], "condition": CONDITION})
+    bound(cloud, {"role": "roles/logging.logWriter", "members": [VM], "condition": CONDITION})
     old = policy(cloud, 1)
     assert all("condition" not in binding for binding in old["bindings"])
     assert any("_withcond_" in binding["role"] for binding in old["bindings"])
@@ -124,12 +124,12 @@ def test_an_old_client_sees_no_condition_and_cannot_lose_it(cloud: Cloud) -> Non
 @pytest.mark.parametrize(
     ("binding", "status", "words"),
     [
-        pytest.param({"role": "roles/browser", "members": [f"serviceAccount:{email('nobody-here')}"]}, 400, f"Service account {email('nobody-here')} does not exist.", id="account"),
+        pytest.param({"role": "roles/logging.logWriter", "members": [f"serviceAccount:{email('nobody-here')}"]}, 400, f"Service account {email('nobody-here')} does not exist.", id="account"),
         pytest.param({"role": f"{PLACE}/roles/none", "members": [VM]}, 400, f"Role ({PLACE}/roles/none) does not exist in the resource's hierarchy.", id="custom role"),
         pytest.param({"role": "roles/editor", "members": [VM]}, 501, "does not have the role 'roles/editor'", id="role that is not here"),
-        pytest.param({"role": "roles/browser", "members": ["notebook-vm"]}, 400, "is of an unknown type", id="member"),
-        pytest.param({"role": "roles/browser", "members": [VM], "condition": {"title": "t", "expression": "nonsense("}}, 400, "syntax error", id="expression"),
-        pytest.param({"role": "roles/browser", "members": [VM], "condition": {"title": "t", "expression": "request.time"}}, 501, "do not know request.time", id="attribute"),
+        pytest.param({"role": "roles/logging.logWriter", "members": ["notebook-vm"]}, 400, "is of an unknown type", id="member"),
+        pytest.param({"role": "roles/logging.logWriter", "members": [VM], "condition": {"title": "t", "expression": "nonsense("}}, 400, "syntax error", id="expression"),
+        pytest.param({"role": "roles/logging.logWriter", "members": [VM], "condition": {"title": "t", "expression": "request.time"}}, 501, "do not know request.time", id="attribute"),
     ],
 )  # fmt: skip
 def test_a_binding_that_is_refused(cloud: Cloud, binding: Json, status: int, words: str) -> None:
@@ -225,17 +225,13 @@ def test_an_account_that_is_made_again_has_no_rights(cloud: Cloud) -> None:
 
     first = make()
     assert refused(make)[:2] == (409, "ALREADY_EXISTS")
-    bound(cloud, {"role": "roles/browser", "members": [member]})
+    bound(cloud, {"role": "roles/logging.logWriter", "members": [member]})
     accounts.delete(name=first["name"]).execute()
     assert refused(lambda: accounts.get(name=first["name"]).execute())[0] == 404
     assert f"deleted:{member}?uid={first['uniqueId']}" in str(policy(cloud))
     again = make()
     assert (again["displayName"], again["uniqueId"] == first["uniqueId"]) == ("D", False)
     assert f"'{member}'" not in str(policy(cloud))
-    changed = accounts.patch(
-        name=again["name"], body={"serviceAccount": {"displayName": "E"}, "updateMask": "displayName"}
-    ).execute()
-    assert changed["displayName"] == "E"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +246,7 @@ def test_account_ids(cloud: Cloud, account_id: str) -> None:
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
     with Cloud(tmp_path) as cloud:
-        bound(cloud, {"role": "roles/browser", "members": [TRIGGER], "condition": CONDITION})
+        bound(cloud, {"role": "roles/logging.logWriter", "members": [TRIGGER], "condition": CONDITION})
         roles = service(cloud, "iam", "v1").projects().roles()
         roles.create(parent=PLACE, body={"roleId": "kept", "role": {"title": "K"}}).execute()
         before = policy(cloud)

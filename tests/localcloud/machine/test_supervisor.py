@@ -81,7 +81,7 @@ def test_reader_sees_the_end_when_the_command_ends_though_the_supervisor_lives()
     with OwnedProcess.start(["echo", "x"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read() == b"x\n"
-        assert not process.wait_gone(0)
+        assert not process._gone.is_set()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_processes_that_keep_forking_are_caught(tmp_path: Path) -> None:
     process = OwnedProcess.start([sys.executable, "-c", hop], cwd=tmp_path)
     assert process.wait(PATIENCE) == 0
     process.kill()
-    assert process.wait_gone(0)
+    assert process._gone.is_set()
 
 
 def test_stopped_processes_end_too() -> None:
@@ -172,7 +172,7 @@ def test_stopped_supervisor_does_not_save_its_processes() -> None:
 def test_command_does_not_outlive_a_killed_supervisor() -> None:
     process = OwnedProcess.start(["sleep", "60"])
     os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
-    assert process.wait_gone(PATIENCE)
+    assert process._gone.wait(PATIENCE)
     eventually(lambda: not alive(process.pid))
     assert process.wait(0) == -signal.SIGKILL
     process.kill()

@@ -78,7 +78,10 @@ def test_a_push_proves_its_account(cloud_fixture: CloudFixture, endpoint: Endpoi
 
 def test_a_push_as_an_account_needs_the_right_to_act_as_it(cloud_fixture: CloudFixture) -> None:
     member = f"serviceAccount:{email('notebook-vm')}"
-    cloud_fixture.iam.policies.grant(PROJECT, "roles/pubsub.editor", member)
+    held = ["pubsub.subscriptions.create", "pubsub.topics.attachSubscription"]
+    role = f"{PROJECT}/roles/subscriber"
+    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": held})
+    cloud_fixture.iam.policies.grant(PROJECT, role, member)
     config = push("http://127.0.0.1:1/", oidc_token={"service_account_email": email("notebook-trigger")})
     request = {"name": SUBSCRIPTION, "topic": TOPIC, **config}
     with pytest.raises(exceptions.Forbidden, match="service account"):

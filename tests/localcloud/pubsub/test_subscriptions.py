@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
-from localcloud.core.iam import ROLES, email
+from localcloud.core.iam import email
+from localcloud.core.iam.predefined import PERMISSIONS
 from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, CloudFixture, data, refusal
 from tests.patience import PATIENCE
 from tests.polling import eventually
@@ -238,22 +239,17 @@ METHODS = [
 
 @pytest.mark.parametrize(("method", "request_", "permissions"), METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
-    cloud_fixture: CloudFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    method: str,
-    request_: Any,
-    permissions: set[str],
+    cloud_fixture: CloudFixture, method: str, request_: Any, permissions: set[str]
 ) -> None:
     cloud_fixture.subscription()
     cloud_fixture.publish(b"x")
     needed = {f"pubsub.{name}" for name in permissions}
-    every = ROLES["roles/pubsub.admin"]
-    assert needed <= every
-    member = f"serviceAccount:{email('notebook-vm')}"
-    cloud_fixture.iam.policies.grant(PROJECT, "roles/pubsub.viewer", member)
+    assert needed <= PERMISSIONS
+    role = f"{PROJECT}/roles/tested"
+    cloud_fixture.iam.policies.grant(PROJECT, role, f"serviceAccount:{email('notebook-vm')}")
     for one in needed:
-        monkeypatch.setitem(cloud_fixture.iam.roles._permissions, "roles/pubsub.viewer", every - {one})
+        cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(PERMISSIONS - {one})})
         with pytest.raises(exceptions.Forbidden, match="User not authorized"):
             getattr(cloud_fixture.subscriber("notebook-vm"), method)(request=request_)
-    monkeypatch.setitem(cloud_fixture.iam.roles._permissions, "roles/pubsub.viewer", frozenset(needed))
+    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(needed)})
     getattr(cloud_fixture.subscriber("notebook-vm"), method)(request=request_)

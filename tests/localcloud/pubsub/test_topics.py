@@ -10,7 +10,8 @@ from google.api_core import exceptions
 
 from localcloud.core.caller import Caller
 from localcloud.core.errors import ApiError
-from localcloud.core.iam import ROLES, SCHEDULER_AGENT, email
+from localcloud.core.iam import SCHEDULER_AGENT, email
+from localcloud.core.iam.predefined import PERMISSIONS
 from localcloud.services.pubsub.messages import Content
 from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, CloudFixture, refusal
 from tests.patience import PATIENCE
@@ -188,15 +189,15 @@ METHODS = [
 
 @pytest.mark.parametrize(("method", "request_", "permission"), METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
-    cloud_fixture: CloudFixture, monkeypatch: pytest.MonkeyPatch, method: str, request_: Any, permission: str
+    cloud_fixture: CloudFixture, method: str, request_: Any, permission: str
 ) -> None:
     cloud_fixture.topic()
-    every = ROLES["roles/pubsub.admin"]
-    assert f"pubsub.{permission}" in every
-    for held, allowed in ((every - {f"pubsub.{permission}"}, False), ({f"pubsub.{permission}"}, True)):
-        monkeypatch.setitem(cloud_fixture.iam.roles._permissions, "roles/pubsub.viewer", frozenset(held))
-        member = f"serviceAccount:{email('notebook-vm')}"
-        cloud_fixture.iam.policies.grant(PROJECT, "roles/pubsub.viewer", member)
+    needed = {f"pubsub.{permission}"}
+    assert needed <= PERMISSIONS
+    role = f"{PROJECT}/roles/tested"
+    cloud_fixture.iam.policies.grant(PROJECT, role, f"serviceAccount:{email('notebook-vm')}")
+    for held, allowed in ((PERMISSIONS - needed, False), (needed, True)):
+        cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(held)})
         if allowed:
             getattr(cloud_fixture.publisher("notebook-vm"), method)(request=request_)
             continue

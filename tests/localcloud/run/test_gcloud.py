@@ -19,7 +19,6 @@ pytestmark = pytest.mark.needs("gcloud")
 
 # Where gcloud begins the paths of a service's methods, if not at the root.
 PATHS = {"COMPUTE": "compute/v1/", "STORAGE": "storage/v1/"}
-REPOSITORY = "us-central1-docker.pkg.dev/local-project/notebooks"
 # Each command, the values that it prints, and what they must be.
 LISTS = {
     "compute instances list": ("name,status", "vm-1 RUNNING"),
@@ -33,7 +32,6 @@ LISTS = {
     "pubsub topics list": ("name.basename()", "news"),
     "secrets list": ("name.basename()", "key"),
     "storage ls": ("", "gs://local-project-notebooks/"),
-    f"artifacts docker images list {REPOSITORY}": ("package", f"{REPOSITORY}/notebook-builder"),
     f"iam service-accounts list --filter=email:{email('notebook-vm')}": ("email", email("notebook-vm")),
 }
 

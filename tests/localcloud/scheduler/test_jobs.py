@@ -9,7 +9,8 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.scheduler_v1 import Job
 
-from localcloud.core.iam import PROJECT_NUMBER, ROLES, SCHEDULER_AGENT, email
+from localcloud.core.iam import PROJECT_NUMBER, SCHEDULER_AGENT, email
+from localcloud.core.iam.predefined import PERMISSIONS
 from localcloud.profile import GRANTS
 from tests.localcloud.pubsub.conftest import refusal
 from tests.localcloud.scheduler.conftest import JOB, PROJECT, REGION, TOPIC, CloudFixture
@@ -241,17 +242,6 @@ def test_a_deleted_job_is_gone_and_its_name_free(cloud_fixture: CloudFixture) ->
     cloud_fixture.job()
 
 
-def test_locations(cloud_fixture: CloudFixture) -> None:
-    client = cloud_fixture.client()
-    names = [one.name for one in client.list_locations(request={"name": PROJECT}).locations]
-    assert REGION in names
-    assert client.get_location(request={"name": REGION}).location_id == "us-central1"
-    assert (
-        refusal(lambda: client.get_location(request={"name": f"{PROJECT}/locations/mars"}))[0]
-        == "INVALID_ARGUMENT"
-    )
-
-
 METHODS = [
     ("create_job", {"parent": REGION, "job": {"schedule": "* * * * *", "pubsub_target": {"topic_name": TOPIC, "data": b"x"}}}, "create", REGION),
     ("get_job", {"name": JOB}, "get", JOB),
@@ -266,20 +256,18 @@ METHODS = [
 
 @pytest.mark.parametrize("asked", METHODS, ids=[row[0] for row in METHODS])
 def test_each_method_asks_for_its_permission(
-    cloud_fixture: CloudFixture, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, Any, str, str]
+    cloud_fixture: CloudFixture, asked: tuple[str, Any, str, str]
 ) -> None:
     method, request_, verb, resource = asked
     cloud_fixture.job()
     if verb == "enable":
         cloud_fixture.client().pause_job(name=JOB)
     permission = f"cloudscheduler.jobs.{verb}"
-    every = ROLES["roles/cloudscheduler.admin"]
-    assert permission in every
+    assert permission in PERMISSIONS
     member = f"serviceAccount:{email('notebook-vm')}"
-    cloud_fixture.iam.policies.grant(PROJECT, "roles/cloudscheduler.viewer", member)
-    monkeypatch.setitem(
-        cloud_fixture.iam.roles._permissions, "roles/cloudscheduler.viewer", every - {permission}
-    )
+    role = f"{PROJECT}/roles/tested"
+    cloud_fixture.iam.policies.grant(PROJECT, role, member)
+    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(PERMISSIONS - {permission})})
     words = (
         f'The principal (user or service account) lacks IAM permission "{permission}" for the resource "{resource}" '
         "(or the resource may not exist)."
@@ -287,7 +275,7 @@ def test_each_method_asks_for_its_permission(
     found = refusal(lambda: getattr(cloud_fixture.client("notebook-vm"), method)(request=request_))
     assert found == ("PERMISSION_DENIED", words)
     held = {permission} | ({"cloudscheduler.jobs.get"} if verb == "update" else set())
-    monkeypatch.setitem(cloud_fixture.iam.roles._permissions, "roles/cloudscheduler.viewer", frozenset(held))
+    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": list(held)})
     getattr(cloud_fixture.client("notebook-vm"), method)(request=request_)
 
 

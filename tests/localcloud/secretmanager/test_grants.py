@@ -9,7 +9,7 @@ from google.api_core import exceptions
 
 from localcloud.core.caller import Caller
 from localcloud.core.errors import ApiError
-from localcloud.core.iam import ROLES, email
+from localcloud.core.iam import email
 from tests.localcloud.secretmanager.conftest import AUTOMATIC, NUMBERED, PROJECT, CloudFixture
 
 SECRET = f"{PROJECT}/secrets/s"
@@ -255,30 +255,6 @@ def test_permissions_are_tested(cloud_fixture: CloudFixture) -> None:
     for bad in ("secretmanager.*", "compute.instances.get"):
         with pytest.raises(exceptions.BadRequest, match="is not valid for this resource"):
             cloud_fixture.client().test_iam_permissions(request={"resource": SECRET, "permissions": [bad]})
-
-
-@pytest.mark.parametrize(
-    ("role", "can", "cannot"),
-    [
-        ("roles/secretmanager.viewer", "secretmanager.versions.get", "secretmanager.versions.access"),
-        ("roles/secretmanager.secretVersionAdder", "secretmanager.versions.add", "secretmanager.versions.get"),
-        ("roles/secretmanager.secretVersionManager", "secretmanager.versions.destroy", "secretmanager.versions.access"),
-        ("roles/secretmanager.admin", "secretmanager.secrets.setIamPolicy", "compute.instances.get"),
-    ],
-)  # fmt: skip
-def test_google_s_other_roles(cloud_fixture: CloudFixture, role: str, can: str, cannot: str) -> None:
-    cloud_fixture.grant(role, VM)
-    caller = Caller(email("notebook-vm"))
-    assert cloud_fixture.iam.allowed(caller, can, f"{SECRET}/versions/1")
-    assert not cloud_fixture.iam.allowed(caller, cannot, f"{SECRET}/versions/1")
-    assert all(permission.startswith("secretmanager.") for permission in ROLES[role])
-
-
-def test_a_token_needs_the_scope_of_the_whole_cloud(cloud_fixture: CloudFixture) -> None:
-    cloud_fixture.grant(ACCESSOR, VM)
-    narrow = Caller(email("notebook-vm"), ("https://www.googleapis.com/auth/devstorage.read_write",))
-    with pytest.raises(ApiError, match="insufficient authentication scopes"):
-        cloud_fixture.iam.require(narrow, "secretmanager.versions.access", f"{SECRET}/versions/1")
 
 
 def test_a_policy_counts_for_its_resource_only(cloud_fixture: CloudFixture) -> None:
