@@ -29,7 +29,7 @@ def _build(context: Context) -> Sequence[Any]:
         url=context.url,
         on_error=context.findings.error,
     )
-    context.when_ready.append(service.resume)
+    context.when_bound.append(service.resume)
     return [service, FunctionsServiceV1(), service.uploads]
 
 

@@ -179,7 +179,7 @@ class Methods:
             stages = (*stages, "TRIGGER")
         operation: Operation = self._operations.open(verb, name, call.body, stages)
         shown = self._operations.view(operation)
-        self._begin(action, Work(operation, name, call.caller.email or "", call.fault))
+        self._begin(action, Work(operation, name, call.fault))
         return shown
 
     def _settled(self, name: str) -> Record:

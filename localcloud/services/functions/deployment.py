@@ -169,7 +169,7 @@ class Deployment(_Tools):
         self.operations.begin(work.operation, "SERVICE", "Updating Cloud Run service")
         self._meet(work, "SERVICE")
         try:
-            self.run.deploy(revision, work.who)
+            self.run.deploy(revision)
         except (StartFailed, BuildFailed) as error:
             message = _NOT_STARTED.format(
                 service=service_name(work.name).rpartition("/")[2],

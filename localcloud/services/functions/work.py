@@ -24,9 +24,8 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """One operation on the function of a record; `who` requested it."""
+    """One operation on the function of a record."""
 
     operation: Operation
     name: str
-    who: str
     fault: Fault | None

@@ -190,7 +190,7 @@ def test_an_entry_point_that_is_not_there_and_its_repair(cloud_fixture: CloudFix
     left = cloud_fixture.get()
     assert left.state.name == FAILED
     assert "named 'nope'" in left.state_messages[0].message
-    assert cloud_fixture.call("GET", f"/v2/{SERVICE}").status_code == 404
+    assert cloud_fixture.call("GET", f"/v2/{SERVICE}:getIamPolicy").status_code == 404
     with pytest.raises(exceptions.AlreadyExists):
         result(cloud_fixture.begin())
 
@@ -321,7 +321,7 @@ def test_a_deleted_function_is_gone_with_its_subscription_and_its_policy(cloud_f
     assert inventory["functions"] == []
     assert inventory["pubsub.subscriptions"] == []
     assert [topic["name"] for topic in inventory["pubsub.topics"]] == ["news"]
-    assert cloud_fixture.call("GET", f"/v2/{SERVICE}").status_code == 404
+    assert cloud_fixture.call("GET", f"/v2/{SERVICE}:getIamPolicy").status_code == 404
     with pytest.raises(exceptions.NotFound):
         cloud_fixture.client().delete_function(name=FUNCTION)
 
@@ -354,7 +354,7 @@ def test_a_planned_fault_fails_a_create_at_a_stage(cloud_fixture: CloudFixture, 
     with pytest.raises(exceptions.ServiceUnavailable, match="no luck"):
         result(operation)
     assert cloud_fixture.get().state.name == FAILED
-    assert cloud_fixture.call("GET", f"/v2/{SERVICE}").status_code == 404
+    assert cloud_fixture.call("GET", f"/v2/{SERVICE}:getIamPolicy").status_code == 404
     assert cloud_fixture.cloud.inventory()["faults"][0]["consumed"] == 1
 
 
