@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localcloud.core.clock import Clock
-from localcloud.core.objects import Objects
 from localcloud.core.service import Handler, Part
 from localcloud.engines.function.environments import Environments
 from localcloud.services.functions.calls import Methods
@@ -39,7 +38,7 @@ class Topics(Subscriber, Protocol):
 class FunctionsService(Part):
     """Cloud Functions of one project. Functions and their sources stay in `state_dir`; `resume` serves them again.
 
-    `objects` reads archives from buckets, `url` is localcloud's address, `on_error` gets localcloud's bugs.
+    `url` is localcloud's address, `on_error` gets localcloud's bugs.
     `require_enabled` raises `ApiError` 403 for a service that is not enabled.
     """
 
@@ -51,7 +50,6 @@ class FunctionsService(Part):
         clock: Clock,
         run: RunService,
         pubsub: Topics,
-        objects: Objects,
         *,
         require_enabled: Callable[[str], None],
         url: Callable[[], str],
@@ -68,7 +66,7 @@ class FunctionsService(Part):
             layout=layout,
             records=Records(layout.records),
             operations=Operations(clock),
-            sources=Sources(layout, self.uploads, objects),
+            sources=Sources(layout, self.uploads),
             environments=self._environments,
             run=run,
             pubsub=pubsub,
