@@ -226,10 +226,10 @@ class Cloud:
                 partial(server.own_address, spec),
                 lambda address: int(address.rpartition(":")[2]),
             )
-        server.start()
         self.url = server.url
-        for action in context.when_ready:
+        for action in context.when_bound:
             action()
+        server.start()
 
     def _context(self) -> Context:
         return Context(

@@ -37,17 +37,8 @@ class Place:
         return f"gs://{self.bucket}/{self.name}" + (f"#{self.generation}" if self.generation else "")
 
 
-@dataclass(frozen=True)
-class _Request:
-    verb: str
-    path: str
-    query: Mapping[str, str]
-    body: bytes | None = None
-    content_type: str = ""
-
-
 class Objects:
-    """Reads and writes objects as an account. `url` is localcloud's address. Every method raises `ObjectError`."""
+    """Reads objects as an account. `url` is localcloud's address. Every method raises `ObjectError`."""
 
     def __init__(self, url: Callable[[], str], iam: Iam) -> None:
         self._url = url
@@ -56,37 +47,27 @@ class Objects:
 
     def resolve(self, account: str, place: Place) -> Place:
         """Return the object with the generation that it has now."""
-        found = json.loads(
-            self._call(account, _Request("GET", _path(place), {"generation": place.generation}))
-        )
+        found = json.loads(self._call(account, place, {}))
         return Place(place.bucket, place.name, found["generation"])
 
     def download(self, account: str, place: Place, target: Path) -> None:
         """Write an object's content to a file."""
-        query = {"alt": "media", "generation": place.generation}
         with target.open("wb") as file:
-            self._call(account, _Request("GET", _path(place), query), file)
+            self._call(account, place, {"alt": "media"}, file)
 
-    def upload(self, account: str, place: Place, content: bytes, content_type: str) -> Place:
-        """Write an object; returns it with its new generation."""
-        path = f"/upload/storage/v1/b/{quote(place.bucket, safe='')}/o"
-        query = {"uploadType": "media", "name": place.name}
-        made = json.loads(self._call(account, _Request("POST", path, query, content, content_type)))
-        return Place(place.bucket, place.name, made["generation"])
-
-    def _call(self, account: str, request: _Request, into: IO[bytes] | None = None) -> bytes:
-        """Call, with retries where they may help; return the answer's body, or nothing if it went `into` a file."""
+    def _call(
+        self, account: str, place: Place, query: Mapping[str, str], into: IO[bytes] | None = None
+    ) -> bytes:
+        """Get an object, with retries where they may help; return the answer, or nothing if it went `into` a file."""
         headers = {"Authorization": f"Bearer {self._iam.token(account)[0]}"}
-        if request.content_type:
-            headers["Content-Type"] = request.content_type
-        url = f"{self._url()}{request.path}?{urlencode({k: v for k, v in request.query.items() if v})}"
+        path = f"/storage/v1/b/{quote(place.bucket, safe='')}/o/{quote(place.name, safe='')}"
+        generation = {"generation": place.generation} if place.generation else {}
+        url = f"{self._url()}{path}?{urlencode({**query, **generation})}"
         trouble = ""
         for attempt in range(_TRIES):
             time.sleep(_PAUSE_SECONDS * attempt)
             try:
-                answer = self._http.request(
-                    request.verb, url, body=request.body, headers=headers, preload_content=False
-                )
+                answer = self._http.request("GET", url, headers=headers, preload_content=False)
                 with answer:
                     if answer.status in _OK:
                         return _taken(answer, into)
@@ -94,7 +75,7 @@ class Objects:
                     if answer.status not in _PASSING:
                         break
             except urllib3.exceptions.HTTPError as error:
-                trouble = f"{request.verb} {request.path}: {error}"
+                trouble = f"GET {path}: {error}"
         raise ObjectError(trouble)
 
 
@@ -106,10 +87,6 @@ def _taken(answer: urllib3.BaseHTTPResponse, into: IO[bytes] | None) -> bytes:
     for chunk in answer.stream(_CHUNK):
         into.write(chunk)
     return b""
-
-
-def _path(place: Place) -> str:
-    return f"/storage/v1/b/{quote(place.bucket, safe='')}/o/{quote(place.name, safe='')}"
 
 
 def _printed_error(status: int, body: bytes) -> str:

@@ -45,8 +45,8 @@ class Context:
     """Control routes below /_localcloud/, by a pattern of their path."""
     reaches: Callable[[str], bool] = lambda _vm: True
     """True if requests of a VM, named by its path, arrive. Compute Engine sets it."""
-    when_ready: list[Callable[[], None]] = field(default_factory=list)
-    """Called once localcloud answers."""
+    when_bound: list[Callable[[], None]] = field(default_factory=list)
+    """Called once localcloud's address is known, before the first call is answered."""
 
     def part(self, kind: type[_T]) -> _T:
         """Return the part of a type that an earlier service has built."""

@@ -41,11 +41,11 @@ MORE = {
         "wanted": "a valid request for an instance, as values",
     },
     "functions": {
-        "deployment": "the stages of a deployment",
+        "deployment": "the steps of a deployment",
         "sources": "where the archive of a build comes from",
         "triggers": "the subscription of a function",
         "uploads": "the addresses that archives are uploaded to",
-        "work": "a step of a deployment, as values",
+        "work": "an operation under way, as values",
     },
     "pubsub": {
         "delivery": "the backlogs of subscriptions",

@@ -42,7 +42,7 @@ def faults(file: BuildFile, substitutions: Mapping[str, str], *, triggered: bool
     for check in (
         _of_schema(file),
         _of_gcloud(file.build),
-        not_covered(file.build),
+        not_covered(build),
         problems(build),
         undefined(build),
     ):

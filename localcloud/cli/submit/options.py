@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--gcs-source-staging-dir",
+        dest="staging",
         type=_staging,
         default=f"gs://{FIRST_BUCKET}/source",
         metavar="gs://BUCKET/DIR",
@@ -181,18 +182,5 @@ def options(parsed: argparse.Namespace) -> Options:
         parsed.parser.error(f"{folder} is no folder")
     if not parsed.source and (commit is not None or branch is not None):
         parsed.parser.error("--no-source does not go with --commit or --branch, which say what the source is")
-    return Options(
-        folder=folder,
-        config=parsed.config,
-        substitutions=parsed.substitutions,
-        state=parsed.state,
-        runner=parsed.runner,
-        docker_network=parsed.docker_network,
-        docker_socket=parsed.docker_socket,
-        region=parsed.region,
-        service_account=parsed.service_account,
-        source=parsed.source,
-        staging=parsed.gcs_source_staging_dir,
-        commit=commit,
-        branch=branch,
-    )
+    given = vars(parsed) | {"folder": folder, "commit": commit, "branch": branch}
+    return Options(**{field.name: given[field.name] for field in fields(Options)})

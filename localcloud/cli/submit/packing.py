@@ -11,36 +11,21 @@ from pathlib import Path
 
 from localcloud.cli.submit.ignoring import IgnoreRules
 
-_UNIT = 1024
-
 
 @dataclass(frozen=True)
 class Source:
-    """The submitted part of a folder: paths from `root`, in order; `size` in bytes, of the `files` files among them."""
+    """The submitted part of a folder: paths from `root`, in order, and the number of files among them."""
 
     root: Path
     paths: tuple[str, ...]
     files: int
-    size: int
-
-    @property
-    def shown_size(self) -> str:
-        """The size as gcloud prints it: 512 bytes, 1.5 KiB."""
-        if self.size < _UNIT:
-            return f"{self.size} bytes"
-        kib, mib = self.size / _UNIT, self.size / _UNIT**2
-        return f"{kib:.1f} KiB" if kib < _UNIT else f"{mib:.1f} MiB"
 
 
 def choose(root: Path, rules: IgnoreRules | None) -> Source:
     """Return the part of a folder that the rules keep (None: all), empty folders and links included; raises OSError."""
-    paths: list[str] = []
-    sizes: list[int] = []
-    for entry, path in _left_in(root, "", rules):
-        paths.append(path)
-        if entry.is_symlink() or not entry.is_dir():
-            sizes.append(entry.stat(follow_symlinks=False).st_size)
-    return Source(root, tuple(paths), len(sizes), sum(sizes))
+    found = list(_left_in(root, "", rules))
+    files = sum(entry.is_symlink() or not entry.is_dir() for entry, _ in found)
+    return Source(root, tuple(path for _, path in found), files)
 
 
 def _left_in(folder: Path, prefix: str, rules: IgnoreRules | None) -> Iterator[tuple[os.DirEntry[str], str]]:

@@ -1,4 +1,4 @@
-"""The Cloud Build API: builds and their operations, of the project and of its regions."""
+"""The Cloud Build API: builds of the project and of its regions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localcloud.services.cloudbuild.queue import Engine
 from localcloud.services.cloudbuild.refusals import bad_filter
 from localcloud.services.cloudbuild.run import Tools
 from localcloud.services.cloudbuild.state import Builds, Record
-from localcloud.services.cloudbuild.views import GLOBAL, location_of, operation, operation_build
+from localcloud.services.cloudbuild.views import GLOBAL, location_of, operation
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _DEFAULT_PAGE, _LARGEST_PAGE = 50, 1000
@@ -52,10 +52,7 @@ class BuildService(Part):
             "cancel": self._cancel,
         }
         places = ("cloudbuild.projects.builds", "cloudbuild.projects.locations.builds")
-        return {f"{place}.{name}": action for place in places for name, action in actions.items()} | {
-            "cloudbuild.operations.get": self._operation,
-            "cloudbuild.projects.locations.operations.get": self._operation,
-        }
+        return {f"{place}.{name}": action for place in places for name, action in actions.items()}
 
     def log(self, build_id: str, offset: int) -> tuple[bytes, bool]:
         """Return a build's log from a byte on, and True if it is complete; raises `ApiError` 404 without a build."""
@@ -114,18 +111,8 @@ class BuildService(Part):
     def _cancel(self, call: Call) -> Json:
         return self._cancelled(self._record(call, "update")).view()
 
-    def _operation(self, call: Call) -> Json:
-        call.require("cloudbuild.builds.get", f"projects/{PROJECT}")
-        meant = operation_build(call.params["name"])
-        if meant is None:
-            raise invalid(f"invalid operation name {call.params['name']!r}")
-        return operation(self._found(*meant).view())
-
     def _record(self, call: Call, permission: str) -> Record:
         location, build_id = _target(call, permission)
-        return self._found(location, build_id)
-
-    def _found(self, location: str, build_id: str) -> Record:
         record = self._builds.find(build_id, location)
         if record is None:
             raise not_found("Requested entity was not found.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from localcloud.core.objects import Place
@@ -11,7 +11,6 @@ from localcloud.engines.build import Runner, StepOrder
 from localcloud.engines.build_workspace import WORKSPACE
 from localcloud.services.cloudbuild.problem import Json, part, text, texts
 from localcloud.services.cloudbuild.state import Record
-from localcloud.services.cloudbuild.views import span
 
 _KILLED = 137
 
@@ -29,11 +28,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a build: `detail` is a sentence, `failure` a FailureInfo.FailureType."""
+    """The end of a build: `detail` is a sentence."""
 
     status: str
     detail: str = ""
-    failure: str = ""
 
 
 SUCCESS = Ending("SUCCESS")
@@ -44,14 +42,8 @@ EXPIRED = Ending("EXPIRED", "the build was in the queue for longer than its queu
 
 @dataclass(frozen=True)
 class StepEnd:
-    """The end of a step. Times are seconds since the epoch; `pulled` is the time at which its image was there.
+    """The end of a step: its exit code; None if it never ran, and then `trouble` says why."""
 
-    `code` is its exit code; None if it never ran, and then `trouble` says why.
-    """
-
-    started: float
-    pulled: float
-    ended: float
     code: int | None = None
     trouble: str = ""
     timed_out: bool = False
@@ -75,12 +67,6 @@ class StepEnd:
         if self.overran:
             return "TIMEOUT"
         return "FAILURE" if self.failure() else "SUCCESS"
-
-
-def may_fail(step: Json, end: StepEnd) -> bool:
-    """True if the build goes on after the step has failed: `allowExitCodes`, which goes before `allowFailure`."""
-    codes = step.get("allowExitCodes")
-    return end.code in codes if codes else step.get("allowFailure") is True
 
 
 def step_title(steps: Sequence[Json], index: int) -> str:
@@ -126,7 +112,7 @@ def secret_user(build: Json, name: str) -> int:
 
 
 def steps_shown(
-    steps: Sequence[Json], ends: Mapping[int, StepEnd], killed: Mapping[int, StepEnd], ending: Ending
+    steps: Sequence[Json], ends: Mapping[int, StepEnd], killed: Collection[int], ending: Ending
 ) -> list[Json]:
     """Return the steps of a finished build.
 
@@ -136,20 +122,12 @@ def steps_shown(
     """
     left = "WORKING" if ending.status == "TIMEOUT" else "CANCELLED"
     return [
-        step | _shown(ends[index], ends[index].status())
-        if index in ends
-        else step | _shown(killed[index], left)
-        if index in killed
-        else step | {"status": "QUEUED"}
+        step | (_shown(ends[index]) if index in ends else {"status": left if index in killed else "QUEUED"})
         for index, step in enumerate(steps)
     ]
 
 
-def _shown(end: StepEnd, status: str) -> Json:
-    shown: Json = {
-        "status": status,
-        "timing": span(end.started, end.ended),
-        "pullTiming": span(end.started, end.pulled),
-    }
+def _shown(end: StepEnd) -> Json:
+    status = end.status()
     # As in all of Google's JSON, a zero is not printed.
-    return shown | ({"exitCode": end.code} if end.code and status == "FAILURE" else {})
+    return {"status": status} | ({"exitCode": end.code} if end.code and status == "FAILURE" else {})

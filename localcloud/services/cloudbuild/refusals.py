@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from localcloud.core.errors import ApiError, invalid, unimplemented
+from localcloud.services.cloudbuild import rules_dynamic
 from localcloud.services.cloudbuild.problem import Json, Path, Problem, objects, part
 from localcloud.services.cloudbuild.rules import problems
 from localcloud.services.cloudbuild.rules_substitutions import undefined
@@ -32,6 +33,7 @@ _NOT_COVERED = {
     "artifacts.oci": _NO_ARTIFACTS,
     "secrets": _NO_KMS,
     "availableSecrets.inline": _NO_KMS,
+    "logsBucket": "leave it out; the log is in the state directory, and at the log's address",
     "dependencies": _NO_FETCHING,
     "gitConfig": _NO_FETCHING,
     "options.pool": _LEAVE_OUT,
@@ -41,6 +43,7 @@ _NOT_COVERED = {
 }
 # The same of a step.
 _STEP_NOT_COVERED = {
+    "allowExitCodes": "use allowFailure",
     "results": _LEAVE_OUT,
     "volumes": _SHARED,
 }
@@ -78,6 +81,8 @@ def not_covered(build: Json) -> Iterator[Problem]:
         for field, words in _STEP_NOT_COVERED.items():
             if step.get(field):
                 yield _problem(("steps", index, field), f"steps[{index}].{field}", words)
+    for key, words in rules_dynamic.not_covered(build):
+        yield _problem(("substitutions", key), f"substitutions.{key}", words)
 
 
 def _problem(path: Path, field: str, words: str) -> Problem:

@@ -19,8 +19,6 @@ from localcloud.services.cloudbuild import (
 )
 from localcloud.services.cloudbuild.names import (
     ACCOUNT_KEYS,
-    MAX_KEY_LENGTH,
-    MAX_STEPS,
     MAX_SUBSTITUTIONS,
     MAX_VALUE_LENGTH,
     TRIGGER_KEYS,
@@ -41,7 +39,7 @@ def problems(build: Json, *, substituted: bool = False) -> list[Problem]:
     listed = build.get("steps") or []
     steps = [step if isinstance(step, dict) else {} for step in listed] if isinstance(listed, list) else []
     found = [
-        *_step_count(listed),
+        *_no_steps(listed),
         *rules_steps.problems(build, substituted=substituted),
         *order_problems(steps),
         *rules_secrets.problems(build, steps),
@@ -53,13 +51,9 @@ def problems(build: Json, *, substituted: bool = False) -> list[Problem]:
     return sorted(found, key=lambda problem: _place(build, problem.path))
 
 
-def _step_count(steps: Any) -> Iterator[Problem]:
+def _no_steps(steps: Any) -> Iterator[Problem]:
     if not steps:
-        words = f"no build steps are specified; a build has 1 to {MAX_STEPS} steps"
-        yield Problem(("steps",), f"invalid .steps field: {words}")
-    if isinstance(steps, list) and len(steps) > MAX_STEPS:
-        words = f"cannot specify more than {MAX_STEPS} build steps; there are {len(steps)}"
-        yield Problem(("steps",), f"invalid .steps field: {words}")
+        yield Problem(("steps",), "invalid .steps field: no build steps are specified")
 
 
 def _keys(build: Json) -> Iterator[Problem]:
@@ -70,9 +64,6 @@ def _keys(build: Json) -> Iterator[Problem]:
         yield Problem(("substitutions",), f"invalid .substitutions field: {words}")
     for key, value in given.items():
         path = ("substitutions", key)
-        if _size(key) > MAX_KEY_LENGTH:
-            words = f'substitution key "{key}" too long (max: {MAX_KEY_LENGTH})'
-            yield Problem(path, f"invalid .substitutions field: {words}")
         if key not in own and key not in TRIGGER_KEYS | ACCOUNT_KEYS:
             words = f'substitution key "{key}" does not respect format "^_[A-Z0-9_]+$"'
             last = "and is not an overridable built-in substitutions"

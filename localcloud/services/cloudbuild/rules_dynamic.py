@@ -1,7 +1,7 @@
 """`dynamicSubstitutions`: values of substitutions that refer to others, by bash's parameter expansions. Pure.
 
-Google evaluates them before it looks at the steps: `${X:-default}`, `${X:0:7}`, `${X^^}` and `${X,,}`, where a default
-may refer to others. Google's expansions with patterns (`${X#p}`, `${X%p}`, `${X/p/r}`) are not covered.
+Google evaluates them before it looks at the steps: `${X}` and `${X:-default}`, where a default may refer to others.
+Bash's other expansions are not covered.
 """
 
 from __future__ import annotations
@@ -13,49 +13,50 @@ from dataclasses import dataclass
 from localcloud.services.cloudbuild.problem import Json, Path, Problem, part
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_RANGE = re.compile(r":(\d+)(?::(\d+))?")
-_OPERATORS = (":-", "^^", ",,")
-_NOT_COVERED = ("#", "%", "/")
-_KNOWN = "${X}, ${X:-default}, ${X:0:7}, ${X^^}, ${X,,}"
+_DEFAULT = ":-"
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """`${name operator default}`; operator "" is the plain value, ":" cuts out `span`."""
+    """`${name:-default}`; without a default, the plain value."""
 
     name: str
-    operator: str = ""
     default: Template = ()
-    span: tuple[int, int | None] = (0, None)
 
 
 Template = tuple["str | Expansion", ...]
 
 
 class BadSyntaxError(ValueError):
-    """A value has a parameter expansion that Cloud Build does not know; the text names it."""
+    """A value has a parameter expansion that is not covered; the text names it."""
+
+
+def not_covered(build: Json) -> Iterator[tuple[str, str]]:
+    """Yield the key of each value with another expansion, and a sentence about it."""
+    for key, value in _dynamic(build).items():
+        try:
+            parse(value)
+        except BadSyntaxError as error:
+            yield key, str(error)
 
 
 def problems(build: Json) -> list[Problem]:
-    """Return the faults of values: unknown expansions, and references to themselves."""
-    found: list[Problem] = []
-    templates: dict[str, Template] = {}
-    for key, value in _dynamic(build).items():
-        try:
-            templates[key] = parse(value)
-        except BadSyntaxError as error:
-            words = f"[{key} -> {value}]: {error}"
-            found.append(Problem(("substitutions", key), f"invalid value for 'build.substitutions': {words}"))
-    graph = {key: set(names(template)) for key, template in templates.items()}
-    for key, value in _dynamic(build).items():
-        if key in graph and _reaches(graph, key):
-            words = f"[{key} -> {value}]: cycle in evaluating substitutions"
-            found.append(Problem(("substitutions", key), f"invalid value for 'build.substitutions': {words}"))
-    return found
+    """Return the faults of values: references to themselves."""
+    graph: dict[str, set[str]] = {}
+    for (_, key), name in used(build):
+        graph.setdefault(str(key), set()).add(name)
+    return [
+        Problem(
+            ("substitutions", key),
+            f"invalid value for 'build.substitutions': [{key} -> {value}]: cycle in evaluating substitutions",
+        )
+        for key, value in _dynamic(build).items()
+        if key in graph and _reaches(graph, key)
+    ]
 
 
 def used(build: Json) -> Iterator[tuple[Path, str]]:
-    """Yield each name that a value refers to, with the value's path; faulty values are skipped."""
+    """Yield each name that a value refers to, with the value's path; values that are not covered are skipped."""
     for key, value in _dynamic(build).items():
         try:
             template = parse(value)
@@ -141,43 +142,20 @@ def _expansion(value: str, at: int) -> tuple[Expansion, int]:
     if name is None:
         raise _bad(value, at)
     end = name.end()
-    if cut := _RANGE.match(value, end):
-        span = (int(cut[1]), int(cut[2]) if cut[2] else None)
-        return _closed(value, at, Expansion(name[0], ":", span=span), cut.end())
-    operator = next((known for known in _OPERATORS if value.startswith(known, end)), "")
-    end += len(operator)
-    if value.startswith(_NOT_COVERED, end) and not operator:
-        raise BadSyntaxError(f'localcloud does not evaluate "{value[at - 2 :]}": patterns are not covered')
     default: Template = ()
-    if operator == ":-":
-        default, end = _parse(value, end, "}")
-    return _closed(value, at, Expansion(name[0], operator, default), end)
-
-
-def _closed(value: str, start: int, expansion: Expansion, at: int) -> tuple[Expansion, int]:
-    if not value.startswith("}", at):
-        raise _bad(value, start)
-    return expansion, at + 1
+    if value.startswith(_DEFAULT, end):
+        default, end = _parse(value, end + len(_DEFAULT), "}")
+    if not value.startswith("}", end):
+        raise _bad(value, at)
+    return Expansion(name[0], default), end + 1
 
 
 def _bad(value: str, at: int) -> BadSyntaxError:
-    return BadSyntaxError(
-        f'"{value[at - 2 :]}" begins with no parameter expansion that is supported; these are: {_KNOWN}'
-    )
+    return BadSyntaxError(f'"{value[at - 2 :]}" begins with neither ${{X}} nor ${{X:-default}}')
 
 
 def _evaluate(template: Template, value_of: Callable[[str], str]) -> str:
-    return "".join(_expand(piece, value_of) if isinstance(piece, Expansion) else piece for piece in template)
-
-
-def _expand(expansion: Expansion, value_of: Callable[[str], str]) -> str:
-    value = value_of(expansion.name)
-    start, length = expansion.span
-    results: dict[str, Callable[[], str]] = {
-        "": lambda: value,
-        ":-": lambda: value or _evaluate(expansion.default, value_of),
-        ":": lambda: value[start:] if length is None else value[start : start + length],
-        "^^": value.upper,
-        ",,": value.lower,
-    }
-    return results[expansion.operator]()
+    return "".join(
+        value_of(piece.name) or _evaluate(piece.default, value_of) if isinstance(piece, Expansion) else piece
+        for piece in template
+    )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from localcloud.engines.image_names import parse_image
-from localcloud.services.cloudbuild.names import MAX_IMAGES, MAX_NAME_LENGTH, MAX_TAGS
+from localcloud.services.cloudbuild.names import MAX_TAGS
 from localcloud.services.cloudbuild.problem import Json, Path, Problem, part, texts
 from localcloud.services.cloudbuild.rules_substitutions import has_reference
 
@@ -25,19 +25,13 @@ def problems(build: Json) -> Iterator[Problem]:
 
 
 def _images(path: Path, images: list[tuple[int, str]]) -> Iterator[Problem]:
-    if len(images) > MAX_IMAGES:
-        words = f"cannot specify more than {MAX_IMAGES} images to build"
-        yield Problem(path, f"invalid .artifacts field: {words}")
     seen: set[str] = set()
     for number, image in images:
         if image in seen:
             words = f'image "{image}" is given more than once'
             yield Problem((*path, number), f"invalid .artifacts field: {words}")
         seen.add(image)
-        if len(image) > MAX_NAME_LENGTH:
-            words = f"image {number} too long (max: {MAX_NAME_LENGTH})"
-            yield Problem((*path, number), f"invalid .artifacts field: {words}")
-        elif not has_reference(image) and (parsed := parse_image(image)) is None:
+        if not has_reference(image) and (parsed := parse_image(image)) is None:
             if parse_image(image.lower()):
                 yield Problem((*path, number), f'invalid image name "{image}" contains uppercase letters')
             else:

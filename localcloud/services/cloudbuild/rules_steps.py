@@ -11,8 +11,6 @@ from localcloud.services.cloudbuild.names import (
     DEFAULT_TIMEOUT,
     MAX_ARG_LENGTH,
     MAX_ARGS,
-    MAX_DIR_LENGTH,
-    MAX_NAME_LENGTH,
     MAX_TIMEOUT,
 )
 from localcloud.services.cloudbuild.problem import Json, Path, Problem, objects, step_name, text, texts
@@ -48,8 +46,6 @@ def _image(path: Path, who: str, step: Json) -> Iterator[Problem]:
     name = text(step, "name")
     if not name and isinstance(step.get("name") or "", str):
         yield Problem((*path, "name"), f"{_FIELD}: {who} must specify name: the image that runs it")
-    elif len(name) > MAX_NAME_LENGTH:
-        yield Problem((*path, "name"), f"{_FIELD}: {who} name too long (max: {MAX_NAME_LENGTH})")
     elif name and not has_reference(name) and parse_image(name) is None:
         words = f'invalid build step name "{name}": could not parse reference: {name}'
         yield Problem(
@@ -78,8 +74,6 @@ def _script(path: Path, who: str, step: Json) -> Iterator[Problem]:
 
 def _directory(path: Path, who: str, step: Json) -> Iterator[Problem]:
     directory = text(step, "dir")
-    if len(directory) > MAX_DIR_LENGTH:
-        yield Problem((*path, "dir"), f"{_FIELD}: {who} dir too long (max: {MAX_DIR_LENGTH})")
     if posixpath.normpath(directory).split("/")[0] == "..":
         words = f'dir "{directory}" leads out of /workspace; it must be a path below /workspace, or an absolute one'
         yield Problem((*path, "dir"), f"{_FIELD}: {who}: {words}")

@@ -28,7 +28,6 @@ _FIELDS: tuple[Sequence[str], ...] = (
     ("steps", _EACH, "entrypoint"),
     ("images", _EACH),
     ("tags", _EACH),
-    ("logsBucket",),
     ("serviceAccount",),
     ("options", "env", _EACH),
     ("artifacts", "images", _EACH),

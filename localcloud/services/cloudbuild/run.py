@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,9 +16,8 @@ from localcloud.core.times import seconds, timestamp
 from localcloud.engines.build import RunnerError, Worker
 from localcloud.services.cloudbuild.job import SUCCESS, TIMED_OUT, Ending, Job, secret_user, steps_shown
 from localcloud.services.cloudbuild.problem import Json, objects, part
-from localcloud.services.cloudbuild.publishing import images_of, log_place, push
+from localcloud.services.cloudbuild.publishing import images_of, push
 from localcloud.services.cloudbuild.stage import Stage
-from localcloud.services.cloudbuild.views import span
 from localcloud.services.cloudbuild.watch import EndedError, Watch
 
 _LAST_WORDS = {"SUCCESS": "DONE", "FAILURE": "ERROR", "INTERNAL_ERROR": "ERROR"}
@@ -53,7 +51,6 @@ class Run:
         self._build = job.record.view()
         self._watch = Watch()
         self._stage: Stage | None = None
-        self._timing: dict[str, Json] = {}
         self._pushed: list[Json] = []
 
     def stop(self, ending: Ending) -> None:
@@ -72,27 +69,22 @@ class Run:
             self._tools.on_error(f"build {self.job.record.id}", error)
             ending = Ending("INTERNAL_ERROR", f"localcloud has a bug: {error!r}")
         limit.cancel()
-        self._log_ending(ending)
-        self._finish(self._published(ending))
+        self._finish(ending)
 
     def drop(self, ending: Ending) -> None:
         """End a build that has not begun."""
-        self._log_ending(ending)
         self._finish(ending)
 
     def _work(self) -> Ending:
         self._log.write(f'starting build "{self.job.record.id}"\n\nFETCHSOURCE')
-        self._watch.during(self._publish_log)
         worker = self._open()
         self._stage = Stage(worker, self.job, clock=self._tools.clock, watch=self._watch)
         try:
             if self.job.source:
-                with self._timed("FETCHSOURCE"):
-                    self._fetch(worker, self.job.source)
+                self._fetch(worker, self.job.source)
             self._log.write("BUILD")
             secrets = self._watch.during(self._secrets)
-            with self._timed("BUILD"):
-                self._stage.run(secrets, self._tools.environment(self.job.account))
+            self._stage.run(secrets, self._tools.environment(self.job.account))
             self._log.write("PUSH")
             self._publish(worker)
         finally:
@@ -118,7 +110,7 @@ class Run:
             worker.unpack(archive)
         except (ObjectError, RunnerError) as error:
             detail = f"failed to fetch source {source}: {error}"
-            raise EndedError(Ending("FAILURE", detail, "FETCH_SOURCE_FAILED")) from error
+            raise EndedError(Ending("FAILURE", detail)) from error
         finally:
             archive.unlink(missing_ok=True)
 
@@ -132,52 +124,22 @@ class Run:
             except ApiError as error:
                 index = secret_user(self._build, name)
                 detail = f'build step {index} "{self._build["steps"][index]["name"]}" failed: {_secret_refused(version, error)}'
-                raise EndedError(Ending("FAILURE", detail, "USER_BUILD_STEP")) from error
+                raise EndedError(Ending("FAILURE", detail)) from error
             found[name] = content.decode(errors="surrogateescape")
         return found
 
     def _publish(self, worker: Worker) -> None:
-        if images := images_of(self._build):
-            with self._timed("PUSH"):
-                self._pushed = [
-                    self._watch.during(partial(push, worker, image, self._log, self._now)) for image in images
-                ]
+        self._pushed = [
+            self._watch.during(partial(push, worker, image, self._log)) for image in images_of(self._build)
+        ]
 
-    def _log_ending(self, ending: Ending) -> None:
+    def _finish(self, ending: Ending) -> None:
         self._log.write(_LAST_WORDS.get(ending.status, ending.status))
         if ending.detail:
             self._log.write(f"ERROR: {ending.detail}")
-
-    def _published(self, ending: Ending) -> Ending:
-        """Write the whole log to its bucket; a successful build fails if that is impossible."""
-        try:
-            self._publish_log()
-        except EndedError as unpublished:
-            return unpublished.ending if ending is SUCCESS else ending
-        return ending
-
-    def _finish(self, ending: Ending) -> None:
         self.job.record.update(self._changes(ending))
         self._log.finish()
         self.over.set()
-
-    def _publish_log(self) -> None:
-        place = log_place(self._build)
-        if place is None:
-            return
-        try:
-            self._tools.objects.upload(self.job.account, place, self._log.content(), "text/plain")
-        except ObjectError as error:
-            detail = f"failed to write logs to {place}: {error}"
-            raise EndedError(Ending("FAILURE", detail, "LOGGING_FAILURE")) from error
-
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        started = self._now()
-        try:
-            yield
-        finally:
-            self._timing[phase] = span(started, self._now())
 
     def _changes(self, ending: Ending) -> Json:
         changes: Json = {
@@ -185,12 +147,8 @@ class Run:
             "finishTime": timestamp(self._now()),
             "steps": steps_shown(self._build["steps"], {}, {}, ending),
         }
-        if self._timing:
-            changes["timing"] = self._timing
         if ending.detail:
             changes["statusDetail"] = ending.detail
-        if ending.status == "FAILURE":
-            changes["failureInfo"] = _failure_info(ending)
         if self._stage is not None:
             outputs = self._stage.outputs()
             changes["steps"] = self._stage.shown(ending)
@@ -199,12 +157,6 @@ class Run:
                 "buildStepOutputs": [base64.b64encode(output).decode() for output in outputs],
             } | ({"images": self._pushed} if self._pushed else {})
         return changes
-
-
-def _failure_info(ending: Ending) -> Json:
-    if ending.failure == "USER_BUILD_STEP":
-        return {"type": ending.failure, "detail": f"Build step failure: {ending.detail}"}
-    return {"detail": ending.detail} | ({"type": ending.failure} if ending.failure else {})
 
 
 def _secret_refused(version: str, error: ApiError) -> str:

@@ -11,7 +11,6 @@ from localcloud.services.cloudbuild.job import (
     Ending,
     Job,
     StepEnd,
-    may_fail,
     step_order,
     step_title,
     steps_shown,
@@ -58,8 +57,7 @@ class Stage:
 
     def shown(self, ending: Ending) -> list[Json]:
         """Return the steps as the build shows them at its end."""
-        killed = {index: end for index, end in self._ends.items() if index not in self._own_ends}
-        return steps_shown(self._steps, self._own_ends, killed, ending)
+        return steps_shown(self._steps, self._own_ends, self._ends.keys(), ending)
 
     def outputs(self) -> list[bytes]:
         """Return the content of each step's $BUILDER_OUTPUT/output."""
@@ -90,6 +88,6 @@ class Stage:
         and `build step 3 "IMAGE" failed: context deadline exceeded`.
         """
         step = self._steps[index]
-        if (why := end.failure()) and not may_fail(step, end):
+        if (why := end.failure()) and step.get("allowFailure") is not True:
             detail = f'build step {index} "{step["name"]}" failed: {why}'
-            raise EndedError(Ending("FAILURE", detail, "USER_BUILD_STEP"))
+            raise EndedError(Ending("FAILURE", detail))

@@ -44,11 +44,6 @@ class BuildLog:
             data = file.read(_MOST)
             return data, self._complete and len(data) < _MOST
 
-    def content(self) -> bytes:
-        """Return the whole log."""
-        with self._lock:
-            return self._path.read_bytes()
-
     def _append(self, data: bytes) -> None:
         with self._lock:
             self._file.write(data)

@@ -69,22 +69,18 @@ class Step:
             self._over(self._order.index, end)
 
     def _ended(self) -> StepEnd:
-        started = self._clock.now()
         if self._title:
             self._log.write(f"Starting {self._title}")
         try:
             self._log_line(self._worker.describe(self._order.image))
             running = self._started()
         except RunnerError as error:
-            now = self._clock.now()
-            return StepEnd(started, now, now, trouble=str(error))
-        pulled = self._clock.now()
+            return StepEnd(trouble=str(error))
         code = self._finish(running)
         output = self._worker.step_output(self._order.index)
-        ended = self._clock.now()
         if self._title:
             self._log.write(f"Finished {self._title}")
-        return StepEnd(started, pulled, ended, code, timed_out=self._timed_out, output=output)
+        return StepEnd(code, timed_out=self._timed_out, output=output)
 
     def _started(self) -> RunningStep:
         running = self._worker.start(self._order)

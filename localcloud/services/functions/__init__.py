@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.objects import Objects
 from localcloud.core.spec import FaultForm, Library, Spec
 from localcloud.services.context import Context
 from localcloud.services.functions.refusals import denied
 from localcloud.services.functions.service import FunctionsService
-from localcloud.services.functions.service_v1 import FunctionsServiceV1
 from localcloud.services.functions.uploads import UPLOAD
 from localcloud.services.pubsub import PubSubService
 from localcloud.services.run import RunService
@@ -24,19 +22,18 @@ def _build(context: Context) -> Sequence[Any]:
         context.clock,
         context.part(RunService),
         context.part(PubSubService),
-        Objects(context.url, context.iam),
         require_enabled=context.enabled.require,
         url=context.url,
         on_error=context.findings.error,
     )
-    context.when_ready.append(service.resume)
-    return [service, FunctionsServiceV1(), service.uploads]
+    context.when_bound.append(service.resume)
+    return [service, service.uploads]
 
 
 SPEC = Spec(
     _build,
     service="cloudfunctions.googleapis.com",
-    apis=("cloudfunctions.v2", "cloudfunctions.v1"),
+    apis=("cloudfunctions.v2",),
     endpoint="CLOUDFUNCTIONS",
     permissions="cloudfunctions",
     denied=denied,
@@ -53,7 +50,7 @@ SPEC = Spec(
                 for verb in ("create", "patch", "delete")
             ),
             required={"code": str},
-            optional={"message": str, "stage": str},
+            optional={"message": str},
         )
     },
     needs_port=True,

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from localcloud.core.caller import Caller
 from localcloud.core.clock import Clock
 from localcloud.core.errors import unimplemented
-from localcloud.core.filters import matching
 from localcloud.core.iam import EVENTARC_AGENT, PROJECT, by_id
-from localcloud.core.listing import page
 from localcloud.core.masks import UpdateMask
 from localcloud.core.service import Call, Handler
 from localcloud.core.times import timestamp
 from localcloud.services.functions import rules
 from localcloud.services.functions.calls_access import check_act_as, in_region
-from localcloud.services.functions.deployment import DELETE_STAGES, DEPLOY_STAGES, Deployment
+from localcloud.services.functions.deployment import Deployment
 from localcloud.services.functions.refusals import bad_field, bad_mask, in_progress, missing, no_eventarc
 from localcloud.services.functions.state import Record, Version
-from localcloud.services.functions.state_operations import CODES, Operation, Verb
+from localcloud.services.functions.state_operations import CODES, Verb
 from localcloud.services.functions.uploads import Uploads
 from localcloud.services.functions.work import Work
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 1000
 # The services that a function needs beside Cloud Functions itself; and those of a function with a trigger.
 _NEEDED = ("cloudbuild.googleapis.com", "artifactregistry.googleapis.com", "run.googleapis.com")
 _NEEDED_BY_TRIGGERS = ("eventarc.googleapis.com", "pubsub.googleapis.com")
 # Of the permissions of Eventarc's own account, the one that it uses here.
 _TO_TRIGGER = "pubsub.subscriptions.create"
 _UNDER_WAY = frozenset({"DEPLOYING", "DELETING"})
-_EVERYWHERE = "-"
 _MASK = UpdateMask(
     "cloudfunctions.v2",
     "Function",
@@ -72,10 +68,8 @@ class Methods:
             "functions.create": self._create,
             "functions.patch": self._patch,
             "functions.get": self._get,
-            "functions.list": self._list,
             "functions.delete": self._delete,
             "operations.get": self._operation,
-            "operations.list": self._list_operations,
         }
         return {f"cloudfunctions.projects.locations.{name}": method for name, method in methods.items()}
 
@@ -123,22 +117,9 @@ class Methods:
 
     def _get(self, call: Call) -> Json:
         name = in_region(call, "cloudfunctions.functions.get", call.params["name"])
-        _refuse(call, ("revision",))
+        if call.params.get("revision"):
+            raise unimplemented("localcloud does not implement the parameter 'revision' of functions.get.")
         return self._deployment.view(self._named(name))
-
-    def _list(self, call: Call) -> Json:
-        parent = call.params["parent"]
-        everywhere = parent.rpartition("/")[2] == _EVERYWHERE
-        if everywhere:
-            parent = by_id(parent).partition("/locations/")[0]
-            call.require("cloudfunctions.functions.list", parent)
-        else:
-            parent = in_region(call, "cloudfunctions.functions.list", parent)
-        _refuse(call, ("orderBy",))
-        found = [self._records.find(name) for name in self._records.names() if name.startswith(f"{parent}/")]
-        shown = [self._deployment.view(record) for record in found if record is not None]
-        chosen = matching(shown, call.params.get("filter", ""), lambda why: bad_field("filter", why))
-        return page(chosen, call.params, "functions", _LARGEST_PAGE)
 
     def _operation(self, call: Call) -> Json:
         name = in_region(call, "cloudfunctions.operations.get", call.params["name"])
@@ -146,11 +127,6 @@ class Methods:
         if found is None:
             raise missing(name)
         return found
-
-    def _list_operations(self, call: Call) -> Json:
-        parent = in_region(call, "cloudfunctions.operations.list", call.params["name"])
-        _refuse(call, ("filter",))
-        return page(self._operations.of_location(parent), call.params, "operations", _LARGEST_PAGE)
 
     def _checked(self, call: Call, name: str, asked: Json) -> Json:
         """Return the requested function; raises `ApiError` 400, 403 or 501."""
@@ -174,12 +150,9 @@ class Methods:
         return function
 
     def _start(self, call: Call, verb: Verb, name: str, action: Callable[[Work], None]) -> Json:
-        stages = DELETE_STAGES if verb == "delete" else DEPLOY_STAGES
-        if verb != "delete" and self._named(name).shown.function.get("eventTrigger"):
-            stages = (*stages, "TRIGGER")
-        operation: Operation = self._operations.open(verb, name, call.body, stages)
+        operation = self._operations.open(verb, name, call.body)
         shown = self._operations.view(operation)
-        self._begin(action, Work(operation, name, call.caller.email or "", call.fault))
+        self._begin(action, Work(operation, name, call.fault))
         return shown
 
     def _settled(self, name: str) -> Record:
@@ -194,11 +167,3 @@ class Methods:
         if found is None:
             raise missing(name)
         return found
-
-
-def _refuse(call: Call, parameters: Collection[str]) -> None:
-    for parameter in parameters:
-        if call.params.get(parameter):
-            raise unimplemented(
-                f"localcloud does not implement the parameter '{parameter}' of {call.method}."
-            )

@@ -17,20 +17,16 @@ from localcloud.engines.function.environments import Environments
 from localcloud.engines.function.instance import StartFailed
 from localcloud.engines.function.revision import Revision, Trigger
 from localcloud.engines.function.source import BuildFailed
-from localcloud.services.functions import rules
 from localcloud.services.functions.sources import Sources, kept_source
 from localcloud.services.functions.state import Record, Records, Version
 from localcloud.services.functions.state_layout import Layout
-from localcloud.services.functions.state_operations import CODES, Operations, Stage
+from localcloud.services.functions.state_operations import CODES, Operations
 from localcloud.services.functions.triggers import planned, subscribe, unsubscribe
 from localcloud.services.functions.work import StepFailed, Work
 from localcloud.services.pubsub import PubSubService
 from localcloud.services.run import RunService
 
 Json = dict[str, Any]
-
-DEPLOY_STAGES: tuple[Stage, ...] = ("ARTIFACT_REGISTRY", "BUILD", "SERVICE")
-DELETE_STAGES: tuple[Stage, ...] = ("ARTIFACT_REGISTRY", "SERVICE", "TRIGGER")
 
 _CODE_BY_STATUS = {400: 3, 403: 7, 404: 5, 409: 10, 429: 8, 501: 12, 503: 14}
 _NOT_STARTED = (
@@ -74,8 +70,7 @@ class Deployment(_Tools):
         """Remove a function with its service, its policy and its subscription."""
         record = self._record(work.name)
         try:
-            for stage in DELETE_STAGES:
-                self._meet(work, stage)
+            _meet(work)
         except StepFailed as failure:
             self._fail(work, record, failure)
             return
@@ -83,13 +78,11 @@ class Deployment(_Tools):
         self.run.remove(service_name(work.name))
         self.layout.remove(work.name)
         self.records.remove(work.name)
-        for stage in DELETE_STAGES:
-            self.operations.complete(work.operation, stage, "Deleted")
         self.operations.succeed(work.operation, None)
 
     def abandon(self, work: Work, error: BaseException) -> None:
         """Set the state of a function after a bug of localcloud's, as after a failed step."""
-        failure = StepFailed("SERVICE", CODES["INTERNAL"], "Internal", f"localcloud has a bug: {error!r}")
+        failure = StepFailed(CODES["INTERNAL"], "Internal", f"localcloud has a bug: {error!r}")
         record = self.records.find(work.name)
         if record is not None:
             self._fail(work, record, failure)
@@ -127,10 +120,8 @@ class Deployment(_Tools):
         return function | {"url": uri, "serviceConfig": function["serviceConfig"] | {"uri": uri}}
 
     def _deployed(self, work: Work, record: Record) -> Record:
-        """Run the stages; return the record of the serving function. Raises `StepFailed`."""
-        self.operations.begin(work.operation, "ARTIFACT_REGISTRY", "Creating the repository")
-        self._meet(work, "ARTIFACT_REGISTRY")
-        self.operations.complete(work.operation, "ARTIFACT_REGISTRY", "There is no registry: nothing to do")
+        """Run the steps; return the record of the serving function. Raises `StepFailed`."""
+        _meet(work)
         trigger = planned(record.shown.function, record.trigger)
         version = self._built(work, record, trigger)
         revision = self._revision(version, trigger)
@@ -143,34 +134,24 @@ class Deployment(_Tools):
 
     def _built(self, work: Work, record: Record, trigger: Json | None) -> Version:
         """Fetch, unpack and compile the source, install its packages; return the function's new record."""
-        self.operations.begin(work.operation, "BUILD", "Build in progress")
-        self._meet(work, "BUILD")
         now = self.clock.now()
         generation = int(now * 1_000_000)
         version = _finished(record, trigger, timestamp(now), generation)
         revision = version.function["serviceConfig"]["revision"]
         folder = self.layout.source(work.name, revision)
-        wanted = record.shown.function
+        wanted = record.shown.function["buildConfig"]["source"]["storageSource"]
         try:
-            self.sources.keep(
-                work.name,
-                wanted["buildConfig"]["source"]["storageSource"],
-                rules.build_account(wanted),
-                generation,
-            )
+            self.sources.keep(work.name, wanted, generation)
             source.unpack(self.layout.archive(work.name, generation), folder)
             self.environments.python(source.requirements(folder))
         except BuildFailed as error:
             message = f"Build failed with status: FAILURE and message: {error}."
-            raise StepFailed("BUILD", CODES["INVALID_ARGUMENT"], "BuildFailed", message) from error
-        self.operations.complete(work.operation, "BUILD", "Build finished")
+            raise StepFailed(CODES["INVALID_ARGUMENT"], "BuildFailed", message) from error
         return version
 
     def _serve(self, work: Work, revision: Revision) -> None:
-        self.operations.begin(work.operation, "SERVICE", "Updating Cloud Run service")
-        self._meet(work, "SERVICE")
         try:
-            self.run.deploy(revision, work.who)
+            self.run.deploy(revision)
         except (StartFailed, BuildFailed) as error:
             message = _NOT_STARTED.format(
                 service=service_name(work.name).rpartition("/")[2],
@@ -178,48 +159,26 @@ class Deployment(_Tools):
                 log=revision.log,
                 words=error,
             )
-            raise StepFailed(
-                "SERVICE", CODES["INVALID_ARGUMENT"], "HealthCheckContainerError", message
-            ) from error
-        self.operations.complete(
-            work.operation, "SERVICE", "Cloud Run service has been updated", revision.service
-        )
+            raise StepFailed(CODES["INVALID_ARGUMENT"], "HealthCheckContainerError", message) from error
 
     def _trigger(self, work: Work, record: Record, trigger: Json, account: str) -> None:
         """Subscribe to the topic; if that fails, restore the service."""
-        self.operations.begin(work.operation, "TRIGGER", "Creating Eventarc trigger")
         try:
-            self._meet(work, "TRIGGER")
             subscribe(self.pubsub, trigger, account, self.run.uri(service_name(work.name)))
-        except (StepFailed, ApiError) as error:
+        except ApiError as error:
             if record.serving is not None:
                 self.run.restore(self._revision(record.serving, record.trigger))
             else:
                 self.run.remove(service_name(work.name))
-            self.operations.complete(work.operation, "SERVICE_ROLLBACK", "The service is as it was")
-            if isinstance(error, StepFailed):
-                raise
             code = _CODE_BY_STATUS.get(error.status, CODES["INTERNAL"])
             message = f"Creating trigger failed for {trigger['name']}: {error.message}"
-            raise StepFailed("TRIGGER", code, "TriggerFailed", message) from error
-        self.operations.complete(work.operation, "TRIGGER", "Eventarc trigger is active", trigger["name"])
+            raise StepFailed(code, "TriggerFailed", message) from error
 
     def _fail(self, work: Work, record: Record, failure: StepFailed) -> None:
         """Restore a function that has served before; else leave it FAILED."""
-        self.operations.blame(work.operation, failure.stage, failure.problem)
         shown = record.serving or record.shown.with_state("FAILED", failure.problem)
         self.records.put(work.name, replace(record, shown=shown, revisions=record.revisions + 1))
         self.operations.fail(work.operation, failure.code, failure.message)
-
-    def _meet(self, work: Work, stage: Stage) -> None:
-        """Fail at the stage that a due fault names (SERVICE if it names none of this operation's)."""
-        if work.fault is None:
-            return
-        named = work.fault.args.get("stage")
-        if (named if named in work.operation.stages else "SERVICE") == stage:
-            code = work.fault.args["code"]
-            message = work.fault.args.get("message", f"Fault injected: {code} at the stage {stage}.")
-            raise StepFailed(stage, CODES.get(code, CODES["INTERNAL"]), "FaultInjected", message)
 
     def _record(self, name: str) -> Record:
         found = self.records.find(name)
@@ -249,6 +208,14 @@ class Deployment(_Tools):
             ingress=config["ingressSettings"],
             trigger=_events(function, trigger),
         )
+
+
+def _meet(work: Work) -> None:
+    """Fail if a fault of the operation is due."""
+    if work.fault is not None:
+        code = work.fault.args["code"]
+        message = work.fault.args.get("message", f"Fault injected: {code}.")
+        raise StepFailed(CODES.get(code, CODES["INTERNAL"]), "FaultInjected", message)
 
 
 def service_name(function: str) -> str:

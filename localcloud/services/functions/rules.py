@@ -7,7 +7,7 @@ from typing import Any
 
 from localcloud.core.bodies import check_covered, label_problem
 from localcloud.core.errors import required
-from localcloud.core.iam import PROJECT, by_id
+from localcloud.core.iam import PROJECT, PROJECT_NUMBER, by_id
 from localcloud.services.functions.refusals import bad_field, bad_id, not_covered
 from localcloud.services.functions.rules_service import service_config
 
@@ -19,6 +19,7 @@ _ID = re.compile(r"[a-z][a-z0-9-]{2,61}[a-z0-9]")
 _RUNTIME = re.compile(r"python3(1[0-4])")
 _ENTRY_POINT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUILD_ACCOUNT = re.compile(r"projects/[^/]+/serviceAccounts/([^/]+)")
+_SOURCE_BUCKET = re.compile(rf"gcf-v2-(uploads-{PROJECT_NUMBER}\.|sources-{PROJECT_NUMBER}-).+")
 _TOPIC = re.compile(rf"projects/{PROJECT}/topics/[^/]+")
 _LONGEST_DESCRIPTION = 2048
 _RETRY, _DO_NOT_RETRY = "RETRY_POLICY_RETRY", "RETRY_POLICY_DO_NOT_RETRY"
@@ -61,9 +62,7 @@ def function(name: str, body: Json, default_account: str) -> Json:
         "name": name,
         "environment": "GEN_2",
         "buildConfig": _build_config(name, body.get("buildConfig") or {}, default_account),
-        "serviceConfig": service_config(
-            body.get("serviceConfig") or {}, default_account, has_events=bool(trigger)
-        ),
+        "serviceConfig": service_config(body.get("serviceConfig") or {}, default_account),
     }
     if trigger:
         found["eventTrigger"] = _event_trigger(name, trigger, default_account)
@@ -106,6 +105,8 @@ def _storage_source(given: Json) -> Json:
     check_covered(source, ("sourceUploadUrl",), "function", "buildConfig.source.storageSource.")
     if not source.get("bucket") or not source.get("object"):
         raise required("Function build_config.source.storage_source needs a bucket and an object.")
+    if not _SOURCE_BUCKET.fullmatch(source["bucket"]):
+        raise not_covered("buildConfig.source.storageSource.bucket: one of the project's own")
     kept = {"bucket": source["bucket"], "object": source["object"]}
     generation = str(source.get("generation") or "0")
     return kept if generation == "0" else kept | {"generation": generation}

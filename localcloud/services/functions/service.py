@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.core.clock import Clock
-from localcloud.core.objects import Objects
 from localcloud.core.service import Handler, Part
 from localcloud.engines.function.environments import Environments
 from localcloud.services.functions.calls import Methods
@@ -31,7 +30,7 @@ _END_SECONDS = 10.0
 class FunctionsService(Part):
     """Cloud Functions of one project. Functions and their sources stay in `state_dir`; `resume` serves them again.
 
-    `objects` reads archives from buckets, `url` is localcloud's address, `on_error` gets localcloud's bugs.
+    `url` is localcloud's address, `on_error` gets localcloud's bugs.
     `require_enabled` raises `ApiError` 403 for a service that is not enabled.
     """
 
@@ -43,7 +42,6 @@ class FunctionsService(Part):
         clock: Clock,
         run: RunService,
         pubsub: PubSubService,
-        objects: Objects,
         *,
         require_enabled: Callable[[str], None],
         url: Callable[[], str],
@@ -60,7 +58,7 @@ class FunctionsService(Part):
             layout=layout,
             records=Records(layout.records),
             operations=Operations(clock),
-            sources=Sources(layout, self.uploads, objects),
+            sources=Sources(layout, self.uploads),
             environments=self._environments,
             run=run,
             pubsub=pubsub,

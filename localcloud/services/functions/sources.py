@@ -1,4 +1,4 @@
-"""The source of a build's archive: an upload URL, a bucket of the project, or the archive of an earlier build."""
+"""The source of a build's archive: an upload URL, or the archive of an earlier build."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.core.iam import PROJECT_NUMBER
-from localcloud.core.objects import ObjectError, Objects, Place
 from localcloud.engines.function.source import BuildFailed
 from localcloud.services.functions.state_layout import Layout
 from localcloud.services.functions.uploads import Uploads
@@ -18,37 +17,27 @@ Json = dict[str, Any]
 class Sources:
     """Fetches archives. Each build keeps its own, by a generation, as Google keeps it in a bucket of the project."""
 
-    def __init__(self, layout: Layout, uploads: Uploads, objects: Objects) -> None:
+    def __init__(self, layout: Layout, uploads: Uploads) -> None:
         self._layout = layout
         self._uploads = uploads
-        self._objects = objects
 
-    def keep(self, name: str, source: Json, account: str, generation: int) -> Json:
-        """Fetch a `StorageSource` for a function, as the building account; return that of the kept copy.
-
-        Raises `BuildFailed`.
-        """
+    def keep(self, name: str, source: Json, generation: int) -> None:
+        """Copy a `StorageSource` for a function; raises `BuildFailed`."""
         target = self._layout.archive(name, generation)
         target.parent.mkdir(parents=True, exist_ok=True)
         found = self._uploads.find(source["bucket"], source["object"]) or self._kept(name, source)
-        try:
-            if found is not None:
-                shutil.copyfile(found, target)
-            else:
-                place = Place(source["bucket"], source["object"], source.get("generation", ""))
-                self._objects.download(account, place, target)
-        except (OSError, ObjectError) as error:
-            target.unlink(missing_ok=True)
+        if found is None:
             raise BuildFailed(
-                f"failed to fetch the source gs://{source['bucket']}/{source['object']}: {error}"
-            ) from error
-        return kept_source(name, generation)
+                f"failed to fetch the source gs://{source['bucket']}/{source['object']}: no such object"
+            )
+        shutil.copyfile(found, target)
 
     def _kept(self, name: str, source: Json) -> Path | None:
         generation = source.get("generation", "")
         if not generation.isdecimal() or source != kept_source(name, int(generation)):
             return None
-        return self._layout.archive(name, int(generation))
+        archive = self._layout.archive(name, int(generation))
+        return archive if archive.is_file() else None
 
 
 def kept_source(name: str, generation: int) -> Json:

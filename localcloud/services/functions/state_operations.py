@@ -1,10 +1,9 @@
-"""Long-running operations: the answer to every change, with its stages and its result."""
+"""Long-running operations: the answer to every change, with its result."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ from localcloud.core.clock import Clock
 from localcloud.core.times import timestamp
 
 Json = dict[str, Any]
-Stage = Literal["ARTIFACT_REGISTRY", "BUILD", "SERVICE", "TRIGGER", "SERVICE_ROLLBACK"]
 Verb = Literal["create", "update", "delete"]
 
 _V2 = "type.googleapis.com/google.cloud.functions.v2"
@@ -44,7 +42,6 @@ class Operation:
     verb: Verb
     request: Json
     created: float
-    stages: dict[Stage, Json] = field(default_factory=dict)
     ended: float | None = None
     outcome: Json = field(default_factory=dict)
 
@@ -57,31 +54,16 @@ class Operations:
         self._lock = threading.Lock()
         self._all: dict[str, Operation] = {}
 
-    def open(self, verb: Verb, target: str, request: Json, stages: Sequence[Stage] = ()) -> Operation:
-        """Record a new operation on a function, with its stages."""
+    def open(self, verb: Verb, target: str, request: Json) -> Operation:
+        """Record a new operation on a function."""
         now = self._clock.now()
         parent = target.partition("/functions/")[0]
         parts = (secrets.token_hex(7)[:13], secrets.token_hex(4), secrets.token_hex(4))
         name = f"{parent}/operations/operation-{int(now * 1000)}-{'-'.join(parts)}"
         operation = Operation(name, target, verb, request, now)
-        for stage in stages:
-            operation.stages[stage] = {"name": stage, "state": "NOT_STARTED"}
         with self._lock:
             self._all[name] = operation
         return operation
-
-    def begin(self, operation: Operation, stage: Stage, message: str) -> None:
-        """Enter a stage."""
-        self._put(operation, stage, {"state": "IN_PROGRESS", "message": message})
-
-    def complete(self, operation: Operation, stage: Stage, message: str, resource: str = "") -> None:
-        """Complete a stage."""
-        about = {"resource": resource} if resource else {}
-        self._put(operation, stage, {"state": "COMPLETE", "message": message, **about})
-
-    def blame(self, operation: Operation, stage: Stage, problem: Json) -> None:
-        """Record that a stage failed: `problem` is a `StateMessage`. The stage is over."""
-        self._put(operation, stage, {"state": "COMPLETE", "stateMessages": [problem]})
 
     def succeed(self, operation: Operation, function: Json | None) -> None:
         """End it with the present function, or with nothing if that is deleted."""
@@ -98,20 +80,10 @@ class Operations:
             operation = self._all.get(name)
             return None if operation is None else _view(operation)
 
-    def of_location(self, parent: str) -> list[Json]:
-        """Return a location's operations in Google's form, the newest first."""
-        with self._lock:
-            found = [each for name, each in self._all.items() if name.startswith(f"{parent}/")]
-            return [_view(each) for each in reversed(found)]
-
     def view(self, operation: Operation) -> Json:
         """Return it in Google's form."""
         with self._lock:
             return _view(operation)
-
-    def _put(self, operation: Operation, stage: Stage, news: Json) -> None:
-        with self._lock:
-            operation.stages[stage] = operation.stages.get(stage, {"name": stage}) | news
 
     def _end(self, operation: Operation, outcome: Json) -> None:
         with self._lock:
@@ -127,7 +99,6 @@ def _view(operation: Operation) -> Json:
         "cancelRequested": False,
         "apiVersion": "v2",
         "operationType": f"{operation.verb.upper()}_FUNCTION",
-        "stages": list(operation.stages.values()),
     }
     if operation.request:
         metadata["requestResource"] = {"@type": f"{_V2}.Function", **operation.request}

@@ -1,4 +1,4 @@
-"""The steps of a deployment, and the failure of a step. Values."""
+"""An operation under way, and the failure of a step of it. Values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.core.faults import Fault
-from localcloud.services.functions.state_operations import Operation, Stage
+from localcloud.services.functions.state_operations import Operation
 
 Json = dict[str, Any]
 
@@ -14,9 +14,8 @@ Json = dict[str, Any]
 class StepFailed(Exception):
     """A step of an operation failed: a code of google.rpc, a message, and the `kind` of its state message."""
 
-    def __init__(self, stage: Stage, code: int, kind: str, message: str) -> None:
+    def __init__(self, code: int, kind: str, message: str) -> None:
         super().__init__(message)
-        self.stage = stage
         self.code = code
         self.message = message
         self.problem: Json = {"severity": "ERROR", "type": kind, "message": message}
@@ -24,9 +23,8 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """One operation on the function of a record; `who` requested it."""
+    """One operation on the function of a record."""
 
     operation: Operation
     name: str
-    who: str
     fault: Fault | None

@@ -15,7 +15,7 @@ __all__ = ["SPEC", "PubSubService"]
 
 
 def _build(context: Context) -> Sequence[Any]:
-    def authorization(account: str, _audience: str) -> str:
+    def authorization(account: str) -> str:
         """Return the header that proves a push's account: an access token, since there are no identity tokens."""
         return f"Bearer {context.iam.token(account)[0]}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.core.iam import PROJECT, by_id
+from localcloud.core.iam import by_id
 from localcloud.core.listing import page
 from localcloud.core.service import Call, Handler
 from localcloud.services.pubsub import names, rules
@@ -37,8 +37,11 @@ class Subscriptions:
         }
 
     def ensure(self, name: str, body: Json) -> Json:
-        """Make a subscription, or update an existing one and keep its backlog; raises `ApiError` 400 or 404."""
-        subscription = rules.subscription(name, body)
+        """Make a subscription, or update an existing one and keep its backlog; raises `ApiError` 404.
+
+        `body` is not checked, and has all fields but name and state.
+        """
+        subscription = {**body, "name": name, "state": "ACTIVE"}
         with self._state.topics.lock, self._kept.lock:
             if self._state.topics.find(subscription["topic"]) is None:
                 raise missing(subscription["topic"])
@@ -60,11 +63,11 @@ class Subscriptions:
         name = names.authorize_new(call, "pubsub.subscriptions.create")
         names.check_topic(call.body.get("topic") or "")
         topic = call.authorize("pubsub.topics.attachSubscription", call.body["topic"])
-        _check_act_as(call, call.body.get("pushConfig"))
+        subscription = rules.subscription(name, call.body | {"topic": topic})
         with self._state.topics.lock, self._kept.lock:
             if self._kept.find(name) is not None:
                 raise taken(name)
-            return self.ensure(name, call.body | {"topic": topic})
+            return self.ensure(name, subscription)
 
     def _get(self, call: Call) -> Json:
         return self._named(call.authorize("pubsub.subscriptions.get", call.params["subscription"]))
@@ -85,7 +88,7 @@ class Subscriptions:
             raise too_small("max_messages", most, 1)
         if self._named(name)["pushConfig"]:
             raise no_pull()
-        found = self._delivery.pull(name, most, wait=not call.body.get("returnImmediately"))
+        found = self._delivery.pull(name, most)
         return {"receivedMessages": found} if found else {}
 
     def _acknowledge(self, call: Call) -> Json:
@@ -99,10 +102,3 @@ class Subscriptions:
         if found is None:
             raise missing(name)
         return found
-
-
-def _check_act_as(call: Call, config: Json | None) -> None:
-    """Raise `ApiError` 403 if a push names an account that the caller may not act as."""
-    account = ((config or {}).get("oidcToken") or {}).get("serviceAccountEmail")
-    if account:
-        call.require("iam.serviceAccounts.actAs", f"projects/{PROJECT}/serviceAccounts/{account}")

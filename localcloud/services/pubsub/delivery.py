@@ -24,14 +24,10 @@ Json = dict[str, Any]
 PUSHED = "pubsub.subscriptions.push"
 """The method name of a push in fault plans. No API has it."""
 
-# The wait of a pull for a message, in real seconds. Google's wait is bounded too, but not documented.
-_PULL_SECONDS = 20.0
 _PUSHES_AT_ONCE = 32
 # The longest wait of a moving clock for a push, in real seconds.
 _CLOCK_STANDS = 10.0
 _ACK_ID = re.compile(r"local-[0-9]+")
-# Google's push backoff, for subscriptions without a retry policy.
-_PUSH_BACKOFF = (0.1, 60.0)
 _MOST_DOUBLINGS = 20
 
 
@@ -84,10 +80,9 @@ class Delivery:
         """Delete a backlog and its messages."""
         with self._changed:
             self._backlogs.pop(name, None)
-            self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop all deliveries, and end waiting pulls without messages. Running pushes go on."""
+        """Stop all deliveries. Running pushes go on."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -109,26 +104,19 @@ class Delivery:
     def wake(self, name: str) -> None:
         """Deliver what is due now, after a new message, a passed time or a change of settings."""
         with self._changed:
-            self._changed.notify_all()
             settings = self._subscription(name)
             if self._closed or settings is None or not settings["pushConfig"]:
                 return
             for held in self._due(name, settings):
                 self._begin_push(name, settings, held)
 
-    def pull(self, name: str, most: int, *, wait: bool) -> list[Json]:
-        """Return up to `most` `ReceivedMessage`s, after a bounded wait for the first; raises `ApiError` 404."""
-        until = time.monotonic() + _PULL_SECONDS
+    def pull(self, name: str, most: int) -> list[Json]:
+        """Return up to `most` `ReceivedMessage`s that are due; raises `ApiError` 404."""
         with self._changed:
-            while True:
-                settings = self._subscription(name)
-                if settings is None or name not in self._backlogs:
-                    raise missing(name)
-                due = self._due(name, settings)[:most]
-                left = until - time.monotonic()
-                if due or not wait or self._closed or left <= 0:
-                    return [self._deliver(name, settings, held) for held in due]
-                self._changed.wait(left)
+            settings = self._subscription(name)
+            if settings is None or name not in self._backlogs:
+                raise missing(name)
+            return [self._deliver(settings, held) for held in self._due(name, settings)[:most]]
 
     def acknowledge(self, name: str, ack_ids: Sequence[str]) -> None:
         """Delete the messages; an outdated id is accepted without an effect."""
@@ -147,10 +135,9 @@ class Delivery:
             self._backlogs[name] = kept
         return [held for held in kept if held.available <= now]
 
-    def _deliver(self, name: str, settings: Json, held: _Held) -> Json:
-        held.attempts += 1
+    def _deliver(self, settings: Json, held: _Held) -> Json:
         held.ack_id = f"local-{next(self._ack_ids)}"
-        self._retry_after(name, held, settings["ackDeadlineSeconds"] + retry_delay(settings, held.attempts))
+        held.available = self._clock.now() + settings["ackDeadlineSeconds"]
         return {"ackId": held.ack_id, "message": held.message.view()}
 
     def _retry_after(self, name: str, held: _Held, delay: float) -> None:
@@ -215,18 +202,12 @@ class Delivery:
             if acknowledged:
                 backlog.remove(held)
             else:
-                self._retry_after(name, held, retry_delay(settings, held.attempts))
+                self._retry_after(name, held, retry_delay(settings["retryPolicy"], held.attempts))
 
 
-def retry_delay(subscription: Json, attempts: int) -> float:
-    """Return the seconds from a failed delivery to the next one; `attempts` counts those made."""
-    policy = subscription.get("retryPolicy")
-    if policy is not None:
-        least, most = seconds(policy["minimumBackoff"]), seconds(policy["maximumBackoff"])
-    elif subscription["pushConfig"]:
-        least, most = _PUSH_BACKOFF
-    else:
-        return 0.0
+def retry_delay(policy: Json, attempts: int) -> float:
+    """Return the seconds from a failed push to the next one, by a `RetryPolicy`; `attempts` counts those made."""
+    least, most = seconds(policy["minimumBackoff"]), seconds(policy["maximumBackoff"])
     return min(most, least * 2.0 ** min(max(attempts - 1, 0), _MOST_DOUBLINGS))
 
 

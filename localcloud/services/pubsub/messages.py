@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.core.bodies import decoded
+from localcloud.core.bodies import check_covered, decoded
 from localcloud.core.errors import invalid
 from localcloud.core.times import timestamp
 from localcloud.services.pubsub.refusals import empty_message, too_large, too_small
@@ -24,17 +24,16 @@ _RESERVED = "goog"
 
 @dataclass(frozen=True)
 class Content:
-    """A publisher's message: bytes, attributes, and an ordering key, which has no effect here."""
+    """A publisher's message."""
 
     data: bytes
     attributes: Mapping[str, str]
-    ordering_key: str = ""
 
     @property
     def size(self) -> int:
         """The bytes that count for the limit of a request."""
         texts = sum(len(key.encode()) + len(value.encode()) for key, value in self.attributes.items())
-        return len(self.data) + texts + len(self.ordering_key.encode())
+        return len(self.data) + texts
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class Message:
             "attributes": dict(content.attributes),
             "messageId": self.id,
             "publishTime": timestamp(self.published, "milliseconds"),
-            "orderingKey": content.ordering_key,
         }
         return {key: value for key, value in view.items() if value}
 
@@ -65,7 +63,7 @@ class Message:
 
 
 def contents(messages: Sequence[Json]) -> list[Content]:
-    """Return the messages of a `PublishRequest`; raises `ApiError` 400. Ids and times in it are ignored."""
+    """Return the messages of a `PublishRequest`; raises `ApiError` 400 or 501. Ids and times in it are ignored."""
     if not messages:
         raise too_small("message_count", 0, 1)
     if len(messages) > _MOST_MESSAGES:
@@ -85,16 +83,14 @@ def content(data: str, attributes: Mapping[str, str]) -> Content:
 def _content(message: Json) -> Content:
     data = decoded(message.get("data"))
     attributes = message.get("attributes") or {}
-    key = message.get("orderingKey") or ""
+    check_covered(message, ("orderingKey",), "message")
     if not data and not attributes:
         raise empty_message()
     if len(attributes) > _MOST_ATTRIBUTES:
         raise too_large("attribute_count", len(attributes), _MOST_ATTRIBUTES)
     for name, value in attributes.items():
         _check_attribute(name, value)
-    if len(key.encode()) > _LONGEST_VALUE:
-        raise too_large("ordering_key_size", len(key.encode()), _LONGEST_VALUE)
-    return Content(data, attributes, key)
+    return Content(data, attributes)
 
 
 def _check_attribute(name: str, value: str) -> None:

@@ -12,14 +12,14 @@ from localcloud.core.errors import ApiError
 from localcloud.services.pubsub.messages import Message
 
 Json = dict[str, Any]
-Authorization = Callable[[str, str], str]
-"""Takes a service account's address and an audience, returns the Authorization header that proves it to an endpoint."""
+Authorization = Callable[[str], str]
+"""Takes a service account's address, returns the Authorization header that proves it to an endpoint."""
 
 _ACKNOWLEDGED = frozenset({102, 200, 201, 202, 204})
 
 
 class Pusher:
-    """Pushes messages. A subscription with an `oidcToken` sends the header that `authorization` makes for it."""
+    """Pushes messages, with the header that `authorization` makes for the account of a subscription's `oidcToken`."""
 
     def __init__(self, authorization: Authorization) -> None:
         self._authorization = authorization
@@ -28,13 +28,12 @@ class Pusher:
     def push(self, subscription: Json, message: Message) -> bool:
         """Deliver a message; False when the endpoint refuses it or has not answered within the ack deadline."""
         config = subscription["pushConfig"]
-        endpoint: str = config["pushEndpoint"]
         try:
             answer = self._http.request(
                 "POST",
-                endpoint,
+                config["pushEndpoint"],
                 body=json.dumps(message.envelope(subscription["name"])),
-                headers=self._headers(endpoint, config.get("oidcToken")),
+                headers=self._headers(config["oidcToken"]["serviceAccountEmail"]),
                 timeout=float(subscription["ackDeadlineSeconds"]),
                 redirect=False,
             )
@@ -42,9 +41,9 @@ class Pusher:
             return False
         return answer.status in _ACKNOWLEDGED
 
-    def _headers(self, endpoint: str, token: Json | None) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "User-Agent": "CloudPubSub-Google"}
-        if token:
-            audience = token.get("audience") or endpoint
-            headers["Authorization"] = self._authorization(token["serviceAccountEmail"], audience)
-        return headers
+    def _headers(self, account: str) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "CloudPubSub-Google",
+            "Authorization": self._authorization(account),
+        }

@@ -58,14 +58,6 @@ def empty_message() -> ApiError:
     )
 
 
-def bad_endpoint(endpoint: str) -> ApiError:
-    """400: no URL that a message can be pushed to."""
-    return invalid(
-        f"Invalid push endpoint given (endpoint={endpoint}). Refer to "
-        "https://cloud.google.com/pubsub/subscriber#create for more information."
-    )
-
-
 def bad_ack_id(ack_id: str) -> ApiError:
     """400: an unknown ack id."""
     return invalid(f"You have passed an invalid ack ID to the service (ack_id={ack_id}).")

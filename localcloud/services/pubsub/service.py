@@ -29,7 +29,7 @@ _KINDS = {f"pubsub.projects.{kind}": f"pubsub.{kind}" for kind in ("topics", "su
 class PubSubService(Part):
     """Pub/Sub of one project. Topics and subscriptions stay in `state_dir` over a restart, messages do not.
 
-    `authorization` makes the header of a push that has an `oidcToken`; `on_error` gets localcloud's bugs.
+    `authorization` makes the header of a push as an account; `on_error` gets localcloud's bugs.
     """
 
     api = "pubsub.v1"
@@ -84,8 +84,9 @@ class PubSubService(Part):
     def ensure_subscription(self, name: str, body: Json) -> Json:
         """Make or change a subscription for another service, as Eventarc does for a trigger; return it.
 
-        `name` is "projects/P/subscriptions/S", `body` a `Subscription` with its `topic` and, say, a `pushConfig` to a
-        loopback URL with an `oidcToken`. No permission is checked. Raises `ApiError` 400, 404 or 501.
+        `name` is "projects/P/subscriptions/S", `body` a `Subscription` with its `topic`, deadline and retention, a
+        `pushConfig` to a loopback URL with an `oidcToken`, and a `retryPolicy`. No permission and no field is checked.
+        Raises `ApiError` 404.
         """
         return self._subscriptions.ensure(name, body)
 

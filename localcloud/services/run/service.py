@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from localcloud.core.clock import Clock
 from localcloud.core.iam import Iam
 from localcloud.core.iam.calls import Resources, policy_handlers
-from localcloud.core.kept import Kept
-from localcloud.core.service import Call, Handler, Part
+from localcloud.core.service import Handler, Part
 from localcloud.engines.function.instance import Instance
 from localcloud.engines.function.revision import Revision
-from localcloud.services.run import views
 from localcloud.services.run.front import PREFIX, Front
 from localcloud.services.run.refusals import missing
 from localcloud.services.run.serving import Serving
@@ -27,25 +22,22 @@ Json = dict[str, Any]
 class RunService(Part):
     """Cloud Run of one project: the services that Cloud Functions deploys.
 
-    Their policies stay in `state_dir` over a restart; `restore` sets their revisions again. `url` is localcloud's
-    address; `identity` gives the variables that lead a process to the metadata server of an account (by its address).
+    `restore` sets their revisions again after a restart. `url` is localcloud's address; `identity` gives the variables
+    that lead a process to the metadata server of an account (by its address).
     """
 
     api = "run.v2"
 
     def __init__(
         self,
-        state_dir: Path,
         clock: Clock,
         iam: Iam,
         *,
         url: Callable[[], str],
         identity: Callable[[str], Mapping[str, str]],
     ) -> None:
-        self._clock = clock
         self._url = url
         self._identity = identity
-        self._histories = Kept(state_dir / "run" / "services.json")
         self._iam = iam
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -55,19 +47,15 @@ class RunService(Part):
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return a handler for each method id of this service."""
-        return {"run.projects.locations.services.get": self._get, **self.policies()}
-
-    def policies(self) -> Mapping[str, Handler]:
-        """Return a handler for each method id of the services' policies, which both versions of the API have."""
         kinds = {"run.projects.locations.services": "run.services"}
-        return policy_handlers(Resources(kinds, self._exists, missing))
+        return policy_handlers(Resources(kinds, self._by_name.__contains__, missing))
 
     def uri(self, service: str) -> str:
         """Return a service's URL."""
         _, _, _, location, _, short = service.split("/")
         return f"{self._url()}{PREFIX}{location}/{short}"
 
-    def deploy(self, revision: Revision, deployer: str) -> None:
+    def deploy(self, revision: Revision) -> None:
         """Start an instance of a revision, then send it all requests to its service, which is created if needed.
 
         Raises `StartFailed`, without any change.
@@ -80,26 +68,10 @@ class RunService(Part):
             serving.close()
             raise
         self._serve(serving)
-        now = self._clock.now()
-        known = self._histories.find(revision.service)
-        if known is None:
-            history = views.History(str(uuid.uuid4()), deployer, now, deployer, now, 1)
-        else:
-            before = views.History(**known)
-            history = replace(before, modifier=deployer, updated=now, generation=before.generation + 1)
-        self._histories.put(revision.service, asdict(history))
 
     def restore(self, revision: Revision) -> None:
         """Serve a revision that was deployed before; its first instance starts with its first request."""
         self._serve(self._made(revision))
-
-    def services(self) -> list[tuple[Revision, views.History]]:
-        """Return the serving revision and the history of each service, the newest service first."""
-        with self._lock:
-            serving = dict(self._by_name)
-        known = [(serving[name].revision, self._histories.find(name)) for name in serving]
-        found = [(revision, views.History(**history)) for revision, history in known if history is not None]
-        return sorted(found, key=lambda one: one[1].created, reverse=True)
 
     def remove(self, service: str) -> None:
         """Delete a service and its policy; no effect without one."""
@@ -107,7 +79,6 @@ class RunService(Part):
             serving = self._by_name.pop(service, None)
         if serving is not None:
             serving.close()
-        self._histories.remove(service)
         self._iam.policies.remove(service)
 
     def stop_starting(self) -> None:
@@ -130,16 +101,6 @@ class RunService(Part):
             every = [*self._by_name.values(), *self._retired]
         for serving in every:
             serving.close()
-
-    def _get(self, call: Call) -> Json:
-        name = call.authorize("run.services.get", call.params["name"])
-        serving, history = self._by_name.get(name), self._histories.find(name)
-        if serving is None or history is None:
-            raise missing(name)
-        return views.service(serving.revision, views.History(**history), self.uri(name))
-
-    def _exists(self, name: str) -> bool:
-        return self._histories.find(name) is not None
 
     def _made(self, revision: Revision) -> Serving:
         def start(wanted: Revision) -> Instance:

@@ -59,11 +59,6 @@ def destroyed_already() -> ApiError:
     return failed_precondition("SecretVersion.state is already DESTROYED.")
 
 
-def other_etag(name: str) -> ApiError:
-    """400: the caller's etag is not the current one."""
-    return failed_precondition(f"The etag provided does not match the current etag of [{name}].")
-
-
 def empty_payload() -> ApiError:
     """400: no bytes."""
     return invalid("Secret Payload cannot be empty.")
@@ -84,6 +79,6 @@ def not_covered(field: str) -> ApiError:
     return unimplemented(f"localcloud does not implement the field '{field}' of a secret.")
 
 
-def filter_not_covered(method: str) -> ApiError:
-    """501: a filter of a list call."""
-    return unimplemented(f"localcloud does not implement the filter of {method}: it is not covered.")
+def parameter_not_covered(parameter: str, method: str) -> ApiError:
+    """501: a parameter of a call."""
+    return unimplemented(f"localcloud does not implement the parameter '{parameter}' of {method}.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import google_crc32c
 
-from localcloud.core.bodies import check_covered, decoded, label_problem
+from localcloud.core.bodies import check_covered, decoded
 from localcloud.core.errors import invalid
 from localcloud.services.secretmanager.refusals import (
     bad_secret_id,
@@ -25,6 +24,7 @@ _NOT_COVERED = (
     "annotations",
     "customerManagedEncryption",
     "expireTime",
+    "labels",
     "rotation",
     "tags",
     "topics",
@@ -41,8 +41,8 @@ def check_id(secret: str) -> None:
         raise bad_secret_id(secret)
 
 
-def new_labels(body: Json) -> Mapping[str, str]:
-    """Return the labels of a body's secret; raises `ApiError` 400, or 501 for a field that is not covered."""
+def check_new(body: Json) -> None:
+    """Raise `ApiError` 400 for an invalid secret, or 501 for a field that is not covered."""
     check_covered(body, _NOT_COVERED, "secret")
     if body.get("secretType", "SECRET_TYPE_UNSPECIFIED") != "SECRET_TYPE_UNSPECIFIED":
         raise not_covered("secretType")
@@ -53,10 +53,11 @@ def new_labels(body: Json) -> Mapping[str, str]:
         raise invalid("Field [secret.replication] must have exactly one of 'automatic' and 'userManaged'.")
     if replication["automatic"].get("customerManagedEncryption"):
         raise not_covered("replication.automatic.customerManagedEncryption")
-    labels: Mapping[str, str] = body.get("labels") or {}
-    if problem := label_problem(labels):
-        raise invalid(f"Field [secret.labels]: {problem}")
-    return labels
+
+
+def check_move(body: Json) -> None:
+    """Raise `ApiError` 501 for a version's etag."""
+    check_covered(body, ("etag",), "secret version")
 
 
 def payload(given: Json) -> bytes:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from localcloud.core.clock import Clock
 from localcloud.core.kept import Kept
 from localcloud.services.secretmanager import names
 from localcloud.services.secretmanager.refusals import no_such_secret
@@ -24,9 +22,7 @@ class Version:
     number: int
     state: State
     created: float
-    etag: str
     payload: bytes | None = field(repr=False)
-    checksum_given: bool = False
     destroyed: float | None = None
 
 
@@ -36,18 +32,14 @@ class Secret:
 
     id: str
     created: float
-    etag: str
-    labels: Mapping[str, str]
     versions: tuple[Version, ...] = ()
 
 
 class Secrets:
     """Secrets by id. Hold `lock` from a read to the write that depends on it."""
 
-    def __init__(self, file: Path, clock: Clock) -> None:
+    def __init__(self, file: Path) -> None:
         self._kept = Kept(file)
-        self._clock = clock
-        self._last_etag = 0
         self.lock = self._kept.lock
 
     def all(self) -> list[Secret]:
@@ -74,12 +66,6 @@ class Secrets:
     def remove(self, secret: str) -> None:
         """Delete a secret with its payloads."""
         self._kept.remove(secret)
-
-    def etag(self) -> str:
-        """Return an etag that no other resource has had, with the quotes that are part of Google's."""
-        with self.lock:
-            self._last_etag = max(self._last_etag + 1, int(self._clock.now() * 1_000_000))
-            return f'"{self._last_etag:x}"'
 
 
 def _json(secret: Secret) -> Json:

@@ -96,11 +96,6 @@ BROKEN_BUILDS: dict[str, Case] = {
         ("substitutions", "PROJECT_ID"),
         "is not an overridable built-in",
     ),
-    "key: long": (
-        build_with(substitutions={"_" + "A" * 100: ""}),
-        ("substitutions", "_" + "A" * 100),
-        "too long (max: 100)",
-    ),
     "value: long": (
         build_with(substitutions={"_A": "x" * 4001}),
         ("substitutions", "_A"),
@@ -111,25 +106,20 @@ BROKEN_BUILDS: dict[str, Case] = {
         ("substitutions",),
         "number of substitutions 201 exceeded (max: 200)",
     ),
-    "dynamic: syntax": (
-        build_with(substitutions={"_A": "${_B@Q}"}, options={"dynamicSubstitutions": True}),
-        ("substitutions", "_A"),
-        '"${_B@Q}" begins with no parameter expansion that is supported',
-    ),
     "dynamic: cycle": (
         build_with(substitutions={"_A": "$_B", "_B": "${X:-${_A}}"}, options={"dynamicSubstitutions": True}),
         ("substitutions", "_A"),
         "[_A -> $_B]: cycle in evaluating substitutions",
     ),
     "account: form": (
-        build_with(serviceAccount="ci@my-project.iam.gserviceaccount.com", logsBucket="gs://logs"),
+        build_with(serviceAccount="ci@my-project.iam.gserviceaccount.com", options={"logging": "NONE"}),
         ("serviceAccount",),
         "must be of the form projects/PROJECT/serviceAccounts/ACCOUNT",
     ),
     "account: legacy": (
         build_with(
             serviceAccount="projects/p/serviceAccounts/12@cloudbuild.gserviceaccount.com",
-            logsBucket="gs://logs",
+            options={"logging": "NONE"},
         ),
         ("serviceAccount",),
         "legacy Cloud Build service account",
@@ -143,12 +133,6 @@ BROKEN_BUILDS: dict[str, Case] = {
             "(c) use either CLOUD_LOGGING_ONLY / NONE logging options"
         ),
     ),
-    "logsBucket: form": (
-        build_with(logsBucket="s3://logs"),
-        ("logsBucket",),
-        'invalid logs bucket "s3://logs"',
-    ),
-    "disk": (build_with(options={"diskSizeGb": "4001"}), ("options", "diskSizeGb"), "0 to 4000 GB, not 4001"),
     "image: form": (build_with(images=["gcr.io//x"]), ("images", 0), "could not parse reference: gcr.io//x"),
     "image: of artifacts": (
         build_with(artifacts={"images": ["gcr.io//x"]}),
@@ -162,8 +146,6 @@ BROKEN_BUILDS: dict[str, Case] = {
     ),
     "image: twice": (build_with(images=["a", "a"]), ("images", 1), 'image "a" is given more than once'),
     "image: digest": (build_with(images=["a@sha256:" + "0" * 64]), ("images", 0), "a tag, not a digest"),
-    "image: long": (build_with(images=["a" * 1001]), ("images", 0), "image 0 too long"),
-    "images: 101": (build_with(images=[f"i{n}" for n in range(101)]), ("images",), "more than 100 images"),
     "images: two lists": (
         build_with(images=["a"], artifacts={"images": ["b"]}),
         ("artifacts", "images"),

@@ -7,7 +7,6 @@ from tests.localcloud.cloudbuild.samples import Case, build_with, step_build, st
 BROKEN_STEPS: dict[str, Case] = {
     "steps: none": ({}, ("steps",), "no build steps are specified"),
     "steps: empty": ({"steps": []}, ("steps",), "no build steps are specified"),
-    "steps: 301": ({"steps": [{"name": "a"}] * 301}, ("steps",), "cannot specify more than 300 build steps"),
     "name: missing": (
         {"steps": [{"id": "x"}]},
         ("steps", 0, "name"),
@@ -15,7 +14,6 @@ BROKEN_STEPS: dict[str, Case] = {
     ),
     "name: no image": (step_build(name="Ubuntu:"), ("steps", 0, "name"), 'invalid build step name "Ubuntu:"'),
     "name: a URL": (step_build(name="https://gcr.io/x"), ("steps", 0, "name"), "could not parse reference"),
-    "name: long": (step_build(name="a" * 1001), ("steps", 0, "name"), "name too long (max: 1000)"),
     "args: 101": (
         step_build(args=["x"] * 101),
         ("steps", 0, "args"),
@@ -49,7 +47,6 @@ BROKEN_STEPS: dict[str, Case] = {
         'invalid .options.env field: the Env entry "A"',
     ),
     "dir: out": (step_build(dir="a/../../b"), ("steps", 0, "dir"), 'dir "a/../../b" leads out of /workspace'),
-    "dir: long": (step_build(dir="a" * 1001), ("steps", 0, "dir"), "dir too long"),
     "waitFor: unknown": (step_build(waitFor=["x"]), ("steps", 0, "waitFor", 0), "no step has this ID"),
     "waitFor: itself": (
         step_build(id="a", waitFor=["-", "a"]),

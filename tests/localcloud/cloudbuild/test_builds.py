@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 
 from localcloud.core.iam import PROJECT, email
 from tests.localcloud.cloudbuild.cloud_fixture import REGION, CloudFixture, Json, one, shell
@@ -52,9 +51,7 @@ def test_the_log_of_several_steps(cloud_fixture: CloudFixture) -> None:
         "ERROR",
         'ERROR: build step 1 "bash" failed: step exited with non-zero status: 2',
     ]
-    detail = 'build step 1 "bash" failed: step exited with non-zero status: 2'
-    assert ended["statusDetail"] == detail
-    assert ended["failureInfo"] == {"type": "USER_BUILD_STEP", "detail": f"Build step failure: {detail}"}
+    assert ended["statusDetail"] == 'build step 1 "bash" failed: step exited with non-zero status: 2'
     assert [(step["status"], step.get("exitCode")) for step in ended["steps"]] == [
         ("SUCCESS", None),
         ("FAILURE", 2),
@@ -212,12 +209,3 @@ def test_steps_wait_for_others(cloud_fixture: CloudFixture) -> None:
     lines = printed(cloud_fixture, {"steps": steps})
     order = ['Finished Step #0 - "one"', "Starting Step #2", 'Finished Step #1 - "two"']
     assert sorted(order, key=lines.index) == order
-
-
-def test_times_come_in_order(cloud_fixture: CloudFixture) -> None:
-    ended = cloud_fixture.run({"steps": [shell("true"), shell("true")]})
-    spans = [ended["timing"]["BUILD"], *(step["timing"] for step in ended["steps"])]
-    assert spans[0]["startTime"] <= spans[1]["startTime"]
-    for first, second in itertools.pairwise(spans[1:]):
-        assert first["endTime"] <= second["startTime"]
-    assert spans[2]["endTime"] <= spans[0]["endTime"] <= ended["finishTime"]

@@ -53,29 +53,19 @@ def test_ten_parallel_steps_of_which_one_fails(cloud_fixture: CloudFixture) -> N
     assert ended["status"] == "FAILURE"
     assert statuses(ended) == ["SUCCESS", "SUCCESS", "FAILURE", *["CANCELLED"] * 7, "QUEUED"]
     assert ended["statusDetail"] == 'build step 2 "ubuntu" failed: step exited with non-zero status: 5'
-    assert "timing" in ended["steps"][9]
-    assert "timing" not in ended["steps"][10]
     assert is_gone(cloud_fixture, build_id)
     assert cloud_fixture.lines(build_id)[-2] == "ERROR"
     assert "last" not in cloud_fixture.log(build_id)
 
 
-@pytest.mark.parametrize(
-    ("allowed", "code", "status"),
-    [
-        pytest.param({"allowFailure": True}, 5, "SUCCESS", id="any failure"),
-        pytest.param({"allowExitCodes": [4, 5]}, 5, "SUCCESS", id="this code"),
-        pytest.param({"allowExitCodes": [4], "allowFailure": True}, 5, "FAILURE", id="codes go first"),
-        pytest.param({"allowFailure": False}, 5, "FAILURE", id="none"),
-    ],
-)
+@pytest.mark.parametrize(("allowed", "status"), [(True, "SUCCESS"), (False, "FAILURE")])
 def test_a_step_that_may_fail_does_not_fail_its_build(
-    cloud_fixture: CloudFixture, allowed: Json, code: int, status: str
+    cloud_fixture: CloudFixture, *, allowed: bool, status: str
 ) -> None:
-    build_id = cloud_fixture.start({"steps": [shell(f"exit {code}", **allowed), shell("echo next")]})
+    build_id = cloud_fixture.start({"steps": [shell("exit 5", allowFailure=allowed), shell("echo next")]})
     ended = cloud_fixture.ended(build_id)
     assert ended["status"] == status
-    assert (ended["steps"][0]["status"], ended["steps"][0]["exitCode"]) == ("FAILURE", code)
+    assert (ended["steps"][0]["status"], ended["steps"][0]["exitCode"]) == ("FAILURE", 5)
     assert statuses(ended)[1] == ("SUCCESS" if status == "SUCCESS" else "QUEUED")
     assert ("next" in cloud_fixture.log(build_id)) == (status == "SUCCESS")
 
@@ -90,7 +80,6 @@ def test_cancel_ends_a_build_at_once(cloud_fixture: CloudFixture) -> None:
     ended = cloud_fixture.ended(build_id)
     assert statuses(ended) == ["CANCELLED", "QUEUED"]
     assert ended["statusDetail"] == "context canceled"
-    assert "failureInfo" not in ended
     assert is_gone(cloud_fixture, build_id)
     assert cloud_fixture.lines(build_id)[-2:] == ["CANCELLED", "ERROR: context canceled"]
     with pytest.raises(BadRequest, match="is already finished: its status is CANCELLED"):

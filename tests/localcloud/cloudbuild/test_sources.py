@@ -1,4 +1,4 @@
-"""A build's objects in Cloud Storage: source and log; and its images."""
+"""A build's source in Cloud Storage, and its images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ def test_the_source_is_in_the_workspace(cloud_fixture: CloudFixture) -> None:
     assert "generation" not in ended["source"]["storageSource"]
     resolved = ended["sourceProvenance"]["resolvedStorageSource"]
     assert resolved == {"bucket": BUCKET, "object": "source.tgz", "generation": generation}
-    assert set(ended["timing"]) == {"FETCHSOURCE", "BUILD"}
 
 
 def test_the_generation_that_was_asked_for(cloud_fixture: CloudFixture) -> None:
@@ -71,7 +70,8 @@ def test_a_source_that_goes_away_fails_the_build(cloud_fixture: CloudFixture) ->
     }
     cloud_fixture.faults.add(fault)
     ended = cloud_fixture.run(one("true", source=source))
-    assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "FETCH_SOURCE_FAILED")
+    assert ended["status"] == "FAILURE"
+    assert "failed to fetch source" in ended["statusDetail"]
     assert "Error 404" in ended["statusDetail"]
     assert [step["status"] for step in ended["steps"]] == ["QUEUED"]
 
@@ -81,7 +81,7 @@ def test_a_source_that_is_no_archive_fails_the_build(cloud_fixture: CloudFixture
     ended = cloud_fixture.run(
         one("true", source={"storageSource": {"bucket": BUCKET, "object": "source.tgz"}})
     )
-    assert ended["failureInfo"]["type"] == "FETCH_SOURCE_FAILED"
+    assert ended["status"] == "FAILURE"
     assert "cannot be unpacked" in ended["statusDetail"]
 
 
@@ -91,44 +91,6 @@ def test_a_passing_fault_of_storage_is_tried_again(cloud_fixture: CloudFixture, 
     args = {"status": 503} if action == "error" else {}
     cloud_fixture.faults.add({"method": "storage.objects.get", "times": 2, "action": action, "args": args})
     assert cloud_fixture.run(one("cat file", source=source))["status"] == "SUCCESS"
-
-
-@pytest.mark.parametrize(
-    ("bucket", "name"), [(BUCKET, "log-{}.txt"), (f"gs://{BUCKET}/a/b/", "a/b/log-{}.txt")]
-)
-def test_the_log_is_an_object_too(cloud_fixture: CloudFixture, bucket: str, name: str) -> None:
-    ended = cloud_fixture.run(one("echo hello", logsBucket=bucket))
-    blob = cloud_fixture.bucket.blob(name.format(ended["id"]))
-    assert blob.download_as_bytes().decode() == cloud_fixture.log(ended["id"])
-
-
-@pytest.mark.parametrize("logging", ["CLOUD_LOGGING_ONLY", "NONE"])
-def test_the_log_is_no_object_when_it_goes_elsewhere(cloud_fixture: CloudFixture, logging: str) -> None:
-    cloud_fixture.run(one("echo hello", logsBucket=BUCKET, options={"logging": logging}))
-    assert list(cloud_fixture.bucket.list_blobs()) == []
-
-
-def test_a_log_that_cannot_be_written_fails_the_build(cloud_fixture: CloudFixture) -> None:
-    ended = cloud_fixture.run(one("echo hello", logsBucket="gs://other"))
-    assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "LOGGING_FAILURE")
-    assert "hello" not in cloud_fixture.log(ended["id"])
-
-
-def test_a_log_that_cannot_be_written_at_the_end_fails_a_build_that_went_well(
-    cloud_fixture: CloudFixture,
-) -> None:
-    fault = {
-        "method": "storage.objects.insert",
-        "skip": 1,
-        "times": 2,
-        "action": "error",
-        "args": {"status": 403},
-    }
-    cloud_fixture.faults.add(fault)
-    ended = cloud_fixture.run(one("true", logsBucket=BUCKET))
-    assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "LOGGING_FAILURE")
-    ended = cloud_fixture.run(one("exit 3", logsBucket=f"{BUCKET}/other"))
-    assert ended["failureInfo"]["type"] == "LOGGING_FAILURE"
 
 
 class PushingWorker(ProcessWorker):
@@ -163,5 +125,5 @@ def test_images_are_pushed(cloud_fixture: CloudFixture) -> None:
 def test_an_image_that_cannot_be_pushed_fails_the_build(cloud_fixture: CloudFixture, runner: str) -> None:
     cloud_fixture.runners["pushing"] = Pushing(OWN_IMAGE)
     ended = cloud_fixture.run({"steps": [shell("true")], "images": ["gcr.io/p/missing"]}, runner=runner)
-    assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "PUSH_FAILED")
+    assert ended["status"] == "FAILURE"
     assert "gcr.io/p/missing cannot be pushed" in ended["statusDetail"]

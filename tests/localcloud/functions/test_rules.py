@@ -13,12 +13,12 @@ import requests
 from google.api_core import exceptions
 
 from localcloud.cloud import Cloud
-from localcloud.core.iam import EVENTARC_AGENT, email
+from localcloud.core.iam import EVENTARC_AGENT, PROJECT_NUMBER, email
 from localcloud.profile import PROFILE
-from tests.localcloud.functions.conftest import PROJECT, REGION, TOPIC, CloudFixture, archive
+from tests.localcloud.functions.conftest import REGION, TOPIC, CloudFixture, archive
 from tests.patience import PATIENCE
 
-SOURCE = {"storage_source": {"bucket": "b", "object_": "o"}}
+SOURCE = {"storage_source": {"bucket": f"gcf-v2-uploads-{PROJECT_NUMBER}.us-central1", "object_": "o"}}
 
 
 def begin(cloud_fixture: CloudFixture, **fields: Any) -> Any:
@@ -40,49 +40,6 @@ def begin(cloud_fixture: CloudFixture, **fields: Any) -> Any:
         ),
         pytest.param(
             {"build_config__source": {}}, "storage_source needs a bucket and an object", id="empty source"
-        ),
-        pytest.param(
-            {"service_config__available_memory": "64M"},
-            "serviceConfig.availableMemory",
-            id="memory without a binary unit",
-        ),
-        pytest.param(
-            {"service_config__available_memory": "64Gi"},
-            "serviceConfig.availableMemory",
-            id="memory too small",
-        ),
-        pytest.param(
-            {"service_config__available_memory": "lots"},
-            "serviceConfig.availableMemory",
-            id="memory that is no size",
-        ),
-        pytest.param(
-            {"service_config__timeout_seconds": 541},
-            "serviceConfig.timeoutSeconds",
-            id="timeout too long for an event",
-        ),
-        pytest.param(
-            {"service_config__timeout_seconds": 3601, "event_trigger": None},
-            "serviceConfig.timeoutSeconds",
-            id="timeout too long for a request",
-        ),
-        pytest.param(
-            {"service_config__timeout_seconds": -1}, "serviceConfig.timeoutSeconds", id="negative timeout"
-        ),
-        pytest.param(
-            {"service_config__max_instance_count": 1001},
-            "serviceConfig.maxInstanceCount",
-            id="too many instances",
-        ),
-        pytest.param(
-            {"service_config__environment_variables": {"K_SERVICE": "x"}},
-            "K_SERVICE is reserved",
-            id="reserved variable",
-        ),
-        pytest.param(
-            {"service_config__environment_variables": {"A=B": "x"}},
-            "environmentVariables",
-            id="variable with an equals sign",
         ),
         pytest.param(
             {"event_trigger__event_type": None}, "event_trigger.event_type is required", id="no event type"
@@ -125,6 +82,11 @@ def test_refused(cloud_fixture: CloudFixture, fields: Any, words: str) -> None:
         ),
         pytest.param(
             {"build_config__source": {"git_uri": "x"}}, "buildConfig.source.gitUri", id="source in Git"
+        ),
+        pytest.param(
+            {"build_config__source": {"storage_source": {"bucket": "b", "object_": "o"}}},
+            "storageSource.bucket",
+            id="source in another bucket",
         ),
         pytest.param({"service_config__available_cpu": "1"}, "serviceConfig.availableCpu", id="processors"),
         pytest.param(
@@ -176,11 +138,10 @@ def test_ids(cloud_fixture: CloudFixture, function_id: str) -> None:
 
 
 def test_a_location_that_is_none(cloud_fixture: CloudFixture) -> None:
-    path = f"/v2/{REGION.replace('us-central1', 'mars-west1')}/functions"
+    path = f"/v2/{REGION.replace('us-central1', 'mars-west1')}/functions/nightly"
     answer = cloud_fixture.call("GET", path)
     assert answer.status_code == 403
     assert "locations/mars-west1" in answer.json()["error"]["message"]
-    assert cloud_fixture.call("GET", f"/v2/{REGION}/functions?filter=x").status_code == 400
 
 
 def test_upload_urls(cloud_fixture: CloudFixture) -> None:
@@ -206,17 +167,6 @@ def test_upload_urls(cloud_fixture: CloudFixture) -> None:
     assert put(offer.upload_url, zipped) == 503
     cloud_fixture.cloud.clock.advance(3600)
     assert put(offer.upload_url, zipped) == 400
-
-
-def test_lists_of_both_generations(cloud_fixture: CloudFixture) -> None:
-    """`gcloud functions list` asks for the second generation by a filter, and for the first in the first API."""
-    cloud_fixture.create()
-    everywhere = f"{PROJECT}/locations/-/functions"
-    for environment, count in ("GEN_2", 1), ("GEN_1", 0):
-        answer = cloud_fixture.call("GET", f'/v2/{everywhere}?filter=environment="{environment}"')
-        assert len(answer.json().get("functions", [])) == count
-    assert cloud_fixture.call("GET", f"/v1/{everywhere}").json() == {}
-    assert cloud_fixture.call("GET", f"/v1/{everywhere}", account="notebook-vm").status_code == 403
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from google.pubsub_v1 import PublisherClient
 from werkzeug import Request, Response
 
 from localcloud.core.http import Listener
+from localcloud.core.iam import email
 from localcloud.services.pubsub import PubSubService
 from tests.localcloud.served import Served, restarting
 from tests.patience import PATIENCE
@@ -36,7 +36,7 @@ class CloudFixture(Served):
             self.clock,
             self.iam,
             self.faults,
-            authorization=lambda account, audience: f"Bearer {account} for {audience}",
+            authorization=lambda account: f"Bearer {account}",
             on_error=self.findings.error,
         )
         self.serve(self.service)
@@ -57,6 +57,10 @@ class CloudFixture(Served):
         """Make a subscription, as the owner."""
         return self.subscriber().create_subscription(request={"name": name, "topic": TOPIC, **fields})
 
+    def trigger(self, url: str, name: str = SUBSCRIPTION, **fields: Any) -> None:
+        """Make or change a subscription that pushes, as Cloud Functions does."""
+        self.service.ensure_subscription(name, pushing(url, **fields))
+
     def publish(self, *messages: bytes | dict[str, Any], topic: str = TOPIC) -> list[str]:
         """Publish in one request, as the owner; return the messages' ids."""
         plain = [{"data": one} if isinstance(one, bytes) else one for one in messages]
@@ -64,11 +68,24 @@ class CloudFixture(Served):
         return list(client.publish(request={"topic": topic, "messages": plain}).message_ids)
 
     def pull(self, name: str = SUBSCRIPTION, most: int = 100) -> list[Any]:
-        """Return the messages that may be delivered now, without waiting."""
-        request = {"subscription": name, "max_messages": most, "return_immediately": True}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the flag's, which is what is wanted here
-            return list(self.subscriber().pull(request=request).received_messages)
+        """Return the messages that may be delivered now."""
+        request = {"subscription": name, "max_messages": most}
+        return list(self.subscriber().pull(request=request).received_messages)
+
+
+def pushing(url: str, **fields: Any) -> dict[str, Any]:
+    """Return the body of a subscription that pushes."""
+    return {
+        "topic": TOPIC,
+        "ackDeadlineSeconds": 600,
+        "messageRetentionDuration": "86400s",
+        "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"},
+        "pushConfig": {
+            "pushEndpoint": url,
+            "oidcToken": {"serviceAccountEmail": email("notebook-trigger"), "audience": "https://service"},
+        },
+        **fields,
+    }
 
 
 @dataclass

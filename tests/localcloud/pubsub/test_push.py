@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import threading
-from typing import Any
 
 import pytest
-from google.api_core import exceptions
 
 from localcloud.core.iam import email
 from localcloud.services.pubsub.delivery import retry_delay
-from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, TOPIC, CloudFixture, Endpoint, refusal
+from tests.localcloud.pubsub.conftest import PROJECT, SUBSCRIPTION, CloudFixture, Endpoint, refusal
 from tests.patience import PATIENCE
 from tests.polling import eventually
 
@@ -19,10 +17,6 @@ from tests.polling import eventually
 @pytest.fixture(autouse=True)
 def _topic(cloud_fixture: CloudFixture) -> None:
     cloud_fixture.topic()
-
-
-def push(url: str, **fields: Any) -> Any:
-    return {"push_config": {"push_endpoint": url, **fields}}
 
 
 def backlog(cloud_fixture: CloudFixture) -> int:
@@ -36,7 +30,7 @@ def test_a_push_brings_google_s_envelope(
     cloud_fixture: CloudFixture, endpoint: Endpoint, url: str, status: int
 ) -> None:
     endpoint.answer = lambda _number: status
-    cloud_fixture.subscription(**push(url))
+    cloud_fixture.trigger(url)
     (message_id,) = cloud_fixture.publish({"data": b"hello", "attributes": {"k": "v"}})
     (body,) = endpoint.wait(1)
     published = body["message"]["publishTime"]
@@ -53,7 +47,7 @@ def test_a_push_brings_google_s_envelope(
     }
     headers = endpoint.pushes[0][0]
     assert headers["Content-Type"] == "application/json"
-    assert "Authorization" not in headers
+    assert headers["Authorization"] == f"Bearer {email('notebook-trigger')}"
     eventually(lambda: backlog(cloud_fixture) == 0)
     words = "This method is not supported for this subscription type."
     assert refusal(cloud_fixture.pull) == ("FAILED_PRECONDITION", words)
@@ -62,30 +56,9 @@ def test_a_push_brings_google_s_envelope(
 def test_a_push_without_data_has_no_such_key(
     cloud_fixture: CloudFixture, endpoint: Endpoint, url: str
 ) -> None:
-    cloud_fixture.subscription(**push(url))
+    cloud_fixture.trigger(url)
     cloud_fixture.publish({"attributes": {"k": "v"}})
     assert "data" not in endpoint.wait(1)[0]["message"]
-
-
-def test_a_push_proves_its_account(cloud_fixture: CloudFixture, endpoint: Endpoint, url: str) -> None:
-    token = {"service_account_email": email("notebook-trigger"), "audience": "https://service"}
-    made = cloud_fixture.subscription(**push(url, oidc_token=token))
-    assert made.push_config.oidc_token.service_account_email == email("notebook-trigger")
-    cloud_fixture.publish(b"x")
-    endpoint.wait(1)
-    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('notebook-trigger')} for https://service"
-
-
-def test_a_push_as_an_account_needs_the_right_to_act_as_it(cloud_fixture: CloudFixture) -> None:
-    member = f"serviceAccount:{email('notebook-vm')}"
-    held = ["pubsub.subscriptions.create", "pubsub.topics.attachSubscription"]
-    role = f"{PROJECT}/roles/subscriber"
-    cloud_fixture.iam.roles.put({"name": role, "includedPermissions": held})
-    cloud_fixture.iam.policies.grant(PROJECT, role, member)
-    config = push("http://127.0.0.1:1/", oidc_token={"service_account_email": email("notebook-trigger")})
-    request = {"name": SUBSCRIPTION, "topic": TOPIC, **config}
-    with pytest.raises(exceptions.Forbidden, match="service account"):
-        cloud_fixture.subscriber("notebook-vm").create_subscription(request=request)
 
 
 @pytest.mark.parametrize("status", [203, 301, 400, 500])
@@ -93,9 +66,7 @@ def test_a_push_refused_is_repeated_with_a_growing_pause(
     cloud_fixture: CloudFixture, endpoint: Endpoint, url: str, status: int
 ) -> None:
     endpoint.answer = lambda number: status if number < 2 else 204
-    cloud_fixture.subscription(
-        **push(url), retry_policy={"minimum_backoff": {"seconds": 60}, "maximum_backoff": {"seconds": 600}}
-    )
+    cloud_fixture.trigger(url, retryPolicy={"minimumBackoff": "60s", "maximumBackoff": "600s"})
     (message_id,) = cloud_fixture.publish(b"x")
     for count, backoff in ((1, 60), (2, 120)):
         endpoint.wait(count)
@@ -116,12 +87,10 @@ def pending(cloud_fixture: CloudFixture) -> bool:
 def test_a_push_that_finds_nobody_is_repeated(
     cloud_fixture: CloudFixture, endpoint: Endpoint, url: str
 ) -> None:
-    cloud_fixture.subscription(**push("http://127.0.0.1:1/nobody"))
+    cloud_fixture.trigger("http://127.0.0.1:1/nobody")
     cloud_fixture.publish(b"x")
     eventually(lambda: cloud_fixture.service._delivery._backlogs[SUBSCRIPTION][0].attempts > 0)
-    cloud_fixture.service.ensure_subscription(
-        SUBSCRIPTION, {"topic": TOPIC, "pushConfig": {"pushEndpoint": url}}
-    )
+    cloud_fixture.trigger(url)
     eventually(lambda: pending(cloud_fixture))
     cloud_fixture.clock.advance(60)
     endpoint.wait(1)
@@ -131,7 +100,7 @@ def test_a_fault_delivers_a_message_again(cloud_fixture: CloudFixture, endpoint:
     fault = {"method": "pubsub.subscriptions.push", "match": {"subscription": "reader", "topic": "news"}}
     cloud_fixture.faults.add({**fault, "action": "duplicate", "times": 2, "args": {"copies": 3}})
     cloud_fixture.faults.add({**fault, "action": "duplicate", "args": {"after": 3600}})
-    cloud_fixture.subscription(**push(url))
+    cloud_fixture.trigger(url)
     ids = [cloud_fixture.publish(name)[0] for name in (b"a", b"b")]
     pushed = [body["message"]["messageId"] for body in endpoint.wait(8)]
     assert sorted(pushed) == sorted(ids * 4)
@@ -152,7 +121,7 @@ def test_pushes_run_beside_each_other(cloud_fixture: CloudFixture, endpoint: End
         return 204
 
     endpoint.answer = answer
-    cloud_fixture.subscription(**push(url))
+    cloud_fixture.trigger(url)
     cloud_fixture.publish(*[b"x"] * 16)
     eventually(lambda: backlog(cloud_fixture) == 0)
     assert len(endpoint.pushes) == 16
@@ -162,56 +131,24 @@ def test_a_service_subscribes_for_a_trigger(
     cloud_fixture: CloudFixture, endpoint: Endpoint, url: str
 ) -> None:
     name = f"{PROJECT}/subscriptions/eventarc-us-central1-trigger-sub-001"
-    config = {
-        "pushEndpoint": "http://127.0.0.1:1/",
-        "oidcToken": {"serviceAccountEmail": email("notebook-trigger")},
-    }
-    cloud_fixture.service.ensure_subscription(
-        name, {"topic": TOPIC, "pushConfig": config, "ackDeadlineSeconds": 600}
-    )
-    cloud_fixture.service.ensure_subscription(
-        name, {"topic": TOPIC, "pushConfig": config | {"pushEndpoint": url}}
-    )
+    cloud_fixture.trigger("http://127.0.0.1:1/", name)
+    cloud_fixture.trigger(url, name)
     cloud_fixture.publish(b"x")
     endpoint.wait(1)
-    assert endpoint.pushes[0][0]["Authorization"] == f"Bearer {email('notebook-trigger')} for {url}"
     assert [one.name for one in cloud_fixture.subscriber().list_subscriptions(project=PROJECT)] == [name]
     cloud_fixture.service.remove_subscription(name)
     assert not list(cloud_fixture.subscriber().list_subscriptions(project=PROJECT))
 
 
 @pytest.mark.parametrize(
-    ("settings", "attempts", "delay"),
+    ("least", "attempts", "delay"),
     [
-        pytest.param({"pushConfig": {}}, 5, 0, id="pull"),
-        pytest.param({"pushConfig": {"pushEndpoint": "u"}}, 1, 0.1, id="push, first attempt"),
-        pytest.param({"pushConfig": {"pushEndpoint": "u"}}, 3, 0.4, id="push, third attempt"),
-        pytest.param({"pushConfig": {"pushEndpoint": "u"}}, 5000, 60, id="push, at most a minute"),
-        pytest.param(
-            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}},
-            1,
-            10,
-            id="policy, first attempt",
-        ),
-        pytest.param(
-            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}},
-            4,
-            80,
-            id="policy, fourth attempt",
-        ),
-        pytest.param(
-            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "10s", "maximumBackoff": "600s"}},
-            9,
-            600,
-            id="policy, at most its maximum",
-        ),
-        pytest.param(
-            {"pushConfig": {}, "retryPolicy": {"minimumBackoff": "0s", "maximumBackoff": "600s"}},
-            9,
-            0,
-            id="policy of no minimum",
-        ),
+        pytest.param("10s", 1, 10, id="first attempt"),
+        pytest.param("10s", 4, 80, id="fourth attempt"),
+        pytest.param("10s", 5000, 600, id="at most the maximum"),
+        pytest.param("0s", 9, 0, id="no minimum"),
     ],
 )
-def test_the_pause_before_another_delivery(settings: Any, attempts: int, delay: float) -> None:
-    assert retry_delay(settings, attempts) == pytest.approx(delay)
+def test_the_pause_before_another_delivery(least: str, attempts: int, delay: float) -> None:
+    policy = {"minimumBackoff": least, "maximumBackoff": "600s"}
+    assert retry_delay(policy, attempts) == pytest.approx(delay)

@@ -31,7 +31,7 @@ class CloudFixture(Served):
             self.clock,
             self.iam,
             self.faults,
-            authorization=lambda account, _audience: account,
+            authorization=lambda account: account,
             on_error=self.findings.error,
         )
         self.service = SchedulerService(state, self.clock, self.pubsub.publish)

@@ -10,7 +10,8 @@ from google.oauth2.credentials import Credentials
 
 from localcloud.cloud import Cloud
 from localcloud.core.iam import email
-from tests.localcloud.pubsub.conftest import Endpoint, endpoint, url
+from localcloud.services.pubsub import PubSubService
+from tests.localcloud.pubsub.conftest import Endpoint, endpoint, pushing, url
 from tests.localcloud.scheduler.conftest import JOB, REGION, SUBSCRIPTION, TOPIC
 
 __all__ = ["endpoint", "url"]
@@ -29,9 +30,8 @@ def test_from_the_schedule_to_the_endpoint_and_again_after_a_restart(
 ) -> None:
     with Cloud(tmp_path) as cloud:
         pubsub_v1.PublisherClient(**options(cloud)).create_topic(name=TOPIC)
-        push = {"push_endpoint": url, "oidc_token": {"service_account_email": email("notebook-trigger")}}
-        request = {"name": SUBSCRIPTION, "topic": TOPIC, "push_config": push}
-        pubsub_v1.SubscriberClient(**options(cloud)).create_subscription(request=request)
+        (pubsub,) = (part for part in cloud._parts if isinstance(part, PubSubService))
+        pubsub.ensure_subscription(SUBSCRIPTION, pushing(url))
         target: Any = {"topic_name": TOPIC, "data": b"{}"}
         job: Any = {"name": JOB, "schedule": "0 5 * * *", "pubsub_target": target}
         scheduler = scheduler_v1.CloudSchedulerClient(**options(cloud))

@@ -27,7 +27,7 @@ CANARY = "canary-7f3a9c51d2"
 
 def test_everything_survives_a_restart(start: Callable[[], CloudFixture]) -> None:
     cloud_fixture = start()
-    cloud_fixture.secret(labels={"a": "b"})
+    cloud_fixture.secret()
     for data in (b"one", b"\x00\xff", b"three"):
         cloud_fixture.version(data)
     cloud_fixture.client().disable_secret_version(name=f"{SECRET}/versions/1")
@@ -85,7 +85,7 @@ def test_a_destroyed_payload_is_off_the_disk(cloud_fixture: CloudFixture) -> Non
 
 
 def test_a_value_in_memory_does_not_print_its_payload() -> None:
-    version = Version(1, "ENABLED", 0.0, "", CANARY.encode())
+    version = Version(1, "ENABLED", 0.0, CANARY.encode())
     assert CANARY not in repr(version)
 
 

@@ -33,12 +33,10 @@ def raw(cloud_fixture: CloudFixture, verb: str, path: str, body: Json | None = N
 
 
 def test_a_secret_is_made_and_read(cloud_fixture: CloudFixture) -> None:
-    made = cloud_fixture.secret("db-password_1", labels={"team": "data"})
+    made = cloud_fixture.secret("db-password_1")
     assert made.name == f"{NUMBERED}/secrets/db-password_1"
-    assert dict(made.labels) == {"team": "data"}
     assert "automatic" in made.replication
     assert abs(made.create_time.timestamp() - cloud_fixture.clock.now()) < 600
-    assert made.etag.startswith('"')
     for name in (f"{PROJECT}/secrets/db-password_1", made.name):
         assert cloud_fixture.client().get_secret(name=name) == made
 
@@ -70,17 +68,9 @@ def test_an_id_that_is_taken(cloud_fixture: CloudFixture) -> None:
     assert caught.value.message.endswith(f"Secret [{NUMBERED}/secrets/s] already exists.")
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        pytest.param({"replication": {}}, "exactly one of 'automatic' and 'userManaged'", id="no replication"),
-        pytest.param({"labels": {"Team": "x"}}, "'Team: x' is no label", id="label in upper case"),
-    ],
-)  # fmt: skip
-def test_a_secret_that_is_refused(cloud_fixture: CloudFixture, fields: Json, words: str) -> None:
-    with pytest.raises(exceptions.BadRequest) as caught:
-        cloud_fixture.secret(**fields)
-    assert words in caught.value.message
+def test_a_secret_needs_a_replication(cloud_fixture: CloudFixture) -> None:
+    with pytest.raises(exceptions.BadRequest, match="exactly one of 'automatic' and 'userManaged'"):
+        cloud_fixture.secret(replication={})
     assert list(cloud_fixture.client().list_secrets(parent=PROJECT)) == []
 
 
@@ -88,6 +78,7 @@ def test_a_secret_that_is_refused(cloud_fixture: CloudFixture, fields: Json, wor
     "fields",
     [
         pytest.param({"rotation": {"rotation_period": timedelta(days=1)}}, id="rotation"),
+        pytest.param({"labels": {"team": "data"}}, id="labels"),
         pytest.param({"topics": [{"name": "projects/p/topics/t"}]}, id="topics"),
         pytest.param({"secret_type": "OTHER"}, id="type"),
         pytest.param({"version_destroy_ttl": timedelta(days=1)}, id="delayed destruction"),
@@ -156,12 +147,14 @@ def test_a_list_call_that_is_refused(cloud_fixture: CloudFixture, query: str, st
     assert raw(cloud_fixture, "GET", f"{PROJECT}/secrets?{query}")["error"]["code"] == status
 
 
-def test_an_old_etag_changes_nothing(cloud_fixture: CloudFixture) -> None:
-    made = cloud_fixture.secret()
-    error = raw(cloud_fixture, "DELETE", f"{PROJECT}/secrets/s?etag=%22old%22")["error"]
-    assert (error["code"], error["status"]) == (400, "FAILED_PRECONDITION")
-    assert "errors" not in error
-    cloud_fixture.client().delete_secret(request={"name": made.name, "etag": made.etag})
+def test_an_etag_is_not_covered(cloud_fixture: CloudFixture) -> None:
+    cloud_fixture.secret()
+    version = cloud_fixture.version()
+    with pytest.raises(exceptions.MethodNotImplemented, match="etag"):
+        cloud_fixture.client().delete_secret(request={"name": f"{PROJECT}/secrets/s", "etag": "x"})
+    with pytest.raises(exceptions.MethodNotImplemented, match="etag"):
+        cloud_fixture.client().destroy_secret_version(request={"name": version.name, "etag": "x"})
+    assert cloud_fixture.client().get_secret_version(name=version.name) == version
 
 
 def test_a_deleted_secret_is_gone_and_its_id_free(cloud_fixture: CloudFixture) -> None:

@@ -23,9 +23,7 @@ def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     warning, *said = done.stderr.splitlines()
     assert warning.startswith("localcloud is no sandbox")
-    assert re.fullmatch(
-        r"Creating temporary archive of 2 file\(s\) totalling \d+ bytes before compression\.", said[0]
-    )
+    assert said[0] == "Creating temporary archive of 2 file(s)."
     source = re.fullmatch(
         rf"Uploading tarball of \[{folder}\] to \[(gs://local-project-notebooks/source/[\d.]+-[0-9a-f]+\.tgz)\]",
         said[1],
@@ -43,12 +41,7 @@ def test_a_green_build_on_a_cloud_of_its_own(folder: Path) -> None:
     assert shown[0] == " REMOTE BUILD OUTPUT ".center(80, "-")
     assert shown[1] == f'starting build "{created[1]}"'
     assert "hello from a file" in shown
-    assert shown[-5:-2] == ["DONE", "-" * 80, ""]
-    assert shown[-2].split() == ["ID", "CREATE_TIME", "DURATION", "SOURCE", "IMAGES", "STATUS"]
-    row = shown[-1].split()
-    assert (row[0], *row[3:]) == (created[1], source[1], "-", "SUCCESS")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", row[1])
-    assert re.fullmatch(r"(\d+M)?(\d+S)?", row[2])
+    assert shown[-4:] == ["DONE", "-" * 80, "", f"build {created[1]}: SUCCESS"]
 
 
 def test_a_red_build_on_a_cloud_that_is_there(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
