@@ -15,6 +15,8 @@ from builder.model import JsonObject, Listed
 
 # Of an object that is read into memory. The documents that this project stores are smaller.
 MOST_BYTES = 64 * 2**20
+# The HTTP statuses of answers that may be different when the call is repeated.
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
