@@ -15,7 +15,7 @@ from builder.act.result import Reused
 from builder.model import GcsLocation, JsonObject, Listed
 from builder.plan.named_inputs import NamedInputs
 from builder.ports import ObjectStore
-from builder.strict_json import UnreadableJson, read_object
+from builder.strict_json import readable
 
 _HOURS_SHOWN = 48  # an older proof's age is told in days
 
@@ -83,7 +83,7 @@ class Reuse:
         found = {item.name.removeprefix(prefix): item for item in self._store.list(prefix)}
         if str(getattr(found.get(RESULT), "generation", "")) != entry.get("result_generation"):
             return gone
-        result = _document(self._read(found.get(RESULT)))
+        result = readable(self._read(found.get(RESULT))) or {}
         listed = _objects(result)
         if (result.get("run"), result.get("verdict")) != (proof.run, "green") or not listed:
             return gone
@@ -103,13 +103,6 @@ class Reuse:
 
     def _read(self, item: Listed | None) -> bytes | None:
         return None if item is None else self._store.read(item.name, generation=item.generation)
-
-
-def _document(raw: bytes | None) -> JsonObject:
-    try:
-        return read_object(raw or b"")
-    except UnreadableJson:
-        return {}
 
 
 def _objects(result: JsonObject) -> Mapping[str, tuple[Any, ...]]:
