@@ -156,8 +156,8 @@ class Topics(Protocol):
     def delete(self, topic: str) -> bool:
         """Delete it; False if it did not exist."""
 
-    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
-        """Publish one message and return its ID. After a lost reply, the message may be published twice."""
+    def publish(self, topic: str, data: bytes) -> None:
+        """Publish one message. After a lost reply, the message may be published twice."""
 
 
 class Functions(Protocol):

@@ -11,7 +11,7 @@ from builder.model import is_zone, region_of
 from builder.options import MachineOptions
 from builder.plan.build_plan import ImageChoice, JobPlan
 from builder.plan.subnetworks import named_subnetwork, network_of
-from builder.ports import CallFailed, Image, ServiceAccount, TypeKind
+from builder.ports import CallFailed, Image, TypeKind
 from builder.refusals import service_of
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Answers:
     bucket_permissions: Answer[frozenset[str]]
     folders: Mapping[str, Answer[None]]  # a failure where the caller may not create objects
     quotas: Answer[Quotas]  # the global ones
-    accounts: Mapping[str, Answer[ServiceAccount]]
+    accounts: Mapping[str, Answer[bool]]  # whether the service account is disabled
     account_permissions: Mapping[str, Answer[frozenset[str]]]
     images: Mapping[ImageChoice, Answer[Image]]
     regions: Mapping[str, Answer[Region]]

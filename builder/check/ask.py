@@ -82,7 +82,7 @@ def _first(plan: Plan, project: str, clients: Clients, ask: _Round) -> Answers:
         (*written_folders(plan), PROOFS),
     )
     quotas = ask.one(clients.catalog.quotas)
-    accounts = ask.each(client.service_account, emails)
+    accounts = ask.each(client.service_account_disabled, emails)
     account_permissions = ask.each(lambda email: client.service_account_permissions(email, (ACT_AS,)), emails)
     images = ask.each(lambda choice: _image(clients.machines, choice), [job.image for job in jobs])
     regions = ask.each(clients.catalog.region, [region for job in jobs for region in regions_of(job)])

@@ -288,7 +288,7 @@ def _alert(options: Options, access: Access, *, today: date | None) -> Alert | N
 
     # A clock of its own, which no cancellation ends: a run that stops because it lost its event still publishes that.
     topics = GoogleTopics(Rest(access, RealClock(Cancellation()), budget=BUDGET))
-    return Alert(topics, options.alert_topic, event=options.event_id, today=today, warn=warn)
+    return Alert(topics.publish, options.alert_topic, event=options.event_id, today=today, warn=warn)
 
 
 def _again(event: str, today: date) -> str:
