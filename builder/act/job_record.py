@@ -120,7 +120,7 @@ class JobRecord:
             inputs=self.inputs,
             named_inputs=self.named_inputs,
             workspace_sha256=self._input.workspace.sha256,
-            image=self._s.image(self._job).path if self._vms else "",
+            image=self._s.placement.image(self._job).path if self._vms else "",
             packages=evidence.packages.overlay if evidence and evidence.packages else (),
             files=outcome.names if output else (),
             cells=outcome.cells or cell_runs(self._job.notebook, self._job.parameters, None),

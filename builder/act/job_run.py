@@ -14,7 +14,7 @@ from builder.act.lease import LEASE_SECONDS
 from builder.act.result import JobResult
 from builder.act.reused_job import reuse_results
 from builder.act.services import Services
-from builder.act.staging import StagedInput
+from builder.act.staging import StagedInput, stage
 from builder.act.vm import Ending, Vm
 from builder.act.watch import Watch
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode
@@ -100,7 +100,7 @@ class JobRun:
         """Upload the input, after the archive of uv if the job has requirements."""
         if self._job.preparation.requirements is not None:
             self._s.kits.supply_uv()
-        return self._s.staging.stage(self._input)
+        return stage(self._input, self._s.store, self._s.workspaces)
 
     def _attempt(self, number: int, staged: Future[Mapping[str, int]]) -> tuple[Outcome, Future[None]]:
         """Run one attempt on one VM.
@@ -140,7 +140,7 @@ class JobRun:
             return Outcome(BUG), teardown
 
     def _vm_request(self, attempt: Attempt) -> VmRequest:
-        image = self._s.image(self._job)
+        image = self._s.placement.image(self._job)
         self._s.offer.check(self._job)
         metadata = JobMetadata(
             storage_endpoint=self._s.endpoint("storage"),

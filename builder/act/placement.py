@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from builder.act.refusals import (
 from builder.act.vm import Ending, Insert, Vm
 from builder.errors import EnvironmentFailed
 from builder.model import is_zone, region_of
-from builder.plan.build_plan import PLACING_BUDGET, ImageChoice
+from builder.plan.build_plan import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import models_to_try
 from builder.ports import CallFailed, Clock, Image, Machines
 
@@ -31,10 +32,16 @@ _PASSING_PAUSES = (5.0, 15.0)  # seconds before a zone is asked again after a re
 
 
 class Placement:
-    """Places VMs for the jobs of one run."""
+    """Places VMs for the jobs of one run. `report` gets what concerns one job, `log` what concerns the run."""
 
     def __init__(
-        self, machines: Machines, fleet: Fleet, clock: Clock, report: Callable[[str, str], None]
+        self,
+        machines: Machines,
+        fleet: Fleet,
+        clock: Clock,
+        *,
+        report: Callable[[str, str], None],
+        log: Callable[[str], None],
     ) -> None:
         self._machines = machines
         self._fleet = fleet
@@ -42,9 +49,22 @@ class Placement:
         self._report = report
         self._insertion = Insertion(machines, fleet, clock, report)
         self._line = QuotaLine(fleet, clock)
+        self._log = log
+        self._images: dict[ImageChoice, Image] = {}
+        self._resolving = threading.Lock()
 
-    def resolve_image(self, choice: ImageChoice) -> Image:
-        """Return the exact image. Raises BuilderError with exit code 2 if there is none, 4 if it may not be read."""
+    def image(self, job: JobPlan) -> Image:
+        """Return the exact image of a job, the same one for all jobs and attempts of the run.
+
+        Raises BuilderError with exit code 2 if there is none, 4 if it may not be read.
+        """
+        with self._resolving:
+            if job.image not in self._images:
+                image = self._images[job.image] = self._resolve(job.image)
+                self._log(f"image {job.image} is {image.path}{' (deprecated)' if image.deprecated else ''}")
+            return self._images[job.image]
+
+    def _resolve(self, choice: ImageChoice) -> Image:
         try:
             if choice.name is None:
                 return self._machines.image_of_family(choice.project, choice.family or "")
