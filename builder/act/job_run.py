@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 
 from builder.act.insertion import VmRequest
-from builder.act.job_record import JobRecord, Outcome
+from builder.act.job_record import JobRecord
 from builder.act.lease import LEASE_SECONDS
-from builder.act.result import JobResult
+from builder.act.result import JobResult, Outcome
 from builder.act.reused_job import reuse_results
 from builder.act.services import Services
 from builder.act.staging import StagedInput, stage
