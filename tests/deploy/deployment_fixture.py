@@ -120,7 +120,7 @@ class DeploymentFixture:
             )
             for wanted in request.proof_requests
         ]
-        document = render_summary(RunResult(run, results, [], ExitCode.GREEN))
+        document = render_summary(RunResult(run, results, [], ExitCode.GREEN), Origin())
         store = self.store()  # only it may write proofs below a prefix that is deployed
         written = store.replace(
             location.object("results", run, "summary.json"), document, content_type="application/json"
