@@ -23,7 +23,7 @@ import requests.adapters
 
 from builder.act.proofs import Origin, keep_proofs
 from builder.act.result import JobResult, RunResult
-from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.context import DeploymentContext
 from builder.deploy.function_source import FunctionSource
 from builder.deploy.promotion import Request, promote
 from builder.deploy.proof_lookup import proof_request
@@ -158,7 +158,7 @@ class DeploymentFixture:
             log=self.cloud_fixture.logged.append,
         )
 
-    def deploy(self) -> Outcome:
+    def deploy(self) -> str:
         """Prove the repository and make it live."""
         request = self.request()
         self.prove(request)
@@ -204,6 +204,11 @@ class DeploymentFixture:
         return [
             member for one in policies if one for binding in one.bindings for member in binding["members"]
         ]
+
+
+def changed(message: str) -> bool:
+    """Return True if the report of a command says that it has changed something."""
+    return not message.startswith("nothing changed: ")
 
 
 @contextlib.contextmanager
