@@ -50,12 +50,11 @@ def _carry_out(request: Request | None, options: Options, context: Context) -> i
 
 
 def _request(options: Options, context: Context, folder: Path) -> Request:
-    ready = planned(options, context)
+    plan, chosen = planned(options, context)
     runner_kit = load_kit()
-    archives = pack_each(ready.plan.jobs, folder)
-    packed = {job: archive.sha256 for job, archive in archives.items()}
-    proof_requests = [proof_request(job, archives[job.job], runner_kit.sha256) for job in ready.plan.jobs]
-    return Request(ready.plan, ready.chosen, proof_requests, packed, runner_kit.sha256, folder)
+    archives = pack_each(plan.jobs, folder)
+    proof_requests = [proof_request(job, archives[job.job], runner_kit.sha256) for job in plan.jobs]
+    return Request(plan, chosen, proof_requests, runner_kit.sha256, folder)
 
 
 def _act(request: Request | None, options: Options, context: Context) -> str | None:

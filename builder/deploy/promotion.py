@@ -10,7 +10,7 @@ from pathlib import Path
 from builder import __version__
 from builder.act.proofs import Proof
 from builder.deploy import live as documents
-from builder.deploy.archive import Proven, pack_archive
+from builder.deploy.archive import pack_archive
 from builder.deploy.build import scheduled_build
 from builder.deploy.context import DeploymentContext
 from builder.deploy.image import by_digest
@@ -41,12 +41,11 @@ _LATER = ("live.json", "schedule")  # what a promotion writes after the resource
 
 @dataclass(frozen=True)
 class Request:
-    """The notebooks to make live, before the first call: the plan, and the hashes of every job's inputs and files."""
+    """The notebooks to make live, before the first call: the plan, and the hash of every job's inputs."""
 
     plan: Plan
     chosen: Sequence[ChosenNotebook]
     proof_requests: Sequence[ProofRequest]
-    workspaces: Mapping[str, str]
     kit: str
     folder: Path
 
@@ -145,17 +144,7 @@ def _archive(
     request: Request, context: DeploymentContext, proofs: Mapping[str, Proof]
 ) -> tuple[ArchiveRef, bool]:
     """The archive in the bucket, and True if it had to be uploaded."""
-    packed = pack_archive(
-        request.plan,
-        request.chosen,
-        context.options,
-        {
-            job: Proven(image=proof.image, packages=proof.packages, workspace_sha256=request.workspaces[job])
-            for job, proof in proofs.items()
-        },
-        request.kit,
-        request.folder,
-    )
+    packed = pack_archive(request.plan, request.chosen, context.options, proofs, request.kit, request.folder)
     name = documents.archive_object(context.options.gcs_location, context.deployment.function, packed.sha256)
     existing = context.store.stat(name)
     if existing is not None and existing.size == packed.size:

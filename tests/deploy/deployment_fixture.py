@@ -62,6 +62,9 @@ class DeploymentFixture:
     folder: Path
     options: dict[str, str] = field(default_factory=dict)
     zip: bytes = field(default_factory=source)
+    workspaces: dict[str, str] = field(
+        default_factory=dict
+    )  # SHA-256 of the packed files by the hash of the inputs
 
     def __post_init__(self) -> None:
         (self.folder / "repo").mkdir(parents=True)
@@ -95,9 +98,9 @@ class DeploymentFixture:
         chosen = choose(self.loaded, Workspace(self.folder / "repo"), request)
         plan = build_plan(self.loaded, chosen, request)
         archives = {job.job: pack(job.files, self.folder / f"{job.job}.tgz") for job in plan.jobs}
-        packed = {name: archive.sha256 for name, archive in archives.items()}
         proof_requests = [proof_request(job, archives[job.job], KIT) for job in plan.jobs]
-        return Request(plan, chosen, proof_requests, packed, KIT, self.folder)
+        self.workspaces |= {wanted.inputs: archives[wanted.job.job].sha256 for wanted in proof_requests}
+        return Request(plan, chosen, proof_requests, KIT, self.folder)
 
     def prove(self, request: Request, run: str = "run-1", *, location: GcsLocation = LOCATION) -> None:
         """Write the summary and the proofs of a green run of these inputs."""
@@ -116,7 +119,7 @@ class DeploymentFixture:
                 named_inputs=wanted.named,
                 image=IMAGE,
                 packages=("pandas==2.3.0",),
-                workspace_sha256=request.workspaces[wanted.job.job],
+                workspace_sha256=self.workspaces[wanted.inputs],
             )
             for wanted in request.proof_requests
         ]
