@@ -48,7 +48,7 @@ class Placement:
         self._clock = clock
         self._report = report
         self._insertion = Insertion(machines, fleet, clock, report)
-        self._line = QuotaLine(fleet, clock)
+        self._line = QuotaLine(fleet)
         self._log = log
         self._images: dict[ImageChoice, Image] = {}
         self._resolving = threading.Lock()
@@ -79,11 +79,12 @@ class Placement:
         """
         if request.job.options.secure_boot and not request.image.uefi:
             raise no_secure_boot(request.image)
-        turn = self._line.turn(request.job.job, request.stop, partial(self._report, request.job.job))
+        job = request.job.job
+        turn = Turn(self._line, self._clock, job, stop=request.stop, report=partial(self._report, job))
         try:
             return self._search(request, turn)
         finally:
-            turn.leave()
+            self._line.leave(turn)
 
     def _search(self, request: VmRequest, turn: Turn) -> Vm:
         refusals: list[Refusal] = []
