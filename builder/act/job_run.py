@@ -219,26 +219,13 @@ class JobRun:
 
     def _expected(self, attempt: Attempt, generations: Mapping[str, int]) -> Expected:
         return Expected(
-            run=attempt.run,
-            job=attempt.job,
-            attempt=attempt.number,
-            nonce=attempt.nonce,
+            attempt=attempt,
+            job=self._job,
             job_sha256=self._input.job_sha256,
             workspace_sha256=self._input.workspace.sha256,
             parameters_sha256=self._input.parameters_sha256,
             generations=generations,
-            notebook=self._job.notebook,
-            parameters=self._job.parameters,
-            secrets=self._job.options.secrets,
-            service_account=self._job.options.vm_service_account,
-            expect=self._job.options.expect,
-            name=self._job.name,
-            machine_type=self._job.options.machine_type,
-            timeout=self._job.limits.notebook,
-            cell_timeout=self._job.options.cell_timeout,
-            fail_on=frozenset(self._job.options.fail_on or ()),
             modules=self._s.plan.modules,
-            staged=frozenset(file.path for file in self._job.files),
         )
 
     def _take_down(self, vm: Vm) -> None:
