@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from builder.model import JsonObject
 from builder.ports import Clock, Project
@@ -64,14 +64,8 @@ class FunctionState:
     trigger: str = ""
 
 
-@dataclass(frozen=True)
-class UploadedSource:
-    """The place where Google keeps an uploaded source; it goes back to Google unchanged."""
-
-    bucket: str
-    object: str
-    generation: int
-    upload_url: str = ""
+# Google's description of an uploaded source, which goes back to Google unchanged.
+UploadedSource: TypeAlias = object
 
 
 @dataclass(frozen=True)

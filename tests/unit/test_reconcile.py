@@ -169,7 +169,7 @@ class _Functions:
         return replace(function, state=states.pop(0)) if function and states else function
 
     def upload(self, location: str, content: bytes) -> UploadedSource:
-        return UploadedSource("bucket", f"{len(content)}", 1)
+        return content
 
     def create(self, path: str, config: FunctionConfig, source: UploadedSource) -> FunctionOperation:
         return self._put("function created", config)
