@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from builder.model import JsonObject
 from builder.ports import Clock, Project
@@ -64,14 +64,8 @@ class FunctionState:
     trigger: str = ""
 
 
-@dataclass(frozen=True)
-class UploadedSource:
-    """The place where Google keeps an uploaded source; it goes back to Google unchanged."""
-
-    bucket: str
-    object: str
-    generation: int
-    upload_url: str = ""
+# Google's description of an uploaded source, which goes back to Google unchanged.
+UploadedSource: TypeAlias = object
 
 
 @dataclass(frozen=True)
@@ -156,8 +150,8 @@ class Topics(Protocol):
     def delete(self, topic: str) -> bool:
         """Delete it; False if it did not exist."""
 
-    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
-        """Publish one message and return its ID. After a lost reply, the message may be published twice."""
+    def publish(self, topic: str, data: bytes) -> None:
+        """Publish one message. After a lost reply, the message may be published twice."""
 
 
 class Functions(Protocol):

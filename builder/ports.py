@@ -15,6 +15,8 @@ from builder.model import JsonObject, Listed
 
 # Of an object that is read into memory. The documents that this project stores are smaller.
 MOST_BYTES = 64 * 2**20
+# The HTTP statuses of answers that may be different when the call is repeated.
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class ServiceAccount:
-    """A service account that exists."""
-
-    email: str
-    disabled: bool
-
-
-@dataclass(frozen=True)
 class SerialOutput:
     """A piece of serial port 1.
 
@@ -184,16 +178,6 @@ class ObjectStore(Protocol):
         """Delete an object; False if it did not exist."""
 
 
-class Messages(Protocol):
-    """The part of Pub/Sub that a run uses."""
-
-    def publish(self, topic: str, data: bytes) -> str:
-        """Publish one message to `projects/P/topics/T`.
-
-        Returns its id. After a lost reply the message can be there twice.
-        """
-
-
 TypeKind = Literal["machineTypes", "acceleratorTypes"]  # Compute Engine's collections
 
 
@@ -259,8 +243,8 @@ class Project(Protocol):
     def permissions(self, asked: Sequence[str]) -> frozenset[str]:
         """Those of these permissions that the caller has in the project."""
 
-    def service_account(self, email: str) -> ServiceAccount:
-        """A service account."""
+    def service_account_disabled(self, email: str) -> bool:
+        """True if a service account is disabled; CallFailed with status 404 if it does not exist."""
 
     def service_account_permissions(self, email: str, asked: Sequence[str]) -> frozenset[str]:
         """Those of these permissions that the caller has on a service account."""

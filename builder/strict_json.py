@@ -73,6 +73,14 @@ def read_document(raw: bytes, schema: int) -> JsonObject:
     return document
 
 
+def readable(raw: bytes | None, schema: int | None = None) -> JsonObject | None:
+    """Return the JSON object in `raw`, with this number in its field `schema` if one is given; None if it is none."""
+    try:
+        return read_object(raw or b"") if schema is None else read_document(raw or b"", schema)
+    except UnreadableJson:
+        return None
+
+
 def is_deeper(value: Any, levels: int) -> bool:
     """Return True if objects and lists in `value` are nested in more levels. Needs no recursion itself."""
     level = _containers([value])

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 _SHARE = 0.05  # of the time waited so far, as the next interval of a wait that begins with short ones
 _LOOK = 0.2  # seconds between two looks at the stop sign
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0  # seconds between two tries of a call
 _LONG = 30.0  # seconds of repeating a call after which people are told what is waited for
 _MOST_MISMATCHES = 4  # tries for bytes that do not fit their checksum: what is stored broken stays broken
 
@@ -136,14 +137,7 @@ def poll(
     return result
 
 
-def retry_transient(
-    call: Callable[[], T],
-    *,
-    budget: float,
-    clock: Clock,
-    first_pause: float = 0.5,
-    longest_pause: float = 20.0,
-) -> T:
+def retry_transient(call: Callable[[], T], *, budget: float, clock: Clock) -> T:
     """Repeat a call that failed for a passing reason, with growing pauses, for `budget` seconds at the most.
 
     A pause is never shorter than the answer asks for.
@@ -159,7 +153,9 @@ def retry_transient(
             return True
         return clock.monotonic() - started + state.upcoming_sleep > budget
 
-    growing = tenacity.wait_exponential_jitter(multiplier=first_pause, max=longest_pause, jitter=first_pause)
+    growing = tenacity.wait_exponential_jitter(
+        multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_FIRST_PAUSE
+    )
 
     def pause(state: tenacity.RetryCallState) -> float:
         failure = _failure(state)

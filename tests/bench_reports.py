@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from builder.act.proofs import Origin
 from builder.report.index import render_index
 from builder.report.junit import render_junit
 from builder.report.markdown import render_markdown
@@ -23,7 +24,7 @@ FILES: dict[str, Callable[[RunReport], bytes]] = {
     "index.html": render_index,
     "junit.xml": render_junit,
     "summary.md": render_markdown,
-    "summary.json": lambda report: render_summary(report.result),
+    "summary.json": lambda report: render_summary(report.result, Origin()),
 }
 
 

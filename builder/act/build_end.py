@@ -12,7 +12,6 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from builder.errors import BuilderError, InputRefused, Interrupted, TimeLimit
@@ -62,9 +61,7 @@ class BuildEnd:
             threading.Thread(target=self._watch, args=(self._ask,), name="build end", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._finished.set()
 
     @property

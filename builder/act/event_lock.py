@@ -14,7 +14,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from builder.errors import BuilderError, EnvironmentFailed, Interrupted
@@ -97,9 +96,7 @@ class EventLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         self._over.set()
         # A run that could not begin is red. A run that a signal ended has no verdict, and can be repeated.
         if isinstance(error, Exception) and self._generation:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from builder.model import GcsLocation, JsonObject, Listed
 from builder.ports import CallFailed, ObjectStore
-from builder.strict_json import read_object
+from builder.strict_json import readable
 
 RESULT = "result.json"
 RESULT_SCHEMA = 1
@@ -90,7 +90,7 @@ class FolderClaim:
 
     def _lost(self) -> FolderLost:
         found = self.store.read_newer(self.lock, 0)
-        names = _read(found[0]).get("names") if found else None
+        names = _content(found).get("names")
         return FolderLost(frozenset(map(str, names)) if isinstance(names, list) else None)
 
 
@@ -120,7 +120,7 @@ def claim_folder(store: ObjectStore, lock: str, folder: str, request: ClaimReque
 
 def _is_promised(found: tuple[bytes, int] | None) -> bool:
     """True if a green run has begun to fill the folder, or if the claim has a schema that this version cannot read."""
-    claim = _read(found[0]) if found else {}
+    claim = _content(found)
     if claim.get("schema", _SCHEMA) != _SCHEMA:
         return True
     return claim.get("state") == _PUBLISHING and claim.get("green") is True
@@ -129,13 +129,10 @@ def _is_promised(found: tuple[bytes, int] | None) -> bool:
 def _green_run(store: ObjectStore, result: Listed | None) -> str | None:
     """Return the run whose green results these are; None if they are not green."""
     content = store.read(result.name, generation=result.generation) if result else None
-    found = _read(content) if content is not None else {}
+    found = readable(content) or {}
     return str(found.get("run", "")) if found.get("verdict") == "green" else None
 
 
-def _read(content: bytes) -> JsonObject:
-    """Return a document; an empty one if it cannot be read."""
-    try:
-        return read_object(content)
-    except ValueError:
-        return {}
+def _content(found: tuple[bytes, int] | None) -> JsonObject:
+    """Return the document of an object; an empty one if there is none that can be read."""
+    return readable(found[0] if found else None) or {}

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from builder.act.folder_claim import RESULT, RESULT_SCHEMA
 from builder.model import JsonObject
 from builder.ports import ObjectStore
-from builder.strict_json import UnreadableJson, read_document
+from builder.strict_json import readable
 
 _THREADS = 8
 
@@ -19,11 +19,5 @@ def read_results(store: ObjectStore, folders: Sequence[str]) -> Sequence[JsonObj
     None: it does not exist, or this version cannot read it. Raises CallFailed.
     """
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="results") as pool:
-        return [_document(raw) for raw in pool.map(lambda folder: store.read(folder + RESULT), folders)]
-
-
-def _document(raw: bytes | None) -> JsonObject | None:
-    try:
-        return None if raw is None else read_document(raw, RESULT_SCHEMA)
-    except UnreadableJson:
-        return None
+        found = pool.map(lambda folder: store.read(folder + RESULT), folders)
+        return [readable(raw, RESULT_SCHEMA) for raw in found]

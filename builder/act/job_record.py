@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from builder.act.publish import Publication
-from builder.act.result import JobResult, Reused, VmTime
+from builder.act.result import JobResult, Outcome, VmTime
 from builder.act.services import Services
 from builder.act.staging import StagedInput
 from builder.act.vm import Vm
 from builder.act.watch import Log
 from builder.judge.cell_runs import cell_runs
-from builder.model import CellRun, JsonObject, Listed, Verdict
+from builder.model import Verdict
 from builder.plan.build_plan import JobPlan
 from builder.plan.inputs import inputs_sha256
 from builder.plan.named_inputs import NamedInputs, named_inputs
-from builder.vm.protocol import Evidence
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of one attempt. `objects` has the objects that the evidence lists and the bucket has."""
-
-    verdict: Verdict
-    objects: tuple[Listed, ...] = ()
-    names: tuple[str, ...] = ()
-    facts: JsonObject | None = None
-    evidence: Evidence | None = None
-    cells: tuple[CellRun, ...] = ()
-    reused: Reused | None = None
 
 
 class JobRecord:
@@ -120,7 +106,7 @@ class JobRecord:
             inputs=self.inputs,
             named_inputs=self.named_inputs,
             workspace_sha256=self._input.workspace.sha256,
-            image=self._s.image(self._job).path if self._vms else "",
+            image=self._s.placement.image(self._job).path if self._vms else "",
             packages=evidence.packages.overlay if evidence and evidence.packages else (),
             files=outcome.names if output else (),
             cells=outcome.cells or cell_runs(self._job.notebook, self._job.parameters, None),

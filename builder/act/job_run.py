@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 
 from builder.act.insertion import VmRequest
-from builder.act.job_record import JobRecord, Outcome
+from builder.act.job_record import JobRecord
 from builder.act.lease import LEASE_SECONDS
-from builder.act.result import JobResult
+from builder.act.result import JobResult, Outcome
 from builder.act.reused_job import reuse_results
 from builder.act.services import Services
-from builder.act.staging import StagedInput
+from builder.act.staging import StagedInput, stage
 from builder.act.vm import Ending, Vm
 from builder.act.watch import Watch
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode
@@ -100,7 +100,7 @@ class JobRun:
         """Upload the input, after the archive of uv if the job has requirements."""
         if self._job.preparation.requirements is not None:
             self._s.kits.supply_uv()
-        return self._s.staging.stage(self._input)
+        return stage(self._input, self._s.store, self._s.workspaces)
 
     def _attempt(self, number: int, staged: Future[Mapping[str, int]]) -> tuple[Outcome, Future[None]]:
         """Run one attempt on one VM.
@@ -140,7 +140,7 @@ class JobRun:
             return Outcome(BUG), teardown
 
     def _vm_request(self, attempt: Attempt) -> VmRequest:
-        image = self._s.image(self._job)
+        image = self._s.placement.image(self._job)
         self._s.offer.check(self._job)
         metadata = JobMetadata(
             storage_endpoint=self._s.endpoint("storage"),
@@ -219,26 +219,13 @@ class JobRun:
 
     def _expected(self, attempt: Attempt, generations: Mapping[str, int]) -> Expected:
         return Expected(
-            run=attempt.run,
-            job=attempt.job,
-            attempt=attempt.number,
-            nonce=attempt.nonce,
+            attempt=attempt,
+            job=self._job,
             job_sha256=self._input.job_sha256,
             workspace_sha256=self._input.workspace.sha256,
             parameters_sha256=self._input.parameters_sha256,
             generations=generations,
-            notebook=self._job.notebook,
-            parameters=self._job.parameters,
-            secrets=self._job.options.secrets,
-            service_account=self._job.options.vm_service_account,
-            expect=self._job.options.expect,
-            name=self._job.name,
-            machine_type=self._job.options.machine_type,
-            timeout=self._job.limits.notebook,
-            cell_timeout=self._job.options.cell_timeout,
-            fail_on=frozenset(self._job.options.fail_on or ()),
             modules=self._s.plan.modules,
-            staged=frozenset(file.path for file in self._job.files),
         )
 
     def _take_down(self, vm: Vm) -> None:

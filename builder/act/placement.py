@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from builder.act.refusals import (
 from builder.act.vm import Ending, Insert, Vm
 from builder.errors import EnvironmentFailed
 from builder.model import is_zone, region_of
-from builder.plan.build_plan import PLACING_BUDGET, ImageChoice
+from builder.plan.build_plan import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import models_to_try
 from builder.ports import CallFailed, Clock, Image, Machines
 
@@ -31,20 +32,39 @@ _PASSING_PAUSES = (5.0, 15.0)  # seconds before a zone is asked again after a re
 
 
 class Placement:
-    """Places VMs for the jobs of one run."""
+    """Places VMs for the jobs of one run. `report` gets what concerns one job, `log` what concerns the run."""
 
     def __init__(
-        self, machines: Machines, fleet: Fleet, clock: Clock, report: Callable[[str, str], None]
+        self,
+        machines: Machines,
+        fleet: Fleet,
+        clock: Clock,
+        *,
+        report: Callable[[str, str], None],
+        log: Callable[[str], None],
     ) -> None:
         self._machines = machines
         self._fleet = fleet
         self._clock = clock
         self._report = report
         self._insertion = Insertion(machines, fleet, clock, report)
-        self._line = QuotaLine(fleet, clock)
+        self._line = QuotaLine(fleet)
+        self._log = log
+        self._images: dict[ImageChoice, Image] = {}
+        self._resolving = threading.Lock()
 
-    def resolve_image(self, choice: ImageChoice) -> Image:
-        """Return the exact image. Raises BuilderError with exit code 2 if there is none, 4 if it may not be read."""
+    def image(self, job: JobPlan) -> Image:
+        """Return the exact image of a job, the same one for all jobs and attempts of the run.
+
+        Raises BuilderError with exit code 2 if there is none, 4 if it may not be read.
+        """
+        with self._resolving:
+            if job.image not in self._images:
+                image = self._images[job.image] = self._resolve(job.image)
+                self._log(f"image {job.image} is {image.path}{' (deprecated)' if image.deprecated else ''}")
+            return self._images[job.image]
+
+    def _resolve(self, choice: ImageChoice) -> Image:
         try:
             if choice.name is None:
                 return self._machines.image_of_family(choice.project, choice.family or "")
@@ -59,11 +79,12 @@ class Placement:
         """
         if request.job.options.secure_boot and not request.image.uefi:
             raise no_secure_boot(request.image)
-        turn = self._line.turn(request.job.job, request.stop, partial(self._report, request.job.job))
+        job = request.job.job
+        turn = Turn(self._line, self._clock, job, stop=request.stop, report=partial(self._report, job))
         try:
             return self._search(request, turn)
         finally:
-            turn.leave()
+            self._line.leave(turn)
 
     def _search(self, request: VmRequest, turn: Turn) -> Vm:
         refusals: list[Refusal] = []

@@ -17,7 +17,7 @@ from builder.model import GcsLocation, JsonObject, Listed
 from builder.plan.named_inputs import NamedInputs, decode_named_inputs, differences
 from builder.ports import CallFailed, ObjectStore
 from builder.refusals import is_denied
-from builder.strict_json import UnreadableJson, read_document, read_object
+from builder.strict_json import read_document, readable
 
 NOT_PROVEN = "no run was green for exactly these inputs"
 _SCHEMA = 1
@@ -89,9 +89,8 @@ def what_differs(store: ObjectStore, location: GcsLocation, job: str, named: Nam
     Raises CallFailed.
     """
     name = _latest_object(location, job)
-    try:
-        found = read_document(store.read(name) or b"", _SCHEMA)
-    except UnreadableJson:
+    found = readable(store.read(name), _SCHEMA)
+    if found is None:
         return ""
     before = decode_named_inputs(found.get("inputs"))
     written = store.stat(name)
@@ -148,15 +147,8 @@ class Summaries:
         """Return the summary that a proof points to; None if that generation does not exist or is no summary."""
         key = (proof.summary, proof.summary_generation)
         if key not in self._read:
-            self._read[key] = _document(self._store.read(proof.summary, generation=proof.summary_generation))
+            self._read[key] = readable(self._store.read(proof.summary, generation=proof.summary_generation))
         return self._read[key]
-
-
-def _document(raw: bytes | None) -> JsonObject | None:
-    try:
-        return read_object(raw or b"")
-    except UnreadableJson:
-        return None
 
 
 def keep_proofs(

@@ -60,18 +60,10 @@ def limit_of(refusal: Refusal) -> Limit | None:
 class QuotaLine:
     """The line of one run."""
 
-    def __init__(self, fleet: Fleet, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._clock = clock
         self._lock = threading.Lock()
         self._turns: list[Turn] = []
-
-    def turn(self, job: str, stop: Callable[[], bool], report: Callable[[str], None]) -> Turn:
-        """Return the job's turn, which joins the line when it must wait, and reports that.
-
-        `stop` returns True if the job is not to be started any more.
-        """
-        return Turn(self, job, stop, report)
 
     def limits_before(self, turn: Turn) -> Sequence[Limit]:
         """Return the quotas that the turns before this one wait for. A turn outside the line comes after all others."""
@@ -99,23 +91,25 @@ class QuotaLine:
             if vm.attempt.job != job and vm.state.insert is not Insert.REFUSED
         ]
 
-    def now(self) -> float:
-        """Return the clock's time in seconds."""
-        return self._clock.monotonic()
-
-    def pause(self) -> None:
-        """Wait before the next look. Raises Interrupted if the run is cancelled."""
-        self._clock.sleep(_LOOK)
-
 
 class Turn:
-    """One job's turn, from its first request for a VM until it has one or gives up."""
+    """One job's turn, from its first request for a VM until it has one or gives up.
+
+    It joins the line when it must wait, and reports that. `stop` returns True if the job is not to be started any more.
+    """
 
     def __init__(
-        self, line: QuotaLine, job: str, stop: Callable[[], bool], report: Callable[[str], None]
+        self,
+        line: QuotaLine,
+        clock: Clock,
+        job: str,
+        *,
+        stop: Callable[[], bool],
+        report: Callable[[str], None],
     ) -> None:
         self.limits: frozenset[Limit] = frozenset()
         self._line = line
+        self._clock = clock
         self._job = job
         self._stop = stop
         self._report = report
@@ -154,7 +148,7 @@ class Turn:
         if holders := self.holders(limits):
             self._report(
                 f"quota used up, by {len(holders)} other VMs of this run among others ({_named(limits)}): waiting for one of "
-                f"them to end, {max(0.0, deadline - self._line.now()):.0f} s at the most"
+                f"them to end, {max(0.0, deadline - self._clock.monotonic()):.0f} s at the most"
             )
         while True:
             self._check()
@@ -167,10 +161,6 @@ class Turn:
             if not self._pause(deadline):
                 return False
 
-    def leave(self) -> None:
-        """Leave the line."""
-        self._line.leave(self)
-
     def _of(self, limits: Collection[Limit]) -> list[Vm]:
         vms = self._line.vms(self._job)
         return [vm for vm in vms if vm.spec and any(limit.counts(vm.spec, vm.zone) for limit in limits)]
@@ -180,9 +170,10 @@ class Turn:
             raise not_started(self._job)
 
     def _pause(self, deadline: float) -> bool:
-        if self._line.now() >= deadline:
+        """Wait before the next look. Returns False after the deadline."""
+        if self._clock.monotonic() >= deadline:
             return False
-        self._line.pause()
+        self._clock.sleep(_LOOK)
         return True
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from builder.act.vm import Ending, Vm
 from builder.errors import BuilderError, ExitCode
-from builder.model import CellRun, Listed, Verdict
+from builder.model import CellRun, JsonObject, Listed, Verdict
 from builder.plan.build_plan import JobPlan
 from builder.plan.named_inputs import NamedInputs
+from builder.vm.protocol import Evidence
 
 # A run exits with the first of these codes that any of its jobs has.
 _GRAVEST_FIRST = (
@@ -50,6 +51,22 @@ class Reused:
 
     run: str
     proven: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one attempt, or of an earlier run.
+
+    `objects` has the objects that the evidence lists and the bucket has, and `names` their names in the folder.
+    """
+
+    verdict: Verdict
+    objects: tuple[Listed, ...] = ()
+    names: tuple[str, ...] = ()
+    facts: JsonObject | None = None
+    evidence: Evidence | None = None
+    cells: tuple[CellRun, ...] = ()
+    reused: Reused | None = None
 
 
 @dataclass(frozen=True)

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from builder.act.folder_claim import RESULT
 from builder.act.proofs import NOT_PROVEN, Proof, Summaries, find_proof, green_job, proof_object, what_differs
 from builder.act.publish import LOG
-from builder.act.result import Reused
-from builder.model import GcsLocation, JsonObject, Listed
+from builder.act.result import Outcome, Reused
+from builder.errors import ExitCode
+from builder.judge.cell_runs import cell_runs
+from builder.judge.executed_notebook import MAX_EXECUTED_BYTES
+from builder.model import GcsLocation, JsonObject, Listed, Verdict
+from builder.plan.build_plan import JobPlan
 from builder.plan.named_inputs import NamedInputs
-from builder.ports import ObjectStore
-from builder.strict_json import UnreadableJson, read_object
+from builder.ports import MOST_BYTES, ObjectStore
+from builder.strict_json import readable
 
 _HOURS_SHOWN = 48  # an older proof's age is told in days
-
-
-@dataclass(frozen=True)
-class GreenResults:
-    """The published results of a green job: its objects with their names in the folder, its log, and its evidence."""
-
-    reused: Reused
-    proof: Proof
-    objects: tuple[Listed, ...]
-    names: tuple[str, ...]
-    log: str
-    facts: JsonObject | None
 
 
 class Reuse:
@@ -48,11 +39,14 @@ class Reuse:
         self._moment: float | None = None
         self._lock = threading.Lock()
 
-    def find(self, job: str, inputs: str, named: NamedInputs) -> GreenResults | str:
-        """Return the results of the newest green run of these inputs, or why there are none. Raises CallFailed."""
+    def find(self, job: JobPlan, inputs: str, named: NamedInputs) -> tuple[Outcome, str] | str:
+        """Return what the newest green run of these inputs has published, and its log, or why there is nothing.
+
+        Raises CallFailed.
+        """
         proof = find_proof(self._store, self._location, inputs, summaries := Summaries(self._store))
         if not isinstance(proof, Proof):
-            changed = "" if proof else what_differs(self._store, self._location, job, named)
+            changed = "" if proof else what_differs(self._store, self._location, job.job, named)
             return proof or f"{NOT_PROVEN}{changed}"
         written = self._store.stat(proof_object(self._location, inputs))
         if written is None or not written.created:
@@ -61,7 +55,7 @@ class Reuse:
         if age > self._seconds:
             return f"the proof of run {proof.run} is {_words(age)} old"
         entry = green_job(summaries.read(proof) or {}, proof) or {}
-        return self._results(proof, Reused(proof.run, written.created), entry)
+        return self._results(job, proof, Reused(proof.run, written.created), entry)
 
     def _ask_now(self) -> float:
         with self._lock:
@@ -69,7 +63,9 @@ class Reuse:
                 self._moment = self._now()
             return self._moment
 
-    def _results(self, proof: Proof, reused: Reused, entry: JsonObject) -> GreenResults | str:
+    def _results(
+        self, job: JobPlan, proof: Proof, reused: Reused, entry: JsonObject
+    ) -> tuple[Outcome, str] | str:
         """Return what the proven job has published, if every object is still as the run left it.
 
         The proof names the summary's generation, the summary's `entry` that of result.json, and this lists the others.
@@ -83,33 +79,32 @@ class Reuse:
         found = {item.name.removeprefix(prefix): item for item in self._store.list(prefix)}
         if str(getattr(found.get(RESULT), "generation", "")) != entry.get("result_generation"):
             return gone
-        result = _document(self._read(found.get(RESULT)))
+        result = readable(self._read(found.get(RESULT))) or {}
         listed = _objects(result)
         if (result.get("run"), result.get("verdict")) != (proof.run, "green") or not listed:
             return gone
         if any(_describe(found.get(name)) != facts for name, facts in listed.items()):
             return gone
-        names = tuple(name for name in listed if name != LOG)
-        log = self._read(found.get(LOG))
-        facts = result.get("evidence")
-        return GreenResults(
-            reused=reused,
-            proof=proof,
-            objects=tuple(found[name] for name in names),
-            names=names,
-            log=(log or b"").decode(errors="replace"),
+        log = self._read(found.get(LOG)) or b""
+        objects = {name: found[name] for name in listed if name != LOG}
+        return self._outcome(job, reused, objects, result.get("evidence")), log.decode(errors="replace")
+
+    def _outcome(self, job: JobPlan, reused: Reused, objects: Mapping[str, Listed], facts: object) -> Outcome:
+        """Return the earlier results as an outcome of this job."""
+        proven = reused.proven[:16].replace("T", " ")
+        message = f"not run again: run {reused.run} was green for the same inputs, {proven} UTC"
+        executed = self._read(objects.get(f"{job.name}.ipynb"), most=MAX_EXECUTED_BYTES)
+        return Outcome(
+            verdict=Verdict(ExitCode.GREEN, "green", message),
+            objects=tuple(objects.values()),
+            names=tuple(objects),
             facts=facts if isinstance(facts, dict) else None,
+            cells=cell_runs(job.notebook, job.parameters, executed),
+            reused=reused,
         )
 
-    def _read(self, item: Listed | None) -> bytes | None:
-        return None if item is None else self._store.read(item.name, generation=item.generation)
-
-
-def _document(raw: bytes | None) -> JsonObject:
-    try:
-        return read_object(raw or b"")
-    except UnreadableJson:
-        return {}
+    def _read(self, item: Listed | None, *, most: int = MOST_BYTES) -> bytes | None:
+        return None if item is None else self._store.read(item.name, generation=item.generation, most=most)
 
 
 def _objects(result: JsonObject) -> Mapping[str, tuple[Any, ...]]:

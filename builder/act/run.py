@@ -19,7 +19,6 @@ from builder import vm
 from builder.act.build_end import BuildEnd, LimitedClock
 from builder.act.event_lock import EventLock
 from builder.act.fleet import Fleet
-from builder.act.images import Images
 from builder.act.jobs import await_result, run_jobs
 from builder.act.kit_staging import KitStaging
 from builder.act.lease import LeaseRenewer
@@ -33,7 +32,7 @@ from builder.act.result import Abandoned, Duplicate, JobResult, LeftVm, RunResul
 from builder.act.reuse import Reuse
 from builder.act.run_id import claim_run_id
 from builder.act.services import Services
-from builder.act.staging import StagedInput, Staging, load_kit, prepare, scratch_folder
+from builder.act.staging import StagedInput, load_kit, prepare, scratch_folder
 from builder.act.sweep import sweep, take_down_run
 from builder.act.timeline import Timeline
 from builder.act.vm import Ending
@@ -215,7 +214,7 @@ class Run:
                     staged_input(job)  # raises unless all of what was proven is there, before any VM is
             io = ThreadPoolExecutor(max_workers=_IO_THREADS + 2 * plan.concurrency, thread_name_prefix="io")
             sweeping = io.submit(self._sweep)
-            services = self._services(run, Staging(store, workspaces), lease, offer, io)
+            services = self._services(run, workspaces, lease, offer, io)
             try:
                 results = run_jobs(services, staged_input, self._cancellation)
                 await_result(sweeping, self._cancellation)
@@ -225,10 +224,12 @@ class Run:
             return results
 
     def _services(
-        self, run: str, staging: Staging, lease: LeaseRenewer, offer: Offer, io: ThreadPoolExecutor
+        self, run: str, workspaces: Workspaces, lease: LeaseRenewer, offer: Offer, io: ThreadPoolExecutor
     ) -> Services:
         timeline = Timeline(self._progress.report, self._clock)
-        placement = Placement(self._machines, self._fleet, self._limited, timeline.report)
+        placement = Placement(
+            self._machines, self._fleet, self._limited, report=timeline.report, log=self._progress.line
+        )
         return Services(
             plan=self._plan,
             run=run,
@@ -236,7 +237,7 @@ class Run:
             machines=self._machines,
             fleet=self._fleet,
             placement=placement,
-            staging=staging,
+            workspaces=workspaces,
             kits=KitStaging(self._store, self._plan.location, self._kit),
             publisher=Publisher(self._store, self._plan.location, io, self._confirm_event),
             clock=self._limited,
@@ -247,7 +248,6 @@ class Run:
             reuse=self._reuse(),
             startup_script=vm.startup_script(),
             endpoint=self._endpoint,
-            image=Images(placement.resolve_image, self._progress.line).of,
             offer=offer,
             lease=lease.object,
             stop=threading.Event(),

@@ -14,10 +14,10 @@ from builder.act.placement import Placement
 from builder.act.progress import ProgressReporter
 from builder.act.publish import Publisher
 from builder.act.reuse import Reuse
-from builder.act.staging import Staging
 from builder.act.timeline import Timeline
-from builder.plan.build_plan import JobPlan, Plan
-from builder.ports import Clock, Image, Machines, ObjectStore
+from builder.act.workspaces import Workspaces
+from builder.plan.build_plan import Plan
+from builder.ports import Clock, Machines, ObjectStore
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Services:
     machines: Machines
     fleet: Fleet
     placement: Placement
-    staging: Staging
+    workspaces: Workspaces
     kits: KitStaging
     publisher: Publisher
     clock: Clock
@@ -41,7 +41,6 @@ class Services:
     reuse: Reuse | None
     startup_script: str
     endpoint: Callable[[str], str]
-    image: Callable[[JobPlan], Image]
     offer: Offer
     lease: str  # the object that this builder renews while it lives
     stop: threading.Event  # set: no other job is started

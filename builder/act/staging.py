@@ -154,22 +154,17 @@ def _expected_gpus(job: JobPlan) -> ExpectedGpus | None:
     return ExpectedGpus(job.options.machine_type, 1) if job.options.has_gpu else None
 
 
-class Staging:
-    """Uploads the jobs' input for one run."""
+def stage(staged_input: StagedInput, store: ObjectStore, workspaces: Workspaces) -> Mapping[str, int]:
+    """Upload the input, job.json last. Returns the generations of `workspace`, `parameters` and `job`."""
 
-    def __init__(self, store: ObjectStore, workspaces: Workspaces) -> None:
-        self._store = store
-        self._workspaces = workspaces
-
-    def stage(self, staged_input: StagedInput) -> Mapping[str, int]:
-        """Upload the input, job.json last. Returns the generations of `workspace`, `parameters` and `job`."""
-        return {
-            "workspace": self._workspaces.upload(staged_input.workspace).generation,
-            "parameters": self._put(staged_input, "parameters.json", staged_input.parameters),
-            "job": self._put(staged_input, "job.json", staged_input.job),
-        }
-
-    def _put(self, staged_input: StagedInput, name: str, content: bytes) -> int:
+    def put(name: str, content: bytes) -> int:
         """Create a document. Returns its generation."""
-        name = staged_input.prefix + name
-        return create_new(self._store, name, content, content_type="application/json").generation
+        return create_new(
+            store, staged_input.prefix + name, content, content_type="application/json"
+        ).generation
+
+    return {
+        "workspace": workspaces.upload(staged_input.workspace).generation,
+        "parameters": put("parameters.json", staged_input.parameters),
+        "job": put("job.json", staged_input.job),
+    }

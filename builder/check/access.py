@@ -21,7 +21,7 @@ from builder.check.row import Row, fail, ok, unknown
 from builder.check_ports import BucketSettings
 from builder.errors import ExitCode
 from builder.plan.build_plan import Plan
-from builder.ports import CallFailed, ServiceAccount
+from builder.ports import CallFailed
 from builder.refusals import is_api_disabled, is_denied
 
 API = "API"
@@ -183,11 +183,11 @@ def _vm_account(plan: Plan, project: str, target: str, account: str, answers: An
     )
 
 
-def _exists(project: str, target: str, found: Answer[ServiceAccount]) -> Row:
+def _exists(project: str, target: str, found: Answer[bool]) -> Row:
     what, show = "VM's account", f"gcloud iam service-accounts describe {target}"
-    if isinstance(found, ServiceAccount):
-        if found.disabled:
-            return fail(what, target, "is disabled", f"gcloud iam service-accounts enable {target}")
+    if found is True:
+        return fail(what, target, "is disabled", f"gcloud iam service-accounts enable {target}")
+    if found is False:
         return ok(what, target, "exists")
     if found.http_status == HTTPStatus.NOT_FOUND:
         name = target.partition("@")[0]

@@ -11,11 +11,12 @@ from builder.model import is_zone, region_of
 from builder.options import MachineOptions
 from builder.plan.build_plan import ImageChoice, JobPlan
 from builder.plan.subnetworks import named_subnetwork, network_of
-from builder.ports import CallFailed, Image, ServiceAccount, TypeKind
+from builder.ports import CallFailed, Image, TypeKind
 from builder.refusals import service_of
 
 T = TypeVar("T")
 
+KINDS: tuple[TypeKind, ...] = ("machineTypes", "acceleratorTypes")
 Answer: TypeAlias = T | CallFailed  # a value, or how the call for it failed
 
 
@@ -29,7 +30,7 @@ class Answers:
     bucket_permissions: Answer[frozenset[str]]
     folders: Mapping[str, Answer[None]]  # a failure where the caller may not create objects
     quotas: Answer[Quotas]  # the global ones
-    accounts: Mapping[str, Answer[ServiceAccount]]
+    accounts: Mapping[str, Answer[bool]]  # whether the service account is disabled
     account_permissions: Mapping[str, Answer[frozenset[str]]]
     images: Mapping[ImageChoice, Answer[Image]]
     regions: Mapping[str, Answer[Region]]
@@ -62,6 +63,16 @@ class Answers:
             region = None if is_zone(place) else known(self.regions.get(place))
             zones += [place] if is_zone(place) else region.zones if region else ()
         return list(dict.fromkeys(zones))
+
+    def type_of(self, job: JobPlan, kind: TypeKind) -> tuple[str, Mapping[str, Answer[MachineType | str]]]:
+        """The name of the job's type of this kind, "" if it has none, and the answer about it in each of its zones."""
+        accelerator = job.options.accelerator
+        found: Mapping[tuple[str, str], Answer[MachineType | str]]
+        if kind == "machineTypes":
+            name, found = job.options.machine_type, self.machine_types
+        else:
+            name, found = accelerator.type if accelerator else "", self.accelerators
+        return name, {zone: found[zone, name] for zone in self.zones_of(job)} if name else {}
 
     def subnetwork_of(self, vm: MachineOptions, project: str, region: str) -> tuple[str, str, str] | None:
         """Project, region and name of the subnetwork that a VM in this region gets; None if that is not known."""

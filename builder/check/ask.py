@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from builder.check.answers import Answer, Answers, regions_of
+from builder.check.answers import KINDS, Answer, Answers, regions_of
 from builder.check.permissions import ACT_AS, OBJECTS, PROOFS, project_permissions, written_folders
 from builder.check_ports import Bucket, Catalog
 from builder.plan.build_plan import ImageChoice, Plan
@@ -73,36 +73,28 @@ def _first(plan: Plan, project: str, clients: Clients, ask: _Round) -> Answers:
     """The answers that need no other answer."""
     jobs, client = plan.jobs, clients.project
     emails = [job.options.vm_service_account for job in jobs]
-    caller = ask.one(client.caller)
-    permissions = ask.one(lambda: client.permissions(project_permissions(plan)))
-    bucket = ask.one(clients.bucket.settings)
-    bucket_permissions = ask.one(lambda: clients.bucket.permissions(OBJECTS))
-    folders = ask.each(
-        lambda folder: clients.bucket.try_create(plan.location.object(folder, _PROBE)),
-        (*written_folders(plan), PROOFS),
-    )
-    quotas = ask.one(clients.catalog.quotas)
-    accounts = ask.each(client.service_account, emails)
-    account_permissions = ask.each(lambda email: client.service_account_permissions(email, (ACT_AS,)), emails)
-    images = ask.each(lambda choice: _image(clients.machines, choice), [job.image for job in jobs])
-    regions = ask.each(clients.catalog.region, [region for job in jobs for region in regions_of(job)])
-    networks = ask.each(
-        lambda place: clients.catalog.network(*place),
-        [network_of(job.options, project) for job in jobs if job.options.subnetwork is None],
-    )
-    return Answers(
-        caller=caller(),
-        project_permissions=permissions(),
-        bucket=bucket(),
-        bucket_permissions=bucket_permissions(),
-        folders=folders(),
-        quotas=quotas(),
-        accounts=accounts(),
-        account_permissions=account_permissions(),
-        images=images(),
-        regions=regions(),
-        networks=networks(),
-    )
+    started: dict[str, Callable[[], Any]] = {
+        "caller": ask.one(client.caller),
+        "project_permissions": ask.one(lambda: client.permissions(project_permissions(plan))),
+        "bucket": ask.one(clients.bucket.settings),
+        "bucket_permissions": ask.one(lambda: clients.bucket.permissions(OBJECTS)),
+        "folders": ask.each(
+            lambda folder: clients.bucket.try_create(plan.location.object(folder, _PROBE)),
+            (*written_folders(plan), PROOFS),
+        ),
+        "quotas": ask.one(clients.catalog.quotas),
+        "accounts": ask.each(client.service_account_disabled, emails),
+        "account_permissions": ask.each(
+            lambda email: client.service_account_permissions(email, (ACT_AS,)), emails
+        ),
+        "images": ask.each(lambda choice: _image(clients.machines, choice), [job.image for job in jobs]),
+        "regions": ask.each(clients.catalog.region, [region for job in jobs for region in regions_of(job)]),
+        "networks": ask.each(
+            lambda place: clients.catalog.network(*place),
+            [network_of(job.options, project) for job in jobs if job.options.subnetwork is None],
+        ),
+    }
+    return Answers(**{name: answer() for name, answer in started.items()})
 
 
 def _image(machines: Machines, choice: ImageChoice) -> Image:
@@ -115,28 +107,28 @@ def _further(plan: Plan, project: str, answers: Answers, clients: Clients, ask: 
     """The answers that need the first ones: types in each zone, subnetworks, and families beside a missing image."""
     catalog = clients.catalog
     zones = [(job, zone) for job in plan.jobs for zone in answers.zones_of(job)]
-    machine_types = ask.each(
-        lambda key: catalog.machine_type(*key), [(zone, job.options.machine_type) for job, zone in zones]
-    )
-    accelerators = ask.each(
-        lambda key: catalog.accelerator_type(*key),
-        [(zone, job.options.accelerator.type) for job, zone in zones if job.options.accelerator is not None],
-    )
     places = (
         answers.subnetwork_of(job.options, project, region) for job in plan.jobs for region in regions_of(job)
     )
-    subnetworks = ask.each(lambda place: catalog.subnetwork(*place), filter(None, places))
-    families = ask.each(
-        catalog.image_families,
-        [choice.project for choice, image in answers.images.items() if _is_missing(image)],
-    )
-    return replace(
-        answers,
-        machine_types=machine_types(),
-        accelerators=accelerators(),
-        subnetworks=subnetworks(),
-        families=families(),
-    )
+    started: dict[str, Callable[[], Any]] = {
+        "machine_types": ask.each(
+            lambda key: catalog.machine_type(*key), [(zone, job.options.machine_type) for job, zone in zones]
+        ),
+        "accelerators": ask.each(
+            lambda key: catalog.accelerator_type(*key),
+            [
+                (zone, job.options.accelerator.type)
+                for job, zone in zones
+                if job.options.accelerator is not None
+            ],
+        ),
+        "subnetworks": ask.each(lambda place: catalog.subnetwork(*place), filter(None, places)),
+        "families": ask.each(
+            catalog.image_families,
+            [choice.project for choice, image in answers.images.items() if _is_missing(image)],
+        ),
+    }
+    return replace(answers, **{name: answer() for name, answer in started.items()})
 
 
 def _missing_types(plan: Plan, answers: Answers, clients: Clients, ask: _Round) -> Answers:
@@ -154,19 +146,15 @@ def _missing_types(plan: Plan, answers: Answers, clients: Clients, ask: _Round) 
 def _missing(plan: Plan, answers: Answers) -> Iterator[tuple[TypeKind, str, str]]:
     """Kind and name of each type that no allowed zone offers, and the first allowed zone."""
     for job in plan.jobs:
-        zones, name = answers.zones_of(job), job.options.machine_type
-        # Custom machine types are in no list.
-        if "custom" not in name and _in_none(zones, name, answers.machine_types):
-            yield "machineTypes", name, zones[0]
-        if job.options.accelerator is not None:
-            name = job.options.accelerator.type
-            if _in_none(zones, name, answers.accelerators):
-                yield "acceleratorTypes", name, zones[0]
+        for kind in KINDS:
+            name, found = answers.type_of(job, kind)
+            custom = kind == "machineTypes" and "custom" in name  # which is in no list
+            if not custom and _in_none(name, found.values()):
+                yield kind, name, next(iter(found))
 
 
-def _in_none(zones: Iterable[str], name: str, answers: Mapping[tuple[str, str], object]) -> bool:
+def _in_none(name: str, found: Collection[object]) -> bool:
     """True if there are zones, and each of them exists and offers no type of this name."""
-    found = [answers[zone, name] for zone in zones]
     return bool(found) and all(
         isinstance(answer, CallFailed) and _is_missing(answer) and f"/{name}'" in answer.message
         for answer in found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 
-from builder.check.answers import Answer, Answers, known, regions_of
+from builder.check.answers import KINDS, Answer, Answers, known, regions_of
 from builder.check.refusal import refused, words_of
 from builder.check.row import Row, State, fail, ok
 from builder.check_ports import MachineType, Network, Region, Subnetwork
@@ -76,12 +77,13 @@ def _image(job: JobPlan, project: str, answers: Answers) -> Row:
 
 def zone_facts(plan: Plan, project: str, answers: Answers) -> Iterator[Fact]:
     """The rows about regions, machine types, accelerators and networks, each once."""
-    yield from _merged(
-        fact
-        for look in (_region_facts, _machine_facts, _accelerator_facts, _network_facts)
-        for job in plan.jobs
-        for fact in look(job, project, answers)
-    )
+    of_types = [partial(_type_facts, kind) for kind in KINDS]
+    looks: Sequence[Callable[[JobPlan, str, Answers], Iterator[Fact]]] = [
+        _region_facts,
+        *of_types,
+        _network_facts,
+    ]
+    yield from _merged(fact for look in looks for job in plan.jobs for fact in look(job, project, answers))
 
 
 def _merged(facts: Iterable[Fact]) -> list[Fact]:
@@ -108,39 +110,25 @@ def _region_facts(job: JobPlan, project: str, answers: Answers) -> Iterator[Fact
             yield Fact(refused("region", region, found, project))
 
 
-def _machine_facts(job: JobPlan, project: str, answers: Answers) -> Iterator[Fact]:
-    name = job.options.machine_type
-    for zone in answers.zones_of(job):
-        found = answers.machine_types[zone, name]
+def _type_facts(kind: TypeKind, job: JobPlan, project: str, answers: Answers) -> Iterator[Fact]:
+    """The rows about the job's machine type, or about its accelerator."""
+    what = "machine type" if kind == "machineTypes" else "accelerator"
+    name, found = answers.type_of(job, kind)
+    for zone, answer in found.items():
         row = (
-            ok("machine type", zone, f"{name}, {_hardware(found)}")
-            if isinstance(found, MachineType)
-            else _no_type(
-                "machine type", zone, name, found, project, _offer("machineTypes", job, name, answers)
-            )
+            _no_type(what, zone, name, answer, project, _offer(kind, job, name, answers))
+            if isinstance(answer, CallFailed)
+            else ok(what, zone, f"{name}, {_described(answer)}")
         )
         yield _fact(job, row, [zone])
 
 
-def _hardware(machine: MachineType) -> str:
-    gpus = [f"{count} x {name}" for name, count in machine.gpus.items()]
-    return ", ".join([f"{machine.cpus} vCPUs", *gpus])
-
-
-def _accelerator_facts(job: JobPlan, project: str, answers: Answers) -> Iterator[Fact]:
-    if job.options.accelerator is None:
-        return
-    name = job.options.accelerator.type
-    for zone in answers.zones_of(job):
-        found = answers.accelerators[zone, name]
-        row = (
-            _no_type(
-                "accelerator", zone, name, found, project, _offer("acceleratorTypes", job, name, answers)
-            )
-            if isinstance(found, CallFailed)
-            else ok("accelerator", zone, f"{name}, {found}")
-        )
-        yield _fact(job, row, [zone])
+def _described(offered: MachineType | str) -> str:
+    """The hardware of a machine type, or Google's description of an accelerator type."""
+    if isinstance(offered, str):
+        return offered
+    gpus = [f"{count} x {name}" for name, count in offered.gpus.items()]
+    return ", ".join([f"{offered.cpus} vCPUs", *gpus])
 
 
 @dataclass(frozen=True)

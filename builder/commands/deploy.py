@@ -10,7 +10,7 @@ from builder.act.workspaces import pack_each
 from builder.commands import Context
 from builder.commands.plan import planned
 from builder.deploy.backfill import backfill
-from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.context import DeploymentContext
 from builder.deploy.function_source import function_source
 from builder.deploy.missing import missing
 from builder.deploy.promotion import Request, promote
@@ -43,22 +43,22 @@ def _carry_out(request: Request | None, options: Options, context: Context) -> i
         not_deployed(context.console, signal.exit_code, flag)
         return signal.exit_code
 
-    outcome = context.carry_out(lambda: _act(request, options, context), cancelled)
-    if outcome is not None:
-        deployed(context.console, outcome.message)
+    message = context.carry_out(lambda: _act(request, options, context), cancelled)
+    if message is not None:
+        deployed(context.console, message)
     return ExitCode.GREEN
 
 
 def _request(options: Options, context: Context, folder: Path) -> Request:
-    ready = planned(options, context)
+    plan, chosen = planned(options, context)
     runner_kit = load_kit()
-    archives = pack_each(ready.plan.jobs, folder)
-    packed = {job: archive.sha256 for job, archive in archives.items()}
-    proof_requests = [proof_request(job, archives[job.job], runner_kit.sha256) for job in ready.plan.jobs]
-    return Request(ready.plan, ready.chosen, proof_requests, packed, runner_kit.sha256, folder)
+    archives = pack_each(plan.jobs, folder)
+    proof_requests = [proof_request(job, archives[job.job], runner_kit.sha256) for job in plan.jobs]
+    return Request(plan, chosen, proof_requests, runner_kit.sha256, folder)
 
 
-def _act(request: Request | None, options: Options, context: Context) -> Outcome | None:
+def _act(request: Request | None, options: Options, context: Context) -> str | None:
+    """Carry out the action. Returns the sentence that reports it; None if it has printed its own lines."""
     deployment = _deployment_context(options, context)
     try:
         if request is not None:

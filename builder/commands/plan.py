@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from builder.act.staging import check_kit, load_kit, scratch_folder
@@ -22,31 +22,23 @@ from builder.report.console import print_document, print_json, warn
 from builder.report.plan import plan_lines, too_long
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A plan, and the notebooks that it was made from."""
-
-    plan: Plan
-    chosen: Sequence[ChosenNotebook]
-
-
 def plan_of(options: Options, context: Context) -> Plan:
     """The plan for these options in this folder. Raises BadInput with every mistake."""
-    plan = planned(options, context).plan
+    plan, _ = planned(options, context)
     if plan.exceeds_longest_build:
         warn(too_long(plan))
     return plan
 
 
-def planned(options: Options, context: Context) -> Planned:
-    """The plan with its notebooks. Raises BadInput with every mistake."""
+def planned(options: Options, context: Context) -> tuple[Plan, Sequence[ChosenNotebook]]:
+    """The plan, and the notebooks that it was made from. Raises BadInput with every mistake."""
     request = run_request(options, _now())
     workspace = open_workspace(options, context.folder)
     chosen = choose(options, workspace, request)
     for warning in dict.fromkeys(warning for item in chosen for warning in item.warnings):
         warn(warning)
     plan = replace(build_plan(options, chosen, request), modules=workspace.python_modules())
-    return Planned(check_kit(as_proven(plan, workspace)), chosen)
+    return check_kit(as_proven(plan, workspace)), chosen
 
 
 def mistakes(options: Options, context: Context) -> Sequence[Problem]:

@@ -32,7 +32,7 @@ from builder.report.console import Console, warn
 from builder.report.history import add_to_history
 from builder.report.preflight import show_missing
 from builder.report.run_report import RunReport
-from builder.report.summary import Built, write_build_output, write_summary
+from builder.report.summary import write_build_output, write_summary
 from builder.waiting import Cancellation, RealClock, run_in_background
 
 if TYPE_CHECKING:
@@ -108,15 +108,15 @@ def _write_reports(
     day: date | None,
 ) -> RunResult:
     """Write the summary that `deploy` reads, then what people read. Returns the result with their addresses."""
-    built = Built(build.build_id or "", build.commit_sha or "")
-    result = write_summary(result, store, location, console.line, built)
+    origin = Origin(build.build_id, build.commit_sha)
+    result = write_summary(result, store, location, console.line, origin)
     if build.builder_output:
-        write_build_output(result, Path(build.builder_output), console.line, built)
+        write_build_output(result, Path(build.builder_output), console.line, origin)
     report = RunReport(
         result=result,
         location=location,
-        build=built.build,
-        commit=built.commit,
+        build=build.build_id or "",
+        commit=build.commit_sha or "",
         day=day,
         history=add_to_history(result, store, location, console.line),
     )
@@ -288,7 +288,7 @@ def _alert(options: Options, access: Access, *, today: date | None) -> Alert | N
 
     # A clock of its own, which no cancellation ends: a run that stops because it lost its event still publishes that.
     topics = GoogleTopics(Rest(access, RealClock(Cancellation()), budget=BUDGET))
-    return Alert(topics, options.alert_topic, event=options.event_id, today=today, warn=warn)
+    return Alert(topics.publish, options.alert_topic, event=options.event_id, today=today, warn=warn)
 
 
 def _again(event: str, today: date) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
+from builder.act.proofs import Proof
 from builder.deploy.export_options import entry_of, exported_options, notebooks_json
 from builder.errors import BadInput, Problem
 from builder.options import JobOptions, Options, load_options
@@ -17,31 +18,22 @@ from builder.plan.packing import Archive, MadeFile, StagedFile, open_staged, pac
 _NAME = "archive.tar.gz"
 
 
-@dataclass(frozen=True)
-class Proven:
-    """The proof of a job: the path of its image, its packages (name==version), and the hash of its packed files."""
-
-    image: str
-    packages: tuple[str, ...]
-    workspace_sha256: str
-
-
 def pack_archive(  # noqa: PLR0917 - the pieces of one whole, in the order of the work
     plan: Plan,
     chosen: Sequence[ChosenNotebook],
     options: Options,
-    proven: Mapping[str, Proven],
+    proofs: Mapping[str, Proof],
     kit_sha256: str,
     folder: Path,
 ) -> Archive:
     """Write the archive into `folder`; the same bytes for the same input.
 
-    `proven` has every job of the plan, by its name.
+    `proofs` has the proof of every job of the plan, by the job's name.
 
     Raises BadInput for what cannot go live as it was tested.
     """
     files = _tested_files(chosen)
-    images = _images(plan, proven)
+    images = _images(plan, proofs)
     exported = {
         item.notebook.path: exported_options(
             item.options, image=images[item.notebook.path], preparation=item.preparation
@@ -61,8 +53,8 @@ def pack_archive(  # noqa: PLR0917 - the pieces of one whole, in the order of th
         jobs={
             job.job: ManifestJob(
                 notebook=job.notebook.path,
-                workspace_sha256=proven[job.job].workspace_sha256,
-                packages=proven[job.job].packages,
+                workspace_sha256=proofs[job.job].workspace_sha256,
+                packages=proofs[job.job].packages,
             )
             for job in plan.jobs
         },
@@ -86,11 +78,11 @@ def _tested_files(chosen: Sequence[ChosenNotebook]) -> Mapping[str, StagedFile]:
     return files
 
 
-def _images(plan: Plan, proven: Mapping[str, Proven]) -> Mapping[str, str]:
+def _images(plan: Plan, proofs: Mapping[str, Proof]) -> Mapping[str, str]:
     """The exact image of each notebook, by path."""
     images: dict[str, set[str]] = {}
     for job in plan.jobs:
-        images.setdefault(job.notebook.path, set()).add(proven[job.job].image)
+        images.setdefault(job.notebook.path, set()).add(proofs[job.job].image)
     problems = [
         Problem(
             path,

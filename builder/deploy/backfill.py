@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from builder.act.folder_claim import RESULT
 from builder.act.folder_results import read_results
-from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.context import DeploymentContext
 from builder.deploy.live import Live
 from builder.deploy_ports import BuildState
 from builder.errors import InputRefused, NoCapacity
@@ -115,10 +115,11 @@ def _is_green(notebook: str, newest_first: list[JsonObject]) -> bool:
     )
 
 
-def backfill(days: DayRange, context: DeploymentContext) -> Outcome:
+def backfill(days: DayRange, context: DeploymentContext) -> str:
     """Publish a message for each day that has no green results, as many as the function can start builds for.
 
-    Raises InputRefused if nothing is live, and for a day in the future; NoCapacity if days are left.
+    Returns the sentence that reports it. Raises InputRefused if nothing is live, and for a day in the future;
+    NoCapacity if days are left.
     """
     current, _ = context.current()
     if current is None:
@@ -145,7 +146,7 @@ def backfill(days: DayRange, context: DeploymentContext) -> Outcome:
             work.publish(day, event)
             counts.published += 1
             context.log(f"{day}: published, as event {event}")
-    return Outcome(changed=counts.published > 0, message=str(counts))
+    return str(counts)
 
 
 def _check_not_in_the_future(days: DayRange, now: str, time_zone: str) -> None:

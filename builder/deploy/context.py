@@ -20,14 +20,6 @@ _JSON = "application/json"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of a command: whether it changed anything, and the sentence that reports it."""
-
-    changed: bool
-    message: str
-
-
-@dataclass(frozen=True)
 class DeploymentContext:
     """One deployment. `source` is the function's source archive; `log` reports progress, one line at a time."""
 

@@ -31,7 +31,7 @@ def missing(context: DeploymentContext, first: CallFailed) -> Iterator[tuple[str
             yield f"gs://{bucket}: does not exist", gcloud.create_bucket(bucket, project, region)
     accounts = context.accounts
     for account in (accounts.function, accounts.function_build, accounts.trigger):
-        failure = _failure(partial(context.clients.project.service_account, account))
+        failure = _failure(partial(context.clients.project.service_account_disabled, account))
         if failure is not None and failure.http_status == HTTPStatus.NOT_FOUND:
             yield f"{account}: does not exist", gcloud.create_account(account.partition("@")[0], project)
 
@@ -45,7 +45,7 @@ def _questions(context: DeploymentContext) -> Iterator[Callable[[], object]]:
     yield partial(clients.services.policy, names.service_path)
     yield partial(clients.schedules.get, names.job_path)
     yield partial(clients.builds.newest, ["none"], names.region)
-    yield partial(clients.project.service_account, context.accounts.function)
+    yield partial(clients.project.service_account_disabled, context.accounts.function)
 
 
 def _failure(ask: Callable[[], object]) -> CallFailed | None:

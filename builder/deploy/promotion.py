@@ -10,17 +10,18 @@ from pathlib import Path
 from builder import __version__
 from builder.act.proofs import Proof
 from builder.deploy import live as documents
-from builder.deploy.archive import Proven, pack_archive
+from builder.deploy.archive import pack_archive
 from builder.deploy.build import scheduled_build
-from builder.deploy.context import DeploymentContext, Outcome
-from builder.deploy.decide import Decision, Late, Promote, decide, is_late
+from builder.deploy.context import DeploymentContext
 from builder.deploy.image import by_digest
 from builder.deploy.live import (
     ArchiveRef,
     BuilderRef,
     Live,
+    LiveDocument,
     LiveJob,
     LiveNotebook,
+    Newest,
     Source,
 )
 from builder.deploy.proof_lookup import ProofRequest, find_proofs
@@ -29,6 +30,7 @@ from builder.deploy.reconcile_schedule import reconcile_schedule
 from builder.deploy.refusals import contested
 from builder.deploy.steps import STAGES, Step
 from builder.errors import EnvironmentFailed
+from builder.options.day import moment
 from builder.plan.build_plan import LONGEST_BUILD, ChosenNotebook, Plan
 from builder.plan.event import scheduled_types
 from builder.ports import CallFailed
@@ -39,18 +41,17 @@ _LATER = ("live.json", "schedule")  # what a promotion writes after the resource
 
 @dataclass(frozen=True)
 class Request:
-    """The notebooks to make live, before the first call: the plan, and the hashes of every job's inputs and files."""
+    """The notebooks to make live, before the first call: the plan, and the hash of every job's inputs."""
 
     plan: Plan
     chosen: Sequence[ChosenNotebook]
     proof_requests: Sequence[ProofRequest]
-    workspaces: Mapping[str, str]
     kit: str
     folder: Path
 
 
-def promote(request: Request, context: DeploymentContext) -> Outcome:
-    """Make the request live.
+def promote(request: Request, context: DeploymentContext) -> str:
+    """Make the request live. Returns the sentence that reports it.
 
     Raises BuilderError. A process that was killed anywhere and runs again ends in the same state.
     """
@@ -61,31 +62,44 @@ def promote(request: Request, context: DeploymentContext) -> Outcome:
     began = source.created if source.build else None
     image = by_digest(context.deployment.image_in(context.project), context.clients.registry, began)
     context.log(f"builder {image}")
-    if late := is_late(context.current()[0], source):
-        return _late(late)
+    if newer := newer_than(source, context.current()[0]):
+        return _late(newer)
     archive, uploaded = _archive(request, context, proofs)
     wanted = _wanted(request, context, proofs, archive=archive, image=image, source=source)
-    if not uploaded and isinstance(decide(context.current()[0], wanted), Promote):
+    if not uploaded and isinstance(decide(context.current()[0], wanted), LiveDocument):
         # live.json is written last. Without an upload of the archive, nothing has shown yet that the account may write.
         context.store.try_create(context.live)
     changes = prepare_resources(context, wanted)
     with writing(context, wanted, changes):
         ended = _write(context, wanted)
-    changes += reconcile_schedule(context, whole=isinstance(ended, Late))
-    if isinstance(ended, Late):
+    changes += reconcile_schedule(context, whole=isinstance(ended, Newest))
+    if isinstance(ended, Newest):
         return _late(ended)
-    if isinstance(ended, Promote):
-        return Outcome(
-            changed=True, message=f"{context.deployment.function} runs {described(wanted)} from now on."
-        )
+    if ended is not None:
+        return f"{context.deployment.function} runs {described(wanted)} from now on."
     if changes or uploaded:
         made = ", ".join(step.done for step in changes) or "archive uploaded again"
-        return Outcome(
-            changed=True, message=f"{made}; {context.deployment.function} runs the same as before."
-        )
-    return Outcome(
-        changed=False, message=f"nothing changed: {context.deployment.function} runs exactly this already."
-    )
+        return f"{made}; {context.deployment.function} runs the same as before."
+    return f"nothing changed: {context.deployment.function} runs exactly this already."
+
+
+def decide(current: LiveDocument | None, wanted: Live) -> LiveDocument | Newest | None:
+    """The document to write; or the newer build that has promoted something; or None if exactly this is live.
+
+    `current` is None if nothing is live.
+    """
+    if current is None:
+        return documents.first(wanted)
+    if newer := newer_than(wanted.source, current):
+        return newer
+    return None if current.live.content() == wanted.content() else current.promoted(wanted)
+
+
+def newer_than(source: Source, current: LiveDocument | None) -> Newest | None:
+    """The build that promoted something last, if it was created later than this one; else None."""
+    if current is None or moment(source.created) >= moment(current.newest.created):
+        return None
+    return current.newest
 
 
 def prepare_resources(context: DeploymentContext, wanted: Live) -> tuple[Step, ...]:
@@ -121,29 +135,16 @@ def _source(context: DeploymentContext) -> Source:
     return Source(None, context.clients.builds.now(context.deployment.region), build.commit_sha)
 
 
-def _late(late: Late) -> Outcome:
-    newest = f"build {late.newest.build}" if late.newest.build else "a deployment by hand"
-    return Outcome(
-        changed=False,
-        message=f"nothing changed: {newest} of {late.newest.created} is newer than this build and was live first.",
-    )
+def _late(newest: Newest) -> str:
+    name = f"build {newest.build}" if newest.build else "a deployment by hand"
+    return f"nothing changed: {name} of {newest.created} is newer than this build and was live first."
 
 
 def _archive(
     request: Request, context: DeploymentContext, proofs: Mapping[str, Proof]
 ) -> tuple[ArchiveRef, bool]:
     """The archive in the bucket, and True if it had to be uploaded."""
-    packed = pack_archive(
-        request.plan,
-        request.chosen,
-        context.options,
-        {
-            job: Proven(image=proof.image, packages=proof.packages, workspace_sha256=request.workspaces[job])
-            for job, proof in proofs.items()
-        },
-        request.kit,
-        request.folder,
-    )
+    packed = pack_archive(request.plan, request.chosen, context.options, proofs, request.kit, request.folder)
     name = documents.archive_object(context.options.gcs_location, context.deployment.function, packed.sha256)
     existing = context.store.stat(name)
     if existing is not None and existing.size == packed.size:
@@ -235,12 +236,12 @@ def _split(context: DeploymentContext, wanted: Live) -> str:
     )
 
 
-def _write(context: DeploymentContext, wanted: Live) -> Decision:
+def _write(context: DeploymentContext, wanted: Live) -> LiveDocument | Newest | None:
     """Write live.json, which makes the promotion live. If another promotion comes in between, decide again."""
     for _ in range(_MOST_TRIES):
         current, generation = context.current()
         decision = decide(current, wanted)
-        if not isinstance(decision, Promote) or context.write(decision.document, generation):
+        if not isinstance(decision, LiveDocument) or context.write(decision, generation):
             return decision
     raise contested(context.live_url)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from builder.deploy import live as documents
-from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.context import DeploymentContext
 from builder.deploy.live import Live, LiveDocument, Location
 from builder.deploy.promotion import described, prepare_resources, writing
 from builder.deploy.reconcile_schedule import reconcile_schedule, remove_resources
@@ -14,8 +14,11 @@ from builder.errors import EnvironmentFailed, InputRefused, ProjectSetup
 from builder.ports import CallFailed
 
 
-def roll_back(context: DeploymentContext) -> Outcome:
-    """Make the previous promotion live. Raises InputRefused if there is none, or if its archive is gone."""
+def roll_back(context: DeploymentContext) -> str:
+    """Make the previous promotion live. Returns the sentence that reports it.
+
+    Raises InputRefused if there is none, or if its archive is gone.
+    """
     current, generation = context.current()
     document = _earlier(context, current)
     context.log(
@@ -28,9 +31,7 @@ def roll_back(context: DeploymentContext) -> Outcome:
     reconcile_schedule(context, whole=not written)
     if not written:
         raise _overtaken(context, "rollback")
-    return Outcome(
-        changed=True, message=f"{context.deployment.function} is back at {described(document.live)}."
-    )
+    return f"{context.deployment.function} is back at {described(document.live)}."
 
 
 def _earlier(context: DeploymentContext, current: LiveDocument | None) -> LiveDocument:
@@ -55,10 +56,10 @@ def _check_archive(context: DeploymentContext, live: Live) -> None:
         )
 
 
-def undeploy(context: DeploymentContext) -> Outcome:
+def undeploy(context: DeploymentContext) -> str:
     """Remove schedules, functions and topics in every location, then live.json. Archives and results stay.
 
-    Raises EnvironmentFailed if another deployment writes live.json meanwhile.
+    Returns the sentence that reports it. Raises EnvironmentFailed if another deployment writes live.json meanwhile.
     """
     found = context.store.read_newer(context.live, 0)
     locations = context.locations.known() | {
@@ -73,13 +74,8 @@ def undeploy(context: DeploymentContext) -> Outcome:
         documents.locations_object(context.options.gcs_location, context.deployment.function)
     )
     if not (changes or there):
-        return Outcome(
-            changed=False, message=f"nothing changed: {context.deployment.function} is not deployed."
-        )
-    return Outcome(
-        changed=True,
-        message=f"{context.deployment.function} is no longer deployed; its archives and results stay.",
-    )
+        return f"nothing changed: {context.deployment.function} is not deployed."
+    return f"{context.deployment.function} is no longer deployed; its archives and results stay."
 
 
 def _delete_live(context: DeploymentContext, generation: int) -> bool:

@@ -13,14 +13,13 @@ import urllib3
 
 from builder import __version__
 from builder.plain_text import one_line
-from builder.ports import CallFailed, Clock
+from builder.ports import TRANSIENT_STATUS, CallFailed, Clock
 from builder.strict_json import UnreadableJson, read_value
 
 MOST_BYTES = 64 * 2**20  # of an answer; a page has 50 comments
 _TIMEOUT = 20.0  # seconds to connect, and for each piece of an answer
 _LONGEST = 60.0  # seconds for a whole answer
 _PIECE = 1 << 16
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 CERTIFICATE = "certificate"  # the code of a CallFailed whose forge shows a certificate that is not trusted
 
 
@@ -97,8 +96,8 @@ class ForgeCalls:
             code,
             _message(content) or answer.reason or "no reason given",
             status=status,
-            transient=limited or status in _TRANSIENT,
-            retry_after=_retry_after(headers) if code == "rateLimited" or status in _TRANSIENT else 0.0,
+            transient=limited or status in TRANSIENT_STATUS,
+            retry_after=_retry_after(headers) if code == "rateLimited" or status in TRANSIENT_STATUS else 0.0,
         )
 
     def _failed(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from builder import gcloud
 
@@ -95,7 +96,7 @@ def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
     status = int(match[1]) if match else 0
     if status == HTTPStatus.FORBIDDEN or _is_passing(status):
         return failure(status, content, source, lambda: account)
-    if match is None and _status(content) == "FAILED_PRECONDITION":
+    if match is None and _error(content).get("status") == "FAILED_PRECONDITION":
         return Redeliver(
             "ERROR", f"Cloud Build accepts no build of this project at present ({_message(content)})."
         )
@@ -108,7 +109,7 @@ def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
 def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Redeliver:
     """The meaning of an answer other than 200: WARNING if it passes by itself, ERROR if somebody has to act."""
     answer = f"{need.permission} was answered {status}: {_message(content)}"
-    reason, service = _error_info(content)
+    reason, service = _reason(content)
     if reason == "SERVICE_DISABLED":
         return Redeliver("ERROR", f"An API is not enabled. {gcloud.enable(service)} ({answer})")
     if status == HTTPStatus.FORBIDDEN and reason not in _RATE_LIMITED:
@@ -125,33 +126,30 @@ def _is_passing(status: int) -> bool:
     return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _error_info(content: bytes) -> tuple[str, str]:
-    """Google's reason for a refusal, such as SERVICE_DISABLED, and the service that it concerns; "" if unknown."""
+def _error(content: bytes) -> dict[str, Any]:
+    """Google's description of a refusal; empty if the answer has none."""
     try:
         error = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _reason(content: bytes) -> tuple[str, str]:
+    """Google's reason for a refusal, such as SERVICE_DISABLED, and the service that it concerns; "" if unknown."""
+    error = _error(content)
+    try:
         details = [*error.get("details", ()), *error.get("errors", ())]
         found = next(item for item in details if item.get("reason"))
-        return str(found["reason"]), str(found.get("metadata", {}).get("service", "")).removesuffix(
-            ".googleapis.com"
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        service = str(found.get("metadata", {}).get("service", ""))
+    except (TypeError, AttributeError, StopIteration):
         return "", ""
-
-
-def _status(content: bytes) -> str:
-    """Google's status for a refusal, such as INVALID_ARGUMENT; "" if unknown."""
-    try:
-        return str(json.loads(content)["error"]["status"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+    return str(found["reason"]), service.removesuffix(".googleapis.com")
 
 
 def _message(content: bytes) -> str:
     """The API's message, without one that repeats the event, which may be private."""
-    try:
-        text = str(json.loads(content)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        text = content.decode(errors="replace")
+    text = str(_error(content).get("message", content.decode(errors="replace")))
     if "NB_EVENT" in text:
         return "the API's message repeats the event and is left out."
     return " ".join(text.split())[:_LONGEST]

@@ -14,18 +14,8 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud.storage.exceptions import DataCorruption
 from google.protobuf.json_format import ParseError
 
-from builder.ports import CallFailed
+from builder.ports import TRANSIENT_STATUS, CallFailed
 
-_TRANSIENT_STATUS = frozenset(
-    {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
 # Compute Engine answers 403 for some of these, not 429 (docs/facts.md 1.7).
 _TRANSIENT_CODES = frozenset(
     {
@@ -122,7 +112,7 @@ def reason_of(error: GoogleAPICallError) -> str:
 def _is_transient(status: int | None, code: str, message: str) -> bool:
     if code in _CAPACITY_CODES:
         return False
-    if code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS:
+    if code in _TRANSIENT_CODES or status in TRANSIENT_STATUS:
         return True
     return (
         status == HTTPStatus.FORBIDDEN

@@ -62,10 +62,7 @@ class GoogleFunctions:
             answer = requests.put(made.upload_url, data=content, headers=_ZIP, timeout=self._timeout)
             if not answer.ok:
                 raise from_http_response(answer)
-            source = made.storage_source
-            return UploadedSource(
-                source.bucket, source.object_, int(source.generation), source.source_upload_url
-            )
+            return made.storage_source
 
         return self._calls.make("cloudfunctions.functions.generateUploadUrl", location, send)
 
@@ -124,7 +121,7 @@ def _function(path: str, config: FunctionConfig, source: UploadedSource | None) 
         service_account=f"projects/{project}/serviceAccounts/{config.build_account}",
     )
     if source is not None:
-        build.source = functions_v2.Source(storage_source=_storage_source(source))
+        build.source = functions_v2.Source(storage_source=source)
     service = functions_v2.ServiceConfig(
         available_memory=config.memory,
         timeout_seconds=config.timeout,
@@ -147,15 +144,6 @@ def _function(path: str, config: FunctionConfig, source: UploadedSource | None) 
         service_config=service,
         event_trigger=trigger,
         labels=dict(config.labels),
-    )
-
-
-def _storage_source(source: UploadedSource) -> functions_v2.StorageSource:
-    return functions_v2.StorageSource(
-        bucket=source.bucket,
-        object_=source.object,
-        generation=source.generation,
-        source_upload_url=source.upload_url,
     )
 
 

@@ -11,7 +11,7 @@ from google.auth.transport.requests import Request
 from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.gcp.rest import Rest
-from builder.ports import Clock, ServiceAccount
+from builder.ports import Clock
 
 _METADATA_EMAIL = "instance/service-accounts/default/email"
 _OF_PROJECT = ".iam.gserviceaccount.com"
@@ -44,11 +44,9 @@ class GoogleProject:
             asked,
         )
 
-    def service_account(self, email: str) -> ServiceAccount:
+    def service_account_disabled(self, email: str) -> bool:
         answer = self._rest.fetch("iam.projects.serviceAccounts.get", "GET", self._account_url(email))
-        return ServiceAccount(
-            email=str(answer.get("email", email)), disabled=bool(answer.get("disabled", False))
-        )
+        return bool(answer.get("disabled", False))
 
     def service_account_permissions(self, email: str, asked: Sequence[str]) -> frozenset[str]:
         return self._test("iam.projects.serviceAccounts.testIamPermissions", self._account_url(email), asked)

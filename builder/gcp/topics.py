@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from builder.deploy_ports import TopicState
 from builder.gcp.rest import Rest
-from builder.model import JsonObject
 
 
 class GoogleTopics:
-    """The ports `deploy_ports.Topics` and `ports.Messages`."""
+    """The port `deploy_ports.Topics`."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
@@ -40,14 +39,9 @@ class GoogleTopics:
     def delete(self, topic: str) -> bool:
         return self._rest.delete("pubsub.topics.delete", self._url(topic))
 
-    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
-        message: JsonObject = {"data": base64.b64encode(data).decode()}
-        if attributes:
-            message["attributes"] = dict(attributes)
-        answer = self._rest.fetch(
-            "pubsub.topics.publish", "POST", f"{self._url(topic)}:publish", {"messages": [message]}
-        )
-        return str(answer["messageIds"][0])
+    def publish(self, topic: str, data: bytes) -> None:
+        body = {"messages": [{"data": base64.b64encode(data).decode()}]}
+        self._rest.fetch("pubsub.topics.publish", "POST", f"{self._url(topic)}:publish", body)
 
     def _url(self, topic: str) -> str:
         return self._rest.url("pubsub", f"v1/{topic}")

@@ -105,7 +105,8 @@ def advice_for(failure: CellFailure, expected: Expected) -> str | None:
         return _missing_file(missing["path"], expected)
     found = (advice for pattern, advice in _ADVICE if re.search(pattern, failure.error))
     advice = next(found, None)
-    return advice and advice.format(account=expected.service_account, machine=expected.machine_type)
+    vm = expected.job.options
+    return advice and advice.format(account=vm.vm_service_account, machine=vm.machine_type)
 
 
 def installing_cell(failure: CellFailure, cells: Sequence[CodeCell]) -> int | None:

@@ -1,46 +1,47 @@
-"""The staged input and the options of a job, which the evidence of an attempt must match."""
+"""The attempt, its job and its staged input, which the evidence of the attempt must match."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from builder.model import Expectation, Notebook
+from builder.model import Notebook
+from builder.plan.build_plan import JobPlan
+from builder.plan.vm_spec import Attempt
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The staged input and the options of the job, which the evidence must match. Times are seconds.
+    """The attempt, its job and its staged input, which the evidence must match.
 
-    `name` is the notebook's name without folder and ending; `generations` has the keys job, workspace, parameters;
-    `secrets` has resource names by variable, and `service_account` is the VM's. `fail_on` has the kinds of NB_FAIL_ON.
-    `modules` has the path of each Python module of the repository by its name, and `staged` the paths that were staged
-    with the notebook.
+    `generations` has the keys job, workspace, parameters. `modules` has the path of each Python module of the
+    repository by its name.
     """
 
-    run: str
-    job: str
-    attempt: int
-    nonce: str
+    attempt: Attempt
+    job: JobPlan
     job_sha256: str
     workspace_sha256: str
     parameters_sha256: str
     generations: Mapping[str, int]
-    notebook: Notebook
-    parameters: Mapping[str, Any]
-    secrets: Mapping[str, str]
-    service_account: str
-    expect: tuple[Expectation, ...]
-    name: str
-    machine_type: str
-    timeout: int
-    cell_timeout: int | None
-    fail_on: frozenset[str] = frozenset()
     modules: Mapping[str, str] = field(default_factory=dict)
-    staged: frozenset[str] = frozenset()
+
+    @property
+    def notebook(self) -> Notebook:
+        """The notebook as it was staged."""
+        return self.job.notebook
 
     @property
     def executed_name(self) -> str:
         """The executed notebook's name below the attempt's prefix."""
-        return f"{self.name}.ipynb"
+        return f"{self.job.name}.ipynb"
+
+    @property
+    def fail_on(self) -> frozenset[str]:
+        """The kinds of NB_FAIL_ON."""
+        return frozenset(self.job.options.fail_on or ())
+
+    @property
+    def staged(self) -> frozenset[str]:
+        """The paths that were staged with the notebook."""
+        return frozenset(file.path for file in self.job.files)

@@ -20,12 +20,12 @@ def known_faults(
     return {
         "cell_timeout": (
             ExitCode.TIME_LIMIT,
-            f"a cell ran longer than its limit of {expected.cell_timeout} s{where}",
+            f"a cell ran longer than its limit of {expected.job.options.cell_timeout} s{where}",
             "Make the cell shorter, or raise NB_CELL_TIMEOUT.",
         ),
         "notebook_timeout": (
             ExitCode.TIME_LIMIT,
-            f"the notebook ran longer than its limit of {expected.timeout} s{where}",
+            f"the notebook ran longer than its limit of {expected.job.options.timeout} s{where}",
             "Make the notebook shorter, or raise NB_TIMEOUT.",
         ),
         "kernel_died": (
@@ -40,7 +40,7 @@ def known_faults(
         "out_of_memory": (
             ExitCode.NOTEBOOK_FAILED,
             f"the machine ran out of memory{where}",
-            f"Use less memory, or take a larger machine: NB_MACHINE_TYPE is {expected.machine_type}.",
+            f"Use less memory, or take a larger machine: NB_MACHINE_TYPE is {expected.job.options.machine_type}.",
         ),
         "notebook_failed": (ExitCode.NOTEBOOK_FAILED, f"papermill failed{where}", READ_LOG),
         "kernel_not_found": (

@@ -69,7 +69,7 @@ def _judge(
         _check_origin(expected, evidence)
         or _check_inputs(expected, evidence)
         or _check_fault(expected, evidence, executed)
-        or check_secrets(expected.secrets, evidence.secrets)
+        or check_secrets(expected.job.options.secrets, evidence.secrets)
         or _check_execution(expected, evidence, executed)
         or silent_failure(expected.notebook, expected.fail_on, evidence.notices)
         or check_objects(evidence, listing)
@@ -80,8 +80,10 @@ def _judge(
 
 
 def _check_origin(expected: Expected, evidence: Evidence) -> Verdict | None:
-    for name in ("run", "job", "attempt", "nonce"):
-        wanted, got = getattr(expected, name), getattr(evidence, name)
+    attempt = expected.attempt
+    origin = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number, "nonce": attempt.nonce}
+    for name, wanted in origin.items():
+        got = getattr(evidence, name)
         if wanted != got:
             what = f"evidence.json is of {name} {one_line(str(got))!r}, not of this attempt's {wanted!r}"
             return environments_fault("foreign_evidence", what)
@@ -150,9 +152,9 @@ def _judge_fault(
     expected: Expected, evidence: Evidence, fault: FaultReport, executed: bytes | None
 ) -> Verdict:
     """Return the verdict with the runner's message, and the exit code and advice for its reason."""
-    said = one_line(fault.message)
+    said, options = one_line(fault.message), expected.job.options
     secret = judge_secret_fault(
-        fault.reason, said, expected.secrets, expected.service_account, evidence.secrets
+        fault.reason, said, options.secrets, options.vm_service_account, evidence.secrets
     )
     if secret is not None:
         return secret
@@ -175,9 +177,8 @@ def _failure_in(expected: Expected, executed: bytes | None) -> CellFailure | Non
         after = read_executed(executed or b"")
     except UnreadableNotebook:
         return None
-    return find_failure(
-        expected.notebook, after, expected_cells(expected.notebook, injected=bool(expected.parameters))
-    )
+    cells = expected_cells(expected.notebook, injected=bool(expected.job.parameters))
+    return find_failure(expected.notebook, after, cells)
 
 
 def _check_execution(expected: Expected, evidence: Evidence, executed: bytes | None) -> Verdict | None:
@@ -194,14 +195,14 @@ def _check_execution(expected: Expected, evidence: Evidence, executed: bytes | N
         return environments_fault("executed_notebook_differs", message)
     try:
         after = read_executed(executed)
-        return check_cells(expected.notebook, expected.parameters, after)
+        return check_cells(expected.notebook, expected.job.parameters, after)
     except (UnreadableNotebook, RecursionError) as error:
         message = f"{name} as executed is not valid: {one_line(str(error))}"
         return notebooks_fault("executed_notebook_invalid", message, NO_OVERWRITE)
 
 
 def _check_expectations(expected: Expected, evidence: Evidence) -> Verdict | None:
-    for wanted in expected.expect:
+    for wanted in expected.job.options.expect:
         found = [item for item in evidence.objects if matches(wanted.glob, item.name)]
         if not found:
             message = f"no output matches NB_EXPECT's {wanted.glob!r}; {_written(evidence)}"

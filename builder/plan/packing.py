@@ -62,17 +62,16 @@ def pack(files: Iterable[StagedFile | MadeFile], target: Path) -> Archive:
     or shrinks while it is read.
     """
     hashes: dict[str, str] = {}
-    with target.open("wb") as raw:
-        hashed = _Hashed(raw)
-        with (
-            gzip.GzipFile(
-                filename="", mode="wb", fileobj=hashed, compresslevel=_COMPRESSION, mtime=0
-            ) as zipped,
-            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            for file in sorted(files, key=lambda file: file.path):
-                hashes[file.path] = _add(archive, file)
-    return Archive(target, hashed.digest.hexdigest(), hashed.size, hashes)
+    with (
+        target.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_COMPRESSION, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for file in sorted(files, key=lambda file: file.path):
+            hashes[file.path] = _add(archive, file)
+    with target.open("rb") as packed:
+        sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+    return Archive(target, sha256, target.stat().st_size, hashes)
 
 
 def _add(archive: tarfile.TarFile, file: StagedFile | MadeFile) -> str:
@@ -98,7 +97,7 @@ def _add(archive: tarfile.TarFile, file: StagedFile | MadeFile) -> str:
 
 
 class _HashedReader:
-    """A file that hashes what is read of it."""
+    """A file that hashes what is read of it, so that the hash is of the bytes that are packed."""
 
     def __init__(self, content: io.BytesIO | io.BufferedReader) -> None:
         self._content = content
@@ -108,22 +107,3 @@ class _HashedReader:
         data = self._content.read(size)
         self.digest.update(data)
         return data
-
-
-class _Hashed(io.RawIOBase):
-    """A stream that passes on, hashes and counts what is written to it."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object, /) -> int:
-        view = memoryview(data)  # type: ignore[arg-type]  # typeshed's Buffer is no name before Python 3.12
-        self.digest.update(view)
-        self.size += view.nbytes
-        self._raw.write(view)
-        return view.nbytes

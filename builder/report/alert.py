@@ -10,7 +10,7 @@ from datetime import date
 from builder.act.result import RunResult
 from builder.errors import BuilderError, ExitCode
 from builder.model import JsonObject
-from builder.ports import CallFailed, Messages
+from builder.ports import CallFailed
 from builder.report.ending import left_lines
 
 BUDGET = 30.0  # seconds for the message with all its repetitions: the run's last lines wait for it
@@ -24,7 +24,7 @@ class Alert:
     A message that cannot be published is a warning, and changes no verdict.
     """
 
-    messages: Messages
+    publish: Callable[[str, bytes], None]
     topic: str
     event: str | None
     today: date | None
@@ -60,7 +60,7 @@ class Alert:
 
     def _publish(self, document: JsonObject) -> None:
         try:
-            self.messages.publish(self.topic, json.dumps(document, ensure_ascii=False).encode())
+            self.publish(self.topic, json.dumps(document, ensure_ascii=False).encode())
         except CallFailed as failure:
             self.warn(f"the alert on this run could not be published: {failure}")
 

@@ -39,15 +39,6 @@ class Bar:
     title: str
 
 
-@dataclass(frozen=True)
-class SourceLine:
-    """A line of a cell's source with its number; `marked` if it failed."""
-
-    number: int
-    text: str
-    marked: bool
-
-
 def render_index(report: RunReport) -> bytes:
     """Return the page."""
     return render_page(
@@ -109,13 +100,13 @@ def history_bars(past: Sequence[PastRun], job: JobResult, began: str) -> Sequenc
     ]
 
 
-def source_lines(failure: CellFailure) -> Iterator[SourceLine]:
-    """Yield the lines of the failing cell around the one that failed."""
+def source_lines(failure: CellFailure) -> Iterator[tuple[int, str, bool]]:
+    """Yield the lines of the failing cell around the one that failed: number, text, and True if it failed."""
     lines = plain(failure.source).splitlines()
     middle = failure.line or 1
     for number, text in enumerate(lines, start=1):
         if abs(number - middle) <= _AROUND:
-            yield SourceLine(number, text, number == failure.line)
+            yield number, text, number == failure.line
 
 
 def outputs(job: JobResult) -> Sequence[str]:

@@ -16,7 +16,7 @@ from builder.ports import CallFailed, ObjectStore
 from builder.report.folder_page import PAGE, Entry, links
 from builder.report.page import render_page
 from builder.report.run_report import shown_parameters
-from builder.strict_json import UnreadableJson, read_document
+from builder.strict_json import readable
 
 LATEST = "latest.json"
 _FOLDER = "versions/latest"
@@ -82,10 +82,7 @@ def with_day(
 
 def decode(raw: bytes) -> Mapping[str, JsonObject]:
     """Return the latest results of each job in these bytes; none if they are no document of this version."""
-    try:
-        jobs = read_document(raw, _SCHEMA).get("jobs")
-    except UnreadableJson:
-        return {}
+    jobs = (readable(raw, _SCHEMA) or {}).get("jobs")
     found = jobs.items() if isinstance(jobs, dict) else ()
     return {str(job): entry for job, entry in found if isinstance(entry, dict)}
 

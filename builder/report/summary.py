@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from builder.act.proofs import Origin
 from builder.act.result import JobResult, RunResult, color
 from builder.errors import ExitCode
 from builder.model import GcsLocation, JsonObject
@@ -15,20 +16,12 @@ from builder.ports import CallFailed, ObjectStore
 MOST_BUILD_OUTPUT = 50_000  # bytes
 
 
-@dataclass(frozen=True)
-class Built:
-    """The build that a run was part of, and the commit that it tested; empty where they are not known."""
-
-    build: str = ""
-    commit: str = ""
-
-
 def write_summary(
     result: RunResult,
     store: ObjectStore,
     location: GcsLocation,
     log: Callable[[str], None],
-    built: Built = Built(),
+    origin: Origin,
 ) -> RunResult:
     """Write the summary below `results/` and return the run's result with it.
 
@@ -36,7 +29,7 @@ def write_summary(
     """
     name = location.object("results", result.run, "summary.json")
     try:
-        written = store.replace(name, render_summary(result, built), content_type="application/json")
+        written = store.replace(name, render_summary(result, origin), content_type="application/json")
     except CallFailed as failure:
         trouble = f"the summary could not be written: {failure}"
         log(f"warning: {trouble}")
@@ -45,22 +38,20 @@ def write_summary(
     return replace(result, summary=written, report=f"gs://{store.bucket}/{name}")
 
 
-def render_summary(result: RunResult, built: Built = Built()) -> bytes:
+def render_summary(result: RunResult, origin: Origin) -> bytes:
     """Return the document, which docs/summary.schema.json describes."""
     return (
-        json.dumps(_document(result, built), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        json.dumps(_document(result, origin), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     ).encode()
 
 
-def write_build_output(
-    result: RunResult, folder: Path, log: Callable[[str], None], built: Built = Built()
-) -> None:
+def write_build_output(result: RunResult, folder: Path, log: Callable[[str], None], origin: Origin) -> None:
     """Write the summary to $BUILDER_OUTPUT/output, where Cloud Build takes a step's output from.
 
     Cloud Build keeps 50 KB of it, so a longer summary leaves out jobs, the green ones first, and counts them in
     `jobs_left_out`.
     """
-    document = _document(result, built)
+    document = _document(result, origin)
     jobs = sorted(document["jobs"], key=lambda job: str(job["verdict"]) == "green")
     kept = len(jobs)
     while len(content := _compact({**document, "jobs": jobs[:kept], "jobs_left_out": len(jobs) - kept})) > (
@@ -77,11 +68,12 @@ def _compact(document: JsonObject) -> bytes:
     return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _document(result: RunResult, built: Built) -> JsonObject:
+def _document(result: RunResult, origin: Origin) -> JsonObject:
     return {
         "schema": 1,
         "run": result.run,
-        **asdict(built),
+        "build": origin.build or "",
+        "commit": origin.commit or "",
         "verdict": result.color,
         "exit_code": int(result.exit_code),
         "began": result.began,

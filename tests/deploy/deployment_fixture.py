@@ -23,7 +23,7 @@ import requests.adapters
 
 from builder.act.proofs import Origin, keep_proofs
 from builder.act.result import JobResult, RunResult
-from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.context import DeploymentContext
 from builder.deploy.function_source import FunctionSource
 from builder.deploy.promotion import Request, promote
 from builder.deploy.proof_lookup import proof_request
@@ -62,6 +62,9 @@ class DeploymentFixture:
     folder: Path
     options: dict[str, str] = field(default_factory=dict)
     zip: bytes = field(default_factory=source)
+    workspaces: dict[str, str] = field(
+        default_factory=dict
+    )  # SHA-256 of the packed files by the hash of the inputs
 
     def __post_init__(self) -> None:
         (self.folder / "repo").mkdir(parents=True)
@@ -95,9 +98,9 @@ class DeploymentFixture:
         chosen = choose(self.loaded, Workspace(self.folder / "repo"), request)
         plan = build_plan(self.loaded, chosen, request)
         archives = {job.job: pack(job.files, self.folder / f"{job.job}.tgz") for job in plan.jobs}
-        packed = {name: archive.sha256 for name, archive in archives.items()}
         proof_requests = [proof_request(job, archives[job.job], KIT) for job in plan.jobs]
-        return Request(plan, chosen, proof_requests, packed, KIT, self.folder)
+        self.workspaces |= {wanted.inputs: archives[wanted.job.job].sha256 for wanted in proof_requests}
+        return Request(plan, chosen, proof_requests, KIT, self.folder)
 
     def prove(self, request: Request, run: str = "run-1", *, location: GcsLocation = LOCATION) -> None:
         """Write the summary and the proofs of a green run of these inputs."""
@@ -116,11 +119,11 @@ class DeploymentFixture:
                 named_inputs=wanted.named,
                 image=IMAGE,
                 packages=("pandas==2.3.0",),
-                workspace_sha256=request.workspaces[wanted.job.job],
+                workspace_sha256=self.workspaces[wanted.inputs],
             )
             for wanted in request.proof_requests
         ]
-        document = render_summary(RunResult(run, results, [], ExitCode.GREEN))
+        document = render_summary(RunResult(run, results, [], ExitCode.GREEN), Origin())
         store = self.store()  # only it may write proofs below a prefix that is deployed
         written = store.replace(
             location.object("results", run, "summary.json"), document, content_type="application/json"
@@ -158,7 +161,7 @@ class DeploymentFixture:
             log=self.cloud_fixture.logged.append,
         )
 
-    def deploy(self) -> Outcome:
+    def deploy(self) -> str:
         """Prove the repository and make it live."""
         request = self.request()
         self.prove(request)
@@ -204,6 +207,11 @@ class DeploymentFixture:
         return [
             member for one in policies if one for binding in one.bindings for member in binding["members"]
         ]
+
+
+def changed(message: str) -> bool:
+    """Return True if the report of a command says that it has changed something."""
+    return not message.startswith("nothing changed: ")
 
 
 @contextlib.contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 
 from builder.deploy.reconcile import reconcile
 from builder.deploy.resources import Status, function_differences, subscription_missing, with_member
@@ -18,7 +20,8 @@ from builder.ports import CallFailed
 from builder.waiting import Cancellation
 from localcloud.core.iam import PROJECT, email
 from tests.deploy.cloud_fixture import NAMES, CloudFixture, PatientClock
-from tests.patience import HANGS
+from tests.owner import signed
+from tests.patience import HANGS, PATIENCE
 
 _SCALE = 300.0
 _TIMEOUT = CALL_TIMEOUT / _SCALE
@@ -51,6 +54,26 @@ def config(cloud_fixture: CloudFixture, **changed: Any) -> JobConfig:
 
 def make_topic(cloud_fixture: CloudFixture) -> None:
     cloud_fixture.clients().topics.create(TOPIC, {"nb-tool": "notebook-builder"})
+
+
+def make_reader(cloud_fixture: CloudFixture) -> None:
+    """Make the topic, and a subscription that keeps what is published."""
+    make_topic(cloud_fixture)
+    _call_reader(cloud_fixture, "PUT", "", {"topic": TOPIC})
+
+
+def published(cloud_fixture: CloudFixture) -> set[bytes]:
+    """Return the different messages that wait in the subscription."""
+    answer = _call_reader(cloud_fixture, "POST", ":pull", {"maxMessages": 10})
+    return {b64decode(one["message"]["data"]) for one in answer["receivedMessages"]}
+
+
+def _call_reader(cloud_fixture: CloudFixture, verb: str, method: str, body: dict[str, Any]) -> Any:
+    cloud = cloud_fixture.cloud
+    url = f"{cloud.url}/v1/projects/{PROJECT}/subscriptions/reader{method}"
+    answer = requests.request(verb, url, json=body, headers=signed(cloud.iam), timeout=PATIENCE)
+    assert answer.ok, answer.text
+    return answer.json()
 
 
 def make_job(cloud_fixture: CloudFixture) -> None:
@@ -125,9 +148,9 @@ CALLS = [
     ),
     CallUnderTest(
         "pubsub.projects.topics.publish",
-        lambda p: p.clients("notebook-builder").topics.publish(TOPIC, b"{}", {"a": "b"}),
-        lambda _p, id_: id_.isdigit(),
-        make_topic,
+        lambda p: p.clients("notebook-builder").topics.publish(TOPIC, b"{}"),
+        lambda p, _: published(p) == {b"{}"},
+        make_reader,
     ),
     CallUnderTest(
         "cloudscheduler.projects.locations.jobs.get",
@@ -161,8 +184,8 @@ CALLS = [
     ),
     CallUnderTest(
         "iam.projects.serviceAccounts.get",
-        lambda p: p.clients("notebook-builder").project.service_account(VM_ACCOUNT),
-        lambda _p, account: account.email == VM_ACCOUNT,
+        lambda p: p.clients("notebook-builder").project.service_account_disabled(VM_ACCOUNT),
+        lambda _p, disabled: disabled is False,
     ),
     CallUnderTest(
         "iam.projects.serviceAccounts.testIamPermissions",

@@ -70,7 +70,7 @@ def deploy(order: Order, console: Console) -> ExitCode:
         source=FunctionSource(order.source, hashlib.sha256(order.source).hexdigest()),
         log=console.line,
     )
-    console.line(promote(order.request, context).message)
+    console.line(promote(order.request, context))
     return ExitCode.GREEN
 
 

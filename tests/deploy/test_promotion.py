@@ -16,7 +16,7 @@ from builder.errors import ExitCode, InputRefused, ProjectSetup
 from builder.model import GcsLocation
 from localcloud.core.iam import email
 from tests.deploy.cloud_fixture import source
-from tests.deploy.deployment_fixture import BUCKET, IMAGE, KIT, DeploymentFixture, Killed, dying
+from tests.deploy.deployment_fixture import BUCKET, IMAGE, KIT, DeploymentFixture, Killed, changed, dying
 
 # By method id: what a converged deployment may call.
 READING = (".get", ".list", ".getIamPolicy", "storage.objects.get", "tags.get")
@@ -29,7 +29,7 @@ def written(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
 
 
 def test_a_first_deployment_puts_everything_there(deployment_fixture: DeploymentFixture) -> None:
-    assert deployment_fixture.deploy().changed
+    assert changed(deployment_fixture.deploy())
     live = deployment_fixture.live()
     assert live is not None
     one = live["live"]
@@ -52,12 +52,9 @@ def test_a_second_deployment_only_reads_and_says_so(deployment_fixture: Deployme
     deployment_fixture.deploy()
     request = deployment_fixture.request()
     before, state = dict(deployment_fixture.cloud_fixture.calls()), deployment_fixture.state()
-    outcome = promote(request, deployment_fixture.context())
+    message = promote(request, deployment_fixture.context())
     after = dict(deployment_fixture.cloud_fixture.calls())
-    assert (outcome.changed, outcome.message) == (
-        False,
-        "nothing changed: nightly runs exactly this already.",
-    )
+    assert message == "nothing changed: nightly runs exactly this already."
     assert written(before, after) == []
     assert deployment_fixture.state() == state
 
@@ -67,7 +64,7 @@ def test_another_run_that_proved_the_same_changes_nothing(deployment_fixture: De
     generation = deployment_fixture.context().current()[1]
     request = deployment_fixture.request()
     deployment_fixture.prove(request, "run-2")
-    assert not promote(request, deployment_fixture.context()).changed
+    assert not changed(promote(request, deployment_fixture.context()))
     assert deployment_fixture.context().current()[1] == generation
 
 
@@ -91,10 +88,10 @@ def test_other_bytes_are_a_promotion_and_can_be_rolled_back(deployment_fixture: 
     first = deployment_fixture.state()["live"]
     deployment_fixture.write("day = '2018-04-02'")
     deployment_fixture.options["NB_SCHEDULE"] = "0 7 * * 1"
-    assert deployment_fixture.deploy().changed
+    assert changed(deployment_fixture.deploy())
     assert deployment_fixture.state()["live"]["archive"]["sha256"] != first["archive"]["sha256"]
     assert deployment_fixture.state()["jobs"] == [("nightly", "0 7 * * 1", "ENABLED")]
-    assert roll_back(deployment_fixture.context()).changed
+    assert changed(roll_back(deployment_fixture.context()))
     assert {**deployment_fixture.state()["live"], "earlier": 0} == first
     assert deployment_fixture.state()["jobs"] == [("nightly", "0 6 * * 1", "ENABLED")]
     assert any(
@@ -128,10 +125,10 @@ def test_an_older_build_that_comes_late_changes_nothing(deployment_fixture: Depl
     state = deployment_fixture.state()
     deployment_fixture.write("day = '2018-04-02'")
     deployment_fixture.options["BUILD_ID"] = older
-    outcome = deployment_fixture.deploy()
-    assert not outcome.changed
-    assert f"build {newer}" in outcome.message
-    assert "is newer than this build" in outcome.message
+    message = deployment_fixture.deploy()
+    assert not changed(message)
+    assert f"build {newer}" in message
+    assert "is newer than this build" in message
     assert deployment_fixture.state() == state
 
 
@@ -172,7 +169,7 @@ def test_foreign_resources_are_shown_as_foreign_and_stay(deployment_fixture: Dep
         line.startswith("schedule: ENABLED") and line.endswith(", not made by this deployment")
         for line in reported
     )
-    assert undeploy(deployment_fixture.context()).message == "nothing changed: nightly is not deployed."
+    assert undeploy(deployment_fixture.context()) == "nothing changed: nightly is not deployed."
     state = deployment_fixture.state()
     assert (state["topics"], [name for name, *_ in state["jobs"]]) == (["news"], ["nightly"])
 
@@ -227,10 +224,10 @@ def test_deployments_that_share_a_deleted_topic_are_all_repaired(
     assert any(
         "delete function hourly, which has no subscription" in line for line in status_lines(other.context())
     )
-    assert promote(request, other.context()).changed
+    assert changed(promote(request, other.context()))
     assert not any("`deploy` would" in line for line in status_lines(other.context()))
-    assert not promote(request, other.context()).changed
-    assert not deployment_fixture.deploy().changed
+    assert not changed(promote(request, other.context()))
+    assert not changed(deployment_fixture.deploy())
 
 
 def test_going_back_keeps_the_accounts_that_were_deployed(deployment_fixture: DeploymentFixture) -> None:
@@ -241,7 +238,7 @@ def test_going_back_keeps_the_accounts_that_were_deployed(deployment_fixture: De
     del deployment_fixture.options["NB_TRIGGER_SERVICE_ACCOUNT"]
     deployment_fixture.request()
     assert not any(line.startswith("`deploy` would") for line in status_lines(deployment_fixture.context()))
-    assert roll_back(deployment_fixture.context()).changed
+    assert changed(roll_back(deployment_fixture.context()))
     function = deployment_fixture.clients.functions.get(
         "projects/local-project/locations/us-central1/functions/nightly"
     )
@@ -274,7 +271,7 @@ def test_an_unreadable_live_document_can_be_undeployed(deployment_fixture: Deplo
     )
     with pytest.raises(ProjectSetup, match="cannot be read: its schema is 7"):
         promote(deployment_fixture.request(), deployment_fixture.context())
-    assert undeploy(deployment_fixture.context()).changed
+    assert changed(undeploy(deployment_fixture.context()))
     state = deployment_fixture.state()
     assert (state["live"], state["functions"], state["jobs"], state["topics"]) == (None, [], [], [])
 
@@ -296,11 +293,11 @@ def test_locations_of_another_version_are_reported_and_recorded_again(
 def test_another_region_takes_all_of_it_along(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.deploy()
     deployment_fixture.options["NB_REGION"] = "europe-west1"
-    assert deployment_fixture.deploy().changed
+    assert changed(deployment_fixture.deploy())
     found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["europe-west1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["europe-west1"]
-    assert roll_back(deployment_fixture.context()).changed
+    assert changed(roll_back(deployment_fixture.context()))
     found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["us-central1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["us-central1"]
@@ -309,7 +306,7 @@ def test_another_region_takes_all_of_it_along(deployment_fixture: DeploymentFixt
 def test_another_topic_leaves_the_old_one_nowhere(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.deploy()
     deployment_fixture.options["NB_TOPIC"] = "other"
-    assert deployment_fixture.deploy().changed
+    assert changed(deployment_fixture.deploy())
     found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["name"] for one in found["pubsub.topics"]] == ["other"]
     assert [one["name"] for one in found["functions"]] == ["nightly"]
@@ -338,7 +335,7 @@ def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(
     reported = r"Not done: live\.json, schedule\. The schedule still publishes to news, and the function receives from other now"
     with pytest.raises(ProjectSetup, match=reported):
         deployment_fixture.deploy()
-    assert deployment_fixture.deploy().changed
+    assert changed(deployment_fixture.deploy())
     assert deployment_fixture.state()["topics"] == ["other"]
     deployment_fixture.cloud_fixture.fault(
         "storage.objects.insert", "error", status=403, message="no", match=live_json
@@ -346,7 +343,7 @@ def test_a_move_to_another_topic_that_fails_says_that_nothing_runs(
     reported = r"still publishes to other, and the function receives from news now: nothing runs before a deploy succeeds\."
     with pytest.raises(ProjectSetup, match=reported):
         roll_back(deployment_fixture.context())
-    assert roll_back(deployment_fixture.context()).changed
+    assert changed(roll_back(deployment_fixture.context()))
     assert deployment_fixture.state()["topics"] == ["news"]
 
 
@@ -368,11 +365,11 @@ def test_a_first_deployment_that_died_in_another_region_is_cleared_away(
 
 def test_undeploying_leaves_archives_and_results(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.deploy()
-    assert undeploy(deployment_fixture.context()).changed
+    assert changed(undeploy(deployment_fixture.context()))
     state = deployment_fixture.state()
     assert (state["live"], state["functions"], state["jobs"], state["topics"]) == (None, [], [], [])
     assert len(state["objects"]) == 1
-    assert not undeploy(deployment_fixture.context()).changed
+    assert not changed(undeploy(deployment_fixture.context()))
 
 
 def test_status_shows_the_live_version_and_the_differences(deployment_fixture: DeploymentFixture) -> None:
@@ -410,5 +407,5 @@ def test_a_function_that_does_not_build_leaves_the_live_version(
         deployment_fixture.deploy()
     assert deployment_fixture.state()["live"] == state["live"]
     deployment_fixture.zip = source(version=3)
-    assert deployment_fixture.deploy().changed
+    assert changed(deployment_fixture.deploy())
     assert deployment_fixture.state()["functions"] == [("nightly", "ACTIVE")]

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from builder.deploy.context import DeploymentContext, Outcome
+from builder.deploy.context import DeploymentContext
 from builder.deploy.promotion import Request, promote
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import EnvironmentFailed, ProjectSetup
 from tests.deploy.cloud_fixture import source
-from tests.deploy.deployment_fixture import DeploymentFixture
+from tests.deploy.deployment_fixture import DeploymentFixture, changed
 from tests.listed_calls import unlisted
 
 
@@ -35,8 +35,8 @@ def two_builds(deployment_fixture: DeploymentFixture) -> tuple[str, str]:
     return older, deployment_fixture.build()
 
 
-def overtaken(deployment_fixture: DeploymentFixture, *, standing: bool) -> Outcome:
-    """The outcome of a deployment between whose look and write a newer one begins and ends."""
+def overtaken(deployment_fixture: DeploymentFixture, *, standing: bool) -> str:
+    """The report of a deployment between whose look and write a newer one begins and ends."""
     if standing:
         deployment_fixture.deploy()
         deployment_fixture.cloud_fixture.cloud.clock.advance(60)
@@ -54,9 +54,9 @@ def overtaken(deployment_fixture: DeploymentFixture, *, standing: bool) -> Outco
         deployment_fixture.prove(again, "run-9")
         promote(again, deployment_fixture.context())
 
-    outcome = promote(request, meanwhile(deployment_fixture, "archive", other))
-    assert f"build {newer}" in outcome.message
-    return outcome
+    message = promote(request, meanwhile(deployment_fixture, "archive", other))
+    assert f"build {newer}" in message
+    return message
 
 
 @pytest.mark.parametrize("standing", [False, True])
@@ -64,7 +64,7 @@ def test_of_two_at_once_the_newer_one_stays_with_its_schedule(
     deployment_fixture: DeploymentFixture, *, standing: bool
 ) -> None:
     """The older one changes nothing."""
-    assert not overtaken(deployment_fixture, standing=standing).changed
+    assert not changed(overtaken(deployment_fixture, standing=standing))
     state = deployment_fixture.state()
     assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
     assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
@@ -103,12 +103,12 @@ def prepared(deployment_fixture: DeploymentFixture, build: str, **options: str) 
 
 def both(
     deployment_fixture: DeploymentFixture, request: Request, word: str, newer: Callable[[], object]
-) -> Outcome:
+) -> str:
     """Promote the request, and call `newer` when the log has a line that begins with `word`."""
-    outcome = promote(request, meanwhile(deployment_fixture, word, newer))
-    assert not outcome.changed
-    assert "is newer than this build" in outcome.message
-    return outcome
+    message = promote(request, meanwhile(deployment_fixture, word, newer))
+    assert not changed(message)
+    assert "is newer than this build" in message
+    return message
 
 
 @pytest.mark.always(1)
@@ -146,7 +146,7 @@ def test_the_newer_one_s_code_stays(deployment_fixture: DeploymentFixture) -> No
 
     both(deployment_fixture, request, "function nightly created", other)
     deployment_fixture.zip = newest
-    assert not promote(deployment_fixture.request(), deployment_fixture.context()).changed, (
+    assert not changed(promote(deployment_fixture.request(), deployment_fixture.context())), (
         "its code is there already"
     )
 
@@ -156,11 +156,11 @@ def test_undeployed_in_between_all_is_made_again(deployment_fixture: DeploymentF
     request = deployment_fixture.request()
     deployment_fixture.prove(request)
     context = meanwhile(deployment_fixture, "invoker", lambda: undeploy(deployment_fixture.context()))
-    assert promote(request, context).changed
+    assert changed(promote(request, context))
     state = deployment_fixture.state()
     assert (state["functions"], state["topics"]) == ([("nightly", "ACTIVE")], ["news"])
     assert deployment_fixture.context().locations.known() == {deployment_fixture.context().location}
-    assert not promote(deployment_fixture.request(), deployment_fixture.context()).changed
+    assert not changed(promote(deployment_fixture.request(), deployment_fixture.context()))
 
 
 def test_a_deployment_that_comes_between_the_steps_of_an_undeploy_stays(
@@ -190,5 +190,5 @@ def test_undeployed_while_the_function_was_made_it_says_so_and_the_next_one_make
     with pytest.raises(ProjectSetup, match=r"there is no topic projects/local-project/topics/news\."):
         promote(request, context)
     assert deployment_fixture.live() is None
-    assert promote(deployment_fixture.request(), deployment_fixture.context()).changed
-    assert not promote(deployment_fixture.request(), deployment_fixture.context()).changed
+    assert changed(promote(deployment_fixture.request(), deployment_fixture.context()))
+    assert not changed(promote(deployment_fixture.request(), deployment_fixture.context()))

@@ -17,7 +17,7 @@ import pytest
 
 from builder import kit
 from builder.act.proofs import Proof, decode
-from builder.deploy.archive import Proven, pack_archive
+from builder.deploy.archive import pack_archive
 from builder.plan.build_plan import build_plan
 from builder.plan.choose import choose
 from builder.plan.deployed import CONFIG
@@ -62,10 +62,10 @@ def archived(builder: Builder, done: Finished, folder: Path, target: Path) -> Pr
     request = RunRequest(dt.date(2026, 7, 1))
     chosen = choose(options, Workspace(folder), request)
     plan = build_plan(options, chosen, request)
-    packages = tuple(result["evidence"]["packages"]["overlay"])
-    proven = {"sub-a": Proven(proof.image, packages, result["evidence"]["inputs"]["workspace"]["sha256"])}
+    assert list(proof.packages) == result["evidence"]["packages"]["overlay"]
+    assert proof.workspace_sha256 == result["evidence"]["inputs"]["workspace"]["sha256"]
     target.mkdir()
-    archive = pack_archive(plan, chosen, options, proven, kit.load().sha256, target)
+    archive = pack_archive(plan, chosen, options, {"sub-a": proof}, kit.load().sha256, target)
     with tarfile.open(archive.path) as tar:
         archives.unpack(tar, target / "unpacked")
     return proof

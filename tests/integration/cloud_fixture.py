@@ -187,7 +187,13 @@ class CloudFixture:
         return Fleet(self.machines(), self.time, self.cancellation)
 
     def placement(self, fleet: Fleet) -> Placement:
-        return Placement(fleet.machines, fleet, self.time, lambda _job, text: self.said.append(text))
+        return Placement(
+            fleet.machines,
+            fleet,
+            self.time,
+            report=lambda _job, text: self.said.append(text),
+            log=self.said.append,
+        )
 
     def plan(self, folder: Path, notebooks: Sequence[str] = ("demo.ipynb",), **options: str) -> Plan:
         """The plan of a folder with these notebooks."""

@@ -21,7 +21,7 @@ from localcloud.engines.vm import images
 from tests.unit.good_attempt import expected_of, input_json, read
 
 EXPECTED = expected_of(read(input_json()), {})
-VM = EXPECTED.service_account
+VM = EXPECTED.job.options.vm_service_account
 BUCKET = "nb-advice"
 QUOTA = (
     "Quota exceeded: Your project exceeded quota for free query bytes scanned. For more information, see "

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from google.oauth2.credentials import Credentials
 
+from builder.act.proofs import Origin
 from builder.cli import carry_out
 from builder.commands import Context
 from builder.errors import BadInput, BuilderError, ExitCode
@@ -25,7 +26,7 @@ from builder.options.pull_request import pull_request
 from builder.report.comment import MARKER, MOST_CHARACTERS
 from builder.report.console import Console
 from builder.report.markdown import render_markdown
-from builder.report.summary import Built, render_summary
+from builder.report.summary import render_summary
 from builder.waiting import Cancellation, RealClock
 from localcloud.cloud import Cloud
 from localcloud.core.iam import PROJECT, email
@@ -82,7 +83,7 @@ class Commenting:
         jobs = [job("demo", GREEN), *([job("bad", RED)] if red else [])]
         ending = ExitCode(code if code is not None else int(red))
         made = report(*jobs, code=ending)
-        self.write(f"results/{run}/summary.json", render_summary(made.result, Built("b1", commit)))
+        self.write(f"results/{run}/summary.json", render_summary(made.result, Origin("b1", commit)))
         self.write(f"results/{run}/summary.md", render_markdown(made))
 
     def comment(self, **more: str) -> int:

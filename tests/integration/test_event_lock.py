@@ -628,9 +628,11 @@ def insert_again_and_again(
         seen()
 
     fleet = Fleet(machines, clock, session.cloud_fixture.cancellation, ensure_owner=ensure_owner)
-    Placement(machines, fleet, clock, lambda _job, text: session.cloud_fixture.said.append(text)).place(
-        vm_request
+    said = session.cloud_fixture.said
+    placement = Placement(
+        machines, fleet, clock, report=lambda _job, text: said.append(text), log=said.append
     )
+    placement.place(vm_request)
 
 
 def test_each_try_of_an_insert_takes_effect_before_anybody_else_may_have_the_event(

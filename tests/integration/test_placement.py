@@ -446,7 +446,7 @@ def test_a_vm_that_appears_late_is_found_and_deleted(cloud_fixture: CloudFixture
 def test_an_image_family_that_is_gone_is_2(cloud_fixture: CloudFixture, tmp_path: Path) -> None:
     plan = cloud_fixture.plan(tmp_path / "repo", NB_IMAGE_FAMILY="retired-family")
     with pytest.raises(InputRefused, match="no such image") as caught:
-        cloud_fixture.placement(cloud_fixture.fleet()).resolve_image(plan.jobs[0].image)
+        cloud_fixture.placement(cloud_fixture.fleet()).image(plan.jobs[0])
     assert "gcloud compute images list" in caught.value.advice
 
 

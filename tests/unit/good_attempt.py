@@ -11,6 +11,9 @@ from typing import Any
 from builder.judge.expected import Expected
 from builder.judge.verdict import judge
 from builder.model import Expectation, Listed, Notebook, Verdict
+from builder.options import JobOptions
+from builder.plan import vm_spec
+from builder.plan.build_plan import JobPlan
 from builder.plan.notebooks import read_notebook
 from builder.vm.protocol import Evidence
 
@@ -93,44 +96,42 @@ class Attempt:
     parameters: Json = field(default_factory=lambda: {"days": 7})
     on_evidence: list[Callable[[Json], Any]] = field(default_factory=list)
     on_listing: list[Callable[[dict[str, Listed]], Any]] = field(default_factory=list)
-    on_expected: list[Callable[[Expected], Expected]] = field(default_factory=list)
+    options: Json = field(default_factory=dict)
 
     def judge(self) -> Verdict:
         notebook = read(self.source)
         executed = (
             self.executed if isinstance(self.executed, bytes | None) else json.dumps(self.executed).encode()
         )
-        expected = expected_of(notebook, self.parameters)
+        expected = expected_of(notebook, self.parameters, **self.options)
         evidence = evidence_json(notebook, len(executed or b""))
         listing = listing_of(evidence)
         for change in self.on_evidence:
             change(evidence)
         for spoil in self.on_listing:
             spoil(listing)
-        for alter in self.on_expected:
-            expected = alter(expected)
         return judge(expected, Evidence.decode(json.dumps(evidence).encode()), executed, listing)
 
 
-def expected_of(notebook: Notebook, parameters: Json) -> Expected:
+def expected_of(notebook: Notebook, parameters: Json, **options: Any) -> Expected:
+    """Return what the evidence of a good attempt has, for a job with these options."""
+    given: Json = {
+        "secrets": {"MAPS_KEY": "projects/my-project/secrets/maps-key/versions/3"},
+        "vm_service_account": "notebook-vm@my-project.iam.gserviceaccount.com",
+        "expect": (Expectation("outputs/*.csv", 100), Expectation("outputs/**"), Expectation("demo.html")),
+        "machine_type": "e2-standard-4",
+        "timeout": 2400,
+        "cell_timeout": 60,
+        "fail_on": (),
+    }
+    job_options = JobOptions(zones=("us-central1-a",), **{**given, **options})
     return Expected(
-        run="run-1",
-        job="rides-demo",
-        attempt=1,
-        nonce="n0nce",
+        attempt=vm_spec.Attempt("run-1", "rides-demo", 1, "n0nce"),
+        job=JobPlan("rides-demo", notebook, job_options, parameters, files=()),
         job_sha256="a" * 64,
         workspace_sha256="b" * 64,
         parameters_sha256="c" * 64,
         generations={"job": 11, "workspace": 12, "parameters": 13},
-        notebook=notebook,
-        parameters=parameters,
-        secrets={"MAPS_KEY": "projects/my-project/secrets/maps-key/versions/3"},
-        service_account="notebook-vm@my-project.iam.gserviceaccount.com",
-        expect=(Expectation("outputs/*.csv", 100), Expectation("outputs/**"), Expectation("demo.html")),
-        name="demo",
-        machine_type="e2-standard-4",
-        timeout=2400,
-        cell_timeout=60,
     )
 
 

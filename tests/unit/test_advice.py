@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
 
 from builder.judge.advice import advice_for
 from builder.model import CellFailure
+from builder.plan.packing import StagedFile
 from tests.unit.good_attempt import code, expected_of, input_json, notebook_json, read
 
-EXPECTED = replace(
-    expected_of(read(input_json()), {}), staged=frozenset({"rides/demo.ipynb", "data/rides.csv"})
+STAGED = tuple(
+    StagedFile(path, Path(path), size=0, executable=False) for path in ("rides/demo.ipynb", "data/rides.csv")
 )
+_EXPECTED = expected_of(read(input_json()), {})
+EXPECTED = replace(_EXPECTED, job=replace(_EXPECTED.job, files=STAGED))
 
 
 def advice(error: str) -> str | None:
@@ -93,7 +97,7 @@ def test_any_other_error_has_none(error: str) -> None:
     ids=["name", "attribute", "binary"],
 )
 def test_packages_that_a_cell_installs_come_too_late(source: str, error: str) -> None:
-    expected = replace(EXPECTED, notebook=read(notebook_json(code(1, source), code(2, "1"), code(3, source))))
+    expected = expected_of(read(notebook_json(code(1, source), code(2, "1"), code(3, source))), {})
     found = advice_for(CellFailure(2, 3, "", None, error, ""), expected)
     assert found is not None
     assert found.startswith("Cell 1 installs packages while the kernel runs")
@@ -102,6 +106,6 @@ def test_packages_that_a_cell_installs_come_too_late(source: str, error: str) ->
 
 def test_a_cell_that_installs_nothing_is_not_named() -> None:
     cells = (code(1, "# pip install numpy\nprint('!pip install numpy')"), code(2, "1"))
-    expected = replace(EXPECTED, notebook=read(notebook_json(*cells)))
+    expected = expected_of(read(notebook_json(*cells)), {})
     error = "AttributeError: module 'numpy' has no attribute 'trapezoid'"
     assert advice_for(CellFailure(2, 2, "", None, error, ""), expected) is None

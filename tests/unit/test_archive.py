@@ -15,7 +15,8 @@ import pytest
 
 from builder import kit
 from builder.act import staging
-from builder.deploy.archive import Proven, pack_archive
+from builder.act.proofs import Proof
+from builder.deploy.archive import pack_archive
 from builder.deploy.export_options import exported_options
 from builder.errors import BadInput, Problem
 from builder.options import Options
@@ -102,9 +103,22 @@ def prepared(job: JobPlan, folder: Path) -> staging.StagedInput:
     return staging.prepare(job, archive, run="r", location=load(folder, NB_NOTEBOOKS="x.ipynb").gcs_location)
 
 
-def proofs(plan: Plan, folder: Path) -> dict[str, Proven]:
+def proofs(plan: Plan, folder: Path) -> dict[str, Proof]:
     return {
-        job.job: Proven(IMAGE, (f"alpha==1.{number}",), prepared(job, folder).workspace.sha256)
+        job.job: Proof(
+            inputs="i",
+            run="run-1",
+            job=job.job,
+            notebook=job.notebook.path,
+            build=None,
+            commit=None,
+            kit=KIT,
+            workspace_sha256=prepared(job, folder).workspace.sha256,
+            image=IMAGE,
+            packages=(f"alpha==1.{number}",),
+            summary="summary.json",
+            summary_generation=1,
+        )
         for number, job in enumerate(plan.jobs)
     }
 

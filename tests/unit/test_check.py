@@ -23,7 +23,7 @@ from builder.plan.build_plan import Plan, build_plan
 from builder.plan.choose import choose
 from builder.plan.event import RunRequest
 from builder.plan.workspace import Workspace
-from builder.ports import CallFailed, Image, ServiceAccount
+from builder.ports import CallFailed, Image
 from builder.report.preflight import preflight_json
 from tests.integration.cloud_fixture import NOTEBOOK
 from tests.loading import load_options
@@ -93,7 +93,7 @@ def google(
             "settings": BucketSettings("US", uniform_access=True),
             "bucket.permissions": frozenset(OBJECTS),
             "try_create": None,
-            "service_account": ServiceAccount(VM, disabled=False),
+            "service_account_disabled": False,
             "service_account_permissions": frozenset({ACT_AS}),
             "image_of_family": image,
             "image": image,
@@ -276,14 +276,14 @@ def test_a_short_run_with_a_gpu_may_take_the_preemptible_quota(tmp_path: Path) -
     [
         pytest.param({"caller": ""}, 0, "account", State.UNKNOWN, id="no caller"),
         pytest.param(
-            {"service_account": ServiceAccount(VM, disabled=True)},
+            {"service_account_disabled": True},
             4,
             "VM's account",
             State.FAIL,
             id="account disabled",
         ),
         pytest.param(
-            {"service_account": refusal(403, "PERMISSION_DENIED")},
+            {"service_account_disabled": refusal(403, "PERMISSION_DENIED")},
             0,
             "VM's account",
             State.UNKNOWN,

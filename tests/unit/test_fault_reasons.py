@@ -1,4 +1,4 @@
-"""A fault on the VM has a declared reason, and each reason has a meaning of its own or is retried on purpose."""
+"""A fault on the VM has a listed reason, and each reason has a meaning of its own or is retried on purpose."""
 
 from __future__ import annotations
 
@@ -9,10 +9,40 @@ from typing import Any
 import pytest
 
 from builder.judge.cell_checks import START_AGAIN
-from builder.vm.runner.fault import REASONS
+from builder.vm.protocol import PREEMPTED
 from tests.unit.good_attempt import Attempt
 
 ROOT = Path(__file__).resolve().parents[2]
+REASONS = {
+    "cell_timeout",
+    "notebook_timeout",
+    "kernel_died",
+    "out_of_memory",
+    "kernel_not_found",
+    "disk_full",
+    "notebook_unreadable",
+    "notebook_failed",
+    "gpu_not_visible",
+    "lease_lost",
+    "setup_failed",
+    "setup_timeout",
+    "requirements_unresolvable",
+    "requirements_timeout",
+    "index_unreachable",
+    "index_refused",
+    "index_untrusted",
+    "ca_bundle_unusable",
+    "secret_refused",
+    "secret_unfit",
+    "secret_unavailable",
+    "secret_in_source",
+    "secret_in_output",
+    PREEMPTED,
+    "workspace",
+    "forbidden",
+    "storage",
+    "runner",
+}
 # The reasons without a meaning of their own: the job runs again on a fresh VM.
 RETRIED = {
     "gpu_not_visible",
@@ -25,16 +55,40 @@ RETRIED = {
 }
 
 
-def test_the_runner_raises_only_declared_reasons() -> None:
-    """`Fault` turns any other reason into `runner`, and the job would be retried."""
-    undeclared = [
-        f"{path.relative_to(ROOT)}:{node.lineno}: {node.args[0].value!r}"
+def test_the_runner_raises_only_listed_reasons() -> None:
+    """A reason that the judge does not know would be retried."""
+    unlisted = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {reason!r}"
         for path in sorted((ROOT / "builder/vm/runner").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for tree in [ast.parse(path.read_text(encoding="utf-8"))]
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Fault"
-        if node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value not in REASONS
+        for reason in _texts(node.args[0], tree)
+        if reason not in REASONS
     ]
-    assert undeclared == [], "REASONS of builder/vm/runner/fault.py lacks them"
+    assert unlisted == [], "REASONS lacks them"
+
+
+def _texts(value: ast.expr, tree: ast.Module) -> list[object]:
+    """Return the literal values that an expression, or the variable of the module that it names, can have."""
+    match value:
+        case ast.Constant(literal):
+            return [literal]
+        case ast.IfExp(body=body, orelse=orelse):
+            return [*_texts(body, tree), *_texts(orelse, tree)]
+        case ast.Name(name):
+            return [text for found in _assigned(name, tree) for text in _texts(found, tree)]
+    return []
+
+
+def _assigned(name: str, tree: ast.Module) -> list[ast.expr]:
+    assignments = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    return [
+        node.value
+        for node in assignments
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id == name
+    ]
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))

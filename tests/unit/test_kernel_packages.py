@@ -69,11 +69,10 @@ def test_the_kits_packages_come_first_where_the_images_do_not_fit(
     image: Mapping[str, tuple[str, list[str]]], told: list[str]
 ) -> None:
     installed = [Package(name, version, requires=tuple(lines)) for name, (version, lines) in image.items()]
-    assert [str(one) for one in replaced(KIT, installed, ())] == [f"kernel: {line}" for line in told]
+    assert list(replaced(KIT, installed, ()).values()) == [f"kernel: {line}" for line in told]
 
 
 def test_a_required_package_is_not_reported_as_the_images() -> None:
-    (told,) = replaced(KIT, [Package("typing", "4.15")], [Package("typing", "4.5")])
-    assert str(told) == (
-        "kernel: typing of the kit (4.15) comes before the requirements' 4.5: client needs >=4.13"
-    )
+    assert replaced(KIT, [Package("typing", "4.15")], [Package("typing", "4.5")]) == {
+        "typing": "kernel: typing of the kit (4.15) comes before the requirements' 4.5: client needs >=4.13"
+    }

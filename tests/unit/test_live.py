@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from builder.deploy.build import scheduled_build
-from builder.deploy.decide import Late, Promote, Same, decide
 from builder.deploy.live import (
     MOST_EARLIER,
     Accounts,
@@ -19,11 +18,13 @@ from builder.deploy.live import (
     LiveJob,
     LiveNotebook,
     Location,
+    Newest,
     Schedule,
     Source,
     decode,
     first,
 )
+from builder.deploy.promotion import decide
 from builder.errors import ProjectSetup
 from builder.model import GcsLocation
 from builder.plan.build_plan import LONGEST_BUILD
@@ -64,7 +65,7 @@ def test_a_document_of_another_schema_is_reported_as_unreadable(raw: bytes) -> N
 
 def test_proof_and_promoter_do_not_change_the_tag() -> None:
     current = first(live())
-    assert decide(current, live(created=LATER, build="b-2", run="r-9")) == Same()
+    assert decide(current, live(created=LATER, build="b-2", run="r-9")) is None
 
 
 @pytest.mark.parametrize(
@@ -86,20 +87,20 @@ def test_proof_and_promoter_do_not_change_the_tag() -> None:
 )
 def test_every_other_difference_is_one(other: Live) -> None:
     current = first(live())
-    assert decide(current, other) == Promote(current.promoted(other))
+    assert decide(current, other) == current.promoted(other)
 
 
 def test_a_newer_build_wins_and_an_older_one_that_comes_late_changes_nothing() -> None:
     current = first(live("b" * 64, LATER, "b-2"))
-    assert decide(current, live(created=EARLY)) == Late(current.newest)
-    assert isinstance(decide(current, live("c" * 64, LATER, "b-3")), Promote)
+    assert decide(current, live(created=EARLY)) == current.newest
+    assert isinstance(decide(current, live("c" * 64, LATER, "b-3")), LiveDocument)
 
 
 def test_a_rollback_leaves_the_newest_so_that_older_builds_stay_late() -> None:
     document = first(live()).promoted(live("b" * 64, LATER, "b-2")).rolled_back()
     assert document.live == live()
     assert document.earlier == ()
-    assert isinstance(decide(document, live("c" * 64, EARLY)), Late)
+    assert isinstance(decide(document, live("c" * 64, EARLY)), Newest)
 
 
 def test_only_so_many_earlier_ones_are_kept() -> None:
@@ -111,7 +112,7 @@ def test_only_so_many_earlier_ones_are_kept() -> None:
 
 
 def test_nothing_stands_there_yet() -> None:
-    assert decide(None, live()) == Promote(LiveDocument(live(), first(live()).newest))
+    assert decide(None, live()) == LiveDocument(live(), first(live()).newest)
 
 
 def test_the_build_names_everything_exactly() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def run(folder: Path, content: bytes, parameters: Json, *options: str) -> Verdic
     assert isinstance(notebook, Notebook)
     facts = evidence_json(notebook, len(executed))
     facts["papermill"]["exit_code"] = done.returncode
-    expected = replace(expected_of(notebook, parameters), expect=())
+    expected = expected_of(notebook, parameters, expect=())
     return judge(expected, Evidence.decode(json.dumps(facts).encode()), executed, listing_of(facts))
 
 

@@ -16,6 +16,7 @@ import jsonschema
 import junitparser
 import pytest
 
+from builder.act.proofs import Origin
 from builder.act.result import Event, JobResult, LeftVm, VmTime
 from builder.errors import ExitCode
 from builder.model import CellRun, CellState, Verdict
@@ -366,20 +367,20 @@ def test_history_of_another_form_counts_as_none(raw: bytes) -> None:
 
 @pytest.mark.parametrize("sample", [MIXED, report(job("demo", GREEN))], ids=["mixed", "green"])
 def test_summary_has_the_published_schema(sample: RunReport) -> None:
-    jsonschema.validate(json.loads(render_summary(sample.result)), SCHEMA)
+    jsonschema.validate(json.loads(render_summary(sample.result, Origin())), SCHEMA)
 
 
 def test_build_output_is_the_summary(tmp_path: Path) -> None:
-    write_build_output(MIXED.result, tmp_path, print)
+    write_build_output(MIXED.result, tmp_path, print, Origin())
     found = json.loads((tmp_path / "output").read_text())
     jsonschema.validate(found, SCHEMA)
     assert found.pop("jobs_left_out") == 0
     found["jobs"].sort(key=lambda item: ["demo", "bad", "lost"].index(item["job"]))
-    assert found == json.loads(render_summary(MIXED.result))
+    assert found == json.loads(render_summary(MIXED.result, Origin()))
 
 
 def test_build_output_keeps_the_red_jobs_within_its_limit(tmp_path: Path) -> None:
-    write_build_output(large(600, red=3).result, tmp_path, print)
+    write_build_output(large(600, red=3).result, tmp_path, print, Origin())
     content = (tmp_path / "output").read_bytes()
     found = json.loads(content)
     assert len(content) <= MOST_BUILD_OUTPUT
@@ -389,7 +390,7 @@ def test_build_output_keeps_the_red_jobs_within_its_limit(tmp_path: Path) -> Non
 
 def test_build_output_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     said: list[str] = []
-    write_build_output(MIXED.result, tmp_path / "none", said.append)
+    write_build_output(MIXED.result, tmp_path / "none", said.append, Origin())
     assert said == ["warning: $BUILDER_OUTPUT/output could not be written: No such file or directory"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from builder.errors import ExitCode
@@ -17,7 +15,7 @@ def noticing(*notices: tuple[str, int, str], fail_on: tuple[str, ...] = ()) -> A
     found = [{"kind": kind, "cell": cell, "message": message} for kind, cell, message in notices]
     return Attempt(
         on_evidence=[lambda evidence: evidence.update(notices=found)],
-        on_expected=[lambda expected: replace(expected, fail_on=frozenset(fail_on))],
+        options={"fail_on": tuple(fail_on)},
     )
 
 

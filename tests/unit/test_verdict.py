@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,7 +70,7 @@ def fault(reason: str, **more: Any) -> Attempt:
 
 
 def expecting(*wanted: Expectation) -> Attempt:
-    return Attempt(on_expected=[lambda expected: replace(expected, expect=wanted)])
+    return Attempt(options={"expect": wanted})
 
 
 def early_exit(cells: list[Json]) -> None:

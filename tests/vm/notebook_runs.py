@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import nbformat
 import pytest
 
-from builder.judge.expected import Expected
 from builder.judge.verdict import judge
 from builder.model import Notebook, Verdict
 from builder.plan.notebooks import read_notebook
@@ -69,7 +68,7 @@ class Ran:
         """All stream text of the cell at this index of the executed notebook."""
         return "".join(out.get("text", "") for out in self.executed.cells[cell].outputs)
 
-    def verdict(self, **expected: Any) -> Verdict:
+    def verdict(self, **options: Any) -> Verdict:
         """The builder's verdict, all else being well."""
         source = read_notebook("demo.ipynb", self.book.content)
         assert isinstance(source, Notebook), source
@@ -78,9 +77,7 @@ class Ran:
         facts["papermill"]["exit_code"] = self.end["exit_code"]
         facts["fault"] = self.end["fault"]
         facts["notices"] = self.end["notices"]
-        wanted: Expected = replace(
-            expected_of(source, dict(self.book.parameters)), **{"expect": (), **expected}
-        )
+        wanted = expected_of(source, dict(self.book.parameters), **{"expect": (), **options})
         return judge(wanted, Evidence.decode(json.dumps(facts).encode()), executed, listing_of(facts))
 
 

@@ -125,7 +125,7 @@ def test_each_is_in_the_log_once(ran: Ran) -> None:
 def test_it_is_red_where_the_option_lists_its_kind(
     ran: Ran, fail_on: set[str], cell: int, words: str
 ) -> None:
-    verdict = ran.verdict(fail_on=frozenset(fail_on))
+    verdict = ran.verdict(fail_on=tuple(fail_on))
     assert verdict.reason == "silent_failure"
     assert verdict.message.startswith(f"cell {cell} of {len(SILENT)} failed: ")
     assert words in verdict.message
@@ -135,7 +135,7 @@ def test_it_is_red_where_the_option_lists_its_kind(
 
 
 def test_it_is_green_and_told_where_the_option_does_not(ran: Ran) -> None:
-    verdict = ran.verdict(fail_on=frozenset())
+    verdict = ran.verdict(fail_on=())
     assert verdict.green, verdict
     assert (
         "NB_FAIL_ON lets 18 failures pass, the first in cell 1 of 23: !echo shown; false" in verdict.message

@@ -134,10 +134,10 @@ class Environment:
         facts, here = self._attempt.facts, Path(__file__).resolve()
         kit = kernel_packages.read(kernel_launcher.KIT / kernel_launcher.INDEX)
         first = kernel_packages.replaced(kit, facts.image or (), facts.overlay)
-        for package in first:
-            self._attempt.log.line(str(package))
-        launcher, names = here.with_name("kernel_launcher.py"), [package.name for package in first]
-        kernels.write_python_kernel(self._settings.home / "jupyter", launcher, names)
+        for line in first.values():
+            self._attempt.log.line(line)
+        launcher = here.with_name("kernel_launcher.py")
+        kernels.write_python_kernel(self._settings.home / "jupyter", launcher, list(first))
 
     def _read_image(self) -> Future[tuple[Package, ...] | None]:
         return self._background.submit(image_packages.read, self._settings.home)

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from builder.vm.protocol import PREEMPTED, FaultReport
-
-REASONS = {
-    "cell_timeout",
-    "notebook_timeout",
-    "kernel_died",
-    "out_of_memory",
-    "kernel_not_found",
-    "disk_full",
-    "notebook_unreadable",
-    "notebook_failed",
-    "gpu_not_visible",
-    "lease_lost",
-    "setup_failed",
-    "setup_timeout",
-    "requirements_unresolvable",
-    "requirements_timeout",
-    "index_unreachable",
-    "index_refused",
-    "index_untrusted",
-    "ca_bundle_unusable",
-    "secret_refused",
-    "secret_unfit",
-    "secret_unavailable",
-    "secret_in_source",
-    "secret_in_output",
-    PREEMPTED,
-    "workspace",
-    "forbidden",
-    "storage",
-    "runner",
-}
+from builder.vm.protocol import FaultReport
 
 
 class Fault(Exception):
-    """Ends the job for one of `REASONS`, other than by papermill's own exit.
+    """Ends the job other than by papermill's own exit.
 
-    `cell` is the code cell's number, if any.
+    `reason`: one of the list in tests/unit/test_fault_reasons.py, each with its meaning in `builder/judge`. `cell`: the
+    code cell's number, if any.
     """
 
     def __init__(self, reason: str, message: str, cell: int | None = None) -> None:
         super().__init__(message)
-        self.reason = reason if reason in REASONS else "runner"
+        self.reason = reason
         self.message = message
         self.cell = cell
 

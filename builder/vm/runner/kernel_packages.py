@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -12,20 +11,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from .image_packages import Package
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """An installed package that the kit's replaces for the kernel: its owner, both versions, and the reason."""
-
-    name: str
-    kit: str
-    whose: str
-    installed: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"kernel: {self.name} of the kit ({self.kit}) comes before {self.whose} {self.installed}: {self.why}"
 
 
 def read(index: Path) -> dict[str, Package]:
@@ -39,8 +24,8 @@ def read(index: Path) -> dict[str, Package]:
 
 def replaced(
     kit: Mapping[str, Package], image: Collection[Package], overlay: Collection[Package]
-) -> tuple[Replaced, ...]:
-    """Return the packages of the image and of the notebook that do not fit, and that the kit's must replace.
+) -> dict[str, str]:
+    """Return the packages of the image and of the notebook that the kit's must replace, each with a line for the log.
 
     1. The kernel uses an installed package if there is one, else the kit's.
     2. An installed package that does not meet another's requirement is replaced by the kit's.
@@ -50,12 +35,13 @@ def replaced(
     """
     own = {package.name for package in overlay}
     found = {package.name: package for package in (*image, *overlay) if package.name in kit}
-    described: list[Replaced] = []
+    lines: dict[str, str] = {}
     while misfit := next(_misfits({**kit, **found}, found), None):
         name, why = misfit
         whose = "the requirements'" if name in own else "the image's"
-        described.append(Replaced(name, kit[name].version, whose, found.pop(name).version, why))
-    return tuple(described)
+        versions = f"({kit[name].version}) comes before {whose} {found.pop(name).version}"
+        lines[name] = f"kernel: {name} of the kit {versions}: {why}"
+    return lines
 
 
 def _misfits(used: Mapping[str, Package], found: Mapping[str, Package]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,8 @@ class PapermillRequest:
         arguments += ["--start-timeout", str(KERNEL_SECONDS)]
         if self.cell_timeout is not None:
             arguments += ["--execution-timeout", str(math.ceil(self.cell_timeout))]
-        value = {
-            "arguments": arguments,
-            "folder": str(self.folder),
-            "notebook": self.notebook,
-            "name": self.name,
-            "language": self.language,
-            "parameters": self.parameters,
-            "replaces_injected": self.replaces_injected,
-            "environment": self.environment,
-            "secrets": self.secrets,
-        }
-        return json.dumps(value).encode()
+        paths = {"folder": str(self.folder), "cwd": str(self.cwd)}
+        return json.dumps({**asdict(self), **paths, "arguments": arguments}).encode()
 
 
 def replaces_injected(notebook: dict[str, Any]) -> bool:

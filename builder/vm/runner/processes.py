@@ -13,6 +13,7 @@ import psutil
 PR_SET_CHILD_SUBREAPER = 36
 # Orphans of ended processes become ours; each round ends one generation.
 ROUNDS = 5
+PATIENCE = 2.0  # seconds of a round
 
 
 def adopt_orphans() -> None:
@@ -21,9 +22,7 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_descendants(
-    *, gently: bool, patience: float = 2.0, spared: Collection[int] = frozenset()
-) -> list[str]:
+def end_descendants(*, gently: bool, spared: Collection[int]) -> list[str]:
     """End all descendants except the `spared`, by SIGTERM first if `gently`.
 
     Returns the names of those that were running.
@@ -39,7 +38,7 @@ def end_descendants(
             with contextlib.suppress(psutil.Error):
                 (process.terminate if gently and attempt == 0 else process.kill)()
         # A dead process stays in the list until its parent has waited for it.
-        psutil.wait_procs(found, timeout=patience)
+        psutil.wait_procs(found, timeout=PATIENCE)
     return ended
 
 

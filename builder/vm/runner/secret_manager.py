@@ -21,16 +21,7 @@ CALL_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 10.0
 AT_ONCE = 8
-_TRANSIENT = frozenset(
-    {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})  # HTTP statuses
 PROBLEMS = {
     "denied": "the VM's account may not read it",
     "api_disabled": "the Secret Manager API is not enabled in the project",

@@ -134,7 +134,7 @@ def _refuse_depth(fragment: str) -> None:
             raise ValueError(f"more than {MAX_DEPTH} elements inside of one another")
 
 
-def svg_image(svg: str, alt: str = "drawing") -> str:
+def svg_image(svg: str) -> str:
     """Return an SVG document as an <img>, which runs no script and loads nothing; empty for other text."""
     # Matplotlib writes a declaration and a document type before the tag.
     tag = re.search(r"<svg\b[^>]*", svg, flags=re.IGNORECASE)
@@ -147,7 +147,7 @@ def svg_image(svg: str, alt: str = "drawing") -> str:
     except (ET.ParseError, ValueError):
         return ""
     encoded = base64.b64encode(svg.encode("utf-8", "replace")).decode()
-    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{encoded}">'
+    return f'<img alt="drawing" src="data:image/svg+xml;base64,{encoded}">'
 
 
 def _harmless(_tag: str, attribute: str, value: str) -> str | None:
