@@ -87,6 +87,7 @@ _OWNERS = """
   cloudfunctions.functions: create delete list sourceCodeSet update
   cloudfunctions.operations: get list
   cloudscheduler.jobs: create delete enable get list pause run update
+  cloudscheduler.locations: get list
   compute.acceleratorTypes: get list
   compute.disks: create setLabels
   compute.instances: create delete get getSerialPortOutput list setLabels setMetadata setServiceAccount stop

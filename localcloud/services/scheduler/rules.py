@@ -32,11 +32,12 @@ _FIELDS = ("description", "schedule", "timeZone", "attemptDeadline", "retryConfi
 _MASK = UpdateMask("cloudscheduler.v1", "Job", _FIELDS, bad_mask)
 
 
-def check_location(parent: str) -> None:
-    """Raise `ApiError` 400 unless "projects/P/locations/L" names a known region."""
+def check_location(parent: str) -> str:
+    """Return the region in "projects/P/locations/L"; raises `ApiError` 400 for an unknown region."""
     region = parent.rpartition("/")[2]
     if region not in REGIONS:
         raise bad_location(region)
+    return region
 
 
 def job(name: str, body: Json) -> Json:

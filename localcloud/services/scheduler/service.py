@@ -10,12 +10,17 @@ from localcloud.core.caller import Caller
 from localcloud.core.clock import Clock
 from localcloud.core.iam import SCHEDULER_AGENT
 from localcloud.core.kept import Kept
-from localcloud.core.service import Handler, Part
+from localcloud.core.listing import page
+from localcloud.core.service import Call, Handler, Part
+from localcloud.services.compute.catalog import REGIONS
 from localcloud.services.pubsub.messages import Content, content
 from localcloud.services.scheduler.calls import Jobs
+from localcloud.services.scheduler.rules import check_location
 from localcloud.services.scheduler.timetable import Timetable
 
 Json = dict[str, Any]
+
+_LARGEST_PAGE = 500
 
 
 class SchedulerService(Part):
@@ -42,7 +47,11 @@ class SchedulerService(Part):
         timetable = Timetable(clock, self._kept, fire)
         for name in self._kept.names():
             timetable.plan(name)
-        self._handlers = Jobs(self._kept, timetable, clock).handlers()
+        self._handlers = {
+            **Jobs(self._kept, timetable, clock).handlers(),
+            "cloudscheduler.projects.locations.list": _list_locations,
+            "cloudscheduler.projects.locations.get": _get_location,
+        }
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return a handler for each method id of this service."""
@@ -63,3 +72,21 @@ class SchedulerService(Part):
                 for name, job in self._kept.items()
             ]
         }
+
+
+def _list_locations(call: Call) -> Json:
+    project = call.authorize("cloudscheduler.locations.list", call.params["name"])
+    return page([_location(project, region) for region in REGIONS], call.params, "locations", _LARGEST_PAGE)
+
+
+def _get_location(call: Call) -> Json:
+    name = call.authorize("cloudscheduler.locations.get", call.params["name"])
+    return _location(name.partition("/locations/")[0], check_location(name))
+
+
+def _location(project: str, region: str) -> Json:
+    return {
+        "name": f"{project}/locations/{region}",
+        "locationId": region,
+        "labels": {"cloud.googleapis.com/region": region},
+    }

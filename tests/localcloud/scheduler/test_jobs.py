@@ -242,6 +242,17 @@ def test_a_deleted_job_is_gone_and_its_name_free(cloud_fixture: CloudFixture) ->
     cloud_fixture.job()
 
 
+def test_locations(cloud_fixture: CloudFixture) -> None:
+    client = cloud_fixture.client()
+    names = [one.name for one in client.list_locations(request={"name": PROJECT}).locations]
+    assert REGION in names
+    assert client.get_location(request={"name": REGION}).location_id == "us-central1"
+    assert (
+        refusal(lambda: client.get_location(request={"name": f"{PROJECT}/locations/mars"}))[0]
+        == "INVALID_ARGUMENT"
+    )
+
+
 METHODS = [
     ("create_job", {"parent": REGION, "job": {"schedule": "* * * * *", "pubsub_target": {"topic_name": TOPIC, "data": b"x"}}}, "create", REGION),
     ("get_job", {"name": JOB}, "get", JOB),
