@@ -24,7 +24,22 @@ from localcloud.services.cloudbuild.views import GLOBAL, location_of, operation
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _DEFAULT_PAGE, _LARGEST_PAGE = 50, 1000
-_FILTER_FIELDS = {"tags": ("tags",), "create_time": ("createTime",)}
+_FILTER_TIMES = ("create_time", "start_time", "finish_time")
+# The fields that the page "View build results" and the discovery document name.
+_FILTER_FIELDS = {
+    "build_id": ("id",),
+    "id": ("id",),
+    "status": ("status",),
+    "tags": ("tags",),
+    "images": ("images",),
+    "trigger_id": ("buildTriggerId",),
+    "create_time": ("createTime",),
+    "start_time": ("startTime",),
+    "finish_time": ("finishTime",),
+    "source.storage_source.bucket": ("source", "storageSource", "bucket"),
+    "source.storage_source.object": ("source", "storageSource", "object"),
+    "source.storage_source.generation": ("source", "storageSource", "generation"),
+}
 _SHOWN = ("id", "status", "statusDetail", "tags", "createTime", "startTime", "finishTime", "substitutions")
 
 
@@ -104,7 +119,7 @@ class BuildService(Part):
             expression,
             lambda reason: bad_filter(expression, reason),
             fields=_FILTER_FIELDS,
-            times=("create_time",),
+            times=_FILTER_TIMES,
         )
         return page(found, call.params, "builds", _LARGEST_PAGE, default=_DEFAULT_PAGE)
 

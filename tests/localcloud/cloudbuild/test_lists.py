@@ -10,7 +10,7 @@ from tests.localcloud.cloudbuild.cloud_fixture import CloudFixture, one
 
 
 def test_the_client_pages_and_filters(cloud_fixture: CloudFixture) -> None:
-    made = [cloud_fixture.start(one("true", tags=["all", f"n{number % 2}"])) for number in range(5)]
+    made = [cloud_fixture.start(one("true", tags=[f"n{number % 2}"])) for number in range(5)]
     for build_id in made:
         cloud_fixture.ended(build_id)
     client = cloud_fixture.client()
@@ -20,7 +20,7 @@ def test_the_client_pages_and_filters(cloud_fixture: CloudFixture) -> None:
         made[2:0:-1],
         made[:1],
     ]
-    odd = client.list_builds(project_id=PROJECT, filter='tags="n1" AND tags="all"')
+    odd = client.list_builds(project_id=PROJECT, filter='tags="n1" AND status="SUCCESS"')
     assert [build.id for build in odd] == [made[3], made[1]]
     with pytest.raises(BadRequest, match="invalid list filter"):
         client.list_builds(project_id=PROJECT, filter="x OR y")
@@ -30,9 +30,7 @@ def test_the_client_pages_and_filters(cloud_fixture: CloudFixture) -> None:
     ("expression", "words"),
     [
         ('colour="red"', 'there is no field "colour"'),
-        ('status="SUCCESS"', 'there is no field "status"'),
-        ('tags>"a"', "can only be compared by ="),
-        ('create_time="2026-07-01T00:00:00Z"', "can only be compared by >"),
+        ('status>"A"', "can only be compared by = and !="),
         ('create_time>"yesterday"', '"yesterday" is no time'),
     ],
 )

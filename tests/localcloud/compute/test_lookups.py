@@ -107,19 +107,37 @@ def test_filters(cloud_fixture: CloudFixture) -> None:
     cloud_fixture.insert(vm_body("two", labels={"nb-tool": "x"}))
     cloud_fixture.run(vm_body("three"))
     assert _names(cloud_fixture, "labels.nb-tool=x") == ["one", "two"]
+    assert _names(cloud_fixture, "labels.nb-run:*") == ["one"]
     assert _names(cloud_fixture, 'labels.nb-tool=x AND name="two"') == ["two"]
+    assert _names(cloud_fixture, "(labels.nb-tool=x) AND (status=RUNNING)") == ["one", "two"]
+    assert _names(cloud_fixture, "labels.nb-tool!=x") == ["three"]
+    assert _names(cloud_fixture, "name eq t.*") == ["three", "two"]
+    assert _names(cloud_fixture, "(name eq t.*) (status eq RUNNING)") == ["three", "two"]
+    assert _names(cloud_fixture, "name ne t.*") == ["one"]
+    assert _names(cloud_fixture, "name:t*") == ["three", "two"]
     assert _names(cloud_fixture, "scheduling.automaticRestart=false") == []
-    for bad in ("name", "name=a OR name=b", "name eq t.*", "labels.nb-run:*"):
+    for bad in (
+        "name",
+        "name = a name = b",
+        "name=a OR name=b",
+        "name=a AND name eq b",
+        "(name=a",
+        "name eq [",
+    ):
         with pytest.raises(BadRequest, match="Invalid list filter expression"):
             _names(cloud_fixture, bad)
 
 
-def test_operations_are_found_by_their_target_link(cloud_fixture: CloudFixture) -> None:
+def test_a_colon_on_a_target_link_finds_nothing_and_equality_does(cloud_fixture: CloudFixture) -> None:
     done = cloud_fixture.done(cloud_fixture.insert(vm_body()))
-    query = f'operationType="insert" AND targetLink="{done.target_link}"'
-    request = compute_v1.ListZoneOperationsRequest(project=PROJECT, zone=ZONE, filter=query)
-    found = cloud_fixture.client(compute_v1.ZoneOperationsClient).list(request=request)
-    assert [operation.name for operation in found] == [done.name]
+    client = cloud_fixture.client(compute_v1.ZoneOperationsClient)
+
+    def found(query: str) -> int:
+        request = compute_v1.ListZoneOperationsRequest(project=PROJECT, zone=ZONE, filter=query)
+        return len(list(client.list(request=request)))
+
+    assert found('operationType="insert" AND targetLink:instances/vm-1') == 0
+    assert found(f'operationType="insert" AND targetLink="{done.target_link}"') == 1
 
 
 def test_pages_and_order(cloud_fixture: CloudFixture) -> None:
