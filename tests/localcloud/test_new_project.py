@@ -43,6 +43,7 @@ gcloud beta services identity create --service=eventarc.googleapis.com
 subnet="compute networks subnets"
 gcloud $subnet update default --region=us-central1 --enable-private-ip-google-access
 gcloud $subnet describe default --region=us-central1 --format='value(privateIpGoogleAccess)'
+gcloud $subnet list --network=default --filter=region:us-central1 --format='value(name)'
 gcloud compute instances list --format='value(name)'
 gcloud compute routers create router --network=default --region=us-central1
 gcloud compute routers nats create nat --router=router --region=us-central1 --auto-allocate-nat-external-ips \
@@ -102,6 +103,7 @@ def test_gcloud_sets_services_network_bucket_and_repositories_up(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n") == [
         "True",
+        "default",
         "NAME    REGION       NETWORK",
         "router  us-central1  default",
         "nat",

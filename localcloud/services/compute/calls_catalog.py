@@ -136,12 +136,15 @@ def both(
     return {f"compute.{collection}.get": get, f"compute.{collection}.list": list_all}
 
 
-def aggregate(call: Call, collection: str, resources: Callable[[str], Iterable[Json]]) -> Json:
-    """Return one page over all zones; one without items on this page has a warning instead."""
+def aggregate(
+    call: Call, collection: str, resources: Callable[[str], Iterable[Json]], *, regional: bool = False
+) -> Json:
+    """Return one page over all zones or regions; one without items on this page has a warning instead."""
     project = scope(call, "project")
     call.require(f"compute.{collection}.list", project)
     check_scope(project)
-    found = [view for zone in catalog.ZONES for view in resources(f"{project}/zones/{zone}")]
+    kind, places = ("region", tuple(catalog.REGIONS)) if regional else ("zone", catalog.ZONES)
+    found = [view for place in places for view in resources(f"{project}/{kind}s/{place}")]
     chosen = _page(found, call.params)
     items = chosen.pop("items", [])
     path = f"{project}/aggregated/{collection}"
@@ -149,19 +152,19 @@ def aggregate(call: Call, collection: str, resources: Callable[[str], Iterable[J
         "kind": f"compute#{collection[:-1]}AggregatedList",
         "id": path,
         "selfLink": link(path),
-        "items": {f"zones/{zone}": _scoped(collection, zone, items) for zone in catalog.ZONES},
+        "items": {f"{kind}s/{place}": _scoped(collection, kind, place, items) for place in places},
     }
     return printed | chosen
 
 
-def _scoped(collection: str, zone: str, items: Iterable[Json]) -> Json:
-    own = [item for item in items if item["zone"].rpartition("/")[2] == zone]
+def _scoped(collection: str, kind: str, place: str, items: Iterable[Json]) -> Json:
+    own = [item for item in items if item[kind].rpartition("/")[2] == place]
     if own:
         return {collection: own}
     warning = {
         "code": "NO_RESULTS_ON_PAGE",
-        "message": f"There are no results for scope 'zones/{zone}' on this page.",
-        "data": [{"key": "scope", "value": f"zones/{zone}"}],
+        "message": f"There are no results for scope '{kind}s/{place}' on this page.",
+        "data": [{"key": "scope", "value": f"{kind}s/{place}"}],
     }
     return {"warning": warning}
 

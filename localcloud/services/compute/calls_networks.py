@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core.errors import already_exists, required, unimplemented
-from localcloud.services.compute.calls_catalog import both, check_scope, resource, scope
+from localcloud.services.compute.calls_catalog import aggregate, both, check_scope, resource, scope
 from localcloud.services.compute.calls_insert import request_key, requester
 from localcloud.services.compute.links import link, parse
 from localcloud.services.compute.refusals import bad_field, check_name, missing
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_ACCESS = "privateIpGoogleAccess"
 # The fields of a router's body that count here.
 _ROUTER = frozenset({"name", "network", "nats", "description"})
 # Those that only Google sets. gcloud sends them back.
@@ -36,7 +37,11 @@ class NetworkCalls:
         return {
             **both("network", "networks", "project", self._all_networks, path="global/networks"),
             **both("subnetwork", "subnetworks", "region", self._subnetworks),
+            "compute.subnetworks.aggregatedList": lambda call: aggregate(
+                call, "subnetworks", self._subnetworks, regional=True
+            ),
             "compute.subnetworks.setPrivateIpGoogleAccess": self._set_access,
+            "compute.subnetworks.patch": self._patch_subnetwork,
             **both("router", "routers", "region", self._routers),
             "compute.routers.insert": self._insert_router,
             "compute.routers.patch": self._patch_router,
@@ -69,11 +74,24 @@ class NetworkCalls:
 
     def _set_access(self, call: Call) -> Json:
         path = self._allowed(call, "subnetworks", "setPrivateIpGoogleAccess")
+        return self._access_set(call, path, "setPrivateIpGoogleAccess")
+
+    def _patch_subnetwork(self, call: Call) -> Json:
+        path = self._allowed(call, "subnetworks", "update")
+        others = sorted(set(call.body) - {_ACCESS, "fingerprint", "name"})
+        if others:
+            raise unimplemented(
+                f"localcloud changes {_ACCESS} of a subnetwork only, not {', '.join(others)}."
+            )
+        return self._access_set(call, path, "patch")
+
+    def _access_set(self, call: Call, path: str, kind: str) -> Json:
         region, name = call.params["region"], call.params["subnetwork"]
         if self._networks.subnetwork(region, name) is None:
             raise missing(path)
-        self._networks.set_private_access(region, name, on=bool(call.body.get("privateIpGoogleAccess")))
-        return self._done(call, "setPrivateIpGoogleAccess", path)
+        if _ACCESS in call.body:
+            self._networks.set_private_access(region, name, on=bool(call.body[_ACCESS]))
+        return self._done(call, kind, path)
 
     def _routers(self, parent: str) -> Iterable[Json]:
         known = [router for path, router in self._networks.routers.items() if path.startswith(f"{parent}/")]

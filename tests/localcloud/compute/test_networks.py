@@ -97,8 +97,8 @@ def test_a_new_project_has_one_network_without_private_google_access(
     networks = fixture.client(compute_v1.NetworksClient).list(project=PROJECT)
     assert [network.name for network in networks] == ["default"]
     assert not access(fixture)
-    subnetworks = fixture.client(compute_v1.SubnetworksClient).list(project=PROJECT, region=REGION)
-    assert [subnetwork.name for subnetwork in subnetworks] == ["default"]
+    everywhere = fixture.client(compute_v1.SubnetworksClient).aggregated_list(project=PROJECT)
+    assert {each.name for _, scoped in everywhere for each in scoped.subnetworks} == {"default"}
 
 
 def test_private_google_access_is_of_one_subnetwork_and_is_kept(
