@@ -339,17 +339,25 @@ def test_a_strangers_heartbeat_is_no_life(bench: Bench) -> None:
 
 
 def test_a_builder_that_was_suspended_for_an_hour_judges_by_the_latest_heartbeat(
-    bench: Bench, cloud_fixture: CloudFixture
+    bench: Bench, cloud_fixture: CloudFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wake() -> None:
-        bench.beat(2, "done")  # before the builder goes on, as a VM that was not suspended
-        cloud_fixture.time._slept += 3000
+    sleep = cloud_fixture.time.sleep
+    suspended: list[bool] = []
 
+    def suspend_once(seconds: float) -> None:
+        """Sleep; the third time for an hour, in which the VM goes on."""
+        sleep(seconds)
+        suspended.append(True)
+        if len(suspended) == 3:
+            bench.beat(2, "done")
+            cloud_fixture.time._slept += 3000
+            bench.later(3, lambda: bench.put("evidence.json", b"{}"))
+
+    monkeypatch.setattr(cloud_fixture.time, "sleep", suspend_once)
     bench.beat(1)
-    bench.later(5, wake)
-    bench.later(8, lambda: bench.put("evidence.json", b"{}"))
     limits = Limits(boot=60, notebook=9000)
     assert bench.watch(limits).until_evidence() == b"{}"
+    assert len(suspended) > 3
 
 
 @pytest.mark.parametrize(
