@@ -200,6 +200,7 @@ def test_the_entry_of_a_vm_that_is_not_ours_goes(cloud_fixture: CloudFixture, pl
     with fleet.requesting(vm):
         pass
     fleet.disown(vm)
+    ledger._pool.shutdown()
     assert not noted(cloud_fixture, plan, vm.name)
 
 
