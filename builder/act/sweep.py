@@ -138,12 +138,7 @@ def take_down_run(machines: Machines, fleet: Fleet, run: str, report: Callable[[
 
 def _handle(instance: Instance, attempt: Attempt) -> Vm:
     """Return an existing instance as a VM of the fleet."""
-    vm = Vm(
-        name=instance.name,
-        zone=instance.zone,
-        attempt=attempt,
-        max_run_seconds=instance.max_run_seconds or 0,
-    )
+    vm = Vm(name=instance.name, zone=instance.zone, attempt=attempt)
     vm.update(insert=Insert.FINAL)
     return vm
 

@@ -56,7 +56,7 @@ class VmState:
 
 @dataclass(eq=False)
 class Vm:
-    """One VM of ours, perhaps not created yet. `spec` is None for a VM of an earlier run.
+    """One VM of ours, perhaps not created yet. `spec` is None, and `max_run_seconds` 0, for a VM of an earlier run.
 
     Placement, teardown and a cancelled run change its state from threads of their own.
     """
@@ -64,7 +64,7 @@ class Vm:
     name: str
     zone: str
     attempt: Attempt
-    max_run_seconds: int
+    max_run_seconds: int = 0
     model: str = STANDARD  # Compute Engine's provisioning model
     spec: MachineOptions | None = None
     _state: VmState = field(default_factory=VmState, init=False)

@@ -160,7 +160,9 @@ def _label(pair: object) -> tuple[str, str]:
         raise InvalidValue(
             f"label keys that begin with {_RESERVED_LABELS} are this tool's own; choose another", key
         )
-    content = str(content) if isinstance(content, int) and not isinstance(content, bool) else content
+    content = (
+        str(content) if isinstance(content, int) else content
+    )  # True has a capital letter, and is refused
     if not isinstance(content, str) or not re.fullmatch(r"[a-z0-9_-]{0,63}", content):
         raise InvalidValue(
             "expected a label's value of at most 63 small letters, digits, _ and -", f"{key}={content}"

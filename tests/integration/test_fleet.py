@@ -112,6 +112,16 @@ def test_a_delete_whose_operation_fails_is_asked_again_as_a_new_request(
     assert cloud_fixture.left() == []
 
 
+def test_a_delete_whose_operations_all_fail_says_why(
+    cloud_fixture: CloudFixture, fleet: Fleet, vm: Vm
+) -> None:
+    cloud_fixture.fault(
+        "compute.instances.delete", "operation_error", times=1000, code="INTERNAL_ERROR", message="not today"
+    )
+    assert fleet.take_down(vm) is Ending.DEADLINE
+    assert vm.state.trouble == "INTERNAL_ERROR: not today"
+
+
 @pytest.mark.parametrize("status", [403, 503])
 def test_a_delete_that_never_succeeds_leaves_the_vm_to_its_deadline(
     cloud_fixture: CloudFixture, fleet: Fleet, vm: Vm, status: int
@@ -125,6 +135,21 @@ def test_a_delete_that_never_succeeds_leaves_the_vm_to_its_deadline(
     assert fleet.open() == [vm]
     cloud_fixture.clock.advance(vm.max_run_seconds + 30)
     assert cloud_fixture.left() == []
+
+
+def test_a_delete_that_takes_a_minute_is_waited_for(
+    cloud_fixture: CloudFixture, fleet: Fleet, vm: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cloud_fixture.machines()
+    due = cloud_fixture.time.monotonic() + 60
+
+    def operation(zone: str, name: str) -> Operation:
+        done = cloud_fixture.time.monotonic() >= due
+        return real.operation(zone, name) if done else Operation(name=name, done=False)
+
+    monkeypatch.setattr(fleet.machines, "operation", operation)
+    assert fleet.take_down(vm) is Ending.GONE
+    assert cloud_fixture.time.monotonic() >= due
 
 
 def test_a_delete_that_is_accepted_and_never_done_does_not_hold_us_up(
@@ -144,6 +169,25 @@ def test_without_a_404_and_without_a_deadline_the_end_is_unknown(
 ) -> None:
     cloud_fixture.fault("compute.instances.delete", "error", times=1000, status=403)
     cloud_fixture.fault("compute.instances.get", "error", times=1000, status=403)
+    assert fleet.take_down(vm) is Ending.UNKNOWN
+    assert fleet.open() == [vm]
+
+
+def test_a_vm_that_its_own_deadline_removed_is_gone_although_no_delete_is_answered(
+    cloud_fixture: CloudFixture, fleet: Fleet, vm: Vm
+) -> None:
+    cloud_fixture.clock.advance(vm.max_run_seconds + 30)
+    cloud_fixture.fault("compute.instances.delete", "error", times=1000, status=503)
+    assert fleet.take_down(vm) is Ending.GONE
+
+
+def test_without_an_answer_to_insert_and_delete_the_end_is_unknown(
+    cloud_fixture: CloudFixture, plan: Plan, fleet: Fleet
+) -> None:
+    vm = cloud_fixture.vm(plan)
+    with fleet.requesting(vm):
+        pass
+    cloud_fixture.fault("compute.instances.delete", "error", times=1000, status=503)
     assert fleet.take_down(vm) is Ending.UNKNOWN
     assert fleet.open() == [vm]
 
@@ -266,6 +310,20 @@ def test_on_a_signal_a_delete_that_hangs_is_not_waited_for(
     fleet.abandon()
     assert time.monotonic() - started < SOON
     assert fleet.open() == [vm]
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"), [(403, "not today"), (503, "not accepted in time")], ids=["refused", "unavailable"]
+)
+def test_on_a_signal_a_delete_that_never_succeeds_says_why(
+    cloud_fixture: CloudFixture, fleet: Fleet, vm: Vm, status: int, trouble: str
+) -> None:
+    cloud_fixture.fault("compute.instances.delete", "error", times=1000, status=status, message="not today")
+    cloud_fixture.cancellation.cancel(signal.SIGTERM)
+    fleet.abandon()
+    assert fleet.open() == [vm]
+    assert trouble in vm.state.trouble
+    assert 1 < vm.state.deletes <= 16  # a pause of 0.2 s between them, for 3 s
 
 
 def test_on_a_signal_a_vm_whose_insert_is_on_its_way_is_caught(

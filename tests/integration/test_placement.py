@@ -423,6 +423,25 @@ def test_a_permission_that_is_missing_is_4_and_named(cloud_fixture: CloudFixture
     assert "role" in caught.value.advice.lower()
 
 
+def test_an_account_that_may_neither_create_nor_delete_leaves_nothing_open(
+    cloud_fixture: CloudFixture, plan: Plan
+) -> None:
+    for method in ("compute.instances.insert", "compute.instances.delete"):
+        cloud_fixture.fault(method, "error", times=1000, status=403, reason="forbidden", message="denied")
+    fleet = cloud_fixture.fleet()
+    with pytest.raises(ProjectSetup, match="denied"):
+        cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan))
+    assert fleet.open() == []
+
+
+def test_a_vm_is_labelled_with_its_deadline(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    vm_request = cloud_fixture.vm_request(plan)
+    cloud_fixture.placement(cloud_fixture.fleet()).place(vm_request)
+    (attempt,) = cloud_fixture.compute.inserts()
+    deadline = int(vm_request.now) + plan.jobs[0].limits.vm
+    assert attempt.body["labels"]["nb-deadline"] == str(deadline)
+
+
 def test_an_api_that_does_not_answer_is_6_not_3(cloud_fixture: CloudFixture, tmp_path: Path) -> None:
     plan = cloud_fixture.plan(tmp_path / "repo", NB_ZONES=ZONES)
     cloud_fixture.fault("compute.instances.insert", "error", times=1000, status=503, reason="backendError")

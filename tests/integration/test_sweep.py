@@ -12,7 +12,7 @@ import pytest
 
 from builder.act.fleet import Fleet
 from builder.act.ledger import Ledger
-from builder.act.sweep import BUDGET, LATENESS, overdue, sweep
+from builder.act.sweep import BUDGET, LATENESS, overdue, sweep, take_down_run
 from builder.act.vm import Ending
 from builder.plan.build_plan import Plan
 from builder.plan.vm_spec import Attempt, insert_body, vm_labels
@@ -164,6 +164,46 @@ def test_a_vm_whose_end_is_confirmed_leaves_no_entry(cloud_fixture: CloudFixture
     assert not noted(cloud_fixture, plan, vm.name)
 
 
+def test_an_entry_that_is_still_being_written_goes_too(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    cloud_fixture.fault("storage.objects.insert", "stall", seconds=1)
+    ledger = Ledger(cloud_fixture.store(), plan.location)
+    fleet = Fleet(cloud_fixture.machines(), cloud_fixture.time, cloud_fixture.cancellation, ledger.record)
+    vm = cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan, nonce=uuid.uuid4().hex[:16]))
+    assert fleet.take_down(vm) is Ending.GONE
+    ledger._pool.shutdown()
+    assert not noted(cloud_fixture, plan, vm.name)
+
+
+def test_an_entry_says_whose_the_vm_is_and_where(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    name = lost(cloud_fixture, plan)
+    content = cloud_fixture.store().read(plan.location.object("open", "run-1", f"{name}.json"))
+    entry = json.loads(content or b"")
+    assert entry.pop("deadline") >= plan.jobs[0].limits.vm
+    assert entry == {"schema": 1, "run": "run-1", "job": "demo", "vm": name, "zone": ZONE}
+
+
+def test_on_a_signal_the_entry_of_a_vm_whose_delete_is_accepted_goes(
+    cloud_fixture: CloudFixture, plan: Plan
+) -> None:
+    ledger = Ledger(cloud_fixture.store(), plan.location)
+    fleet = Fleet(cloud_fixture.machines(), cloud_fixture.time, cloud_fixture.cancellation, ledger.record)
+    vm = cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan, nonce=uuid.uuid4().hex[:16]))
+    fleet.abandon()
+    assert fleet.open() == []
+    assert not noted(cloud_fixture, plan, vm.name)
+
+
+def test_the_entry_of_a_vm_that_is_not_ours_goes(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    ledger = Ledger(cloud_fixture.store(), plan.location)
+    fleet = Fleet(cloud_fixture.machines(), cloud_fixture.time, cloud_fixture.cancellation, ledger.record)
+    vm = cloud_fixture.vm(plan)
+    with fleet.requesting(vm):
+        pass
+    fleet.disown(vm)
+    ledger._pool.shutdown()
+    assert not noted(cloud_fixture, plan, vm.name)
+
+
 def test_foreign_objects_in_the_ledger_stay(cloud_fixture: CloudFixture, plan: Plan) -> None:
     name = plan.location.object("open", "run-1", "notes.json")
     cloud_fixture.store().replace(name, b"a note of somebody's", content_type="text/plain")
@@ -215,6 +255,16 @@ def test_foreign_vms_do_not_hide_our_vms(cloud_fixture: CloudFixture, plan: Plan
     assert set(cloud_fixture.alive()) == strangers
 
 
+def test_only_vms_of_the_dead_run_are_taken_down(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    dead = seed(cloud_fixture, plan)
+    stranger = seed(cloud_fixture, plan, name="nb-0123456789ab-a1t1")
+    other = cloud_fixture.placement(cloud_fixture.fleet()).place(cloud_fixture.vm_request(plan)).name
+    told: list[str] = []
+    take_down_run(cloud_fixture.machines(), cloud_fixture.fleet(), "run-old", told.append)
+    assert set(cloud_fixture.alive()) == {stranger, other}
+    assert told == [f"VM {dead} in {ZONE} of run run-old deleted"]
+
+
 def test_a_vm_that_cannot_be_deleted_is_reported_and_delays_the_sweep_briefly(
     cloud_fixture: CloudFixture, plan: Plan
 ) -> None:
@@ -248,6 +298,24 @@ def test_the_tools_label_counts_whatever_the_listing_brought(cloud_fixture: Clou
     assert overdue(instance, late) is not None
     without = {key: value for key, value in instance.labels.items() if key != "nb-tool"}
     assert overdue(replace(instance, labels=without), late) is None
+
+
+def test_the_time_of_a_vm_is_over_after_its_deadline_and_two_minutes(
+    cloud_fixture: CloudFixture, plan: Plan
+) -> None:
+    seed(cloud_fixture, plan)
+    (instance,) = cloud_fixture.machines().ours()
+    epoch = {**instance.labels, "nb-deadline": "5000"}
+    by_label = replace(instance, labels=epoch, max_run_seconds=None)
+    by_server = replace(instance, labels=epoch, created="1970-01-01T01:00:00+00:00", max_run_seconds=400)
+    for odd, deadline in ((by_label, 5000), (by_server, 4000)):
+        assert overdue(odd, deadline + LATENESS) is None
+        late = overdue(odd, deadline + LATENESS + 1)
+        assert late is not None
+        assert late.seconds == LATENESS + 1
+    without_offset = replace(by_server, created="1970-01-01T01:00:00")
+    assert overdue(without_offset, 5000 + LATENESS) is None
+    assert overdue(without_offset, 5000 + LATENESS + 1) is not None
 
 
 def test_a_vm_whose_times_cannot_be_read_lives(cloud_fixture: CloudFixture, plan: Plan) -> None:

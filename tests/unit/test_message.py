@@ -14,6 +14,7 @@ from builder.options.message import (
     MessageRefused,
     parameter_faults,
     read_message,
+    run_event_id,
 )
 
 FRAME = len(json.dumps({"parameters": {"day": ""}}))
@@ -103,6 +104,18 @@ def test_a_number_beyond_all_floats_is_refused_wherever_it_stands(value: str) ->
 @pytest.mark.parametrize("value", ['"day: x"', '"{}"', "[]", "null", "1"])
 def test_parameters_are_an_object_and_no_text_of_one(value: str) -> None:
     assert refusal(f'{{"parameters": {value}}}').startswith("parameters: expected an object")
+
+
+def test_a_message_fans_out_into_no_jobs() -> None:
+    told = refusal('{"parameters": {"matrix": {"day": ["x", "y"]}}}')
+    assert told == "parameters: a message cannot fan out; matrix is no parameter's name"
+
+
+def test_functions_on_one_topic_have_a_run_each() -> None:
+    one, other = (run_event_id("12345", f"gs://bucket/ci/live/{name}/live.json") for name in ("a", "b"))
+    assert one != other
+    assert one.startswith("12345-")
+    assert len(one) == len("12345-") + 8
 
 
 def test_a_value_like_a_secret_is_refused_unless_each_notebook_allows_it() -> None:

@@ -10,11 +10,23 @@ from builder.model import Accelerator, Expectation, GcsLocation
 from builder.options import google_names as names
 from builder.options import paths, values
 from builder.options.parameters import parameters
+from builder.options.secret_names import secrets
 from builder.options.values import InvalidValue
 from builder.options.yaml_text import Lined, YamlMistake, read_data, read_yaml
 
 Parser = Callable[[object], object]
 LONG = "a" * 64
+SECRET = "projects/my-project/secrets/maps-key/versions/3"
+
+
+def nested(levels: int) -> list[object]:
+    """As many lists, one in the other."""
+    return [nested(levels - 1)] if levels > 1 else []
+
+
+def long_json(length: int) -> str:
+    """A JSON object of this many characters."""
+    return '{"a": "' + "x" * (length - len('{"a": ""}')) + '"}'
 
 
 @pytest.mark.parametrize(
@@ -65,6 +77,9 @@ LONG = "a" * 64
         (names.output.parse, "results/<run>/a.b/2026/", "results/<run>/a.b/2026"),
         (values.seconds(1, 100).parse, "60s", 60),
         (values.seconds(1, 100).parse, 60, 60),
+        (values.age.parse, "7d", 604_800),
+        (values.age.parse, " 12H ", 43_200),
+        (values.age.parse, "Never", None),
         (values.boolean.parse, 1, True),
         (values.boolean.parse, "No", False),
         pytest.param(paths.expectation.parse, "outputs/*.csv", Expectation("outputs/*.csv", 1), id="expected file"),
@@ -182,6 +197,7 @@ def test_accepted(parse: Parser, given: object, wanted: object) -> None:
         (paths.expectation.parse, "a>1"),
         (paths.expectation.parse, "a=>1"),
         (paths.expectation.parse, "a>=x"),
+        (paths.expectation.parse, "a>=10TB"),
         (paths.expectation.parse, "a>="),
         (paths.expectation.parse, "a>=1>=2"),
         (paths.expectation.parse, ">=1"),
@@ -226,6 +242,68 @@ def test_refused(parse: Parser, refused: object) -> None:
     with pytest.raises(InvalidValue) as caught:
         parse(refused)
     assert all(expected for _, expected in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("parse", "last", "beyond"),
+    [
+        pytest.param(values.text.parse, "a" * 1024, "a" * 1025, id="text of 1024 characters"),
+        pytest.param(values.list_of(values.text).parse, ["a"] * 1000, ["a"] * 1001, id="list of 1000"),
+        pytest.param(values.age.parse, "366d", "367d", id="age of 366 days"),
+        pytest.param(values.age.parse, "8784h", "8785h", id="age of 366 days in hours"),
+        pytest.param(values.seconds(1, 100).parse, "1", "0", id="seconds lowest"),
+        pytest.param(values.seconds(1, 100).parse, "100", "101", id="seconds highest"),
+        pytest.param(names.gcs_location.parse, "gs://abc", "gs://ab", id="bucket of 3 characters"),
+        pytest.param(names.gcs_location.parse, f"gs://{'b' * 63}", f"gs://{'b' * 64}", id="bucket of 63"),
+        pytest.param(
+            names.gcs_location.parse,
+            f"gs://{'.'.join(['b' * 63] * 3)}.{'c' * 30}",
+            f"gs://{'.'.join(['b' * 63] * 3)}.{'c' * 31}",
+            id="bucket of 222 with dots",
+        ),
+        pytest.param(
+            names.gcs_location.parse,
+            f"gs://bucket/{'a' * 200}",
+            f"gs://bucket/{'a' * 201}",
+            id="prefix of 200",
+        ),
+        pytest.param(
+            names.labels.parse,
+            {f"k{n}": "v" for n in range(59)},
+            {f"k{n}": "v" for n in range(60)},
+            id="59 labels",
+        ),
+        pytest.param(
+            secrets.parse,
+            {f"K{n}": SECRET for n in range(100)},
+            {f"K{n}": SECRET for n in range(101)},
+            id="100 secrets",
+        ),
+        pytest.param(paths.relative_path.parse, "a" * 255, "a" * 256, id="name of 255 bytes"),
+        pytest.param(paths.relative_path.parse, "é" * 127, "é" * 128, id="name of 254 bytes in 127 letters"),
+        pytest.param(
+            paths.relative_path.parse, "a/" * 399 + "bb", "a/" * 399 + "bbb", id="path of 800 bytes"
+        ),
+        pytest.param(paths.expectation.parse, "a>=5497558138880", "a>=5497558138881", id="expected 5 TiB"),
+        pytest.param(parameters.parse, {"a": nested(40)}, {"a": nested(41)}, id="40 levels"),
+        pytest.param(read_yaml, f"a: {nested(40)}", f"a: {nested(41)}", id="40 levels of YAML"),
+        pytest.param(read_yaml, f"[{'0,' * 19_999}]", f"[{'0,' * 20_000}]", id="20000 values of YAML"),
+        pytest.param(read_yaml, "#" * 64 * 1024, "#" * (64 * 1024 + 1), id="64 KiB of YAML"),
+        pytest.param(read_yaml, long_json(4 * 2**20), long_json(4 * 2**20 + 1), id="4 MiB of JSON"),
+        pytest.param(
+            parameters.parse,
+            {"matrix": {"a": list(range(16)), "b": list(range(16))}},
+            {"matrix": {"a": list(range(257))}},
+            id="256 jobs",
+        ),
+    ],
+)
+def test_the_last_value_within_a_limit_is_accepted_and_the_next_refused(
+    parse: Parser, last: object, beyond: object
+) -> None:
+    parse(last)
+    with pytest.raises(InvalidValue):
+        parse(beyond)
 
 
 @pytest.mark.parametrize(

@@ -102,20 +102,31 @@ def test_flag_beats_environment_beats_entry_beats_top_beats_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine_type", "disk"),
+    ("machine_type", "disk", "possible"),
     [
-        ("e2-standard-4", "hyperdisk-balanced"),
-        ("custom-4-8192", "hyperdisk-balanced"),
-        ("n4d-standard-4", "pd-balanced"),
-        ("a3-highgpu-2g", "hyperdisk-balanced"),
-        ("c3-standard-4", "pd-standard"),
-        ("g2-standard-4", "pd-standard"),
+        pytest.param(
+            "e2-standard-4", "hyperdisk-balanced", "pd-balanced or pd-ssd or pd-standard", id="e2-standard-4"
+        ),
+        pytest.param(
+            "custom-4-8192", "hyperdisk-balanced", "pd-balanced or pd-ssd or pd-standard", id="custom-4-8192"
+        ),
+        pytest.param("n4d-standard-4", "pd-balanced", "hyperdisk-balanced", id="n4d-standard-4"),
+        pytest.param("a3-highgpu-2g", "hyperdisk-balanced", "pd-balanced or pd-ssd", id="a3-highgpu-2g"),
+        pytest.param(
+            "a3-megagpu-8g", "pd-standard", "hyperdisk-balanced or pd-balanced or pd-ssd", id="a3-megagpu-8g"
+        ),
+        pytest.param(
+            "c3-standard-4", "pd-standard", "pd-balanced or pd-ssd or hyperdisk-balanced", id="c3-standard-4"
+        ),
+        pytest.param("g2-standard-4", "pd-standard", "pd-balanced or pd-ssd", id="g2-standard-4"),
     ],
 )
-def test_a_boot_disk_that_the_series_does_not_take_is_a_mistake(machine_type: str, disk: str) -> None:
+def test_a_boot_disk_that_the_series_does_not_take_is_a_mistake(
+    machine_type: str, disk: str, possible: str
+) -> None:
     problem = one_problem(env={"NB_MACHINE_TYPE": machine_type, "NB_BOOT_DISK_TYPE": disk})
-    assert (problem.variable, problem.value) == ("NB_BOOT_DISK_TYPE", disk)
-    assert f"NB_MACHINE_TYPE is {machine_type}, which boots from " in problem.expected
+    expected = f"NB_MACHINE_TYPE is {machine_type}, which boots from {possible}"
+    assert problem == Problem("NB_BOOT_DISK_TYPE", disk, expected)
 
 
 def test_a_boot_disk_of_no_known_type_is_a_mistake() -> None:
@@ -458,6 +469,7 @@ def test_cloud_build_substitutions() -> None:
     assert load(env={"GOOGLE_CLOUD_PROJECT": "other-project"}).project == "other-project"
     assert job(env={"LOCATION": "global"}).zones == ("us-central1",)
     assert one_problem(env={"BUILD_ID": "Not an id"}).variable == "BUILD_ID"
+    assert one_problem(env={"BRANCH_NAME": "a\x00b"}).variable == "BRANCH_NAME"
 
 
 @pytest.mark.parametrize(
@@ -523,6 +535,26 @@ def test_subnetwork_alone_brings_its_own_network_and_region() -> None:
 )
 def test_gpu_that_does_not_go_with_its_machine(machine: str, gpu: str, hint: str) -> None:
     assert hint in one_problem(env={"NB_MACHINE_TYPE": machine, "NB_ACCELERATOR": gpu}).expected
+
+
+@pytest.mark.parametrize(
+    ("gpu", "counts"),
+    [
+        ("nvidia-tesla-t4", "1, 2, 4"),
+        ("nvidia-tesla-t4-vws", "1, 2, 4"),
+        ("nvidia-tesla-p4", "1, 2, 4"),
+        ("nvidia-tesla-p100", "1, 2, 4"),
+        ("nvidia-tesla-v100", "1, 2, 4, 8"),
+    ],
+)
+def test_an_attached_gpu_comes_in_certain_numbers(gpu: str, counts: str) -> None:
+    env = {"NB_MACHINE_TYPE": "n1-standard-4"}
+    for count in ("1", "2", "4", "8"):
+        given = env | {"NB_ACCELERATOR": f"{gpu}:{count}"}
+        if count in counts.split(", "):
+            assert job(env=given).accelerator == Accelerator(gpu, int(count))
+        else:
+            assert one_problem(env=given).expected == f"expected a count of {counts} for this GPU"
 
 
 @pytest.mark.parametrize(
@@ -612,9 +644,25 @@ def test_a_rollback_ignores_mistakes_in_the_notebooks_settings() -> None:
         load_options(["deploy", "--rollback"], {**DEPLOY, "NB_TOPIC": "-"}, lambda _: None)
 
 
+def test_a_deployment_minds_mistakes_in_the_notebooks_settings() -> None:
+    assert (
+        one_problem("deploy", env=DEPLOY, file="timeout: soon").variable == "notebooks.yaml line 1: timeout"
+    )
+
+
+@pytest.mark.parametrize("action", ["--status", "--rollback", "--undeploy"])
+def test_an_action_of_deploy_asks_for_what_it_reads(action: str) -> None:
+    asked = [line.split(":")[0] for line in problems("deploy", action, least=False)]
+    assert asked == ["NB_GCS_LOCATION", "NB_FUNCTION"]
+
+
 def test_a_backfill_has_a_range_of_days_of_at_most_a_year() -> None:
     options = load("deploy", "--backfill", "2018-04-01..2018-04-03", env=DEPLOY)
     assert options.action == DayRange(date(2018, 4, 1), date(2018, 4, 3))
+    assert str(options.action) == "2018-04-01..2018-04-03"
+    assert [day.day for day in options.action] == [1, 2, 3]
+    one = load("deploy", "--backfill", "2018-04-01..2018-04-01", env=DEPLOY).action
+    assert one == DayRange(date(2018, 4, 1), date(2018, 4, 1))
     year = load("deploy", "--backfill=2020-01-01..2020-12-31", env=DEPLOY).action
     assert isinstance(year, DayRange)
     assert len(list(year)) == 366
@@ -669,6 +717,28 @@ def test_mistakes_in_a_schedule_are_reported(schedule: str, told: str) -> None:
     with pytest.raises(BadInput) as caught:
         load_options(["deploy", "--status"], {**DEPLOY, "NB_SCHEDULE": schedule}, lambda _: None)
     assert told in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["Europe/Pariss", "Europe", "../UTC"])
+def test_an_unknown_time_zone_is_a_mistake(name: str) -> None:
+    expected = "expected a time zone of the tz database, such as Europe/Paris"
+    assert one_problem(env={"NB_TIME_ZONE": name}) == Problem("NB_TIME_ZONE", name, expected)
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        pytest.param("noon", "expected a time such as 2018-04-01T06:00:00Z", id="no time"),
+        pytest.param(
+            "2018-04-01T06:00:00",
+            "expected a time with its offset, such as 2018-04-01T06:00:00Z",
+            id="no offset",
+        ),
+    ],
+)
+def test_an_events_time_that_is_no_moment_is_a_mistake(time: str, expected: str) -> None:
+    found = one_problem(env={"NB_EVENT": "{}", "NB_EVENT_ID": "1", "NB_EVENT_TIME": time})
+    assert found == Problem("NB_EVENT_TIME", time, expected)
 
 
 def test_a_templates_text_is_shown_where_it_is_wrong() -> None:

@@ -172,6 +172,26 @@ def test_mistakes_in_the_file(content: str | None, told: str) -> None:
     assert told in found[0]
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(PermissionError(13, "Permission denied"), "Permission denied", id="no permission"),
+        pytest.param(
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), "it is no UTF-8 text", id="other bytes"
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_mistake(error: Exception, reason: str) -> None:
+    def read_file(name: str) -> str | None:
+        if name == "p.yaml":
+            raise error
+        return None
+
+    with pytest.raises(BadInput) as caught:
+        load_options([], {**ENV, "NB_PARAMETERS_FILE": "p.yaml"}, read_file)
+    assert [str(problem) for problem in caught.value.problems] == [f"p.yaml: cannot be read: {reason}"]
+
+
 def test_both_sources_are_checked() -> None:
     found = mistakes({"p.yaml": "a-b: 1"}, parameters_file="p.yaml", parameters='{"c-d": 1}')
     assert ["a-b" in text or "c-d" in text for text in found] == [True, True]
