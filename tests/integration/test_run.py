@@ -75,6 +75,14 @@ def test_a_run_is_green_and_leaves_nothing(cloud_fixture: CloudFixture, plan: Pl
     assert cloud_fixture.store().list(f"{cloud_fixture.prefix}/open/{run}/") == []
 
 
+def test_a_ledger_that_cannot_be_written_changes_no_verdict(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    cloud_fixture.guests = [green]
+    no_entry = {"name": f"{cloud_fixture.prefix}/open/*"}
+    cloud_fixture.fault("storage.objects.insert", "error", status=403, message="no", times=9, match=no_entry)
+    assert cloud_fixture.run(plan, run_id()) is ExitCode.GREEN, cloud_fixture.log.getvalue()
+    assert cloud_fixture.left() == []
+
+
 def test_every_link_of_the_report_leads_to_an_object(cloud_fixture: CloudFixture, tmp_path: Path) -> None:
     plan = cloud_fixture.plan(tmp_path / "repo", ["demo.ipynb", "bad.ipynb"])
     run = run_id()
