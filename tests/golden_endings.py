@@ -22,6 +22,8 @@ _VARIABLE = (
     (re.compile(r"'[0-9a-f]{16}'"), "'NONCE'"),
     (re.compile(r"nb-deadline=\d+"), "nb-deadline=TIME"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://CLOUD"),
+    # The builder looks at a VM whose host failed while it stops, or after it has stopped.
+    (re.compile(r"\bis STOPPING and left\b"), "is TERMINATED and left"),
 )
 
 
