@@ -109,7 +109,7 @@ class Stage:
     def __init__(self, cloud: CloudFixture, faults: KillingFaults, small: Kit, folder: Path) -> None:
         self.cloud, self._faults, self._kit, self._folder = cloud, faults, small, folder
         self.played: Counter[str] = Counter()
-        self._token = cloud.iam.token(email("notebook-builder"))[0]
+        self._token = ""
         self._strangers = self._make_strangers()
 
     def _make_strangers(self) -> dict[str, Any]:
@@ -143,6 +143,7 @@ class Stage:
         """Run a story to its end, and assert its verdict and what is left."""
         cloud, name = self.cloud, uuid.uuid4().hex[:8]
         cloud.use_prefix(f"story-{name}")
+        self._token = cloud.iam.token(email("notebook-builder"))[0]  # a new one: a token lives for an hour
         plan = cloud.plan(self._folder / name, **(_SCHEDULED if story.event else {}))
         known = len(cloud.compute.inserts())
         cloud.guests = [self._guest(story)]
