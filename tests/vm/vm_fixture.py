@@ -36,16 +36,20 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 def notebook(*cells: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A notebook of code cells; a cell that begins with `#md ` is Markdown, `#tags a,b` gives it tags."""
+    """A notebook of code cells; a cell that begins with `#md ` is Markdown, `#tags a,b` gives it tags.
+
+    The same cells give the same notebook in each process: one process runs it, and others judge the run.
+    """
     made = []
-    for text in cells:
+    for number, text in enumerate(cells, start=1):
         first, _, rest = text.partition("\n")
+        name = f"cell-{number}"
         if text.startswith("#md "):
-            made.append(nbformat.v4.new_markdown_cell(text[4:]))
+            made.append(nbformat.v4.new_markdown_cell(text[4:], id=name))
         elif text.startswith("#tags "):
-            made.append(nbformat.v4.new_code_cell(rest, metadata={"tags": first[6:].split(",")}))
+            made.append(nbformat.v4.new_code_cell(rest, id=name, metadata={"tags": first[6:].split(",")}))
         else:
-            made.append(nbformat.v4.new_code_cell(text))
+            made.append(nbformat.v4.new_code_cell(text, id=name))
     spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return dict(nbformat.v4.new_notebook(cells=made, metadata=spec if metadata is None else dict(metadata)))
 
