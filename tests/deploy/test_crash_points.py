@@ -8,8 +8,6 @@ of everything.
 from __future__ import annotations
 
 import hashlib
-import os
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +32,14 @@ from builder.waiting import Cancellation
 from localcloud.core.iam import PROJECT, email
 from tests.deploy.cloud_fixture import SERVICES, serve_cloud, source
 from tests.deploy.deployment_fixture import BUCKET, DeploymentFixture
-from tests.integration.killable import SIDES, KillableProcess, KillingFaults, MovingClock
+from tests.integration.killable import (
+    SIDES,
+    KillableProcess,
+    KillingFaults,
+    MovingClock,
+    kill_at_each_call,
+    sampled_calls,
+)
 
 DEPLOYER = "notebook-deployer"
 LEAST_POINTS = 75
@@ -45,7 +50,7 @@ _FEW = ((19, SIDES[1]), (58, SIDES[0]))
 
 @dataclass(frozen=True)
 class Order:
-    """What the process does: deploy this request to the services at `url`."""
+    """The work of the process: to deploy this request to the services at `url`."""
 
     url: str
     token: str
@@ -156,11 +161,8 @@ def test_after_a_crash_at_one_of_two_calls_the_next_deployment_ends_as_usual(cra
 
 @pytest.mark.exhaustive
 def test_after_a_crash_at_calls_of_a_sample_the_next_deployment_ends_as_usual(crashes: Crashes) -> None:
-    seed = os.environ.get("NB_SEED", "1")
     for side in SIDES:
-        numbers = random.Random(f"{seed} {side}").sample(range(LEAST_POINTS), _SAMPLE)
-        print(f"NB_SEED={seed}: killed at the calls {numbers}, {side}")
-        for number in numbers:
+        for number in sampled_calls(side, LEAST_POINTS, _SAMPLE):
             assert crashes.at(number, side)
 
 
@@ -168,8 +170,4 @@ def test_after_a_crash_at_calls_of_a_sample_the_next_deployment_ends_as_usual(cr
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_any_call_the_next_deployment_ends_as_usual(crashes: Crashes, side: str) -> None:
-    points = 0
-    while crashes.at(points, side):
-        points += 1
-    print(f"{points} calls, killed {side}")
-    assert points >= LEAST_POINTS, "the number of crash points must not fall"
+    kill_at_each_call(crashes.at, side, LEAST_POINTS)

@@ -30,7 +30,7 @@ def update_fails(deployment_fixture: DeploymentFixture) -> BuilderError:
 
 def two_builds(deployment_fixture: DeploymentFixture) -> str:
     """The newer build deploys between the older one's look and write."""
-    message = overtaken(deployment_fixture, standing=False)
+    message = overtaken(deployment_fixture, deployed=False)
     assert not changed(message)
     return message
 

@@ -35,9 +35,9 @@ def two_builds(deployment_fixture: DeploymentFixture) -> tuple[str, str]:
     return older, deployment_fixture.build()
 
 
-def overtaken(deployment_fixture: DeploymentFixture, *, standing: bool) -> str:
+def overtaken(deployment_fixture: DeploymentFixture, *, deployed: bool) -> str:
     """The report of a deployment between whose look and write a newer one begins and ends."""
-    if standing:
+    if deployed:
         deployment_fixture.deploy()
         deployment_fixture.cloud_fixture.cloud.clock.advance(60)
     older, newer = two_builds(deployment_fixture)
@@ -59,12 +59,12 @@ def overtaken(deployment_fixture: DeploymentFixture, *, standing: bool) -> str:
     return message
 
 
-@pytest.mark.parametrize("standing", [False, True])
+@pytest.mark.parametrize("deployed", [False, True])
 def test_of_two_at_once_the_newer_one_stays_with_its_schedule(
-    deployment_fixture: DeploymentFixture, *, standing: bool
+    deployment_fixture: DeploymentFixture, *, deployed: bool
 ) -> None:
     """The older one changes nothing."""
-    assert not changed(overtaken(deployment_fixture, standing=standing))
+    assert not changed(overtaken(deployment_fixture, deployed=deployed))
     state = deployment_fixture.state()
     assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
     assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]

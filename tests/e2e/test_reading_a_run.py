@@ -1,7 +1,7 @@
 """docs/reading-a-run.md shows what a run prints, for each exit code.
 
-After a change of the last lines, `NB_RECORD=1 make test T=tests/e2e/test_reading_a_run.py` writes the page anew; its
-diff is the change.
+After a change of the last lines, `NB_RECORD=1 make test T=tests/e2e/test_reading_a_run.py` writes the page again;
+its diff shows the change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def test_the_page_shows_what_runs_print(tmp_path: Path) -> None:
     written = with_logs(page, logs(tmp_path))
     if os.environ.get("NB_RECORD"):
         PAGE.write_text(written, encoding="utf-8")
-    assert written == page, "NB_RECORD=1 writes the page anew"
+    assert written == page, "NB_RECORD=1 writes the page again"
 
 
 def test_the_page_has_a_section_for_each_exit_code() -> None:

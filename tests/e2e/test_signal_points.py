@@ -37,7 +37,7 @@ from tests.patience import HANGS, PATIENCE
 pytestmark = pytest.mark.timeout(3000)
 
 ZONE = "us-central1-a"
-# A VM may live so long at the most, whatever happens.
+# No VM lives longer.
 _BEYOND_ANY_DEADLINE = 20_000.0
 _HELD = HANGS  # for which localcloud holds the call or its answer
 _LIMIT = PATIENCE  # of the tests; the promise is 2 s for the delete and 8 s for the process

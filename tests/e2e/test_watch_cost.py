@@ -1,4 +1,4 @@
-"""Tests the cost of watching: a bounded number of calls per second and job, whatever the notebook does."""
+"""Tests the cost of watching: a bounded number of calls per second and job, for each kind of notebook."""
 
 from __future__ import annotations
 

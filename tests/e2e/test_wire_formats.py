@@ -38,7 +38,7 @@ def test_documents_have_the_shapes_on_record(deployer: Deployer) -> None:
     if os.environ.get("NB_RECORD"):
         wire_formats.RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     recorded = json.loads(wire_formats.RECORD.read_text(encoding="utf-8"))
-    assert found == recorded, f"{wire_formats.RECORD.name} is stale: NB_RECORD=1 writes it anew"
+    assert found == recorded, f"{wire_formats.RECORD.name} is stale: NB_RECORD=1 writes it again"
 
 
 def metadata_of_a_vm(deployer: Deployer) -> dict[str, Any] | None:

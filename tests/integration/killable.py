@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import signal
 import threading
 import time
@@ -101,6 +102,23 @@ class Order:
     event: str | None
     kit: Kit
     folder: Path
+
+
+def sampled_calls(side: str, least: int, size: int) -> list[int]:
+    """Return the calls of the sample that NB_SEED chooses among the first `least` ones, and print them."""
+    seed = os.environ.get("NB_SEED", "1")
+    numbers = random.Random(f"{seed} {side}").sample(range(least), size)
+    print(f"NB_SEED={seed}: killed at the calls {numbers}, {side}")
+    return numbers
+
+
+def kill_at_each_call(at: Callable[[int, str], bool], side: str, least: int) -> None:
+    """Kill at each call, until `at` returns False for a call that does not exist, and print their number."""
+    points = 0
+    while at(points, side):
+        points += 1
+    print(f"{points} calls, killed {side}")
+    assert points >= least, "the number of crash points must not fall"
 
 
 class MovingClock:

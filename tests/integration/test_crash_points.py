@@ -7,8 +7,6 @@ effect, and between effect and reply. The builder is a real process.
 from __future__ import annotations
 
 import json
-import os
-import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +21,18 @@ from builder.plan.build_plan import Plan
 from localcloud.core.iam import Iam, email
 from localcloud.services.storage import StorageService
 from tests.integration.cloud_fixture import CloudFixture, opened
-from tests.integration.killable import SIDES, KillableProcess, KillingFaults, Order, killable_run
+from tests.integration.killable import (
+    SIDES,
+    KillableProcess,
+    KillingFaults,
+    Order,
+    kill_at_each_call,
+    killable_run,
+    sampled_calls,
+)
 from tests.integration.simulated_guests import green
 
-# A VM may live so long at the most, whatever happens; and so long at the most a dead run holds its event.
+# No VM lives longer; and no dead run holds its event longer.
 _BEYOND_ANY_DEADLINE = 20_000.0
 _EVENT_IS_FREE = 1000.0
 _SCHEDULED = {"NB_EVENT": '{"today": "2018-04-01"}'}
@@ -141,10 +147,7 @@ def test_after_a_crash_at_one_of_three_calls_the_next_run_is_as_green(crashes: C
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_calls_of_a_sample_the_next_run_is_as_green(crashes: Crashes, side: str) -> None:
-    seed = os.environ.get("NB_SEED", "1")
-    numbers = random.Random(f"{seed} {side}").sample(range(LEAST_POINTS), _SAMPLE)
-    print(f"NB_SEED={seed}: killed at the calls {numbers}, {side}")
-    for number in numbers:
+    for number in sampled_calls(side, LEAST_POINTS, _SAMPLE):
         assert crashes.at(number, side)
 
 
@@ -152,8 +155,4 @@ def test_after_a_crash_at_calls_of_a_sample_the_next_run_is_as_green(crashes: Cr
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_any_call_the_next_run_is_as_green(crashes: Crashes, side: str) -> None:
-    points = 0
-    while crashes.at(points, side):
-        points += 1
-    print(f"{points} calls, killed {side}")
-    assert points >= LEAST_POINTS, "the number of crash points must not fall"
+    kill_at_each_call(crashes.at, side, LEAST_POINTS)

@@ -228,7 +228,7 @@ def _lay_out(spec: MachineSpec) -> int:
 
 
 def _temporary_folder() -> Path:
-    """Make the folder for the VM's TMPDIR. Its path is short, as on Google Cloud, whatever the state directory's is.
+    """Make the folder for the VM's TMPDIR. Its path is short, as on Google Cloud, even below a long state directory.
 
     A notebook's TMPDIR, HOME and current folder are below it, and programs make Unix sockets in each of them.
     """

@@ -88,7 +88,7 @@ class Life:
     # Events of the machine.
 
     def shut_down(self, vm: Vm, boot: int) -> None:
-        """The VM has called `shutdown`: TERMINATED, disk kept, whatever the termination action (docs/facts.md 1.6)."""
+        """The VM has called `shutdown`: TERMINATED, disk kept, for each termination action (docs/facts.md 1.6)."""
         self._system_event(vm, boot, "compute.instances.guestTerminate")
 
     def crashed(self, vm: Vm, boot: int) -> None:

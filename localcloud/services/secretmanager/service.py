@@ -176,7 +176,7 @@ class SecretManagerService(Part):
     def _named(self, name: names.Name) -> tuple[Secret, Version]:
         """Return the version of a number or "latest"; raises `ApiError` 404.
 
-        The latest is the one with the highest number, whatever its state.
+        The latest version has the highest number, in any state.
         """
         secret = self._secrets.find(name.secret)
         if secret is None or (name.version == "latest" and not secret.versions):
