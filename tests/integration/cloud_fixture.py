@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from google.oauth2.credentials import Credentials
+from werkzeug import Request, Response
 
 from builder.act.fleet import Fleet
 from builder.act.insertion import VmRequest
@@ -40,8 +41,10 @@ from builder.report.console import Console
 from builder.waiting import Cancellation
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
+from localcloud.core.errors import ApiError
 from localcloud.core.faults import FaultPlan
 from localcloud.core.findings import Findings
+from localcloud.core.http import Listener, json_response
 from localcloud.core.iam import PROJECT, Iam, email
 from localcloud.core.server import Server
 from localcloud.engines.vm.machine import MachineEvents, MachineSpec
@@ -142,6 +145,7 @@ class CloudFixture:
     findings: Findings
     compute: RecordedCompute
     url: str
+    control_url: str
     prefix: str
     machines_booted: list[StandIn] = field(default_factory=list)
     guests: list[Guest] = field(default_factory=list)
@@ -296,6 +300,23 @@ class CloudFixture:
 
 
 @contextlib.contextmanager
+def opened_storage(directory: Path, iam: Iam) -> Iterator[StorageService]:
+    """Serve the objects of one bucket, which are files below `directory`/storage/`BUCKET`."""
+    clock = Clock()
+    service = StorageService(directory, clock, iam, FaultPlan(SPECS))
+    service.create_bucket(BUCKET)
+    iam.grant_on_bucket(BUCKET)
+    # One account runs what the accounts of CI, of deployments and of schedules run: these tests are not about rights.
+    builder = f"serviceAccount:{email('notebook-builder')}"
+    iam.policies.grant(f"projects/_/buckets/{BUCKET}", "roles/storage.objectUser", builder)
+    try:
+        yield service
+    finally:
+        service.close()
+        clock.close()
+
+
+@contextlib.contextmanager
 def opened(
     directory: Path,
     storage: StorageService,
@@ -315,24 +336,38 @@ def opened(
     def boot(spec: MachineSpec, events: MachineEvents) -> StandIn:
         return cloud_fixture.boot(spec, events)
 
+    control = Control(clock, faults, dict, {}).respond
+
+    def move_clock(request: Request) -> Response:
+        try:
+            return control(request)
+        except ApiError as error:  # of a process that was killed while it asked
+            return json_response(error.response_json(), error.status)
+
+    # The server asks the kernel who sends a control request, which takes longer than the request.
+    unguarded = Listener(move_clock)
     profile = replace(PROFILE, quotas=quotas or {}, policies=policies or {})
     compute = RecordedCompute(directory, clock, iam, faults, profile=profile, boot=boot, pace=QUICK)
     server = Server(
         specs=SPECS,
         services=[compute],
         raw_services=[storage],
-        control=Control(clock, faults, dict, {}).respond,
+        control=control,
         iam=iam,
         faults=faults,
         findings=findings,
         now=clock.now,
     )
-    cloud_fixture = CloudFixture(clock, faults, iam, findings, compute, server.url, "ci")
+    cloud_fixture = CloudFixture(
+        clock, faults, iam, findings, compute, server.url, f"http://{unguarded.address}", "ci"
+    )
     server.start()
+    unguarded.start()
     try:
         yield cloud_fixture
     finally:
         cloud_fixture.closing.close()
+        unguarded.close()
         server.close()
         compute.close()
         clock.close()

@@ -11,13 +11,11 @@ from builder import kit
 from builder.kit import CPYTHONS, UV, Kit
 from builder.kit.build import write_index
 from builder.plan.build_plan import Plan
-from localcloud.core.clock import Clock
-from localcloud.core.faults import FaultPlan
-from localcloud.core.iam import Iam, email
+from localcloud.core.iam import Iam
 from localcloud.profile import PROFILE
 from localcloud.services.registry import SPECS
 from localcloud.services.storage import StorageService, pace
-from tests.integration.cloud_fixture import BUCKET, CloudFixture, opened
+from tests.integration.cloud_fixture import CloudFixture, opened, opened_storage
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +25,8 @@ def identities() -> Iam:
 
 @pytest.fixture(scope="session")
 def storage(tmp_path_factory: pytest.TempPathFactory, identities: Iam) -> Iterator[StorageService]:
-    clock = Clock()
-    service = StorageService(tmp_path_factory.mktemp("storage"), clock, identities, FaultPlan(SPECS))
-    service.create_bucket(BUCKET)
-    identities.grant_on_bucket(BUCKET)
-    # One account runs what the accounts of CI, of deployments and of schedules run: these tests are not about rights.
-    builder = f"serviceAccount:{email('notebook-builder')}"
-    identities.policies.grant(f"projects/_/buckets/{BUCKET}", "roles/storage.objectUser", builder)
-    yield service
-    service.close()
-    clock.close()
+    with opened_storage(tmp_path_factory.mktemp("storage"), identities) as service:
+        yield service
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ wait takes no time.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -14,13 +13,13 @@ import signal
 import threading
 import time
 import traceback
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import urllib3
 from google.oauth2.credentials import Credentials
 
 from builder import kit
@@ -41,7 +40,9 @@ from localcloud.core.spec import Spec
 from localcloud.services.registry import SPECS
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([__name__, "builder.deploy.promotion", "builder.gcp.deploying"])
+_processes.set_forkserver_preload(
+    [__name__, "builder.deploy.promotion", "builder.gcp.deploying", "tests.integration.warm"]
+)
 
 SIDES = ("before the effect", "after the effect")
 
@@ -93,9 +94,13 @@ class KillingFaults(FaultPlan):
 
 @dataclass(frozen=True)
 class Order:
-    """What the process does: a run against the services at `url`, and where it writes its log and its exit code."""
+    """What the process does: a run against the services at `url`, and where it writes its log and its exit code.
+
+    The control routes at `control_url` have the clock.
+    """
 
     url: str
+    control_url: str
     token: str
     plan: Plan
     run_id: str
@@ -126,6 +131,7 @@ class MovingClock:
 
     def __init__(self, url: str, cancellation: Cancellation) -> None:
         self._url = f"{url}/_localcloud/clock"
+        self._http = urllib3.PoolManager(maxsize=8)
         self._cancellation = cancellation
         self._slept = 0.0
 
@@ -137,8 +143,7 @@ class MovingClock:
         """Move both clocks. Raises Interrupted when the run is cancelled."""
         self._cancellation.check()
         self._slept += seconds
-        with urllib.request.urlopen(self._url, json.dumps({"advance": seconds}).encode()):
-            pass
+        self._http.request("POST", self._url, json={"advance": seconds})
         time.sleep(0.002)  # what others do in real time goes on meanwhile
 
 
@@ -206,7 +211,7 @@ def run_order(order: Order, console: Console) -> ExitCode:
     """In the process: carry out the run, and return its exit code."""
     kit.load = lambda _folder=None: order.kit  # type: ignore[assignment]
     cancellation = Cancellation()
-    clock = MovingClock(order.url, cancellation)
+    clock = MovingClock(order.control_url, cancellation)
     access = Access(Credentials(token=order.token), PROJECT, {"compute": order.url, "storage": order.url})
     store = GoogleObjectStore(access, order.plan.location.bucket, clock)
     run = Run(

@@ -66,7 +66,18 @@ class Crashes:
 
     def builder(self, run_id: str, event: str | None) -> KillableProcess:
         token = self.cloud.iam.token(email("notebook-builder"))[0]
-        return killable_run(Order(self.cloud.url, token, self.plan, run_id, event, self._kit, self._folder))
+        return killable_run(
+            Order(
+                self.cloud.url,
+                self.cloud.control_url,
+                token,
+                self.plan,
+                run_id,
+                event,
+                self._kit,
+                self._folder,
+            )
+        )
 
     def at(self, number: int, side: str) -> bool:
         """Kill a run at a call, repeat it, and assert what is left. Returns False if the run has no such call."""
