@@ -108,6 +108,7 @@ class Crashes:
 
     def _deploy_killed(self, number: int, side: str) -> bool:
         process = self._process()
+        self._faults.count()
         self._faults.kill_at(process, number, side)
         process.start()
         ended = process.end()

@@ -44,52 +44,76 @@ _processes.set_forkserver_preload(
     [__name__, "builder.deploy.promotion", "builder.gcp.deploying", "tests.integration.warm"]
 )
 
+Json = dict[str, Any]
+
 SIDES = ("before the effect", "after the effect")
 
 
 class KillingFaults(FaultPlan):
-    """Planned faults, and the death of a process at one of the calls of its service account.
+    """Planned faults, faults at calls by their number, and the death of a process at one of them.
 
-    A call that ends before its effect never reaches its service. The moment after a reply is the one before the next
-    call.
+    The calls are those of one service account. A call that ends before its effect never reaches its service. The moment
+    after a reply is the one before the next call.
     """
 
     def __init__(self, specs: Sequence[Spec] = SPECS, *, account: str = "notebook-builder") -> None:
         super().__init__(specs)
-        self.calls = 0  # of the account, since the last `kill_at`
+        self.calls = 0  # since the last `count`
         self._account = f"{account}@"
+        self._strikes: list[tuple[int, Json]] = []
+        self._struck: set[str] = set()  # methods
         self._victim: KillableProcess | None = None
         self._at = -1
         self._side = ""
         self._counting = threading.Lock()
 
+    def count(self, strikes: Sequence[tuple[int, Json]] = ()) -> None:
+        """Number the calls from 0. Each strike is a fault of the first call from its number on whose method had none.
+
+        A strike names no method. The fault acts on as many calls of the method as its `times` says.
+        """
+        self.calls, self._strikes, self._struck = 0, sorted(strikes, key=lambda strike: strike[0]), set()
+
     def kill_at(self, process: KillableProcess, number: int, side: str) -> None:
-        """Kill this process at its call of this number, from 0."""
-        self.calls, self._victim, self._at, self._side = 0, process, number, side
+        """Kill this process at its call of this number."""
+        self._victim, self._at, self._side = process, number, side
 
     def rest(self) -> None:
         """Kill nobody from now on: what comes next is another builder's."""
         self._victim = None
 
-    def clear(self) -> None:
-        """Forget all planned faults, also those that no call has met."""
+    def clear(self) -> list[Json]:
+        """Forget all faults, and return those that acted."""
+        self._strikes = []
+        acted = [fault for fault in self.inventory() if fault["consumed"]]
         with self._lock:
             self._entries.clear()
+        return acted
 
     def take(self, method: str, facts: Mapping[str, Any]) -> Fault | None:
         """Return the fault that is due on this call, if its process lives on."""
+        if not str(facts.get("caller", "")).startswith(self._account):
+            return super().take(method, facts)
         victim = self._victim
-        if victim is not None and str(facts.get("caller", "")).startswith(self._account):
-            with self._counting:
-                number = self.calls
-                self.calls += 1
-                if number == self._at:
-                    victim.kill()
-            if number >= self._at:
-                # Nothing that a dead process sends arrives, but what it had sent does.
-                effect = number == self._at and self._side == SIDES[1]
-                return None if effect else Fault("drop_before", {}, method)
+        with self._counting:
+            number = self.calls
+            self.calls += 1
+            if victim is not None and number == self._at:
+                victim.kill()
+            if victim is None or number < self._at:
+                self._strike(number, method)
+        if victim is not None and number >= self._at:
+            # Nothing that a dead process sends arrives, but what it had sent does.
+            effect = number == self._at and self._side == SIDES[1]
+            return None if effect else Fault("drop_before", {}, method)
         return super().take(method, facts)
+
+    def _strike(self, number: int, method: str) -> None:
+        """Plan the strike that is due, if the method had none."""
+        if self._strikes and self._strikes[0][0] <= number and method not in self._struck:
+            _, fault = self._strikes.pop(0)
+            self._struck.add(method)
+            self.add(fault | {"method": method, "match": {"caller": f"{self._account}*"}})
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class Crashes:
         name = f"{number}-{side.partition(' ')[0]}"
         event = f"event-{name}" if self.plan.scheduled else None
         first = self.builder(f"killed-{name}", event)
+        self._faults.count()
         self._faults.kill_at(first, number, side)
         first.start()
         ended = first.end()

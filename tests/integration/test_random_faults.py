@@ -47,14 +47,16 @@ from tests.integration.simulated_guests import (
     vanishing,
     with_fault,
 )
-from tests.integration.test_call_faults import ENDS, PASSING
+from tests.integration.test_call_faults import PASSING
+from tests.integration.test_crash_points import LEAST_POINTS
 
 _SEED = int(os.environ.get("NB_SEED", "1"))
-_RUNS = 200  # of a part
-_PARTS, _PARTS_OF_A_SOAK = 5, 100
+_RUNS = 100  # of a part
+_PARTS, _PARTS_OF_A_SOAK = 10, 200
 _STRANGERS = 50
 _BEYOND_ANY_DEADLINE = 20_000.0
 _EVENT_IS_FREE = 1000.0  # for so long at the most, a dead run holds its event
+_PAUSES = (0.0, 60.0, _EVENT_IS_FREE, _BEYOND_ANY_DEADLINE)
 _SCHEDULED = {"NB_EVENT": '{"today": "2018-04-01"}'}
 # What a guest does, and what a run makes of it: an exit code, or None for a new attempt.
 GUESTS: dict[str, tuple[Guest, ExitCode | None]] = {
@@ -72,12 +74,13 @@ _ATTEMPTS = 3  # NB_MAX_ATTEMPTS
 class Story:
     """One run.
 
-    The guests of its attempts, its faults (method, action, calls before, times), its death, and whether another run
-    goes on beside it, or an event asked for it.
+    The guests of its attempts, its faults (the number of the call, the fault, times), its death, the seconds until
+    it is repeated, and whether another run goes on beside it, or an event asked for it.
     """
 
     guests: tuple[str, ...]
-    faults: tuple[tuple[str, str, int, int], ...]
+    faults: tuple[tuple[int, str, int], ...]
+    pause: float
     death: tuple[int, str] | None
     beside: bool
     event: bool
@@ -89,9 +92,7 @@ class Story:
         return ends[0] if ends else ExitCode.ENVIRONMENT_FAILED
 
 
-_FAULT = st.tuples(
-    st.sampled_from(sorted(ENDS)), st.sampled_from(sorted(PASSING)), st.integers(0, 6), st.integers(1, 3)
-)
+_FAULT = st.tuples(st.integers(0, LEAST_POINTS - 1), st.sampled_from(sorted(PASSING)), st.integers(1, 3))
 _DEATH = st.tuples(st.integers(0, 45), st.sampled_from(SIDES))
 _YES, _NO = st.just(value=True), st.just(value=False)
 # A run that is killed has none beside it: both have one account, by which localcloud knows whom to kill. Nor has the
@@ -102,11 +103,17 @@ _COMPANY: st.SearchStrategy[tuple[tuple[int, str] | None, bool, bool]] = st.one_
     st.tuples(st.one_of(st.none(), _DEATH), _NO, _YES),
 )
 STORIES = st.builds(
-    lambda guests, faults, company: Story(guests, tuple(faults), *company),
+    lambda guests, faults, pause, company: Story(guests, tuple(faults), pause, *company),
     guests=st.tuples(*[st.sampled_from(sorted(GUESTS))] * _ATTEMPTS),
-    faults=st.lists(_FAULT, min_size=1, max_size=5, unique_by=lambda fault: fault[0]),
+    faults=st.lists(_FAULT, min_size=1, max_size=5),
+    pause=st.sampled_from(_PAUSES),
     company=_COMPANY,
 )
+
+
+def _strike(fault: str, times: int) -> dict[str, Any]:
+    args = dict(PASSING[fault])
+    return {"action": args.pop("action"), "args": args, "times": times}
 
 
 class Stage:
@@ -116,9 +123,13 @@ class Stage:
         self, cloud: CloudFixture, faults: KillingFaults, small: Kit, folder: Path, bucket: Path
     ) -> None:
         self.cloud, self._faults, self._kit, self._folder = cloud, faults, small, folder
-        self._objects = bucket / cloud.prefix  # files
+        self._objects, self._object_of_others = (
+            bucket / cloud.prefix,
+            bucket / f"{cloud.prefix}-of-others",
+        )  # files
         self._plan, self._scheduled = cloud.plan(folder / "repo"), cloud.plan(folder / "repo", **_SCHEDULED)
         self.played: Counter[str] = Counter()
+        self.methods: Counter[str] = Counter()
         self._token = ""
         self._strangers = self._make_strangers()
         self._machines, self._fleet, self._store = cloud.machines(), cloud.fleet(), cloud.store()
@@ -130,6 +141,7 @@ class Stage:
         machines = self.cloud.machines(OWNER_ADDRESS)
         for number in range(_STRANGERS):
             attempt = Attempt(run=f"other-{number}", job="demo", number=1, nonce="feedc0de")
+            ours = vm_labels(attempt, plan.jobs[0].options, 1)
             body = insert_body(
                 plan.jobs[0].options,
                 project="local-project",
@@ -137,9 +149,7 @@ class Stage:
                 name=f"nb-{number:012x}-a1t1",
                 image=self.cloud.vm_request(plan).image,
                 limits=plan.jobs[0].limits,
-                labels=vm_labels(attempt, plan.jobs[0].options, 1)
-                if number % 10 == 0
-                else {"run": attempt.run},
+                labels=ours if number % 10 == 0 else {"run": attempt.run},
                 startup_script="true",
                 job_metadata={"run": attempt.run, "job_id": "demo", "attempt": 1, "nonce": attempt.nonce},
             )
@@ -147,11 +157,13 @@ class Stage:
             body["machineType"] = f"zones/{ZONE}/machineTypes/e2-micro"
             machines.insert(ZONE, body, request_id=str(uuid.uuid4()))
         self.cloud.clock.advance(10)
+        self._object_of_others.write_text("theirs")
         return self._described()
 
     def _described(self) -> dict[str, Any]:
         found = self.cloud.compute.inventory()["compute.instances"]
-        return {item["name"]: json.dumps(item, sort_keys=True) for item in found}
+        described = {item["name"]: json.dumps(item, sort_keys=True) for item in found}
+        return {**described, "object": self._object_of_others.read_text()}
 
     def play(self, story: Story) -> None:
         """Run a story to its end, and assert its verdict and what is left."""
@@ -161,11 +173,7 @@ class Stage:
         plan = self._scheduled if story.event else self._plan
         known = len(cloud.compute.inserts())
         cloud.guests = [self._guest(story)]
-        for method, fault, skip, times in story.faults:
-            planned = dict(PASSING[fault])
-            action = planned.pop("action")
-            match = {"caller": "notebook-builder@*"}
-            cloud.fault(method, action, skip=skip, times=times, match=match, **planned)
+        self._faults.count([(number, _strike(fault, times)) for number, fault, times in story.faults])
         event = f"event-{name}" if story.event else None
         runs = [self._builder(plan, f"{name}-{number}", event) for number in range(2 if story.beside else 1)]
         if story.death:
@@ -176,19 +184,24 @@ class Stage:
             code = run.end()
             assert code is (None if run.killed else story.end), (story, run.log)
         self._faults.rest()
-        self._faults.clear()
-        self.played.update(
-            runs=1,
-            faults=len(story.faults),
-            killed=runs[0].killed,
-            beside_another=story.beside,
-            of_events=story.event,
-        )
         if runs[0].killed or event:
             runs.append(
                 self._again(story, self._builder(plan, f"{name}-again", event), killed=runs[0].killed)
             )
-        inserts = cloud.compute.inserts()[known:]
+        inserts, faults = cloud.compute.inserts()[known:], self._faults.clear()
+        assert faults, "no call had a fault"
+        self.played.update(
+            stories=1,
+            runs=len(runs),
+            planned_faults=len(story.faults),
+            faults=len(faults),
+            faulty_calls=sum(fault["consumed"] for fault in faults),
+            killed=runs[0].killed,
+            beside_another=story.beside,
+            of_events=story.event,
+            vms=len(inserts),
+        )
+        self.methods.update(fault["method"] for fault in faults)
         self._check(story, plan, inserts)
         self._check_canary([run.log for run in runs], inserts)
         cloud.closing.close()
@@ -196,7 +209,7 @@ class Stage:
     def _again(self, story: Story, run: KillableProcess, *, killed: bool) -> KillableProcess:
         """Repeat a run that was killed; or deliver the event of one that ended: a duplicate is green or red, as it."""
         if killed:
-            self.cloud.clock.advance(_EVENT_IS_FREE)
+            self.cloud.clock.advance(max(story.pause, _EVENT_IS_FREE) if story.event else story.pause)
             self.cloud.guests = [green]
         else:
             self.cloud.guests = []
@@ -287,4 +300,4 @@ def test_a_run_under_random_faults_ends_as_its_guests_do(stage: Stage, part: int
         stage.play(story)
 
     play()
-    print(f"NB_SEED={_SEED}, part {part}: {dict(stage.played)}")
+    print(f"NB_SEED={_SEED}, part {part}: {dict(stage.played)} {dict(stage.methods)}")
