@@ -127,9 +127,7 @@ def _image(settings: Settings) -> Iterator[Problem]:
 
 def _lifetime(settings: Settings) -> Iterator[Problem]:
     timeout, boot = settings.get("timeout"), settings.get("boot_timeout")
-    if timeout is None or boot is None:
-        return
-    if not isinstance(timeout.value, int) or not isinstance(boot.value, int):
+    if not (timeout and boot and isinstance(timeout.value, int) and isinstance(boot.value, int)):
         return
     before = boot.value + sum(steps_seconds(settings))
     most = LONGEST_LIFE - UPLOAD_ALLOWANCE - SERVER_ALLOWANCE - before

@@ -49,7 +49,7 @@ def read_comment_options(
     values: dict[str, Any] = {
         name: setting.value for name, setting in {**defaults(), **parsed.settings}.items()
     }
-    if not problems:
+    if line.whole and not problems:
         values["comment"] = Comment(
             pull_request=values["pull_request"], comment_token=values["comment_token"]
         )

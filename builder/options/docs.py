@@ -71,9 +71,7 @@ def plain_text() -> str:
 
 def _groups() -> Iterator[tuple[str, list[Option]]]:
     for group in GROUPS:
-        options = [option for option in OPTIONS if option.group == group]
-        if options:
-            yield group, options
+        yield group, [option for option in OPTIONS if option.group == group]
 
 
 def _row(option: Option) -> str:

@@ -85,16 +85,9 @@ def _days(given: str, problems: list[Problem]) -> DayRange | str:
         return given
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argparse parser that raises ArgumentError instead of ending the process."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse exits here; we report
-        raise argparse.ArgumentError(None, message)
-
-
-def _parser(command: str) -> _Parser:
+def _parser(command: str) -> argparse.ArgumentParser:
     listing = "".join(f"\n  {name:10}{text}" for name, text in COMMANDS.items())
-    parser = _Parser(
+    parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} {command}",
         usage=f"{PROGRAM} {command} [flags]",
         description=f"{command}: {COMMANDS[command]}\n\ncommands:{listing}",
@@ -132,7 +125,7 @@ def _taken_by(command: str) -> Sequence[Option]:
     return [option for option in OPTIONS if command in option.commands]
 
 
-def _add_group(parser: _Parser, title: str, options: Sequence[Option]) -> None:
+def _add_group(parser: argparse.ArgumentParser, title: str, options: Sequence[Option]) -> None:
     group = parser.add_argument_group(title)
     for option in options:
         shown = f"{option.help} Default: {option.shown}.".replace("`", "").replace("%", "%%")

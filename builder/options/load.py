@@ -220,8 +220,14 @@ class _Loading:
         settings = self._parameter_files.applied(
             merge(self._base, self._entries.get(pattern, {}), self._above)
         )
-        self._problems += check_job(settings)
-        self._warnings += warn_job(settings)
+        # The default of an option whose value is wrong is not what was meant.
+        meant = {
+            name: setting
+            for name, setting in settings.items()
+            if setting.rank is not Rank.DEFAULT or name not in self._failed
+        }
+        self._problems += check_job(meant)
+        self._warnings += warn_job(meant)
         return settings
 
     def _refuse_event(self) -> None:

@@ -53,7 +53,7 @@ LEAST = {
 def test_the_address_tells_forge_api_and_repository(url: str, forge: str, api: str, repository: str) -> None:
     found = pull_request.parse(url)
     assert (found.forge, found.api, found.repository, found.number) == (forge, api, repository, 7)
-    assert found.url == url
+    assert pull_request.write(found) == url
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,12 @@ def test_a_missing_or_wrong_option_is_a_mistake(variable: str, value: str) -> No
     with pytest.raises(BadInput) as caught:
         load_options(["comment"], {**LEAST, variable: value}, lambda _: None)
     assert [problem.variable for problem in caught.value.problems] == [variable]
+
+
+def test_a_flag_without_value_does_not_make_others_missing() -> None:
+    with pytest.raises(BadInput) as caught:
+        load_options(["comment", "--pull-request"], {"BUILD_ID": "b1", "COMMIT_SHA": COMMIT}, lambda _: None)
+    assert [problem.variable for problem in caught.value.problems] == ["--pull-request"]
 
 
 def test_a_token_in_place_of_its_secret_is_not_repeated() -> None:

@@ -40,6 +40,11 @@ def test_a_day_and_values() -> None:
     assert read_message(raw) == Message(date(2018, 4, 1), {"share": 1e308, "rows": [1, None]})
 
 
+@pytest.mark.parametrize("day", ['"2018-02-30"', '"today"', "20180401", "null"])
+def test_another_day_is_refused(day: str) -> None:
+    assert refusal(f'{{"today": {day}}}') == "today: expected a day as YYYY-MM-DD"
+
+
 @pytest.mark.parametrize(
     ("letter", "cost"),
     [("x", 1), ("é", 2), ("😀", 4), ("$", 2)],

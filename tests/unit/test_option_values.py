@@ -8,7 +8,7 @@ import pytest
 
 from builder.model import Accelerator, Expectation, GcsLocation
 from builder.options import google_names as names
-from builder.options import paths, values
+from builder.options import paths, schedule, values
 from builder.options.parameters import parameters
 from builder.options.secret_names import secrets
 from builder.options.values import InvalidValue
@@ -113,6 +113,7 @@ def test_accepted(parse: Parser, given: object, wanted: object) -> None:
 @pytest.mark.parametrize(
     ("parse", "refused"),
     [
+        (schedule.event.parse, 1),
         (names.gcs_location.parse, "bucket/x"),
         (names.gcs_location.parse, "gs://"),
         (names.gcs_location.parse, "gs://ab"),

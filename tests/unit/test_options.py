@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 
@@ -146,6 +146,10 @@ def test_empty_value_counts_as_unset(empty: str) -> None:
     assert job(env={"NB_TIMEOUT": empty}, file="timeout: 7").timeout == 7
     assert job(f"--timeout={empty}", file="timeout: 7").timeout == 7
     assert job(env={"NB_SCHEDULE": empty, "NB_TIMEOUTS": empty}).timeout == 2400
+
+
+def test_an_empty_file_sets_nothing() -> None:
+    assert load(file="# later\n") == load()
 
 
 def test_null_in_the_file_counts_as_unset() -> None:
@@ -572,6 +576,41 @@ def test_gpu_machines_need_40_gb(env: dict[str, str]) -> None:
     assert job(env={"NB_BOOT_DISK_GB": "39"}).boot_disk_gb == 39
 
 
+@pytest.mark.parametrize(
+    ("env", "wrong"),
+    [
+        pytest.param(
+            {"NB_MACHINE_TYPE": "!", "NB_BOOT_DISK_GB": "10", "NB_BOOT_DISK_TYPE": "pd-ssd"},
+            "NB_MACHINE_TYPE",
+            id="machine type of a disk",
+        ),
+        pytest.param(
+            {"NB_MACHINE_TYPE": "g2-standard-4", "NB_BOOT_DISK_GB": "?"},
+            "NB_BOOT_DISK_GB",
+            id="size of a disk",
+        ),
+        pytest.param(
+            {"NB_TIMEOUT": "10000000", "NB_BOOT_TIMEOUT": "?"}, "NB_BOOT_TIMEOUT", id="time to boot"
+        ),
+        pytest.param(
+            {"NB_PARAMETERS": "{a: *b}", "NB_SCHEDULE_PARAMETERS": ""}, "NB_PARAMETERS", id="parameters"
+        ),
+        pytest.param(
+            {"NB_ZONES": "?", "NB_SUBNETWORK": "projects/my-host/regions/us-east1/subnetworks/s"},
+            "NB_ZONES",
+            id="zones of a subnetwork",
+        ),
+        pytest.param(
+            {"NB_ENV": "?", "NB_SECRETS": "A=projects/my-project/secrets/a/versions/1"},
+            "NB_ENV",
+            id="variables",
+        ),
+    ],
+)
+def test_what_depends_on_a_wrong_option_is_no_second_mistake(env: dict[str, str], wrong: str) -> None:
+    assert one_problem(env=env).variable.startswith(wrong)
+
+
 def test_vm_may_live_for_120_days() -> None:
     longest = 120 * 24 * 3600 - 900 - 600  # what is stored and the server's lateness; the boot
     assert job(env={"NB_TIMEOUT": str(longest)}).timeout == longest
@@ -711,6 +750,7 @@ def test_a_backfill_is_the_only_action() -> None:
         ),
         pytest.param("61 6 * * 1", "bad minute", id="bad minute"),
         pytest.param("0 6 30 2 *", "bad day-of-month", id="bad day of the month"),
+        pytest.param("0 6 31 2,4 *", "bad day-of-month", id="bad day of two months"),
     ],
 )
 def test_mistakes_in_a_schedule_are_reported(schedule: str, told: str) -> None:
@@ -739,6 +779,42 @@ def test_an_unknown_time_zone_is_a_mistake(name: str) -> None:
 def test_an_events_time_that_is_no_moment_is_a_mistake(time: str, expected: str) -> None:
     found = one_problem(env={"NB_EVENT": "{}", "NB_EVENT_ID": "1", "NB_EVENT_TIME": time})
     assert found == Problem("NB_EVENT_TIME", time, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(
+            '{"start": ["{today}", {"of": "{tody}"}]}', "in parameter start: expected {today}", id="nested"
+        ),
+        pytest.param('{"start": "{today:%H}"}', "in parameter start: %H is no part of a day", id="hour"),
+        pytest.param('{"matrix": {"a": [1]}}', "a schedule gives single values", id="matrix"),
+    ],
+)
+def test_a_mistake_in_the_parameters_of_a_schedule_is_named(given: str, expected: str) -> None:
+    assert one_problem(env={"NB_SCHEDULE_PARAMETERS": given}).expected.startswith(expected)
+
+
+def test_an_event_is_no_option_of_a_deployment() -> None:
+    found = one_problem("deploy", env={"NB_FUNCTION": "nightly", "NB_EVENT": "{}"})
+    assert found == Problem("NB_EVENT", "{}", "belongs to run and plan; deploy takes no event")
+
+
+def test_the_log_of_a_boot_has_one_format() -> None:
+    assert one_problem("check", "--boot", "--format=json").variable == "--boot"
+
+
+def test_a_flag_that_takes_no_value_refuses_one() -> None:
+    assert one_problem("check", "--boot=yes").expected.startswith("ignored explicit argument 'yes'")
+
+
+def test_the_builders_image_has_a_default_in_the_region() -> None:
+    deployment = load("deploy", env=DEPLOY).deployment
+    assert deployment is not None
+    own = "us-central1-docker.pkg.dev/example.com/my-project/notebook-builder/notebook-builder:"
+    assert deployment.image_in("example.com:my-project").startswith(own)
+    other = "europe-docker.pkg.dev/others/tools/builder:1"
+    assert replace(deployment, builder_image=other).image_in("my-project") == other
 
 
 def test_a_templates_text_is_shown_where_it_is_wrong() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from builder.errors import BadInput
 from builder.options import Options
+from builder.options.commands import COMMANDS
 from builder.options.table import OPTIONS
 from tests.fuzzing import FUZZ
 from tests.loading import load_options
@@ -24,6 +25,9 @@ LEAST = {
     "NB_NOTEBOOKS": "a.ipynb",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
     "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
+    "NB_FUNCTION": "nightly",
+    "BUILD_ID": "b1",
+    "COMMIT_SHA": "c0ffee00" * 5,
 }
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text(
     alphabet="ab-_./*[]{}:,=>\n\t\x00\ud800'\"&!?#%@`|<~ 0129", max_size=40
@@ -57,27 +61,16 @@ FILES = (
     | st.lists(st.sampled_from(NAMES) | ANY_TEXT).map(lambda keys: "".join(f"{key}: x\n" for key in keys))
     | ANY_TEXT
 )
-WORDS = st.sampled_from(
-    [
-        "run",
-        "plan",
-        "reap",
-        "options",
-        "deploy",
-        "check",
-        "--",
-        "-x",
-        "--format",
-        "json",
-        "--timeout=1",
-        "--fail-fast",
-    ]
-)
+WORDS = st.sampled_from([*COMMANDS, "--", "-x", "--format", "json", "--timeout=1", "--fail-fast", "--status"])
+BARE_FLAGS = st.sampled_from(NAMES).map(lambda name: f"--{name.replace('_', '-')}")
 FLAGS = st.sampled_from(NAMES).flatmap(
     lambda name: VALUES.map(lambda value: f"--{name.replace('_', '-')}={value}")
 )
-COMMAND_LINES = st.lists(
-    WORDS | FLAGS | ANY_TEXT.filter(lambda word: not word.startswith(("-h", "--h", "--v"))), max_size=4
+OTHER_TEXT = ANY_TEXT.filter(lambda word: not word.startswith(("-h", "--h", "--v")))
+COMMAND_LINES = st.builds(
+    lambda command, rest: [*command, *rest],
+    st.sampled_from([[], *([command] for command in COMMANDS)]),
+    st.lists(WORDS | FLAGS | BARE_FLAGS | OTHER_TEXT, max_size=4),
 )
 
 
@@ -136,6 +129,7 @@ def test_any_file(file: str) -> None:
 @given(argv=COMMAND_LINES)
 @example(argv=["options", "--format=--"])
 @example(argv=["--kernel=--", "--fail-fast=--"])
+@example(argv=["comment", "--pull-request"])
 def test_any_command_line(argv: list[str]) -> None:
     outcome(argv, LEAST, None)
 

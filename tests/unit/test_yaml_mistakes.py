@@ -34,6 +34,7 @@ CASES: dict[str, tuple[str, int, int, str]] = {
     "colon in a value of a list": ("notebooks:\n- path: a: b.ipynb\n", 2, 10, said.COLON),
     "colon without a space": ("kernel: a\ntimeout:5\n", 2, 1, said.NO_SPACE),
     "colon without a space on the first line": ("timeout:5\nkernel: a\n", 1, 1, said.NO_SPACE),
+    "other version of YAML": ("%YAML 2.0\n---\ntimeout: 5\n", 1, 1, said.NO_COLON),
     "line without a colon": ("timeout 5\nkernel: a\n", 1, 1, said.NO_COLON),
     "dash without a space": ("zones:\n  - a\n  -b\n", 3, 3, said.DASH),
     "indented below a value": ("timeout: 5\n  kernel: a\n", 2, 3, said.DEEPER),
