@@ -12,6 +12,7 @@ from builder.act.vm import Ending
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, InputRefused, NoCapacity, ProjectSetup
 from builder.plan.build_plan import Plan
 from builder.plan.vm_spec import insert_body, vm_labels
+from builder.ports import Instance, Operation
 from tests.integration.cloud_fixture import CloudFixture
 
 A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"  # two zones of one region, and another region
@@ -373,6 +374,59 @@ def _seed(cloud_fixture: CloudFixture, plan: Plan, nonce: str) -> str:
         operation = machines.operation(A, operation.name)
     assert operation.errors == ()
     return name
+
+
+def test_a_vm_that_is_not_created_in_time_is_deleted(
+    cloud_fixture: CloudFixture, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = cloud_fixture.fleet()
+    real = fleet.machines.operation
+
+    def operation(zone: str, name: str) -> Operation:
+        (insert,) = cloud_fixture.compute.inserts()
+        return Operation(name=name, done=False) if name == insert.operation else real(zone, name)
+
+    monkeypatch.setattr(fleet.machines, "operation", operation)
+    with pytest.raises(EnvironmentFailed, match="not created within 300 s"):
+        cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan))
+    assert cloud_fixture.left() == []
+
+
+def test_an_own_vm_that_does_not_run_in_time_is_deleted(
+    cloud_fixture: CloudFixture, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _seed(cloud_fixture, plan, cloud_fixture.vm_request(plan).attempt.nonce)
+    fleet = cloud_fixture.fleet()
+    real = fleet.machines.get
+
+    def get(zone: str, name: str) -> Instance | None:
+        found = real(zone, name)
+        return found and replace(found, status="PROVISIONING")
+
+    monkeypatch.setattr(fleet.machines, "get", get)
+    with pytest.raises(EnvironmentFailed, match="not running within 300 s"):
+        cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan))
+    assert cloud_fixture.left() == []
+
+
+def test_a_taken_name_without_a_vm_means_the_next_zone(cloud_fixture: CloudFixture, tmp_path: Path) -> None:
+    plan = cloud_fixture.plan(tmp_path / "repo", NB_ZONES=f"{A},{B}")
+    cloud_fixture.fault("compute.instances.insert", "error", status=409, reason="alreadyExists")
+    vm = cloud_fixture.placement(cloud_fixture.fleet()).place(cloud_fixture.vm_request(plan))
+    assert vm.zone == B
+    assert cloud_fixture.alive() == [vm.name]
+
+
+def test_without_the_right_to_follow_an_operation_the_vm_is_deleted(
+    cloud_fixture: CloudFixture, plan: Plan
+) -> None:
+    denied = "Required 'compute.zoneOperations.get' permission for 'projects/local-project/zones/x'"
+    cloud_fixture.fault(
+        "compute.zoneOperations.wait", "error", times=100, status=403, reason="forbidden", message=denied
+    )
+    with pytest.raises(ProjectSetup, match=r"compute\.zoneOperations\.get"):
+        cloud_fixture.placement(cloud_fixture.fleet()).place(cloud_fixture.vm_request(plan))
+    assert cloud_fixture.left() == []
 
 
 def test_a_vm_that_carries_our_nonce_is_adopted(cloud_fixture: CloudFixture, plan: Plan) -> None:
