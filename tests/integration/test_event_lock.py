@@ -27,7 +27,7 @@ from builder.errors import EnvironmentFailed, ExitCode, Interrupted
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
 from builder.gcp.compute import GoogleMachines
 from builder.gcp.storage import GoogleObjectStore
-from builder.model import GcsLocation
+from builder.model import GcsLocation, Listed
 from builder.plan.build_plan import Plan
 from builder.ports import CallFailed
 from builder.report.console import Console
@@ -193,6 +193,28 @@ def test_of_two_heirs_one_takes_over(session: GuestSession) -> None:
     assert len(found) == 4
     for lock in locks:
         lock.__exit__(None, None, None)
+
+
+@pytest.mark.usefixtures("brisk")
+def test_an_heir_that_is_slower_sees_the_other_one_live(
+    session: GuestSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.put(json.dumps({"schema": 1, "run": "dead", "owner": "x", "state": "running"}).encode())
+    quick, slow = session.lock(), session.lock()
+    swap = slow._store.swap
+
+    def overtaken(*args: Any, **options: Any) -> Listed | None:
+        if not quick.former:
+            assert quick.take("quick") is None
+            rename(quick, "quick")
+        return swap(*args, **options)
+
+    monkeypatch.setattr(slow._store, "swap", overtaken)
+    holder = slow.take("slow")
+    assert holder is not None
+    assert (holder.run, holder.verdict) == ("quick", "")
+    assert slow.former == ""
+    quick.finish("green")
 
 
 @pytest.mark.parametrize(
