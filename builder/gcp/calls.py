@@ -6,12 +6,12 @@ A call ends as an answer or as CallFailed, and is repeated as its row in call_ta
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
 
 from builder.gcp.call_table import row
-from builder.gcp.clients import CALL_BUDGET
+from builder.gcp.clients import CALL_BUDGET, OUTAGE_BUDGET
 from builder.gcp.failures import google_call
 from builder.ports import CallFailed, Clock
 from builder.waiting import retry_transient
@@ -19,15 +19,18 @@ from builder.waiting import retry_transient
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Calls:
     """Makes the calls of one client.
 
     `budget`: the most seconds for one call with all its repetitions. It can only shorten the budget of the call's row.
+    After a call that used its budget up, each further one has `OUTAGE_BUDGET`, until one is answered: a run has dozens
+    of calls, and an outage must not hold each of them for minutes.
     """
 
     clock: Clock
     budget: float = CALL_BUDGET
+    _outage: bool = field(default=False, init=False)
 
     def make(self, call: str, resource: str, action: Callable[[], T]) -> T:
         """Return what `action` returns.
@@ -39,7 +42,14 @@ class Calls:
             with google_call(call, resource):
                 return action()
 
-        return retry_transient(once, budget=min(self.budget, row(call).budget), clock=self.clock)
+        budget = min(self.budget, row(call).budget, OUTAGE_BUDGET if self._outage else CALL_BUDGET)
+        try:
+            answer = retry_transient(once, budget=budget, clock=self.clock)
+        except CallFailed as failure:
+            self._outage = failure.transient
+            raise
+        self._outage = False
+        return answer
 
     def unless(
         self, statuses: Collection[int], call: str, resource: str, action: Callable[[], T]

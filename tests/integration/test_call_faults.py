@@ -5,16 +5,20 @@ Passing ones are not noticed, a lasting one ends with its exit code.
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.errors import BuilderError, ExitCode
+from builder.gcp.clients import CALL_TIMEOUT
 from builder.plan.build_plan import Plan
-from tests.integration.cloud_fixture import CloudFixture
-from tests.integration.simulated_guests import green
+from tests.integration.cloud_fixture import CloudFixture, MovedClock, StandIn
+from tests.integration.simulated_guests import green, open_session
 from tests.listed_calls import LISTED, unlisted
+from tests.patience import HANGS
 
 BUILDER = {"caller": "notebook-builder@*"}
 PASSING: dict[str, dict[str, Any]] = {
@@ -39,6 +43,8 @@ ENDS = {
     "storage.objects.list": ExitCode.ENVIRONMENT_FAILED,
     "storage.objects.rewrite": ExitCode.ENVIRONMENT_FAILED,
 }
+_LONGEST_OUTAGE = 600.0  # seconds from the last answer to the end of the run
+_SCALE = 300.0
 _LONGEST = 3600.0  # moved seconds: far below the limits of a job, which are hours
 
 
@@ -111,3 +117,41 @@ def test_a_lasting_fault_of_one_call_ends_in_time_with_its_exit_code_and_tears_d
         assert f"gcloud compute instances delete {name}" in cloud_fixture.log.getvalue().splitlines()[-1]
     else:
         assert cloud_fixture.left() == []
+
+
+@pytest.mark.parametrize("moment", ["from the start", "while the VM runs"])
+def test_a_run_that_nothing_answers_any_more_ends_within_ten_minutes(
+    cloud_fixture: CloudFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Time runs three hundred times faster here, so that the 30 s of a call are 0.1 s."""
+    cloud_fixture.time = MovedClock(cloud_fixture.clock, cloud_fixture.cancellation, scale=_SCALE)
+    for name in ("machines", "store"):
+        made = partial(getattr(cloud_fixture, name), timeout=CALL_TIMEOUT / _SCALE)
+        monkeypatch.setattr(cloud_fixture, name, made)
+    silent_since: list[float] = []
+
+    def hang() -> None:
+        for service in ("compute.*", "storage.*"):
+            cloud_fixture.fault(service, "stall", match=BUILDER, times=10_000, seconds=HANGS)
+        silent_since.append(cloud_fixture.time.monotonic())
+
+    def living(cloud: CloudFixture, machine: StandIn) -> None:
+        hang()
+        session = open_session(cloud, machine)
+        while not machine.off.is_set():
+            session.beat("notebook")
+            time.sleep(0.02)
+
+    if moment == "from the start":
+        hang()
+        cloud_fixture.may_miss = frozenset({"compute.*"})
+    cloud_fixture.guests = [living]
+    plan = cloud_fixture.plan(tmp_path / "repo")
+    try:
+        code = cloud_fixture.run(plan)
+    except BuilderError as error:
+        code = error.exit_code
+    assert code is ExitCode.ENVIRONMENT_FAILED
+    assert cloud_fixture.time.monotonic() - silent_since[0] < _LONGEST_OUTAGE
+    for name in cloud_fixture.alive():
+        assert f"gcloud compute instances delete {name}" in cloud_fixture.log.getvalue().splitlines()[-1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, OUTAGE_BUDGET
 from builder.plan.build_plan import Plan
 from builder.ports import CallFailed
 from tests.integration.call_cases import CALLS, Bench, CallUnderTest, label
@@ -72,6 +72,24 @@ def test_a_fault_without_end_ends_with_the_budget(
     assert caught.value.transient
     assert caught.value.call.startswith(call.method.rpartition(".")[0])
     assert CALL_BUDGET - 25 < cloud_fixture.time.monotonic() - started < CALL_BUDGET + 5
+
+
+def test_after_an_outage_a_call_has_a_shorter_budget_until_one_is_answered(
+    cloud_fixture: CloudFixture,
+) -> None:
+    store = cloud_fixture.store()
+    cloud_fixture.fault("storage.objects.get", "error", times=10_000, status=503)
+
+    def seconds() -> float:
+        started = cloud_fixture.time.monotonic()
+        with pytest.raises(CallFailed):
+            store.read("x")
+        return cloud_fixture.time.monotonic() - started
+
+    assert CALL_BUDGET - 25 < seconds() < CALL_BUDGET + 5
+    assert OUTAGE_BUDGET / 2 < seconds() < OUTAGE_BUDGET + 5
+    store.list("x")
+    assert CALL_BUDGET - 25 < seconds() < CALL_BUDGET + 5
 
 
 @pytest.mark.always(10)

@@ -1,8 +1,9 @@
 """Runs under random combinations of faults, compared with an oracle that knows the guests.
 
-A run has one to five faults of its calls, guests that end in different ways, and perhaps a SIGKILL at one of its calls.
-Another run goes on beside it, or it is the run of an event, which is delivered again at the end. NB_SEED chooses the
-runs: 1,000 in `make test-all`, and 20,000 others in `make soak`, in parts with a cloud each.
+A story is a run with one to five faults of its calls, guests that end in different ways, and perhaps a SIGKILL at one
+of its calls. A run that was killed is repeated. Another run goes on beside it, or it is the run of an event, which is
+delivered again at the end. NB_SEED chooses the stories: 1,000 in `make test-all`, and 20,000 others in `make soak`, in
+parts with a cloud each.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from tests.integration.test_call_faults import PASSING
 from tests.integration.test_crash_points import LEAST_POINTS
 
 _SEED = int(os.environ.get("NB_SEED", "1"))
-_RUNS = 100  # of a part
+_STORIES = 100  # of a part
 _PARTS, _PARTS_OF_A_SOAK = 10, 200
 _STRANGERS = 50
 _BEYOND_ANY_DEADLINE = 20_000.0
@@ -289,7 +290,7 @@ def stage(tmp_path: Path, identities: Iam, small_kit: Kit) -> Iterator[Stage]:
 def test_a_run_under_random_faults_ends_as_its_guests_do(stage: Stage, part: int) -> None:
     @seed(_SEED * 1000 + part)
     @settings(
-        max_examples=_RUNS,
+        max_examples=_STORIES,
         phases=[Phase.generate],
         deadline=None,
         database=None,
