@@ -50,7 +50,7 @@ SIDES = ("before the effect", "after the effect")
 
 
 class KillingFaults(FaultPlan):
-    """Planned faults, faults at calls by their number, and the death of a process at one of them.
+    """Planned faults, strikes, and the death of a process at a call by its number.
 
     The calls are those of one service account. A call that ends before its effect never reaches its service. The moment
     after a reply is the one before the next call.
@@ -67,12 +67,18 @@ class KillingFaults(FaultPlan):
         self._side = ""
         self._counting = threading.Lock()
 
-    def count(self, strikes: Sequence[tuple[int, Json]] = ()) -> None:
-        """Number the calls from 0. Each strike is a fault of the first call from its number on whose method had none.
+    def count(self, strikes: Sequence[tuple[int | str, Json]] = ()) -> None:
+        """Number the calls from 0. A strike is a fault of the first calls of one method, as many as its `times` says.
 
-        A strike names no method. The fault acts on as many calls of the method as its `times` says.
+        It names the method, or it takes that of the first call from its number on whose method had no strike.
         """
-        self.calls, self._strikes, self._struck = 0, sorted(strikes, key=lambda strike: strike[0]), set()
+        self.calls, self._strikes, self._struck = 0, [], set()
+        for at, fault in strikes:
+            if isinstance(at, int):
+                self._strikes.append((at, fault))
+            elif at not in self._struck:
+                self._plan(at, fault)
+        self._strikes.sort(key=lambda strike: strike[0])
 
     def kill_at(self, process: KillableProcess, number: int, side: str) -> None:
         """Kill this process at its call of this number."""
@@ -111,9 +117,11 @@ class KillingFaults(FaultPlan):
     def _strike(self, number: int, method: str) -> None:
         """Plan the strike that is due, if the method had none."""
         if self._strikes and self._strikes[0][0] <= number and method not in self._struck:
-            _, fault = self._strikes.pop(0)
-            self._struck.add(method)
-            self.add(fault | {"method": method, "match": {"caller": f"{self._account}*"}})
+            self._plan(method, self._strikes.pop(0)[1])
+
+    def _plan(self, method: str, fault: Json) -> None:
+        self._struck.add(method)
+        self.add(fault | {"method": method, "match": {"caller": f"{self._account}*"}})
 
 
 @dataclass(frozen=True)
