@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from builder import vm
-from builder.plan.vm_spec import NONCE_LABEL
+from builder.options.job_options import SERVER_ALLOWANCE
+from builder.plan.vm_spec import JOB_METADATA, NONCE_LABEL
 from localcloud.core.service import Call, Handler
 from localcloud.services.compute import ComputeService
 
@@ -67,7 +69,10 @@ def check_requests(attempts: Sequence[Attempt]) -> None:
             continue
         name, scheduling = body["name"], body["scheduling"]
         assert scheduling["instanceTerminationAction"] == "DELETE", name
-        assert int(scheduling["maxRunDuration"]["seconds"]) > 0, name
+        # The VM itself counts on this end, and the limits of its job's steps, which it has from its metadata, fill it.
+        job = json.loads(metadata[JOB_METADATA])
+        limits = job["boot_timeout"] + job["run_limit"] + SERVER_ALLOWANCE
+        assert int(scheduling["maxRunDuration"]["seconds"]) == job["max_run_duration"] == limits, name
         assert scheduling["automaticRestart"] is False, name
         assert [disk["autoDelete"] for disk in body["disks"]] == [True], name
         assert attempt.request_id, name

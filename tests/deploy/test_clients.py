@@ -22,6 +22,7 @@ from localcloud.core.iam import PROJECT, email
 from tests.deploy.cloud_fixture import NAMES, CloudFixture, PatientClock
 from tests.owner import signed
 from tests.patience import HANGS, PATIENCE
+from tests.timeouts import record_timeouts
 
 _SCALE = 300.0
 _TIMEOUT = CALL_TIMEOUT / _SCALE
@@ -331,17 +332,21 @@ def test_a_lasting_refusal_is_not_repeated_and_a_fault_without_end_ends_with_the
 @pytest.mark.always(8)
 @pytest.mark.parametrize("call", CALLS, ids=label)
 def test_a_server_that_hangs_holds_no_call_beyond_its_budget(
-    cloud_fixture: CloudFixture, call: CallUnderTest
+    cloud_fixture: CloudFixture, call: CallUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Time runs 300 times faster here: 30 s take 0.1 s."""
     call.before(cloud_fixture)
     cloud_fixture.fault(call.method, "stall", times=10_000, seconds=HANGS)
     cloud_fixture.time = cloud_fixture.moved(_SCALE)
     cloud_fixture.timeout = _TIMEOUT
+    timeouts = record_timeouts(monkeypatch, cloud_fixture.cloud.url, _TIMEOUT)
     with pytest.raises(CallFailed):
         call.make(cloud_fixture)
-    # Each try takes the client's whole timeout, and none begins after the budget.
-    assert cloud_fixture.consumed()[-1] <= CALL_BUDGET / CALL_TIMEOUT + 1
+    # No try waits longer than the client's timeout, and none begins after the budget.
+    hung = cloud_fixture.consumed()[-1]
+    assert 1 <= hung <= CALL_BUDGET / CALL_TIMEOUT + 1
+    assert len(timeouts) >= hung
+    assert all(timeout is not None and timeout <= _TIMEOUT for timeout in timeouts), timeouts
 
 
 def test_what_is_not_there_is_none(cloud_fixture: CloudFixture) -> None:

@@ -129,10 +129,8 @@ class Stage:
         self, cloud: CloudFixture, faults: KillingFaults, small: Kit, folder: Path, bucket: Path
     ) -> None:
         self.cloud, self._faults, self._kit, self._folder = cloud, faults, small, folder
-        self._objects, self._object_of_others = (
-            bucket / cloud.prefix,
-            bucket / f"{cloud.prefix}-of-others",
-        )  # files
+        self._objects = bucket / cloud.prefix  # a folder of files
+        self._object_of_others = bucket / f"{cloud.prefix}-of-others"
         self._plan, self._scheduled = cloud.plan(folder / "repo"), cloud.plan(folder / "repo", **_SCHEDULED)
         self.played: Counter[str] = Counter()
         self.methods: Counter[str] = Counter()
