@@ -186,6 +186,10 @@ class Machines(Protocol):
 
     project: str
 
+    @property
+    def in_outage(self) -> bool:
+        """True if the last call used its budget up."""
+
     def image_of_family(self, project: str, family: str) -> Image:
         """The family's newest image that is not deprecated."""
 

@@ -63,6 +63,7 @@ class Insertion:
             model=vm.model,
         )
         request_id = request.attempt.request_id("insert", vm.zone, vm.name)
+        self._ensure_answers(vm)
         try:
             with self._fleet.requesting(vm):
                 self._report(
@@ -77,6 +78,18 @@ class Insertion:
         except CallFailed as failure:
             return self._insert_failed(vm, request, failure)
         return self._await_insert(vm, operation)
+
+    def _ensure_answers(self, vm: Vm) -> None:
+        """Request no VM while Compute Engine does not answer: nobody could delete it before its deadline."""
+        if not self._machines.in_outage:
+            return
+        try:
+            self._machines.get(vm.zone, vm.name)
+        except CallFailed as failure:
+            if failure.transient:
+                raise unavailable(
+                    f"Compute Engine does not answer, so no VM was requested: {failure}"
+                ) from failure
 
     def _insert_failed(self, vm: Vm, request: VmRequest, failure: CallFailed) -> Refusal | None:
         if failure.http_status == HTTPStatus.CONFLICT and not failure.transient:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from builder.gcp.call_table import row
-from builder.gcp.clients import CALL_BUDGET, OUTAGE_BUDGET
+from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, OUTAGE_BUDGET, OUTAGE_TIMEOUT
 from builder.gcp.failures import google_call
 from builder.ports import CallFailed, Clock
 from builder.waiting import retry_transient
@@ -24,13 +24,21 @@ class Calls:
     """Makes the calls of one client.
 
     `budget`: the most seconds for one call with all its repetitions. It can only shorten the budget of the call's row.
-    After a call that used its budget up, each further one has `OUTAGE_BUDGET`, until one is answered: a run has dozens
-    of calls, and an outage must not hold each of them for minutes.
+    `longest`: the seconds that a try waits for the next bytes of an answer.
+
+    After a call that used its budget up, each further one has less of both, until one is answered: a run has dozens of
+    calls, and an outage must not hold each of them for minutes.
     """
 
     clock: Clock
     budget: float = CALL_BUDGET
-    _outage: bool = field(default=False, init=False)
+    longest: float = CALL_TIMEOUT
+    in_outage: bool = field(default=False, init=False)  # the last call used its budget up
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that the next try waits for the next bytes of its answer."""
+        return self.longest * OUTAGE_TIMEOUT / CALL_TIMEOUT if self.in_outage else self.longest
 
     def make(self, call: str, resource: str, action: Callable[[], T]) -> T:
         """Return what `action` returns.
@@ -42,13 +50,13 @@ class Calls:
             with google_call(call, resource):
                 return action()
 
-        budget = min(self.budget, row(call).budget, OUTAGE_BUDGET if self._outage else CALL_BUDGET)
+        budget = min(self.budget, row(call).budget, OUTAGE_BUDGET if self.in_outage else CALL_BUDGET)
         try:
             answer = retry_transient(once, budget=budget, clock=self.clock)
         except CallFailed as failure:
-            self._outage = failure.transient
+            self.in_outage = failure.transient
             raise
-        self._outage = False
+        self.in_outage = False
         return answer
 
     def unless(

@@ -18,8 +18,7 @@ class GoogleCatalog:
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
         self.project = access.project
-        self._timeout = timeout
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
         credentials, options = access.credentials, {"api_endpoint": access.endpoint("compute")}
         self._projects = compute_v1.ProjectsClient(credentials=credentials, client_options=options)
         self._regions = compute_v1.RegionsClient(credentials=credentials, client_options=options)
@@ -48,7 +47,9 @@ class GoogleCatalog:
         answer = self._calls.make(
             "compute.regions.get",
             f"projects/{self.project}/regions/{name}",
-            lambda: self._regions.get(project=self.project, region=name, timeout=self._timeout, retry=None),
+            lambda: self._regions.get(
+                project=self.project, region=name, timeout=self._calls.timeout, retry=None
+            ),
         )
         return Region(zones=tuple(sorted(_last(url) for url in answer.zones)), quotas=_quotas(answer.quotas))
 
@@ -56,7 +57,7 @@ class GoogleCatalog:
         answer = self._calls.make(
             "compute.projects.get",
             f"projects/{self.project}",
-            lambda: self._projects.get(project=self.project, timeout=self._timeout, retry=None),
+            lambda: self._projects.get(project=self.project, timeout=self._calls.timeout, retry=None),
         )
         return _quotas(answer.quotas)
 
@@ -65,7 +66,7 @@ class GoogleCatalog:
             "compute.machineTypes.get",
             f"projects/{self.project}/zones/{zone}/machineTypes/{name}",
             lambda: self._machines.get(
-                project=self.project, zone=zone, machine_type=name, timeout=self._timeout, retry=None
+                project=self.project, zone=zone, machine_type=name, timeout=self._calls.timeout, retry=None
             ),
         )
         gpus = {item.guest_accelerator_type: item.guest_accelerator_count for item in answer.accelerators}
@@ -76,7 +77,11 @@ class GoogleCatalog:
             "compute.acceleratorTypes.get",
             f"projects/{self.project}/zones/{zone}/acceleratorTypes/{name}",
             lambda: self._accelerators.get(
-                project=self.project, zone=zone, accelerator_type=name, timeout=self._timeout, retry=None
+                project=self.project,
+                zone=zone,
+                accelerator_type=name,
+                timeout=self._calls.timeout,
+                retry=None,
             ),
         )
         return str(answer.description or answer.name)
@@ -85,7 +90,9 @@ class GoogleCatalog:
         answer = self._calls.make(
             "compute.networks.get",
             f"projects/{project}/global/networks/{name}",
-            lambda: self._networks.get(project=project, network=name, timeout=self._timeout, retry=None),
+            lambda: self._networks.get(
+                project=project, network=name, timeout=self._calls.timeout, retry=None
+            ),
         )
         parts = [url.split("/") for url in answer.subnetworks]  # …/regions/REGION/subnetworks/NAME
         return Network(
@@ -97,7 +104,7 @@ class GoogleCatalog:
             "compute.subnetworks.get",
             f"projects/{project}/regions/{region}/subnetworks/{name}",
             lambda: self._subnetworks.get(
-                project=project, region=region, subnetwork=name, timeout=self._timeout, retry=None
+                project=project, region=region, subnetwork=name, timeout=self._calls.timeout, retry=None
             ),
         )
         return Subnetwork(
@@ -106,7 +113,7 @@ class GoogleCatalog:
 
     def image_families(self, project: str) -> Sequence[str]:
         def fetch() -> list[str]:
-            images = self._images.list(project=project, timeout=self._timeout, retry=None)
+            images = self._images.list(project=project, timeout=self._calls.timeout, retry=None)
             current = {image.family for image in images if image.deprecated.state in {"", "ACTIVE"}}
             return sorted(current - {""})
 

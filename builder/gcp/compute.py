@@ -52,8 +52,7 @@ class GoogleMachines:
         budget: float = CALL_BUDGET,
     ) -> None:
         self.project = access.project
-        self._timeout = timeout
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
         self._access = access
         self._rest = Rest(access, clock, timeout=timeout, budget=budget)
         options = {"api_endpoint": access.endpoint("compute")}
@@ -80,12 +79,16 @@ class GoogleMachines:
         ):
             client.transport.close()
 
+    @property
+    def in_outage(self) -> bool:
+        return self._calls.in_outage
+
     def image_of_family(self, project: str, family: str) -> Image:
         image = self._calls.make(
             "compute.images.getFromFamily",
             f"projects/{project}/global/images/family/{family}",
             lambda: self._images.get_from_family(
-                project=project, family=family, timeout=self._timeout, retry=None
+                project=project, family=family, timeout=self._calls.timeout, retry=None
             ),
         )
         return _image(image, project)
@@ -95,7 +98,7 @@ class GoogleMachines:
         image = self._calls.make(
             "compute.images.get",
             path,
-            lambda: self._images.get(project=project, image=name, timeout=self._timeout, retry=None),
+            lambda: self._images.get(project=project, image=name, timeout=self._calls.timeout, retry=None),
         )
         return _image(image, project)
 
@@ -103,12 +106,14 @@ class GoogleMachines:
         answer = self._calls.make(
             "compute.regions.get",
             f"projects/{self.project}/regions/{region}",
-            lambda: self._regions.get(project=self.project, region=region, timeout=self._timeout, retry=None),
+            lambda: self._regions.get(
+                project=self.project, region=region, timeout=self._calls.timeout, retry=None
+            ),
         )
         return sorted(url.rpartition("/")[2] for url in answer.zones)
 
     def zones_with(self, kind: TypeKind, name: str) -> Sequence[str]:
-        found = partial(self._types[kind].aggregated_list, timeout=self._timeout, retry=None)
+        found = partial(self._types[kind].aggregated_list, timeout=self._calls.timeout, retry=None)
         request = _AGGREGATED[kind](project=self.project, filter=f'name="{name}"')
 
         def fetch() -> list[str]:
@@ -121,7 +126,7 @@ class GoogleMachines:
         return self._calls.make(f"compute.{kind}.aggregatedList", f"projects/{self.project}", fetch)
 
     def type_names(self, kind: TypeKind, zone: str) -> Sequence[str]:
-        found = partial(self._types[kind].list, timeout=self._timeout, retry=None)
+        found = partial(self._types[kind].list, timeout=self._calls.timeout, retry=None)
         path = f"projects/{self.project}/zones/{zone}"
 
         def fetch() -> list[str]:
@@ -141,7 +146,7 @@ class GoogleMachines:
 
         def send() -> compute_v1.Operation:
             before_try()
-            return self._instances.insert_unary(request=request, timeout=self._timeout, retry=None)
+            return self._instances.insert_unary(request=request, timeout=self._calls.timeout, retry=None)
 
         answer = self._calls.make("compute.instances.insert", self._path(zone, str(body["name"])), send)
         return _operation(answer)
@@ -153,17 +158,21 @@ class GoogleMachines:
         answer = self._calls.unless_missing(
             "compute.instances.delete",
             self._path(zone, name),
-            lambda: self._instances.delete_unary(request=request, timeout=self._timeout, retry=None),
+            lambda: self._instances.delete_unary(request=request, timeout=self._calls.timeout, retry=None),
         )
         return None if answer is None else _operation(answer)
 
     def operation(self, zone: str, name: str) -> Operation:
-        held_back = _HELD_BACK * self._timeout / CALL_TIMEOUT
+        held_back = _HELD_BACK * self._calls.timeout / CALL_TIMEOUT
         answer = self._calls.make(
             "compute.zoneOperations.wait",
             f"projects/{self.project}/zones/{zone}/operations/{name}",
             lambda: self._operations.wait(
-                project=self.project, zone=zone, operation=name, timeout=self._timeout + held_back, retry=None
+                project=self.project,
+                zone=zone,
+                operation=name,
+                timeout=self._calls.timeout + held_back,
+                retry=None,
             ),
         )
         return _operation(answer)
@@ -173,7 +182,7 @@ class GoogleMachines:
             "compute.instances.get",
             self._path(zone, name),
             lambda: self._instances.get(
-                project=self.project, zone=zone, instance=name, timeout=self._timeout, retry=None
+                project=self.project, zone=zone, instance=name, timeout=self._calls.timeout, retry=None
             ),
         )
         return None if answer is None else _instance(answer)
@@ -184,7 +193,7 @@ class GoogleMachines:
         )
 
         def fetch() -> list[Instance]:
-            pages = self._instances.aggregated_list(request=request, timeout=self._timeout, retry=None)
+            pages = self._instances.aggregated_list(request=request, timeout=self._calls.timeout, retry=None)
             return [_instance(instance) for _, scoped in pages for instance in scoped.instances]
 
         return self._calls.make("compute.instances.aggregatedList", f"projects/{self.project}", fetch)
@@ -197,7 +206,7 @@ class GoogleMachines:
             )
 
             def fetch(request: compute_v1.ListZoneOperationsRequest = request) -> bool:
-                found = self._operations.list(request=request, timeout=self._timeout, retry=None)
+                found = self._operations.list(request=request, timeout=self._calls.timeout, retry=None)
                 return any(operation.target_link.endswith(f"/instances/{name}") for operation in found)
 
             if self._calls.make(
@@ -215,7 +224,7 @@ class GoogleMachines:
             "compute.instances.getSerialPortOutput",
             self._path(zone, name),
             lambda: self._instances.get_serial_port_output(
-                request=request, timeout=self._timeout, retry=None
+                request=request, timeout=self._calls.timeout, retry=None
             ),
         )
         if answer is None:
@@ -229,7 +238,11 @@ class GoogleMachines:
                 "compute.subnetworks.get",
                 f"projects/{project}/regions/{region}/subnetworks/{subnetwork}",
                 lambda: client.get(
-                    project=project, region=region, subnetwork=subnetwork, timeout=self._timeout, retry=None
+                    project=project,
+                    region=region,
+                    subnetwork=subnetwork,
+                    timeout=self._calls.timeout,
+                    retry=None,
                 ),
             )
         return bool(found.private_ip_google_access)

@@ -31,8 +31,7 @@ class GoogleFunctions:
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
-        self._timeout = timeout
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
         self._client = functions_v2.FunctionServiceClient(
             credentials=access.credentials,
             transport="rest",
@@ -47,7 +46,7 @@ class GoogleFunctions:
         found = self._calls.unless_missing(
             "cloudfunctions.functions.get",
             path,
-            lambda: self._client.get_function(name=path, timeout=self._timeout, retry=None),
+            lambda: self._client.get_function(name=path, timeout=self._calls.timeout, retry=None),
         )
         return None if found is None else _state(found)
 
@@ -58,8 +57,8 @@ class GoogleFunctions:
         )
 
         def send() -> UploadedSource:
-            made = self._client.generate_upload_url(request=request, timeout=self._timeout, retry=None)
-            answer = requests.put(made.upload_url, data=content, headers=_ZIP, timeout=self._timeout)
+            made = self._client.generate_upload_url(request=request, timeout=self._calls.timeout, retry=None)
+            answer = requests.put(made.upload_url, data=content, headers=_ZIP, timeout=self._calls.timeout)
             if not answer.ok:
                 raise from_http_response(answer)
             return made.storage_source
@@ -75,7 +74,7 @@ class GoogleFunctions:
                 parent=parent,
                 function_id=name,
                 function=_function(path, config, source),
-                timeout=self._timeout,
+                timeout=self._calls.timeout,
                 retry=None,
             ),
         )
@@ -90,7 +89,7 @@ class GoogleFunctions:
             lambda: self._client.update_function(
                 function=_function(path, config, source),
                 update_mask=FieldMask(paths=list(mask)),
-                timeout=self._timeout,
+                timeout=self._calls.timeout,
                 retry=None,
             ),
         )
@@ -100,7 +99,7 @@ class GoogleFunctions:
         operation = self._calls.unless_missing(
             "cloudfunctions.functions.delete",
             path,
-            lambda: self._client.delete_function(name=path, timeout=self._timeout, retry=None),
+            lambda: self._client.delete_function(name=path, timeout=self._calls.timeout, retry=None),
         )
         return None if operation is None else _operation(operation.operation)
 
@@ -108,7 +107,7 @@ class GoogleFunctions:
         found = self._calls.make(
             "cloudfunctions.operations.get",
             name,
-            lambda: self._client.get_operation({"name": name}, timeout=self._timeout, retry=None),
+            lambda: self._client.get_operation({"name": name}, timeout=self._calls.timeout, retry=None),
         )
         return _operation(found)
 

@@ -24,7 +24,7 @@ class GoogleProject:
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
         self._access = access
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
         self._rest = Rest(access, clock, timeout=timeout, budget=budget)
 
     def caller(self) -> str:

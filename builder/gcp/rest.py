@@ -26,8 +26,7 @@ class Rest:
     ) -> None:
         self.project = access.project
         self._access = access
-        self._timeout = timeout
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
 
     def url(self, service: str, path: str) -> str:
         """The address of a service's path, which begins with the version: `v1/projects/P`."""
@@ -87,7 +86,7 @@ class Rest:
     ) -> requests.Response:
         with AuthorizedSession(self._access.credentials) as session:
             answer: requests.Response = session.request(
-                verb, url, json=body, params=params, timeout=self._timeout
+                verb, url, json=body, params=params, timeout=self._calls.timeout
             )
         return answer
 

@@ -20,8 +20,7 @@ class GoogleSchedules:
     def __init__(
         self, access: Access, clock: Clock, *, timeout: float = CALL_TIMEOUT, budget: float = CALL_BUDGET
     ) -> None:
-        self._timeout = timeout
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
         self._client = scheduler_v1.CloudSchedulerClient(
             credentials=access.credentials,
             transport="rest",
@@ -36,7 +35,7 @@ class GoogleSchedules:
         job = self._calls.unless_missing(
             "cloudscheduler.jobs.get",
             path,
-            lambda: self._client.get_job(name=path, timeout=self._timeout, retry=None),
+            lambda: self._client.get_job(name=path, timeout=self._calls.timeout, retry=None),
         )
         return None if job is None else _state(job)
 
@@ -46,7 +45,7 @@ class GoogleSchedules:
             "cloudscheduler.jobs.create",
             path,
             lambda: self._client.create_job(
-                parent=parent, job=_job(path, config), timeout=self._timeout, retry=None
+                parent=parent, job=_job(path, config), timeout=self._calls.timeout, retry=None
             ),
         )
 
@@ -57,7 +56,7 @@ class GoogleSchedules:
             lambda: self._client.update_job(
                 job=_job(path, config),
                 update_mask=FieldMask(paths=list(mask)),
-                timeout=self._timeout,
+                timeout=self._calls.timeout,
                 retry=None,
             ),
         )
@@ -66,7 +65,7 @@ class GoogleSchedules:
         return self._calls.delete(
             "cloudscheduler.jobs.delete",
             path,
-            lambda: self._client.delete_job(name=path, timeout=self._timeout, retry=None),
+            lambda: self._client.delete_job(name=path, timeout=self._calls.timeout, retry=None),
         )
 
 

@@ -70,8 +70,7 @@ class GoogleObjectStore:
         budget: float = CALL_BUDGET,
     ) -> None:
         self.bucket = bucket
-        self._timeout = timeout
-        self._calls = Calls(clock, budget)
+        self._calls = Calls(clock, budget, timeout)
         self._client = Client(
             project=access.project,
             credentials=access.credentials,
@@ -119,7 +118,7 @@ class GoogleObjectStore:
                     str(content),
                     content_type=content_type,
                     if_generation_match=if_generation_match,
-                    timeout=self._timeout,
+                    timeout=self._calls.timeout,
                     checksum="crc32c",
                     retry=None,
                 )
@@ -128,7 +127,7 @@ class GoogleObjectStore:
                     content,
                     content_type=content_type,
                     if_generation_match=if_generation_match,
-                    timeout=self._timeout,
+                    timeout=self._calls.timeout,
                     checksum="crc32c",
                     retry=None,
                 )
@@ -148,7 +147,7 @@ class GoogleObjectStore:
             blob.download_to_file(
                 target,
                 if_generation_not_match=unless_generation,
-                timeout=self._timeout,
+                timeout=self._calls.timeout,
                 checksum="crc32c",
                 retry=None,
             )
@@ -160,7 +159,7 @@ class GoogleObjectStore:
         def fetch() -> tuple[bytes, int]:
             content = self._download(blob, most, generation)
             if blob.generation is None:  # known only after the whole download
-                blob.reload(timeout=self._timeout, retry=None)
+                blob.reload(timeout=self._calls.timeout, retry=None)
             return content, int(blob.generation or 0)
 
         return self._unless(
@@ -170,7 +169,7 @@ class GoogleObjectStore:
     def stat(self, name: str) -> Listed | None:
         def fetch() -> Listed:
             blob = self._bucket.blob(name)
-            blob.reload(timeout=self._timeout, retry=None)
+            blob.reload(timeout=self._calls.timeout, retry=None)
             return _listed(blob)
 
         return self._unless({HTTPStatus.NOT_FOUND}, "storage.objects.get", name, fetch)
@@ -178,7 +177,7 @@ class GoogleObjectStore:
     def list(self, prefix: str) -> Sequence[Listed]:
         def fetch() -> list[Listed]:
             blobs = self._client.list_blobs(
-                self.bucket, prefix=prefix, fields=_FIELDS, timeout=self._timeout, retry=None
+                self.bucket, prefix=prefix, fields=_FIELDS, timeout=self._calls.timeout, retry=None
             )
             return [_listed(blob) for blob in blobs]
 
@@ -192,7 +191,7 @@ class GoogleObjectStore:
             token: str | None = None
             while True:
                 token, _, _ = blob.rewrite(
-                    origin, token=token, if_generation_match=over, timeout=self._timeout, retry=None
+                    origin, token=token, if_generation_match=over, timeout=self._calls.timeout, retry=None
                 )
                 if token is None:
                     return _listed(blob)
@@ -206,14 +205,16 @@ class GoogleObjectStore:
 
     def delete(self, name: str, *, generation: int | None = None) -> bool:
         def remove() -> bool:
-            self._bucket.blob(name).delete(if_generation_match=generation, timeout=self._timeout, retry=None)
+            self._bucket.blob(name).delete(
+                if_generation_match=generation, timeout=self._calls.timeout, retry=None
+            )
             return True
 
         return self._unless({HTTPStatus.NOT_FOUND}, "storage.objects.delete", name, remove) is True
 
     def settings(self) -> BucketSettings:
         def fetch() -> BucketSettings:
-            found = self._client.get_bucket(self.bucket, timeout=self._timeout, retry=None)
+            found = self._client.get_bucket(self.bucket, timeout=self._calls.timeout, retry=None)
             uniform = found.iam_configuration.uniform_bucket_level_access_enabled
             return BucketSettings(location=str(found.location or ""), uniform_access=bool(uniform))
 
@@ -222,7 +223,7 @@ class GoogleObjectStore:
     def permissions(self, asked: Sequence[str]) -> frozenset[str]:
         def fetch() -> frozenset[str]:
             return frozenset(
-                self._bucket.test_iam_permissions(list(asked), timeout=self._timeout, retry=None)
+                self._bucket.test_iam_permissions(list(asked), timeout=self._calls.timeout, retry=None)
             )
 
         return self._call("storage.buckets.testIamPermissions", "", fetch)
