@@ -12,7 +12,7 @@ from builder.act.vm import Ending
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, InputRefused, NoCapacity, ProjectSetup
 from builder.plan.build_plan import Plan
 from builder.plan.vm_spec import insert_body, vm_labels
-from builder.ports import Instance, Operation
+from builder.ports import CallFailed, Instance, Operation
 from tests.integration.cloud_fixture import CloudFixture
 
 A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"  # two zones of one region, and another region
@@ -503,6 +503,23 @@ def test_an_api_that_does_not_answer_is_6_not_3(cloud_fixture: CloudFixture, tmp
         cloud_fixture.placement(cloud_fixture.fleet()).place(cloud_fixture.vm_request(plan))
     assert caught.value.reason == "api_unavailable"
     assert cloud_fixture.left() == []
+
+
+@pytest.mark.parametrize("over", [True, False], ids=["over", "going on"])
+def test_in_an_outage_no_vm_is_requested(cloud_fixture: CloudFixture, plan: Plan, *, over: bool) -> None:
+    fleet = cloud_fixture.fleet()
+    cloud_fixture.fault("compute.regions.get", "error", times=1000, status=503)
+    with pytest.raises(CallFailed):
+        fleet.machines.zones("us-central1")
+    if over:
+        vm = cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan))
+        assert cloud_fixture.alive() == [vm.name]
+    else:
+        cloud_fixture.fault("compute.instances.get", "error", times=1000, status=503)
+        with pytest.raises(EnvironmentFailed, match="so no VM was requested"):
+            cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan))
+        assert cloud_fixture.compute.inserts() == []
+        assert fleet.open() == []
 
 
 def test_a_vm_that_appears_late_is_found_and_deleted(cloud_fixture: CloudFixture, plan: Plan) -> None:
