@@ -18,9 +18,9 @@ from tests.golden_endings import check, last_lines, steady
 
 
 def update_fails(deployment_fixture: DeploymentFixture) -> BuilderError:
-    """The function's update is done and answered with a refusal; the next deployment completes it."""
+    """The function's creation is refused; the next deployment completes it."""
     cloud_fixture = deployment_fixture.cloud_fixture
-    cloud_fixture.fault(f"{FUNCTIONS}.create", "error_after", status=403, reason="forbidden", message="no")
+    cloud_fixture.fault(f"{FUNCTIONS}.create", "error", status=403, reason="forbidden", message="no")
     with pytest.raises(ProjectSetup) as caught:
         run(cloud_fixture)
     run(cloud_fixture)

@@ -27,6 +27,21 @@ def test_each_golden_text_belongs_to_a_row() -> None:
     assert {path.stem for path in FOLDER.glob("*.txt")} == set(NAMES)
 
 
+def test_each_red_end_says_why_what_to_do_and_which_vms_are_left() -> None:
+    endings = {path.stem: path.read_text() for path in FOLDER.glob("*.txt")}
+    red = {name: text for name, text in endings.items() if "verdict: RED" in text}
+    assert len(red) > 20
+    for name, text in red.items():
+        _verdict, why, *_ = text.splitlines()
+        assert why.startswith("  "), name
+        assert "do: " in text or "cancelled by a signal" in text, name
+        assert "left behind: " in text, name
+    for name, text in endings.items():
+        # As localcloud's inventory has it; what is left of row 15 is somebody else's VM.
+        if "VMs and disks left: " in text and name != "15-name-taken":
+            assert ("left behind: nothing" in text) == ("VMs and disks left: 0" in text), name
+
+
 @cache
 def _functions(file: str) -> set[str]:
     nodes = ast.parse((ROOT / file).read_text()).body
