@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from builder.act import failover
 from builder.act.vm import Ending
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, InputRefused, NoCapacity, ProjectSetup
 from builder.plan.build_plan import Plan
@@ -116,6 +117,25 @@ ROWS = {
         stops=ExitCode.BAD_INPUT,
     ),
     "unknown code": Row("SOMETHING_NEW", "never seen before", 400, (A, B)),
+    # Other names of the same refusals, by Compute Engine itself or by Google's API servers.
+    "no stock": Row("stockout", "is out of stock", 503, (A, B)),
+    "resource not ready, HTTP code": Row(
+        "resourceNotReady", "The resource is not ready", 400, (A, B), again=3
+    ),
+    "too many operations, HTTP code": Row(
+        "operationRateExceeded", "Operation rate exceeded", 403, (A, B), again=3
+    ),
+    "operation was cancelled": Row("OPERATION_CANCELED_BY_USER", "The operation was cancelled", 400, (A, B)),
+    "no such account": Row(
+        "EXTERNAL_RESOURCE_NOT_FOUND", "The account was not found", 400, stops=ExitCode.PROJECT_SETUP
+    ),
+    "API not configured": Row("accessNotConfigured", "Not used before", 403, stops=ExitCode.PROJECT_SETUP),
+    "API disabled": Row("SERVICE_DISABLED", "It is disabled", 403, stops=ExitCode.PROJECT_SETUP),
+    # Not with status 401: the client library answers that by asking for a new token.
+    "unauthorized": Row("unauthorized", "Not authorized", 403, stops=ExitCode.PROJECT_SETUP),
+    "bad credentials": Row("authError", "Invalid credentials", 403, stops=ExitCode.PROJECT_SETUP),
+    "bad request": Row("badRequest", "Bad request", 400, stops=ExitCode.BAD_INPUT),
+    "field missing": Row("required", "Required field 'x' not specified", 400, stops=ExitCode.BAD_INPUT),
 }
 
 
@@ -143,6 +163,10 @@ def refuse(cloud_fixture: CloudFixture, row: Row, place: str, zone: str = A) -> 
         message=row.message,
         **extra,
     )
+
+
+def test_each_known_code_has_a_row() -> None:
+    assert set(failover._BY_CODE) - {row.code for row in ROWS.values()} == set()
 
 
 @pytest.mark.always(20)
