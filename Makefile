@@ -96,8 +96,10 @@ test-rest: venv  ## run what `make test` leaves to `make test-all`
 	NB_SAMPLE=$(NB_SAMPLE) $(PYTEST) --durations=30 -m '(needs or exhaustive or test_all) and not soak' $(PRODUCT) tests/localcloud tests/test_collection.py
 
 soak: venv  ## run the tests that take hours: all exhaustive ones, every crash point and signal point, random faults and kills (NB_SEED), 10,000 inputs
-	$(PYTEST) --durations=10 -rP -m 'soak or exhaustive' $(PRODUCT) tests/localcloud
-	NB_EXAMPLES=10000 $(PYTEST) tests/unit/test_options_fuzz.py tests/unit/test_documents_fuzz.py
+	failed=0; \
+	$(PYTEST) --durations=10 -rP -m 'soak or exhaustive' $(PRODUCT) tests/localcloud || failed=1; \
+	NB_EXAMPLES=10000 $(PYTEST) tests/unit/test_options_fuzz.py tests/unit/test_documents_fuzz.py || failed=1; \
+	exit $$failed
 
 lint: $(READY) $(LINT) $(KIT)  ## run ruff, mypy --strict, shellcheck, hadolint, and the checks of licences and build files
 	$(PY) -m ruff check .
