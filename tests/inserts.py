@@ -69,7 +69,7 @@ def check_requests(attempts: Sequence[Attempt]) -> None:
             continue
         name, scheduling = body["name"], body["scheduling"]
         assert scheduling["instanceTerminationAction"] == "DELETE", name
-        # The VM itself counts on this end, and the limits of its job's steps, which it has from its metadata, fill it.
+        # The VM counts on the limits in its metadata: of boot, of the runner, and its own, with a delay on top.
         job = json.loads(metadata[JOB_METADATA])
         limits = job["boot_timeout"] + job["run_limit"] + SERVER_ALLOWANCE
         assert int(scheduling["maxRunDuration"]["seconds"]) == job["max_run_duration"] == limits, name

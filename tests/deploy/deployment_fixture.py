@@ -184,6 +184,8 @@ class DeploymentFixture:
     def state(self) -> dict[str, Any]:
         """Everything that belongs to a deployment, without the values that differ between two equal deployments."""
         found = self.cloud_fixture.cloud.inventory()
+        functions, jobs = found["functions"], found["scheduler.jobs"]
+        clients = self.clients
         live = self.live()
         if live is not None:
             live = {**live["live"], "source": None, "earlier": len(live["earlier"])}
@@ -191,9 +193,14 @@ class DeploymentFixture:
         return {
             "live": live,
             "objects": sorted(one["name"] for one in found["storage.objects"] if "/live/" in one["name"]),
-            "functions": [(one["name"], one["state"]) for one in found["functions"]],
-            "regions": [one["location"] for kind in ("functions", "scheduler.jobs") for one in found[kind]],
-            "jobs": [(one["name"], one["schedule"], one["state"]) for one in found["scheduler.jobs"]],
+            "functions": [(one["name"], one["state"]) for one in functions],
+            "configs": [
+                got and got.config for got in map(clients.functions.get, _paths("functions", functions))
+            ],
+            "code": [_code(one) for one in functions],
+            "regions": [one["location"] for one in (*functions, *jobs)],
+            "jobs": [(one["name"], one["schedule"], one["state"]) for one in jobs],
+            "messages": [got and got.config for got in map(clients.schedules.get, _paths("jobs", jobs))],
             "topics": [one["name"] for one in found["pubsub.topics"]],
             "subscriptions": len(found["pubsub.subscriptions"]),
             "policy": self.invokers(),
@@ -207,6 +214,20 @@ class DeploymentFixture:
         return [
             member for one in policies if one for binding in one.bindings for member in binding["members"]
         ]
+
+
+def _paths(kind: str, found: Sequence[dict[str, Any]]) -> list[str]:
+    """The full names of resources of the inventory."""
+    return [f"projects/{PROJECT}/locations/{one['location']}/{kind}/{one['name']}" for one in found]
+
+
+def _code(function: dict[str, Any]) -> str:
+    """The SHA-256 of the main.py of a function's revision, which its label of code only promises."""
+    if not function.get("revision"):
+        return ""
+    folder = Path(function["log"]).parent / function["location"] / function["revision"]
+    main = folder / "source" / "main.py"
+    return hashlib.sha256(main.read_bytes()).hexdigest() if main.is_file() else ""
 
 
 def changed(message: str) -> bool:

@@ -1,14 +1,16 @@
 """SIGKILL at the calls of a deployment: the next deployment ends as one that nobody killed.
 
-`make test` has two calls, `make test-all` a sample that NB_SEED chooses, and `make soak` every call: before its
-effect, and between effect and reply. `deploy` is a real process. Each call kills a first deployment, and then a change
-of everything.
+`make test` has two calls of each change, `make test-all` a sample that NB_SEED chooses, and `make soak` every call:
+before its effect, and between effect and reply. `deploy` is a real process. Each call kills a first deployment, then a
+move, which makes function and job anew in another region, and then an update, which patches both.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,10 @@ from builder.gcp.storage import GoogleObjectStore
 from builder.options import Options
 from builder.report.console import Console
 from builder.waiting import Cancellation
+from localcloud.core.faults import Fault
 from localcloud.core.iam import PROJECT, email
+from localcloud.core.spec import Spec
+from localcloud.services.registry import SPECS
 from tests.deploy.cloud_fixture import SERVICES, serve_cloud, source
 from tests.deploy.deployment_fixture import BUCKET, DeploymentFixture
 from tests.integration.killable import (
@@ -42,10 +47,17 @@ from tests.integration.killable import (
 )
 
 DEPLOYER = "notebook-deployer"
+# Functions start in real time. With a clock that runs this many times slower, a busy machine starts them in time.
+_SLOWER = 20
 LEAST_POINTS = 75
 _SAMPLE = 3
-# The function is created, but not recorded as live, and live.json is not written.
-_FEW = ((19, SIDES[1]), (58, SIDES[0]))
+# The changes of an update.
+PATCHES = (
+    "cloudfunctions.projects.locations.functions.patch",
+    "cloudscheduler.projects.locations.jobs.patch",
+)
+# First deployment and move: the function is created, but not recorded as live, and live.json is not written.
+_FEW = ((19, SIDES[1], PATCHES[0]), (58, SIDES[0], PATCHES[1]))
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,19 @@ class Order:
     source: bytes
 
 
+class _SlowClock(MovingClock):
+    """See MovingClock."""
+
+    def sleep(self, seconds: float) -> None:
+        """Move both clocks a little. Raises Interrupted when the run is cancelled."""
+        super().sleep(seconds / _SLOWER)
+
+
 def deploy(order: Order, console: Console) -> ExitCode:
     """In the process: carry out the deployment. Raises BuilderError."""
     deployment = order.options.deployment
     assert deployment is not None
-    clock = MovingClock(order.url, Cancellation())
+    clock = _SlowClock(order.url, Cancellation())
     credentials = Credentials(token=order.token, account=email(DEPLOYER))
     access = Access(credentials, PROJECT, dict.fromkeys(SERVICES, order.url))
     context = DeploymentContext(
@@ -79,37 +99,77 @@ def deploy(order: Order, console: Console) -> ExitCode:
     return ExitCode.GREEN
 
 
+class DeploymentFaults(KillingFaults):
+    """Kills a deployment, at the first call of a method too."""
+
+    def __init__(self, specs: Sequence[Spec] = SPECS) -> None:
+        super().__init__(specs, account=DEPLOYER)
+        self._method = ""
+
+    def kill(self, process: KillableProcess, place: int | str, side: str) -> None:
+        """Kill this process at its call of this number, or at its first call of this method."""
+        number, self._method = (sys.maxsize, place) if isinstance(place, str) else (place, "")
+        self.kill_at(process, number, side)
+
+    def take(self, method: str, facts: Mapping[str, Any]) -> Fault | None:
+        """See KillingFaults. Only a deployment calls the methods at which it is killed."""
+        if method == self._method:
+            self._at, self._method = self.calls, ""
+        return super().take(method, facts)
+
+
 class Crashes:
     """Deployments to one cloud, each killed at one of its calls and then repeated."""
 
-    def __init__(self, deployment_fixture: DeploymentFixture, faults: KillingFaults, folder: Path) -> None:
+    def __init__(self, deployment_fixture: DeploymentFixture, faults: DeploymentFaults, folder: Path) -> None:
         self._fixture, self._faults, self._folder, self._processes = deployment_fixture, faults, folder, 0
-        self._make_first()
-        self._fixture.prove(self._fixture.request())
-        self._first = self._deploy_undisturbed()
-        self._change_everything()
-        self._fixture.prove(self._fixture.request(), "run-2")
-        self._second = self._deploy_undisturbed()
+        self._changes = (self._make_first, self._move, self._update)
+        self._states: list[dict[str, Any]] = []
+        for number, change in enumerate(self._changes, 1):
+            change()
+            self._fixture.prove(self._fixture.request(), f"run-{number}")
+            before = Counter(self._fixture.cloud_fixture.calls())
+            self._states.append(self._deploy_undisturbed())
+            self._made = Counter(self._fixture.cloud_fixture.calls()) - before
+        self._calls_of_update = dict.fromkeys(SIDES, sys.maxsize)
 
-    def at(self, number: int, side: str) -> bool:
-        """Kill both deployments at a call, and assert how the repeated ones end. False if neither has such a call."""
+    def check_update(self) -> None:
+        """Check that the update patched function and job, made none anew, and changed all that it can."""
+        ours = {name for name in self._made if name.startswith(("cloudfunctions", "cloudscheduler"))}
+        assert {name for name in ours if name.endswith((".create", ".patch", ".delete"))} == set(PATCHES)
+        moved, updated = self._states[1:]
+        same = {key for key, value in updated.items() if value == moved[key]}
+        assert same == {"functions", "regions", "topics", "subscriptions"}
+
+    def at(self, number: int, side: str, method: str = "") -> bool:
+        """Kill the deployments at a call, and assert how the repeated ones end. False if none has such a call.
+
+        `method`: kill the update at its first call of this method instead, which it must have.
+        """
         undeploy(self._fixture.context())
         for one in self._fixture.store().list("ci/live/"):
             self._fixture.store().delete(one.name)
-        self._make_first()
-        first = self._deploy_killed(number, side)
-        assert self._fixture.state() == self._first, f"killed {side} of call {number} of the first deployment"
-        self._change_everything()
-        second = self._deploy_killed(number, side)
-        assert self._fixture.state() == self._second, (
-            f"killed {side} of call {number} of the second deployment"
-        )
-        return first or second
+        first = self._killed(0, number, side)
+        moved = self._killed(1, number, side)
+        if method:
+            assert self._killed(2, method, side), f"the update never calls {method}"
+            return first or moved
+        updated = number < self._calls_of_update[side] and self._killed(2, number, side)
+        if not updated:  # the update has no later call either, so it is left out from now on
+            self._calls_of_update[side] = min(number, self._calls_of_update[side])
+        return first or moved or updated
 
-    def _deploy_killed(self, number: int, side: str) -> bool:
+    def _killed(self, change: int, place: int | str, side: str) -> bool:
+        self._changes[change]()
+        killed = self._deploy_killed(place, side)
+        what = f"killed {side} of call {place} of the {('first deployment', 'move', 'update')[change]}"
+        assert self._fixture.state() == self._states[change], what
+        return killed
+
+    def _deploy_killed(self, place: int | str, side: str) -> bool:
         process = self._process()
         self._faults.count()
-        self._faults.kill_at(process, number, side)
+        self._faults.kill(process, place, side)
         process.start()
         ended = process.end()
         self._faults.rest()
@@ -133,10 +193,10 @@ class Crashes:
 
     def _make_first(self) -> None:
         self._fixture.write("day = '2018-04-01'")
-        self._fixture.options |= {"NB_SCHEDULE": "0 6 * * 1", "NB_REGION": "us-central1", "NB_TOPIC": "news"}
+        self._fixture.options = {"NB_SCHEDULE": "0 6 * * 1", "NB_REGION": "us-central1", "NB_TOPIC": "news"}
         self._fixture.zip = source()
 
-    def _change_everything(self) -> None:
+    def _move(self) -> None:
         """Change the bytes, the schedule, the region, the topic, and the function's source."""
         self._fixture.write("day = '2018-04-02'")
         self._fixture.options |= {
@@ -146,18 +206,31 @@ class Crashes:
         }
         self._fixture.zip = source(version=2)
 
+    def _update(self) -> None:
+        """Change the bytes, the schedule, and the function's source, environment and account, all in their places."""
+        self._fixture.write("day = '2018-04-03'")
+        url = self._fixture.cloud_fixture.cloud.url
+        self._fixture.options |= {
+            "NB_SCHEDULE": "0 8 * * 2",
+            "NB_TIME_ZONE": "Europe/Vienna",
+            "NB_TRIGGER_SERVICE_ACCOUNT": email("notebook-function"),
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": url.replace("127.0.0.1", "localhost"),
+        }
+        self._fixture.zip = source(version=3)
+
 
 @pytest.fixture
 def crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
-    monkeypatch.setattr(localcloud.cloud, "FaultPlan", partial(KillingFaults, account=DEPLOYER))
+    monkeypatch.setattr(localcloud.cloud, "FaultPlan", DeploymentFaults)
     with serve_cloud(tmp_path / "cloud") as cloud_fixture:
-        faults = cast("KillingFaults", cloud_fixture.cloud.faults)
+        faults = cast("DeploymentFaults", cloud_fixture.cloud.faults)
         yield Crashes(DeploymentFixture(cloud_fixture, tmp_path / "shop"), faults, tmp_path)
 
 
-def test_after_a_crash_at_one_of_two_calls_the_next_deployment_ends_as_usual(crashes: Crashes) -> None:
-    for number, side in _FEW:
-        assert crashes.at(number, side)
+def test_after_a_crash_at_a_call_of_each_change_the_next_deployment_ends_as_usual(crashes: Crashes) -> None:
+    crashes.check_update()
+    for number, side, method in _FEW:
+        assert crashes.at(number, side, method)
 
 
 @pytest.mark.exhaustive
@@ -172,3 +245,5 @@ def test_after_a_crash_at_calls_of_a_sample_the_next_deployment_ends_as_usual(cr
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_any_call_the_next_deployment_ends_as_usual(crashes: Crashes, side: str) -> None:
     kill_at_each_call(crashes.at, side, LEAST_POINTS)
+    for method in PATCHES:  # the number of such a call varies with the polls before it
+        assert crashes.at(0, side, method)
