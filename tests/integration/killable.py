@@ -38,6 +38,7 @@ from localcloud.core.faults import Fault, FaultPlan
 from localcloud.core.iam import PROJECT
 from localcloud.core.spec import Spec
 from localcloud.services.registry import SPECS
+from tests.patience import PATIENCE
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
@@ -186,13 +187,17 @@ class KillableProcess:
         self._log, self._code = folder / f"{name}.log", folder / f"{name}.code"
         self.killed = False
         self._process = _processes.Process(target=_carry_out, args=(self._log, self._code, work), daemon=True)
+        self._started = threading.Event()
 
     def start(self) -> None:
         """Begin the work; returns at once."""
         self._process.start()
+        self._started.set()
 
     def kill(self) -> None:
         """End the process by SIGKILL; returns when it is gone."""
+        # It can make its first call before the thread that starts it knows its id.
+        assert self._started.wait(PATIENCE)
         assert self._process.pid is not None
         self.killed = True
         os.kill(self._process.pid, signal.SIGKILL)
