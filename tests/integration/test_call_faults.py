@@ -140,7 +140,9 @@ class FastClock:
         time.sleep(seconds / _SCALE)
 
 
-@pytest.mark.parametrize("moment", ["from the start", "while VMs run"])
+@pytest.mark.parametrize(
+    "moment", ["from the start", pytest.param("while VMs run", marks=pytest.mark.exhaustive)]
+)
 def test_a_run_that_nothing_answers_any_more_ends_in_minutes(
     cloud_fixture: CloudFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
