@@ -2,7 +2,7 @@
 
 `make test` has two calls of each change, `make test-all` a sample that NB_SEED chooses, and `make soak` every call:
 before its effect, and between effect and reply. `deploy` is a real process. Each call kills a first deployment, then a
-move, which makes function and job anew in another region, and then an update, which patches both.
+move, which creates the function and the job in another region, and then an update, which patches both.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Crashes:
         self._calls_of_update = dict.fromkeys(SIDES, sys.maxsize)
 
     def check_update(self) -> None:
-        """Check that the update patched function and job, made none anew, and changed all that it can."""
+        """Check that the update patched the function and the job, created none, and changed all that it can."""
         ours = {name for name in self._made if name.startswith(("cloudfunctions", "cloudscheduler"))}
         assert {name for name in ours if name.endswith((".create", ".patch", ".delete"))} == set(PATCHES)
         moved, updated = self._states[1:]

@@ -127,7 +127,7 @@ class KillingFaults(FaultPlan):
 
 @dataclass(frozen=True)
 class Order:
-    """What the process does: a run against the services at `url`, and where it writes its log and its exit code.
+    """A run against the services at `url`, and the folder for the log and the exit code of its process.
 
     The control routes at `control_url` have the clock.
     """

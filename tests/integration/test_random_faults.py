@@ -266,7 +266,7 @@ class Stage:
         assert set(nonces.values()) <= {1}, (story, nonces)
 
     def _check_results(self, story: Story) -> None:
-        """What later runs, `deploy` and readers take for the verdict is the verdict."""
+        """The summary, the proofs and the results of the day have the verdict of the run."""
         is_green = story.end is ExitCode.GREEN
         word = "green" if is_green else "red"
         summaries = list(self._objects.glob("results/*/summary.json"))
