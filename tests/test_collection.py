@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,24 @@ def test_make_test_runs_the_first_cases_and_each_sample_a_part_of_the_others(tmp
     assert days[0] & days[1] == always
     assert days[0] == days[3]
     assert all(60 < len(day) < 140 for day in days)
+
+
+def test_make_test_runs_no_test_that_has_a_marker(tmp_path: Path) -> None:
+    shutil.copy(TESTS / "conftest.py", tmp_path)
+    markers = {"exhaustive", "test_all", "soak", "needs('sh')"}
+    Path(tmp_path, "test_markers.py").write_text(
+        "import pytest\ndef test_plain(): ...\n"
+        + "".join(
+            f"@pytest.mark.{marker}\ndef test_{number}(): ...\n"
+            for number, marker in enumerate(sorted(markers))
+        )
+    )
+    named = {"always"} | {marker.partition("(")[0] for marker in markers}
+    configured = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert {re.split(r"[(:]", line)[0] for line in configured["markers"]} == named
+    recipe = subprocess.run(
+        ["make", "-n", "test"], cwd=TESTS.parent, capture_output=True, text=True, check=True
+    )
+    words = shlex.split(recipe.stdout.splitlines()[-1])
+    done = collect(tmp_path, 1, "-m", words[len(words) - words[::-1].index("-m")])
+    assert re.findall(r"::(\w+)", done.stdout) == ["test_plain"], done.stdout
