@@ -91,7 +91,7 @@ stop() { # stop WORDS…: ends the script because of the project
 refused() { # refused WORDS COMMAND…: ends the script with Google's words
   local words=$1
   shift
-  stop '' "refused: $(shell_words "$@")" "$words" '' 'Mend what these words say, then run this script again: it continues here.'
+  stop '' "refused: $(shell_words "$@")" "$words" '' 'Fix what this message says, then run the script again. It continues here.'
 }
 
 shell_words() { # prints a command as a shell reads it
@@ -124,7 +124,7 @@ call() { # call COMMAND…: its answer is in $WORK/answer
   until "$@" >"$WORK/answer" 2>"$WORK/refusal" </dev/null; do
     words=$(tail -n 20 "$WORK/refusal")
     if [ "$try" -eq "$TRIES" ] || ! [[ $words =~ $NOT_YET ]]; then refused "$words" "$@"; fi
-    [ "$try" -gt 1 ] || say '  waiting: what this needs is new, and not known everywhere yet' >&2
+    [ "$try" -gt 1 ] || say '  waiting: something that this command needs is not ready yet' >&2
     try=$((try + 1))
     sleep "$PAUSE"
   done

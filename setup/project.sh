@@ -136,7 +136,7 @@ What comes next:
    steps: [{name: $image, args: [\$_COMMAND]}]
    serviceAccount: projects/\$PROJECT_ID/serviceAccounts/$account@\$PROJECT_ID.iam.gserviceaccount.com
    substitutions: {_COMMAND: run}
-   timeout: 16800s
+   timeout: 18600s
    options:
      automapSubstitutions: true
      logging: CLOUD_LOGGING_ONLY

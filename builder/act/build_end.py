@@ -78,8 +78,8 @@ class BuildEnd:
                 f"{self._plan.least_seconds + MARGIN:.0f} s for {counted([job.notebook.path for job in self._plan.jobs])}; "
                 "nothing was created.",
                 reason="build_too_short",
-                advice=f"Raise `timeout` in cloudbuild.yaml: the worst case is {self._plan.worst_case_seconds} s, and at most "
-                f"{self._plan.expected_seconds} s where no attempt has to be repeated.",
+                advice=f"Raise `timeout` in cloudbuild.yaml: a run takes at most {self._plan.expected_seconds} s "
+                f"if no attempt is repeated, and {self._plan.worst_case_seconds} s in the worst case.",
             )
 
     def check(self) -> None:
@@ -128,7 +128,7 @@ class BuildEnd:
         if worst > time.left - MARGIN:
             self._report(
                 f"warning: this build ends in {duration(max(0.0, time.left))}, by its own timeout of "
-                f"{time.timeout:.0f} s, and the worst case is {worst} s; {MARGIN:.0f} s before the end, what still runs is stopped"
+                f"{time.timeout:.0f} s, and the worst case is {worst} s; {MARGIN:.0f} s before the end, the run stops its jobs"
             )
 
     def _wait_for_the_end(self) -> None:

@@ -168,11 +168,11 @@ class EventLock:
             return current
         run = current.holder.run
         self._report(
-            f"run {run} has event {self._event}; waiting up to {STILL_SECONDS:.0f} s for a sign that it is alive"
+            f"run {run} has event {self._event}; waiting up to {STILL_SECONDS:.0f} s for it to renew its lock"
         )
         later = self._sign_of_life(current.generation)
         if later is None and self._take_over(current):
-            self._report(f"run {run} is dead: this run takes event {self._event} over")
+            self._report(f"run {run} has ended: this run takes over event {self._event}")
         return later
 
     def _check(self) -> None:

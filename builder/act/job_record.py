@@ -81,7 +81,7 @@ class JobRecord:
         folder = f"gs://{self._s.store.bucket}/{filled.prefix}"
         if filled.prefix != target:
             self.report(
-                f"gs://{self._s.store.bucket}/{target} belongs to another run, which is green or later; "
+                f"gs://{self._s.store.bucket}/{target} keeps the results of another run, which is green or newer; "
                 f"the results of this run are in {folder}"
             )
         elif filled.replaced:

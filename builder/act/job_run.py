@@ -193,7 +193,7 @@ class JobRun:
             raise EnvironmentFailed(
                 f"VM {vm.name} left evidence that cannot be read: {error}",
                 reason="evidence_unreadable",
-                advice="A fresh VM may succeed.",
+                advice="Run the build again.",
             ) from error
         listing = {item.name.removeprefix(prefix): item for item in self._s.store.list(prefix)}
         executed = self._executed(evidence, listing)

@@ -147,8 +147,8 @@ class Turn:
         self._line.join(self, limits)
         if holders := self.holders(limits):
             self._report(
-                f"quota used up, by {len(holders)} other VMs of this run among others ({_named(limits)}): waiting for one of "
-                f"them to end, {max(0.0, deadline - self._clock.monotonic()):.0f} s at the most"
+                f"quota {_named(limits)} is used up, in part by {len(holders)} other VMs of this run: waiting for one of them to "
+                f"end, at most {max(0.0, deadline - self._clock.monotonic()):.0f} s"
             )
         while True:
             self._check()

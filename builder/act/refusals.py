@@ -30,7 +30,7 @@ _BY_CODE = {
     "SERVICE_DISABLED": _ENABLE,
     "notFound": _CORRECT,
     "RESOURCE_NOT_FOUND": _CORRECT,
-    "EXTERNAL_RESOURCE_NOT_FOUND": "Create the account, or name another one with NB_VM_SERVICE_ACCOUNT.",
+    "EXTERNAL_RESOURCE_NOT_FOUND": "Correct NB_VM_SERVICE_ACCOUNT, or create the account and grant its roles (docs/accounts.md).",
     "SERVICE_ACCOUNT_ACCESS_DENIED": "Grant the build's service account roles/iam.serviceAccountUser on the VM's account: "
     f"{gcloud.grant_act_as('VM_ACCOUNT', gcloud.member(''))}",
 }
@@ -218,7 +218,7 @@ def _setup_error(message: str, code: str) -> ProjectSetup:
         return ProjectSetup(message, reason="organization_policy", advice=advice)
     account = _ACCOUNT.search(message) if code == "EXTERNAL_RESOURCE_NOT_FOUND" else None
     if account is not None:
-        advice = f"{_BY_CODE[code]} Its command, before those of its roles (docs/accounts.md): {gcloud.create_account(*account.groups())}"
+        advice = f"{_BY_CODE[code]} To create it: {gcloud.create_account(*account.groups())}"
         return ProjectSetup(message, reason="refused", advice=advice)
     said = "" if code in _DENIED else message
     by_words = next((advice for words, advice in _BY_WORDS.items() if words in said), None)

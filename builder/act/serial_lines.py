@@ -24,7 +24,7 @@ _NO_PYTHON = {
     "no_kit": "Run the published image of notebook-builder, which has a kit for each of them; a checkout builds them with "
     "`python -m builder.kit.build build/kit cp311 cp312 cp313 cp314 cp315 uv`.",
 }
-FRESH_VM = "The notebook is not at fault as far as is known; a fresh VM may succeed."
+FRESH_VM = "Run again. If it fails again, read the serial port's lines in the log."
 
 
 def boot_error(vm: Vm, project: str, lines: Sequence[str]) -> BuilderError | None:

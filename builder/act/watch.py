@@ -112,7 +112,7 @@ class Watch:
             )
         except WaitTimeout as timeout:
             raise TimeLimit(
-                f"VM {self._vm.name} stored no evidence within {timeout.seconds:.0f} s, its whole time.",
+                f"VM {self._vm.name} stored no evidence within {timeout.seconds:.0f} s, its limit.",
                 reason="run_timeout",
                 advice="Raise NB_TIMEOUT if the notebook needs longer.",
             ) from timeout
@@ -136,7 +136,9 @@ class Watch:
         if self._heartbeat is None:
             self._check_boot(now)
         elif quiet > SILENCE:
-            silent = f"VM {self._vm.name} runs, but was silent for {quiet:.0f} s{self._unreadable}."
+            silent = (
+                f"VM {self._vm.name} runs, but has sent no heartbeat for {quiet:.0f} s{self._unreadable}."
+            )
             raise self._lost("heartbeat_lost", silent)
         return None
 

@@ -44,7 +44,9 @@ def access_rows(plan: Plan, project: str, answers: Answers) -> Iterator[Row]:
 def _caller(account: str) -> Row:
     if account:
         return ok(
-            "account", account, "the preflight runs as this account, and checks the permissions of no other"
+            "account",
+            account,
+            "`check` runs as this account, and checks the permissions of this account only",
         )
     return unknown("account", "the credentials in use", "they do not name their account", "gcloud auth list")
 
@@ -59,7 +61,7 @@ def _api(service: str, project: str, answers: Answers, *, needed: bool) -> Row:
         fix = gcloud.enable(service, project)
         if needed:
             return fail(API, where, "is not enabled", fix)
-        return unknown(API, where, "is not enabled; a run does not need it, the preflight does", fix)
+        return unknown(API, where, "is not enabled; only `check` needs it", fix)
     if lost is not None:
         return fail(
             API,

@@ -68,6 +68,6 @@ def announcement(plan: Plan) -> Iterator[str]:
         f"minute or two, and Compute Engine does after {duration(job.limits.vm)} at the latest"
     )
     yield (
-        f"the cost: these minutes of the machine and of its disk of {vm.boot_disk_gb} GB, which is cents, and more only for "
-        "expensive GPUs; the prices are at https://cloud.google.com/compute/all-pricing"
+        f"the cost: a few minutes of the VM and of its disk of {vm.boot_disk_gb} GB, which is cents, or more with expensive "
+        "GPUs; the prices are at https://cloud.google.com/compute/all-pricing"
     )

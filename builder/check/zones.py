@@ -72,7 +72,7 @@ def _image(job: JobPlan, project: str, answers: Answers) -> Row:
         return refused(what, where, found, project)
     families = known(answers.families.get(owner)) or ()
     current = f"; current families: {', '.join(families)}" if families else ""
-    return fail(what, where, f"there is none, or no longer{current}", fix, ExitCode.BAD_INPUT)
+    return fail(what, where, f"does not exist, or no longer{current}", fix, ExitCode.BAD_INPUT)
 
 
 def zone_facts(plan: Plan, project: str, answers: Answers) -> Iterator[Fact]:
@@ -195,7 +195,7 @@ def _network(owner: str, name: str, found: Answer[Network], project: str) -> Row
         )
     if found.http_status == HTTPStatus.NOT_FOUND:
         fix = f"gcloud compute networks create {name} --project={owner} --subnet-mode=auto"
-        return fail(what, where, "there is none", fix)
+        return fail(what, where, "does not exist", fix)
     return refused(what, where, found, project)
 
 
@@ -224,7 +224,7 @@ def _no_subnetwork(owner: str, region: str, name: str, network: str) -> Row:
         f"gcloud compute networks subnets create {name} --project={owner} --network={network.rpartition('/')[2]} "
         f"--region={region} --range=10.10.0.0/20 --enable-private-ip-google-access"
     )
-    return fail("subnetwork", f"{region}/{name}", "there is none in this region", fix)
+    return fail("subnetwork", f"{region}/{name}", "does not exist in this region", fix)
 
 
 def _subnetwork(place: tuple[str, str, str], found: Subnetwork, *, external: bool) -> Row:

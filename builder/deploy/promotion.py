@@ -124,13 +124,13 @@ def _source(context: DeploymentContext) -> Source:
             return Source(found.id, found.created, build.commit_sha or found.commit)
     if build.build_id:
         context.log(
-            f"warning: Cloud Build knows no build {build.build_id} in {', '.join(regions)} (LOCATION says where it runs): this "
-            "counts as a deployment by hand, newer than every build before it"
+            f"warning: Cloud Build knows no build {build.build_id} in {', '.join(regions)} (LOCATION says where it runs): "
+            "this deployment counts as made by hand, and newer than every build before it"
         )
     elif build.builder_output:
         context.log(
-            "warning: BUILD_ID is not set in this build (options: {automapSubstitutions: true} passes it): this counts as a "
-            "deployment by hand, newer than every build before it, whichever of them ends later"
+            "warning: BUILD_ID is not set in this build (options: {automapSubstitutions: true} passes it): this deployment "
+            "counts as made by hand, and newer than every build that started before it"
         )
     return Source(None, context.clients.builds.now(context.deployment.region), build.commit_sha)
 
@@ -152,7 +152,7 @@ def _archive(
     written = context.store.create(name, packed.path, content_type="application/gzip")
     if written is None:
         raise EnvironmentFailed(
-            f"gs://{context.store.bucket}/{name} exists, and its bytes are not those that its name says.",
+            f"gs://{context.store.bucket}/{name} exists, but its content does not match the hash in its name.",
             reason="archive_taken",
             advice="Delete it and run again.",
         )

@@ -90,8 +90,8 @@ def _find_proof(
     if found is None:
         changed = what_differs(store, location, request.job.job, request.named)
         return (
-            f"no run was green for exactly this: the notebook, its files ({_files(request.job)}), parameters, packages, "
-            f"machine, kit{changed}"
+            f"no green run had exactly these inputs: notebook, files ({_files(request.job)}), parameters, packages, machine, "
+            f"kit{changed}"
         )
     return found
 
@@ -106,7 +106,7 @@ def _files(job: JobPlan) -> str:
 def _refusal(refusals: Sequence[str]) -> InputRefused:
     more = [f"and {len(refusals) - _SHOWN} more"] if len(refusals) > _SHOWN else []
     return InputRefused(
-        "\n".join(["Not deployed: what is live is untouched.", *refusals[:_SHOWN], *more]),
+        "\n".join(["Not deployed; the live version stays.", *refusals[:_SHOWN], *more]),
         reason="not_proven",
-        advice="Deploy in the build whose `run` was green, with the same options and the same image, or run it first.",
+        advice="Run the notebooks first, then deploy with the same options and the same image.",
     )

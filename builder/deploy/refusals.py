@@ -51,7 +51,7 @@ def foreign(kind: str, path: str, option: str, owner: str = "") -> ProjectSetup:
 def elsewhere(address: str, there: str, here: str) -> ProjectSetup:
     """live.json describes a deployment in another project, beside which this one would be a second one."""
     return ProjectSetup(
-        f"{address} is deployed in project {there}, and this is {here}: both would run what is live.",
+        f"{address} is deployed in project {there}, not in {here}: both would run it.",
         reason="other_project",
         advice=f"Run `deploy --undeploy` with PROJECT_ID={there} first, or choose another NB_GCS_LOCATION or NB_FUNCTION.",
     )
@@ -99,8 +99,8 @@ def _grant(who: str, permission: str, message: str) -> str:
     # Not only "grant the permission": the account of pull requests has storage.objects.create below other folders, and
     # must not get it below live/.
     return (
-        f"Grant {who} the roles of notebook-deployer (docs/accounts.md), which include {permission} there, if this account "
-        "is to deploy; otherwise deploy as notebook-deployer."
+        f"Deploy as an account with the roles of notebook-deployer (docs/accounts.md), or grant them to {who}: they include "
+        f"{permission} there."
     )
 
 

@@ -156,7 +156,7 @@ def remark(stage: Stage, status: Status, desired: Resources) -> str:
         return f"schedule {names.function} was not made by this deployment and stays"
     if stage == "schedule" and job is not None and job.state == "PAUSED" and not removed:
         command = f"gcloud scheduler jobs resume {names.function} --location={names.region}"
-        return f"schedule {names.function} is paused and stays so; {command}"
+        return f"schedule {names.function} stays paused; to resume it: {command}"
     if stage == "schedule" and job is not None and job.state == "DISABLED" and not removed:
         return f"schedule {names.function} was disabled by Google and does not run"
     if removed and stage == "function" and function is not None and not is_our_function(function, names):

@@ -80,7 +80,7 @@ def _check_run(
         return _error_after_exit_0(notebook, expected_cell, cell)
     if cell.count is None or cell.exception or cell.status not in {None, "completed"}:
         message = f"stopped before the end: {here} did not run to completion"
-        return notebooks_fault("stopped_early", message, "Look for what ended the notebook before that.")
+        return notebooks_fault("stopped_early", message, "Find what ended the notebook in this cell.")
     if cell.count <= last:
         message = f"{here} has execution count {cell.count}, which does not come after {last}"
         return notebooks_fault("execution_order", message, "Make sure that no cell resets the kernel.")

@@ -151,7 +151,7 @@ def _secrets(settings: Settings) -> Iterator[Problem]:
                 given.variable,
                 name,
                 "looks like a secret, and parameters can be read in the bucket, the notebook and the log: "
-                "give it by NB_SECRETS; if it is none, set NB_ALLOW_SECRET_PARAMETERS=true",
+                "use NB_SECRETS; if it is not secret, set NB_ALLOW_SECRET_PARAMETERS=true",
             )
 
 

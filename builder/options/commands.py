@@ -7,7 +7,7 @@ COMMANDS = {
     "plan": "prints what run would do; calls nothing, but with --proofs reads the bucket",
     "check": "asks Google whether run can: APIs, permissions, accounts, image, machines, quota, bucket, network",
     "reap": "deletes VMs of this tool whose own deadline has passed; touches nothing else",
-    "deploy": "puts notebooks live that a recorded run found green: topic, function, schedule, and what they run",
+    "deploy": "deploys notebooks that a recorded run found green: topic, function, schedule, and the tested files",
     "comment": "writes a run's summary as one comment on the pull request, and sets the commit's status",
     "options": "prints every option",
 }
@@ -15,8 +15,8 @@ COMMANDS = {
 PLANNING = ("run", "plan", "check", "deploy")
 # What `deploy` does instead of putting something live, by its flag.
 DEPLOY_ACTIONS = {
-    "status": "prints what is live and how it stands; changes nothing",
-    "rollback": "puts live what was live before",
+    "status": "prints what is live and its state; changes nothing",
+    "rollback": "returns to the version that was live before",
     "undeploy": "removes schedule, function, topic and what is live; results and archives stay",
 }
 BACKFILL = "runs what is live for each of these days that has no green results, within NB_BUILDS_PER_HOUR"

@@ -61,7 +61,7 @@ def plain_text() -> str:
     for group, options in _groups():
         lines.append(group)
         for option in options:
-            lines.append(f"  {option.env:24}{option.flag:24}{_plain(_default(option))}".rstrip())
+            lines.append(f"  {option.env:32}{option.flag:32}{_plain(_default(option))}".rstrip())
             lines += textwrap.wrap(
                 _plain(option.help), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
             )

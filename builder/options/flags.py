@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 PROGRAM = "notebook-builder"
 _EPILOG = """\
-Each flag is also an environment variable (--machine-type is NB_MACHINE_TYPE) and a key of notebooks.yaml
+Most flags are also an environment variable (--machine-type is NB_MACHINE_TYPE) and a key of notebooks.yaml
 (machine_type). Flags come first, then the environment, then notebooks.yaml, then defaults. "notebook-builder options"
-prints them all.
+prints these options.
 """
 
 

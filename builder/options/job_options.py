@@ -32,7 +32,7 @@ class JobOptions(MachineOptions):
     )
     parameters_file: str | None = option(
         RUNS,
-        "A JSON or YAML file in the workspace with parameters. Those of `NB_PARAMETERS` are put over them, "
+        "A JSON or YAML file in the workspace with parameters. Those of `NB_PARAMETERS` replace them, "
         "name by name.",
         "ci/parameters.yaml",
         paths.relative_path,
@@ -52,12 +52,12 @@ class JobOptions(MachineOptions):
         "reports/**,shared/*.py",
         list_of(paths.relative_path),
         default=None,
-        shown="the notebook's folder, as git tracks it",
+        shown="the notebook's folder, as git tracks it; all of it without `.git`",
     )
     kernel: str | None = option(
         RUNS,
-        "The kernel's name. An unknown Python kernel named by the notebook becomes `python3`, and so does "
-        "none where the notebook's language is Python; the log says so.",
+        "The kernel's name. If a Python notebook names no kernel, or one that is not installed, `python3` runs it; "
+        "the log says so.",
         "python3",
         google_names.kernel,
         default=None,
@@ -84,8 +84,7 @@ class JobOptions(MachineOptions):
     )
     env: Mapping[str, str] = option(
         RUNS,
-        "Plain environment variables for the kernel and the set-up script. What is secret belongs into "
-        "`NB_SECRETS`.",
+        "Plain environment variables for the kernel and the set-up script. Put secrets into `NB_SECRETS`.",
         "STAGE=test,REGION=emea",
         packages.environment,
         default={},
@@ -109,7 +108,7 @@ class JobOptions(MachineOptions):
     )
     index_url: str | None = option(
         RUNS,
-        "The only package index that they come from.",
+        "The only package index for `NB_REQUIREMENTS`.",
         "https://packages.example.com/simple",
         or_none(packages.index_url),
         default=None,
@@ -177,8 +176,8 @@ class JobOptions(MachineOptions):
     )
     schedule_parameters: Mapping[str, Any] = option(
         SCHEDULED,
-        "Parameters of scheduled runs, put over `NB_PARAMETERS`. Their texts may hold dates: `{today}`, "
-        "`{today-7d}`, `{today-1m:%Y-%m}`; see docs/deploy.md.",
+        "Parameters of scheduled runs, which replace those of `NB_PARAMETERS`, name by name. Texts can have "
+        "dates: `{today}`, `{today-7d}`, `{today-1m:%Y-%m}`; see docs/deploy.md.",
         '{"start_date": "{today-30d}", "end_date": "{today}"}',
         schedule.schedule_parameters,
         default={},

@@ -234,10 +234,10 @@ class _Loading:
         """Add a problem for an event given to `deploy`, and for an event's id or time without its message."""
         event = self._above.get("event")
         if self._line.command == "deploy" and event is not None:
-            expected = "belongs to run and plan; deploy takes no event"
+            expected = "is only for run and plan; deploy takes no event"
             self._problems.append(Problem(event.variable, show(event.value), expected))
         if self._line.command == "run" and event is None and "event" not in self._failed:
-            expected = "belongs to an event: give its message, too, as NB_EVENT"
+            expected = "needs the event's message too: set NB_EVENT"
             given = (self._above.get(name) for name in ("event_id", "event_time"))
             self._problems += [Problem(one.variable, show(one.value), expected) for one in given if one]
 

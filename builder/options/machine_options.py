@@ -76,8 +76,8 @@ class MachineOptions:
     )
     boot_disk_type: str | None = option(
         MACHINE,
-        "Type of the boot disk. Series of the fourth generation and newer take `hyperdisk-balanced` only, "
-        "most older ones none.",
+        "Type of the boot disk. Series of the fourth generation and newer need `hyperdisk-balanced`; "
+        "most older ones do not have it.",
         "pd-ssd",
         one_of(DISK_TYPES),
         default=None,

@@ -21,8 +21,8 @@ from builder.strict_json import UnreadableJson, read_object
 LONGEST_MESSAGE = 4000  # bytes in a build's variable, where each dollar sign is written twice
 _FIELDS = _TODAY, _PARAMETERS, _PUBLISH, _ID = "today", "parameters", "publish", "id"
 _LOOKS_PRIVATE = (
-    "looks like a secret, and messages can be read in the build, the bucket and the notebook: give it by NB_SECRETS; "
-    "if it is none, set NB_ALLOW_SECRET_PARAMETERS=true"
+    "looks like a secret, and messages can be read in the build, the bucket and the notebook: use NB_SECRETS; "
+    "if it is not secret, set NB_ALLOW_SECRET_PARAMETERS=true"
 )
 # The form of an event's ID (builder/function/event.py). Those of Pub/Sub are numbers, so that none of them is equal.
 _OWN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,43}[A-Za-z0-9]")

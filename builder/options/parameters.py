@@ -103,7 +103,7 @@ def _list_faults(given: Mapping[str, Any], name: str, values: object) -> Iterato
         texts = [json.dumps(value, sort_keys=True) for value in values]
         again = next((place for place, text in enumerate(texts, 1) if text in texts[: place - 1]), None)
         if again:
-            yield name, f"value {again} of {len(values)} in the matrix stands there already"
+            yield name, f"value {again} of {len(values)} in the matrix occurs twice"
 
 
 def parse_parameters(value: object) -> Mapping[str, Any]:

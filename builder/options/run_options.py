@@ -23,8 +23,8 @@ class SourceOptions:
 
     notebooks: tuple[str, ...] | None = option(
         RUNS,
-        "Notebooks to run: paths or globs inside the workspace, separated by commas or newlines. An entry "
-        "of `notebooks.yaml` with the same path lends its settings.",
+        "Notebooks to run: paths or globs inside the workspace, separated by commas or newlines. If an "
+        "entry of `notebooks.yaml` has the same path, its settings apply.",
         "reports/demo.ipynb,models/*.ipynb",
         list_of(paths.notebook_pattern),
         default=None,
@@ -32,8 +32,7 @@ class SourceOptions:
     )
     config: str | None = option(
         RUNS,
-        "The file of settings, a path inside the workspace. Its paths count from the workspace too, "
-        "wherever it lies.",
+        "The file of settings, a path inside the workspace. Paths in it start at the workspace's root.",
         "ci/notebooks.yaml",
         paths.relative_path,
         default=None,
@@ -48,8 +47,8 @@ class RunOptions:
 
     concurrency: int = option(
         LIMITS,
-        "How many VMs run at the same time. A job for which the quota has no room waits for another one to "
-        "end, ten minutes at the most.",
+        "How many VMs run at the same time. A job that has no quota waits for another one to end, for at "
+        "most ten minutes.",
         "8",
         whole_number(1, 100, "a count"),
         default=4,
@@ -120,8 +119,8 @@ class RunOptions:
     )
     event: str | None = option(
         SCHEDULED,
-        "The message that asked for this run: `{}`, another day as `today`, or `parameters` over the "
-        "schedule's. It makes a run a scheduled one; by hand, it tries one out.",
+        "The message that asks for this run: `{}`, `today` for another day, or `parameters` that replace "
+        "those of the schedule. With it, a run is a scheduled run.",
         '{"today": "2018-04-01"}',
         schedule.event,
         default=None,
@@ -130,8 +129,8 @@ class RunOptions:
     )
     event_id: str | None = option(
         SCHEDULED,
-        "The event's id: of all runs with the same one, one runs notebooks, and the others end green as "
-        "its duplicates.",
+        "The event's id: of all runs with the same one, one runs notebooks, and the others end as its "
+        "duplicates, with its verdict.",
         "1234567890",
         schedule.event_id,
         default=None,
@@ -148,7 +147,7 @@ class RunOptions:
     )
     alert_topic: str | None = option(
         SCHEDULED,
-        "A Pub/Sub topic that gets a message for each scheduled run that ends red.",
+        "A Pub/Sub topic that gets a message for each scheduled run whose exit code is not 0.",
         "projects/my-project/topics/red-notebooks",
         or_none(schedule.topic),
         default=None,
@@ -173,7 +172,7 @@ class Deployment:
 
     function: str = option(
         DEPLOYMENT,
-        "The Cloud Function's name; schedule and topic are called the same.",
+        "The Cloud Function's name. The schedule has it too, and the topic without `NB_TOPIC`.",
         "demo-notebook",
         google_names.function,
         required=True,

@@ -31,8 +31,8 @@ FOLDER = ".notebook-builder"
 CONFIG = f"{FOLDER}/notebooks.json"
 MANIFEST = f"{FOLDER}/manifest.json"
 NOT_TESTED = "this is not what was tested"
-TAKEN = f"is tracked by git, and an archive of tested files has its own files in {FOLDER}/: take it out of the repo"
-NO_EVENT = "is required where an archive of tested files runs: the message that asks for this run, such as {}"
+TAKEN = f"is tracked by git, but `deploy` stores its own files in {FOLDER}/: remove that folder from the repository"
+NO_EVENT = "is required for a run of deployed files: the message that asks for this run, such as {}"
 _SCHEMA = 1
 _EXECUTABLE = 0o111
 

@@ -17,7 +17,7 @@ def not_deployed(console: Console, code: int, action: str) -> None:
     """Print the last lines after a signal. `action`: the flag of `deploy` with its value; "" for a promotion."""
     verdict_line(console, "RED", "cancelled by a signal", code)
     if action == "rollback":
-        advice = "Look at `deploy --status` first: run again, it may go back one step further."
+        advice = "Check `deploy --status` first: a second rollback can go back one more step."
     else:
         command = f"deploy --{action}" if action else "deploy"
         advice = f"Run `{command}` again: it continues from the current state."

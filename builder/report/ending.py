@@ -80,7 +80,7 @@ def duplicate(console: Console, found: Duplicate, *, again: str) -> None:
     else:
         what = f"{what} ({log_line(found.verdict) or 'still running'})"
         verdict_line(console, "GREEN", what, found.exit_code)
-    console.line(f"  nothing was run: that run has the event, as {found.event} says")
+    console.line(f"  nothing was run: the other run has the event ({found.event})")
     if found.red:
         console.line(f"  do: An event is carried out once. To run the same again, publish a new one: {again}")
     left_behind(console, ())
@@ -153,4 +153,4 @@ def _until(vm: LeftVm) -> str:
     """
     if vm.terminates:
         return f"until {vm.terminates}"
-    return f"its deadline is not confirmed: it ends at most {vm.max_run_seconds} s after its start, unless it has stopped before"
+    return f"deadline not confirmed: Google deletes it at most {vm.max_run_seconds} s after its start, but not if it has stopped"

@@ -30,7 +30,7 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
         limit = f"no build lasts so long: Cloud Build's longest timeout is {duration(LONGEST_BUILD)}"
     expected = description["expected_seconds"]
     yield f"VMs:        at most {description['vm_seconds'] / 3600:.1f} hours, if every VM lives until its deadline"
-    yield f"expected:   at most {expected} s ({duration(expected)}), where no attempt has to be repeated"
+    yield f"expected:   at most {expected} s ({duration(expected)}), if no attempt is repeated"
     yield f"worst case: {worst} s ({duration(worst)}); {limit}"
 
 
@@ -39,8 +39,8 @@ def too_long(plan: Plan) -> str:
     worst = plan.worst_case_seconds
     return (
         f"the worst case of {worst} s ({duration(worst)}) is more than the {duration(LONGEST_BUILD)} that a build may last "
-        f"at most. More notebooks at a time (NB_CONCURRENCY is {plan.concurrency}), shorter limits (NB_TIMEOUT, "
-        "NB_MAX_ATTEMPTS) or several builds, each with a glob of its own in NB_NOTEBOOKS, make it shorter"
+        f"at most: raise NB_CONCURRENCY (it is {plan.concurrency}), lower NB_TIMEOUT or NB_MAX_ATTEMPTS, or use several builds, "
+        "each with its own glob in NB_NOTEBOOKS"
     )
 
 
@@ -74,7 +74,7 @@ def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
         ),
     )
     deadline = job["vm_deadline_seconds"]
-    yield "VM deadline", f"{deadline} s ({duration(deadline)}) after its start, kept by Compute Engine itself"
+    yield "VM deadline", f"{deadline} s ({duration(deadline)}) after its start, enforced by Compute Engine"
     yield "output", job["output"]
 
 

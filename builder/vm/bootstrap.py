@@ -390,7 +390,7 @@ def run_job(job: Json) -> float:
     if code is None:
         raise BootError("run_limit", f"the run was ended after {job['run_limit']} s")
     if code == ABANDONED:
-        report("done: the builder gave no sign of life any more")
+        report("done: the build stopped renewing its lease")
         return 0.0
     if code:
         raise BootError("runner", f"it ended with exit status {code}")

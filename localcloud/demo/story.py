@@ -63,7 +63,7 @@ class Story:
         self._build(green=False, cells=True)
         self._expect(self._live() == self._first, "what is live to stay as it was", "it is another one")
         self._red_report = self._bucket / "results" / self._newest_summary()["run"] / "index.html"
-        self._telling.end("The build is red, and what is live is untouched")
+        self._telling.end("The build is red, and the live version stays")
 
     def _fixed(self) -> None:
         self._replace(_TYPO[1], _TYPO[0])

@@ -76,7 +76,7 @@ def test_an_unproven_plan_does_not_go_live_and_the_live_one_stays(
     deployment_fixture.write("day = '2018-04-02'")
     with pytest.raises(
         InputRefused,
-        match=r"demo\.ipynb: no run was green for exactly this: the notebook, its files \(none beside it\)",
+        match=r"demo\.ipynb: no green run had exactly these inputs: notebook, files \(none beside it\)",
     ) as caught:
         promote(deployment_fixture.request(), deployment_fixture.context())
     assert caught.value.exit_code == ExitCode.BAD_INPUT

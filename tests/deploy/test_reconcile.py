@@ -330,7 +330,7 @@ def test_a_paused_job_stays_paused(cloud_fixture: CloudFixture) -> None:
     owner(cloud_fixture, scheduler_v1.CloudSchedulerClient).pause_job(name=NAMES.job_path)
     desired = cloud_fixture.desired(cron="30 5 * * *")
     assert run(cloud_fixture, desired) == ["schedule nightly updated"]
-    assert any("schedule nightly is paused and stays so" in line for line in cloud_fixture.logged)
+    assert any("schedule nightly stays paused; to resume it" in line for line in cloud_fixture.logged)
     job = look(NAMES, cloud_fixture.clients()).job
     assert job is not None
     assert (job.state, job.config.cron) == ("PAUSED", "30 5 * * *")

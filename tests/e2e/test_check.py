@@ -67,7 +67,7 @@ def test_a_plan_that_can_run_is_0_and_the_table_says_why(builder: Builder, repo:
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[0].startswith(f"check as {BUILDER} in project local-project, gs://{BUCKET}/")
     for row in (
-        f"ok account {BUILDER}: the preflight runs as this account, and checks the permissions of no other",
+        f"ok account {BUILDER}: `check` runs as this account, and checks the permissions of this account only",
         "ok API compute.googleapis.com: enabled, answers",
         "ok permissions projects/local-project: all 22 that docs/accounts.md lists",
         f"ok bucket gs://{BUCKET}: exists, in US-CENTRAL1",

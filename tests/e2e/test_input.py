@@ -252,9 +252,7 @@ def test_plan_shows_all_that_a_run_would_do_and_calls_nothing(google: Google, tm
     assert job["zones"] == ["us-west1-b", "region:europe-west4"]
     assert f"{plan['worst_case_seconds']} s" in said.out.splitlines()[-1]
     assert plan["expected_seconds"] == 180 + 600
-    assert (
-        said.out.splitlines()[-2] == "expected:   at most 780 s (13 min), where no attempt has to be repeated"
-    )
+    assert said.out.splitlines()[-2] == "expected:   at most 780 s (13 min), if no attempt is repeated"
     assert plan["worst_case_seconds"] > 3 * job["vm_deadline_seconds"]
     assert google.calls == []
 

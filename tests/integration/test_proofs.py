@@ -61,7 +61,7 @@ def refusal(cloud_fixture: CloudFixture, plan: Plan, tmp_path: Path, small: kit.
 def test_nothing_is_believed_before_a_run(
     cloud_fixture: CloudFixture, plan: Plan, tmp_path: Path, small_kit: kit.Kit
 ) -> None:
-    assert "demo.ipynb: no run was green for exactly this" in refusal(
+    assert "demo.ipynb: no green run had exactly these inputs" in refusal(
         cloud_fixture, plan, tmp_path, small_kit
     )
 

@@ -71,7 +71,7 @@ def test_a_green_run_that_may_have_left_a_vm_is_published_with_that_vm() -> None
     (sent,) = postbox.sent
     assert (sent["verdict"], sent["exit_code"], sent["jobs"]) == ("green", 7, [])
     assert sent["left"] == [
-        "VM nb-1 in z, its deadline is not confirmed: it ends at most 9 s after its start, unless it has stopped before. To delete it now: gcloud compute instances delete nb-1"
+        "VM nb-1 in z, deadline not confirmed: Google deletes it at most 9 s after its start, but not if it has stopped. To delete it now: gcloud compute instances delete nb-1"
     ]
 
 

@@ -286,7 +286,7 @@ def test_a_number_that_json_cannot_hold_is_refused(folder: Path) -> None:
 
 def test_an_incomplete_event_is_refused(folder: Path) -> None:
     half = {"NB_EVENT_ID": "e1", "NB_EVENT_TIME": "2018-03-31T23:30:00Z", "NB_EVENT": " "}
-    expected = "belongs to an event: give its message, too, as NB_EVENT"
+    expected = "needs the event's message too: set NB_EVENT"
     assert mistakes(folder, **half) == [
         f"NB_EVENT_ID is 'e1': {expected}",
         f"NB_EVENT_TIME is '2018-03-31T23:30:00Z': {expected}",

@@ -797,7 +797,7 @@ def test_a_mistake_in_the_parameters_of_a_schedule_is_named(given: str, expected
 
 def test_an_event_is_no_option_of_a_deployment() -> None:
     found = one_problem("deploy", env={"NB_FUNCTION": "nightly", "NB_EVENT": "{}"})
-    assert found == Problem("NB_EVENT", "{}", "belongs to run and plan; deploy takes no event")
+    assert found == Problem("NB_EVENT", "{}", "is only for run and plan; deploy takes no event")
 
 
 def test_the_log_of_a_boot_has_one_format() -> None:

@@ -219,7 +219,7 @@ def test_a_matrix_is_one_job_for_each_combination() -> None:
         pytest.param('{"matrix": {"a": "xy"}}', "'a': expected a list", id="text for a list"),
         pytest.param('{"matrix": {"a": []}}', "'a': expected at least one value", id="empty list"),
         pytest.param(
-            '{"matrix": {"a": [1, 2, 1]}}', "'a': value 3 of 3 in the matrix stands there already",
+            '{"matrix": {"a": [1, 2, 1]}}', "'a': value 3 of 3 in the matrix occurs twice",
             id="number given twice",
         ),
         pytest.param(

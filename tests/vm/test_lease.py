@@ -27,7 +27,7 @@ def test_a_lease_that_nobody_renews_ends_the_notebook_and_keeps_its_results(
     assert "in cell 2 of 2" in outcome.evidence["fault"]["message"]
     assert outcome.text(0) == "first\n"
     assert outcome.objects["outputs/half.csv"] == b"1,2"
-    assert "the builder gave no sign of life" in outcome.serial
+    assert "the build stopped renewing its lease" in outcome.serial
     assert "shutdown called -h now" in outcome.serial
     assert processes_below(outcome.folder) == []
 

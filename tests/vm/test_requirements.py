@@ -368,7 +368,7 @@ def test_a_proven_version_that_is_gone_is_reported(installer: Installer, index: 
     assert fault.message == (
         "books/requirements.txt line 1 (alpha>=1) does not give the packages that this notebook was proven with, alpha==1.0 "
         "among them: there is no version of alpha==1.0 and you require alpha==1.0, we can conclude that your requirements are "
-        "unsatisfiable; run the notebook anew and deploy it, and scheduled runs install what is there now"
+        "unsatisfiable; run the notebook again and deploy it, so that scheduled runs install the current versions"
     )
 
 
@@ -380,7 +380,7 @@ def test_packages_that_differ_from_the_proven_ones_are_reported(
     index.add("beta", "1.0")
     fault = installer.fault("alpha\n", index.url, frozen=["alpha==1.0", "gamma==3.0"])
     assert fault.reason == "requirements_unresolvable"
-    assert "proven with: beta==1.0 came beside them and gamma==3.0 did not come; run" in fault.message
+    assert "proven with: beta==1.0 is new and gamma==3.0 is missing; run" in fault.message
 
 
 def test_only_packages_of_the_users_own_lock_are_not_held(tmp_path: Path) -> None:

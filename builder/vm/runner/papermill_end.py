@@ -65,9 +65,7 @@ def _limits(seen: Seen, cause: str, request: PapermillRequest) -> Iterator[Fault
     if cause == "stopped":
         yield Fault("runner", f"the VM's watchdog, or its shutdown, ended the run {where}", cell)
     if cause == "abandoned":
-        yield Fault(
-            "lease_lost", f"the build gave no sign of life any more, and the run was ended {where}", cell
-        )
+        yield Fault("lease_lost", f"the run was ended {where}: its build stopped renewing its lease", cell)
     if seen.timed_out:
         yield Fault(
             "cell_timeout",

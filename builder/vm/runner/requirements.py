@@ -45,7 +45,7 @@ DISK_FULL = "No space left on device"
 UNSOLVABLE = "No solution found"
 NOWHERE = "was not found in the"
 _AS_PROVEN = "the packages that this notebook was proven with"
-_ANEW = "run the notebook anew and deploy it, and scheduled runs install what is there now"
+_ANEW = "run the notebook again and deploy it, so that scheduled runs install the current versions"
 
 
 def install(
@@ -117,7 +117,7 @@ def _check_proven(added: tuple[str, ...], wanted: RequirementsStep) -> None:
     more = ", ".join(sorted(set(added) - set(wanted.frozen)))
     fewer = ", ".join(sorted(set(wanted.frozen) - set(added)))
     found = " and ".join(
-        [f"{more} came beside them"] * bool(more) + [f"{fewer} did not come"] * bool(fewer),
+        [f"{more} is new"] * bool(more) + [f"{fewer} is missing"] * bool(fewer),
     )
     raise Fault("requirements_unresolvable", f"{wanted.path} does not give {_AS_PROVEN}: {found}; {_ANEW}")
 

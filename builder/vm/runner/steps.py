@@ -27,7 +27,7 @@ SHOWN_LINES = 3
 SHOWN_LETTERS = 120
 LOST = {
     "stopped": ("runner", "the VM's watchdog, or its shutdown, ended the run during {}"),
-    "abandoned": ("lease_lost", "the build gave no sign of life any more, and the run was ended during {}"),
+    "abandoned": ("lease_lost", "the run was ended during {}: its build stopped renewing its lease"),
 }
 
 
