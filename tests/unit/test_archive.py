@@ -332,7 +332,7 @@ def test_the_folders_name_is_taken(repo: Path, tmp_path: Path) -> None:
     options = replace(load(repo), command="deploy")
     assert open_workspace(options, repo / "sub")
     git(repo, "add", "--force", "--all")
-    with pytest.raises(BadInput, match=r"^\.notebook-builder: is tracked by git, and an archive"):
+    with pytest.raises(BadInput, match=r"^\.notebook-builder: is tracked by git, but `deploy` stores"):
         open_workspace(options, repo / "sub")
     assert open_workspace(load(repo), repo)
 

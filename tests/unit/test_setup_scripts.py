@@ -117,7 +117,7 @@ def test_a_grant_waits_until_a_new_account_is_known(gcloud: FakeGcloud) -> None:
     assert gcloud.calls().count("sleep") == 24
     assert done.stderr.count("waiting") == 1
     assert "does not exist" in done.stderr
-    assert "run this script again" in done.stderr
+    assert "run the script again" in done.stderr
 
 
 def test_nothing_is_asked_of_a_new_project_before_the_apis_are_enabled(gcloud: FakeGcloud) -> None:
