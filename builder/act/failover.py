@@ -36,7 +36,10 @@ _BY_CODE = {
     "operationRateExceeded": Scope.ZONE,
     "conditionNotMet": Scope.SETUP,  # an organization policy; the operation's code is the next one
     "CONDITION_NOT_MET": Scope.SETUP,
+    "IP_SPACE_EXHAUSTED": Scope.REGION,  # the subnetwork has no free address
+    "IP_SPACE_EXHAUSTED_WITH_DETAILS": Scope.REGION,
     "IAM_PERMISSION_DENIED": Scope.SETUP,
+    "PERMISSIONS_ERROR": Scope.SETUP,
     "SERVICE_ACCOUNT_ACCESS_DENIED": Scope.SETUP,  # the caller may not act as the VM's account
     "EXTERNAL_RESOURCE_NOT_FOUND": Scope.SETUP,  # the VM's account does not exist
     "OPERATION_CANCELED_BY_USER": Scope.ZONE,
@@ -50,6 +53,7 @@ _BY_CODE = {
     "required": Scope.INPUT,
 }
 _NOT_FOUND = {"notFound", "RESOURCE_NOT_FOUND"}
+_INVALID = {"invalid", "badRequest"}
 # Refusals that often pass: placement asks the same zone again before the next one.
 _PASSING = {
     "RESOURCE_NOT_READY",
@@ -70,20 +74,20 @@ _BY_WORDS = {
     "disk size cannot be smaller than the image size": Scope.INPUT,
     "custom subnetmode network": Scope.SETUP,  # the network has no automatic subnetworks, and the job names none
 }
-# A 404 names the missing resource. Only machine and accelerator types differ between zones.
+# A 404, or a 400 about a reference, names the missing resource. Only types of machines and accelerators differ by zone.
 _ZONAL_KINDS = ("/machineTypes/", "/acceleratorTypes/", "/diskTypes/")
 
 
 def scope_of(code: str, message: str) -> Scope:
     """Return the reach of a refusal with this code and message. An unknown code counts for the zone only."""
-    if code in _NOT_FOUND:
+    if _is_missing(code, message):
         return _scope_of_missing(message)
     if code in _QUOTA:
         return Scope.QUOTA if "_ALL_REGIONS'" in message else Scope.REGION
     by_words = next((scope for words, scope in _BY_WORDS.items() if words in message), None)
     if by_words is not None:
         return by_words
-    if code in {"invalid", "badRequest"} and any(kind in message for kind in _ZONAL_KINDS):
+    if code in _INVALID and any(kind in message for kind in _ZONAL_KINDS):
         return Scope.ZONE
     return _BY_CODE.get(code, Scope.UNKNOWN)
 
@@ -95,8 +99,13 @@ def passes(code: str) -> bool:
 
 def is_configuration(code: str, message: str) -> bool:
     """Return True if a region refuses because of its set-up: another region can accept, a later try here cannot."""
-    missing = code in _NOT_FOUND and _SUBNETWORK in message
+    missing = _is_missing(code, message) and _SUBNETWORK in message
     return missing or _LOCATIONS in message
+
+
+def is_address_space(code: str) -> bool:
+    """Return True if the refusal says that the subnetwork has no free address."""
+    return code in {"IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS"}
 
 
 def is_quota(code: str) -> bool:
@@ -109,6 +118,10 @@ def is_capacity(code: str, message: str) -> bool:
     if code in _NOTHING_SAID or is_configuration(code, message):
         return False
     return scope_of(code, message) in {Scope.ZONE, Scope.REGION, Scope.QUOTA}
+
+
+def _is_missing(code: str, message: str) -> bool:
+    return code in _NOT_FOUND or (code in _INVALID and "resource cannot be found" in message)
 
 
 def _scope_of_missing(message: str) -> Scope:

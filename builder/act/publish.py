@@ -78,15 +78,18 @@ class Publisher:
     def publish(self, target: str, fallback: str, publication: Publication) -> Published:
         """Fill the folder `target` (a name prefix with its slash). Returns the folder that was filled.
 
-        `fallback` is the run's own folder. It is filled if the target is green and the publication is not, and if
-        another run takes the target over meanwhile: the last run that takes it fills it completely. Raises CallFailed.
+        A folder below the run's own results is its own, and so is `fallback`. It is filled if the target is green and
+        the publication is not, and if another run takes the target over meanwhile: the last run that takes it fills it
+        completely. Raises CallFailed.
         """
         self._ensure_owner()
-        shared = self._share(target, publication) if target != fallback else None
-        if shared is not None:
-            return shared
-        folder = _Folder(self._store, fallback, self._existing(fallback))
-        return Published(fallback, self._fill(folder, publication).generation)
+        if not target.startswith(self._location.object("results", publication.run) + "/"):
+            shared = self._share(target, publication)
+            if shared is not None:
+                return shared
+            target = fallback
+        folder = _Folder(self._store, target, self._existing(target))
+        return Published(target, self._fill(folder, publication).generation)
 
     def _share(self, target: str, publication: Publication) -> Published | None:
         """Fill a folder that other runs can fill too. Returns None if another run has it."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from builder.act.failover import Scope, is_quota
+from builder.act.failover import Scope, is_address_space, is_quota
 from builder.act.fleet import Fleet
 from builder.act.refusals import Refusal, not_started
 from builder.act.vm import Ending, Insert, Vm
@@ -50,7 +50,9 @@ class Limit:
 
 
 def limit_of(refusal: Refusal) -> Limit | None:
-    """Return the quota that a refusal names; None if it has another reason or names none."""
+    """Return the quota that a refusal names, or the addresses of the subnetwork; None if it is about another reason."""
+    if is_address_space(refusal.code):
+        return Limit("IP_SPACE", region_of(refusal.zone))
     match = _METRIC.search(refusal.message)
     if match is None or not is_quota(refusal.code):
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from builder import gcloud
-from builder.act.failover import Scope, is_capacity, is_configuration
+from builder.act.failover import Scope, is_address_space, is_capacity, is_configuration
 from builder.errors import (
     BuilderError,
     EnvironmentFailed,
@@ -38,7 +38,9 @@ _BY_WORDS = {
     "custom subnetmode network": "Name a subnetwork of this network with NB_SUBNETWORK, and zones of its region with NB_ZONES.",
     "/networks/": "Create the network, or name another one with NB_NETWORK or NB_SUBNETWORK.",
 }
-_DENIED = frozenset({"forbidden", "IAM_PERMISSION_DENIED"})  # the message names a resource that exists
+_DENIED = frozenset(
+    {"forbidden", "IAM_PERMISSION_DENIED", "PERMISSIONS_ERROR"}
+)  # the message names a resource that exists
 _ACCOUNT = re.compile(r"([a-z0-9-]+)@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
 _CONSTRAINT = re.compile(r"\b(?:customConstraints|constraints)/([A-Za-z0-9_.]+[A-Za-z0-9_])")
 # By the last part of a constraint's name: compute.vmExternalIpAccess has a successor,
@@ -51,6 +53,12 @@ _BY_CONSTRAINT = {
     "resourceLocations": "Name zones in a location that the policy allows with NB_ZONES.",
     "restrictSharedVpcSubnetworks": "Name a subnetwork that the policy allows with NB_SUBNETWORK.",
 }
+_MORE_CAPACITY = (
+    "Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota named above."
+)
+_MORE_ADDRESSES = (
+    "Expand the IP range of the subnetwork, name another one with NB_SUBNETWORK, or lower NB_CONCURRENCY."
+)
 _EXCEPTION = "Ask whoever administers the organization's policies for an exception from this constraint."
 
 
@@ -114,8 +122,9 @@ def no_vm(job: JobPlan, refusals: Sequence[Refusal]) -> BuilderError:
         return NoCapacity(
             message,
             reason="no_capacity",
-            advice="Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota "
-            "named above.",
+            advice=_MORE_ADDRESSES
+            if all(is_address_space(refusal.code) for refusal in refusals)
+            else _MORE_CAPACITY,
         )
     set_up = [refusal for refusal in refusals if is_configuration(refusal.code, refusal.message)]
     if set_up:

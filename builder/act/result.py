@@ -16,8 +16,8 @@ from builder.vm.protocol import Evidence
 # A run exits with the first of these codes that any of its jobs has.
 _GRAVEST_FIRST = (
     ExitCode.BUG,
-    ExitCode.BAD_INPUT,
     ExitCode.PROJECT_SETUP,
+    ExitCode.BAD_INPUT,
     ExitCode.NO_CAPACITY,
     ExitCode.ENVIRONMENT_FAILED,
     ExitCode.TIME_LIMIT,

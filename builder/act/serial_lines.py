@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builder.act.vm import Vm
-from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup
+from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup, TimeLimit
 from builder.model import region_of
 from builder.plan.subnetworks import allow_private_access, subnetwork_of
 
 MARK = "notebook-builder: "
 _FAILED = f"{MARK}failed: "
+_RUN_LIMIT = "run_limit:"
 _KIT_FETCHED = f"{MARK}boot: kit fetched"
 # How the bootstrap and the runner report a call that Google refused to the VM's account.
 _REFUSALS = ("HTTP 401", "HTTP 403", "Unauthorized: 401", "Forbidden: 403")
@@ -49,6 +50,17 @@ def boot_error(vm: Vm, project: str, lines: Sequence[str]) -> BuilderError | Non
         return no_private_access(vm, project, f"VM {vm.name} cannot reach Cloud Storage: {said}")
     return EnvironmentFailed(
         f"VM {vm.name} could not start its runner: {said}", reason="boot_failed", advice=FRESH_VM
+    )
+
+
+def overrun(vm: Vm, lines: Sequence[str]) -> TimeLimit | None:
+    """Return the error of a VM whose watchdog had to kill the runner, which left no evidence; None without a report."""
+    if not any(f"{_FAILED}{_RUN_LIMIT}" in line for line in lines):
+        return None
+    return TimeLimit(
+        f"VM {vm.name} reached its limit before it had stored its results.",
+        reason="run_timeout",
+        advice="Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads.",
     )
 
 

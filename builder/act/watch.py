@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from builder.act.serial_lines import FRESH_VM, boot_error, no_private_access, permission_denied, refusal
+from builder.act.serial_lines import (
+    FRESH_VM,
+    boot_error,
+    no_private_access,
+    overrun,
+    permission_denied,
+    refusal,
+)
 from builder.act.vm import Vm
 from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
 from builder.model import region_of
@@ -139,7 +146,8 @@ class Watch:
             silent = (
                 f"VM {self._vm.name} runs, but has sent no heartbeat for {quiet:.0f} s{self._unreadable}."
             )
-            raise self._lost("heartbeat_lost", silent)
+            self._read_serial()
+            raise overrun(self._vm, self._serial_lines) or self._lost("heartbeat_lost", silent)
         return None
 
     def _read_evidence(self) -> bytes | None:

@@ -28,6 +28,11 @@ def known_faults(
             f"the notebook ran longer than its limit of {expected.job.options.timeout} s{where}",
             "Make the notebook shorter, or raise NB_TIMEOUT.",
         ),
+        "run_timeout": (
+            ExitCode.TIME_LIMIT,
+            f"the run reached the limit of its VM{where}",
+            "Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads.",
+        ),
         "kernel_died": (
             ExitCode.NOTEBOOK_FAILED,
             f"the kernel died{where}"
@@ -57,6 +62,11 @@ def known_faults(
             ExitCode.NOTEBOOK_FAILED,
             f"the VM's disk is full{where}" + ("" if disk is None else f", with {_size(disk)} left"),
             "Write less, or raise NB_BOOT_DISK_GB.",
+        ),
+        "too_many_outputs": (
+            ExitCode.NOTEBOOK_FAILED,
+            "outputs/ has more files than can be listed",
+            "Write fewer files, such as one archive of them.",
         ),
         **STEP_FAULTS,
         "notebook_unreadable": (

@@ -322,7 +322,7 @@ def watch(runner: subprocess.Popen[bytes], deadline: float) -> int | None:
         return runner.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         report("run limit reached: the runner is told to stop")
-        runner.send_signal(signal.SIGTERM)
+        runner.send_signal(signal.SIGALRM)  # SIGTERM is the VM's own end
         with contextlib.suppress(subprocess.TimeoutExpired):
             runner.wait(TERM_SECONDS)
         return None
@@ -382,13 +382,13 @@ def run_job(job: Json) -> float:
     )
     runner, relaying = start_runner(home, job)
     try:
-        # The limit does not count from the boot: a late kit must not cost the notebook its time.
-        code = watch(runner, time.monotonic() + float(job["run_limit"]))
+        # The kit, and later the GPUs, may come as late as the boot's limit: this must not cost the notebook its time.
+        code = watch(runner, deadline + float(job["run_limit"]))
     finally:
         end_descendants(time.monotonic() + 30)
         relaying.join(2)
     if code is None:
-        raise BootError("run_limit", f"the run was ended after {job['run_limit']} s")
+        raise BootError("run_limit", "the runner was ended at its limit")
     if code == ABANDONED:
         report("done: the build stopped renewing its lease")
         return 0.0

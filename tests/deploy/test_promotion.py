@@ -256,7 +256,7 @@ def test_a_deployment_of_another_project_stays(deployment_fixture: DeploymentFix
     deployment_fixture.store().replace("ci/live/nightly/live.json", moved, content_type="application/json")
     before = dict(deployment_fixture.cloud_fixture.calls())
     request = deployment_fixture.request()
-    reported = "is deployed in project old-project, and this is local-project"
+    reported = "is deployed in project old-project, not in local-project"
     with pytest.raises(ProjectSetup, match=reported):
         promote(request, deployment_fixture.context())
     with pytest.raises(ProjectSetup, match=reported):

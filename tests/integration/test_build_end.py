@@ -128,8 +128,8 @@ def test_a_build_that_ends_before_any_vm_could_start_is_2_and_nothing_is_created
         "This build ends in 1 min 45 s, by its own timeout of 120 s. A run needs at least 110 s for 2 notebooks; "
         "nothing was created."
     )
-    assert f"the worst case is {plan.worst_case_seconds} s" in refused.value.advice
-    assert f"at most {plan.expected_seconds} s where no attempt" in refused.value.advice
+    assert f"{plan.worst_case_seconds} s in the worst case" in refused.value.advice
+    assert f"at most {plan.expected_seconds} s if no attempt" in refused.value.advice
     assert {item.name for item in cloud_fixture.store().list("")} == before
     assert cloud_fixture.inserted() == []
 

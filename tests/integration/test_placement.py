@@ -20,6 +20,7 @@ A, B, C = "us-central1-a", "us-central1-b", "us-east1-b"  # two zones of one reg
 ZONES = f"{A},{B},{C}"
 PLACES = ("http", "operation", "operation without http")
 SUBNETWORK = "The resource 'projects/p/regions/us-central1/subnetworks/ci' was not found"
+ADDRESSES = "IP space of 'projects/p/regions/us-central1/subnetworks/ci' is exhausted."
 LOCATION = f"Location ZONE:{A} violates constraint constraints/gcp.resourceLocations on the resource projects/p/zones/{A}/instances/i."
 SHIELDED = (
     "Constraint constraints/compute.requireShieldedVm violated for project projects/p. Secure Boot is not enabled in the "
@@ -95,6 +96,28 @@ ROWS = {
     ),
     "no subnet in the region": Row("notFound", SUBNETWORK, 404, (A, C)),
     "no subnet in the region, by operation": Row("RESOURCE_NOT_FOUND", SUBNETWORK, 404, (A, C)),
+    "no subnet in the region, as a reference": Row(
+        "invalid",
+        "Invalid value for field 'resource.networkInterfaces[0].subnetwork': "
+        "'projects/p/regions/us-central1/subnetworks/ci'. The referenced subnetwork resource cannot be found.",
+        400,
+        (A, C),
+    ),
+    "no such network, as a reference": Row(
+        "invalid",
+        "Invalid value for field 'resource.networkInterfaces[0].network': "
+        "'projects/p/global/networks/gone'. The referenced network resource cannot be found.",
+        400,
+        stops=ExitCode.PROJECT_SETUP,
+    ),
+    "no address": Row("IP_SPACE_EXHAUSTED", ADDRESSES, 400, (A, C)),
+    "no address, with details": Row("IP_SPACE_EXHAUSTED_WITH_DETAILS", ADDRESSES, 400, (A, C)),
+    "permission, by operation": Row(
+        "PERMISSIONS_ERROR",
+        "Required 'compute.subnetworks.use' permission for 'projects/p/regions/us-central1/subnetworks/ci'",
+        403,
+        stops=ExitCode.PROJECT_SETUP,
+    ),
     "no such network": Row(
         "notFound",
         "The resource 'projects/p/global/networks/gone' was not found",
@@ -215,6 +238,7 @@ def test_a_stock_out_in_every_zone_is_3_and_tells_each(
         pytest.param(Row("SOMETHING_NEW", "never seen before", 400), EnvironmentFailed, id="unknown code"),
         pytest.param(Row("notFound", SUBNETWORK, 404), ProjectSetup, id="no subnet"),
         pytest.param(Row("conditionNotMet", LOCATION, 412), ProjectSetup, id="location policy"),
+        pytest.param(Row("IP_SPACE_EXHAUSTED", ADDRESSES, 400), NoCapacity, id="no address"),
         pytest.param(
             Row("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 24.0 in region r.", 403),
             NoCapacity,

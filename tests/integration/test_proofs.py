@@ -71,7 +71,7 @@ def test_a_red_run_proves_nothing(
 ) -> None:
     cloud_fixture.guests = [with_fault("requirements_unresolvable")]
     assert cloud_fixture.run(plan, RUN) is ExitCode.NOTEBOOK_FAILED
-    assert "demo.ipynb: no run was green" in refusal(cloud_fixture, plan, tmp_path, small_kit)
+    assert "demo.ipynb: no green run had" in refusal(cloud_fixture, plan, tmp_path, small_kit)
 
 
 def test_a_scheduled_run_proves_nothing(
@@ -79,7 +79,7 @@ def test_a_scheduled_run_proves_nothing(
 ) -> None:
     cloud_fixture.guests = [green]
     assert cloud_fixture.run(plan, RUN, origin=None) is ExitCode.GREEN
-    assert "demo.ipynb: no run was green" in refusal(cloud_fixture, plan, tmp_path, small_kit)
+    assert "demo.ipynb: no green run had" in refusal(cloud_fixture, plan, tmp_path, small_kit)
 
 
 def test_one_byte_more_is_another_notebook(
@@ -90,7 +90,7 @@ def test_one_byte_more_is_another_notebook(
     (tmp_path / "repo" / "data.csv").write_text("a\n")
     other = cloud_fixture.plan(tmp_path / "repo")
     said = refusal(cloud_fixture, other, tmp_path, small_kit)
-    assert "demo.ipynb: no run was green" in said
+    assert "demo.ipynb: no green run had" in said
     assert f"; changed since run {RUN} was green (2" in said
     assert said.endswith(" UTC): data.csv (new)")
 
@@ -103,7 +103,7 @@ def test_only_the_unproven_ones_are_named(
     assert cloud_fixture.run(one, RUN) is ExitCode.GREEN
     both = cloud_fixture.plan(tmp_path / "repo", ["a/one.ipynb", "b/two.ipynb"])
     said = refusal(cloud_fixture, both, tmp_path, small_kit)
-    assert "b/two.ipynb: no run was green" in said
+    assert "b/two.ipynb: no green run had" in said
     assert "one.ipynb" not in said
 
 

@@ -84,6 +84,24 @@ def test_more_jobs_than_the_quota_holds_are_green_one_after_the_other(
     assert cloud_fixture.left() == []
 
 
+def test_addresses_that_the_runs_own_vms_hold_are_waited_for(limited: Opened, tmp_path: Path) -> None:
+    cloud_fixture = limited()
+    cloud_fixture.guests = [green]
+    cloud_fixture.fault(
+        "compute.instances.insert",
+        "operation_error",
+        skip=1,
+        code="IP_SPACE_EXHAUSTED_WITH_DETAILS",
+        message="IP space of 'projects/p/regions/us-central1/subnetworks/ci' is exhausted.",
+        http_status=400,
+        http_message="BAD REQUEST",
+    )
+    plan = cloud_fixture.plan(tmp_path / "repo", FOUR[:2], NB_CONCURRENCY="2", NB_ZONES=A)
+    assert cloud_fixture.run(plan) is ExitCode.GREEN, cloud_fixture.log.getvalue()
+    assert "quota IP_SPACE in us-central1 is used up" in cloud_fixture.log.getvalue()
+    assert cloud_fixture.left() == []
+
+
 def test_each_waits_for_its_turn_and_newcomers_stand_behind(limited: Opened, tmp_path: Path) -> None:
     cloud_fixture = limited(CPUS=4)
     fleet = Fleet(cloud_fixture.machines(), cloud_fixture.time, cloud_fixture.cancellation)

@@ -639,6 +639,8 @@ def test_a_run_without_an_event_publishes_below_its_own_results_alone(
     plan, run = cloud_fixture.plan(tmp_path / "repo", NB_OUTPUT="results/<run>/figures"), run_id()
     assert cloud_fixture.run(plan, run) is ExitCode.GREEN
     assert "result.json" in published(cloud_fixture, "", folder=f"results/{run}/figures")
+    # The account of builds by hand may write no lock (docs/accounts.md), and needs none: no other run writes there.
+    assert cloud_fixture.store().list(f"{cloud_fixture.prefix}/locks/results/") == []
     assert published(cloud_fixture, "", folder="versions/2018-04-04") == before
 
 

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REASONS = {
     "cell_timeout",
     "notebook_timeout",
+    "run_timeout",
+    "too_many_outputs",
     "kernel_died",
     "out_of_memory",
     "kernel_not_found",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.act.result import Abandoned, Duplicate, JobResult, RunResult
+from builder.act.result import Abandoned, Duplicate, JobResult, RunResult, exit_code
 from builder.errors import BadInput, EnvironmentFailed, ExitCode, Problem
 from builder.model import CellFailure, Verdict
 from builder.plan.format import duration
@@ -257,3 +257,19 @@ def test_a_notebook_forges_no_field_of_a_structured_log(text: str) -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        pytest.param((0,), 0, id="green"),
+        pytest.param((1, 5), 5, id="limit before notebook"),
+        pytest.param((5, 6, 3), 3, id="capacity before environment"),
+        pytest.param((3, 2), 2, id="input before capacity"),
+        pytest.param((2, 4), 4, id="set-up before input"),
+        pytest.param((4, 70), 70, id="bug first"),
+    ],
+)
+def test_a_run_has_the_gravest_exit_code_of_its_jobs(codes: tuple[int, ...], code: int) -> None:
+    jobs = [result("demo", Verdict(ExitCode(each), "reason", "text")) for each in codes]
+    assert exit_code(jobs, ()) == code

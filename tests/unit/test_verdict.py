@@ -114,6 +114,8 @@ TRAPS: dict[str, tuple[Attempt, ExitCode, str]] = {
     # the runner says so
     "cell limit": (fault("cell_timeout", cell=3), LIMIT, "cell_timeout"),
     "notebook limit": (fault("notebook_timeout"), LIMIT, "notebook_timeout"),
+    "the VM's limit": (fault("run_timeout"), LIMIT, "run_timeout"),
+    "outputs that no list holds": (fault("too_many_outputs"), NOTEBOOK, "too_many_outputs"),
     "dead kernel": (fault("kernel_died", cell=2), NOTEBOOK, "kernel_died"),
     "unknown kernel": (fault("kernel_not_found"), NOTEBOOK, "kernel_not_found"),
     "full disk": (fault("disk_full"), NOTEBOOK, "disk_full"),

@@ -273,13 +273,37 @@ def test_run_limit_ends_everything_and_keeps_the_notebook(vm_fixture: VmFixture)
     outcome = vm_fixture.run(
         "print('first')",
         "import time, subprocess\nsubprocess.Popen(['sleep', '300'], start_new_session=True)\ntime.sleep(300)",
-        settings={"run_limit": 30},
+        settings={"boot_timeout": 25, "run_limit": 5},
     )
     assert "run limit reached" in outcome.serial
-    assert outcome.reason == "runner"
-    assert "watchdog" in outcome.evidence["fault"]["message"]
+    assert outcome.reason == "run_timeout"
+    assert outcome.evidence["fault"]["message"] == "the VM's limit ended the run in cell 2 of 2"
     assert outcome.text(0) == "first\n"
     assert processes_below(outcome.folder) == []
+
+
+def test_an_upload_that_overruns_ends_with_evidence(vm_fixture: VmFixture) -> None:
+    """Otherwise the builder would take the VM for lost, and run the notebook on two more."""
+    faults = vm_fixture.cloud.faults
+    faults.add(
+        {
+            "method": "storage.objects.insert",
+            "action": "delay",
+            "args": {"seconds": 60},
+            "match": {"name": "*/outputs/big.bin"},
+        }
+    )
+    outcome = vm_fixture.run(
+        "import pathlib\nfor name in ('big.bin', 'small.txt'):\n    pathlib.Path('outputs', name).write_text(name)",
+        settings={"boot_timeout": 20, "run_limit": 5},
+    )
+    assert faults.inventory()[-1]["consumed"] == 1
+    assert outcome.reason == "run_timeout"
+    assert (
+        outcome.evidence["fault"]["message"] == "the VM's limit ended the run before its results were stored"
+    )
+    assert "outputs/big.bin" not in {stored["name"] for stored in outcome.evidence["objects"]}
+    assert outcome.evidence["executed_notebook"] == "demo.ipynb"
 
 
 def test_a_runner_that_is_killed_leaves_nothing_running(vm_fixture: VmFixture) -> None:

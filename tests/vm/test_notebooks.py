@@ -282,3 +282,14 @@ def test_heartbeats_and_log_arrive_while_the_notebook_runs(vm_fixture: VmFixture
     assert {beat["nonce_sha256"] for beat in seen} == {sha(b"n0nce")}
     assert not any("n0nce" in json.dumps(beat) for beat in seen)
     assert chunks
+
+
+def test_more_outputs_than_can_be_listed_are_the_notebooks_fault(vm_fixture: VmFixture) -> None:
+    """The builder reads evidence up to a limit, and would run the notebook again if it were longer."""
+    outcome = vm_fixture.run(
+        "import pathlib\nfolder = pathlib.Path('outputs', *('x' * 200 for _ in range(4)))\nfolder.mkdir(parents=True)\n"
+        "for number in range(14_000):\n    (folder / f'{number:05}').touch()"
+    )
+    assert outcome.reason == "too_many_outputs"
+    assert outcome.evidence["fault"]["message"] == "outputs/ has 14000 files, more than can be listed"
+    assert not any(name.startswith("outputs/") for name in outcome.objects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from papermill.iorw import NoDatesSafeLoader
 
 from builder.vm.runner import frames, kernels, outputs
-from builder.vm.runner.fault import Fault
+from builder.vm.runner.fault import Fault, Stop
 from builder.vm.runner.inputs import decode_job
 from builder.vm.runner.log import TOTAL_BYTES, Log
 from builder.vm.runner.papermill_end import Seen, fault_of
@@ -154,7 +154,7 @@ def test_kernels(tmp_path: Path) -> None:
     spec.write_text(json.dumps({"argv": [], "language": "R"}))
     folders = [tmp_path]
     r_book = {"metadata": {"kernelspec": {"name": "ir", "language": "R"}}}
-    assert kernels.choose("ir", r_book, folders) == kernels.Kernel("ir", "r")
+    assert kernels.choose("ir", r_book, folders) == kernels.Kernel("ir", "R")
     assert kernels.choose(None, {}, folders).name == "python3"
     assert kernels.choose("python3", r_book, folders).name == "python3"
     tf = {"metadata": {"kernelspec": {"name": "tf2"}, "language_info": {"name": "python"}}}
@@ -234,7 +234,8 @@ REQUEST = PapermillRequest(
             "limit of 60 s in cell 2 of 3",
             id="notebook limit",
         ),
-        pytest.param(143, Seen(3, 2, running=True), "stopped", "runner", "watchdog", id="watchdog"),
+        pytest.param(143, Seen(3, 2, running=True), "stopped", "runner", "shutdown", id="shutdown"),
+        pytest.param(143, Seen(3, 2, running=True), "overrun", "run_timeout", "limit", id="watchdog"),
         pytest.param(
             1,
             Seen(3, 2, running=True, timed_out=True),
@@ -281,7 +282,9 @@ REQUEST = PapermillRequest(
         ),
     ],
 )
-def test_faults(code: int, seen: Seen, cause: str, reason: str | None, words: str) -> None:
+def test_faults(
+    code: int, seen: Seen, cause: Stop | Literal["timeout"], reason: str | None, words: str
+) -> None:
     fault = fault_of(code, seen, cause, REQUEST, out_of_memory=False)
     assert (fault and fault.reason) == reason
     assert words in (fault.message if fault else "")

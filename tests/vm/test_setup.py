@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .renewal import renewed_until
-from .vm_fixture import Outcome, VmFixture, processes_below
+from .vm_fixture import Outcome, VmFixture, notebook, processes_below
 
 
 def run(vm_fixture: VmFixture, script: str, *cells: str, timeout: float = 600, **job: Any) -> Outcome:
@@ -93,3 +93,28 @@ def test_a_build_that_is_gone_ends_it(vm_fixture: VmFixture, tmp_path: Path) -> 
         )
     assert outcome.reason == "lease_lost"
     assert "during the set-up script" in outcome.evidence["fault"]["message"]
+
+
+def test_a_kernel_that_it_installs_for_its_user_runs_with_parameters(vm_fixture: VmFixture) -> None:
+    """The kernel stands in for R's: what papermill writes for `R` is Python too."""
+    script = """
+folder=$HOME/.local/share/jupyter/kernels/ir
+mkdir -p "$folder"
+launcher=$HOME/../kit/builder/vm/runner/kernel_launcher.py
+echo '{"argv": ["python3", "'$launcher'", "-f", "{connection_file}"], "display_name": "R", "language": "R"}' >"$folder/kernel.json"
+"""
+    spec = {
+        "kernelspec": {"name": "ir", "display_name": "R", "language": "R"},
+        "language_info": {"name": "R"},
+    }
+    book = notebook("#tags parameters\ndays = 1", "print(days)", metadata=spec)
+    outcome = vm_fixture.run(
+        book=book,
+        files={"tools/setup.sh": script.encode()},
+        job={"kernel": "ir", "setup": {"path": "tools/setup.sh", "timeout": 600}},
+        parameters={"days": 7},
+        own_kit=True,  # whose launcher the kernel needs
+    )
+    assert outcome.reason is None, outcome.log
+    assert outcome.evidence["kernel"]["used"] == "ir"
+    assert outcome.text(2) == "7\n"

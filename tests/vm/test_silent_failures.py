@@ -99,6 +99,16 @@ def test_each_is_noticed_with_its_kind_and_cell(ran: Ran) -> None:
     assert ran.text(len(SILENT) - 1) == "the end\n"
 
 
+def test_a_kind_that_fills_its_list_hides_no_other(vm_fixture: VmFixture) -> None:
+    outcome = vm_fixture.run(
+        "for _ in range(110):\n    !exit 3",
+        "import threading\nthread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()",
+    )
+    kinds = [one["kind"] for one in outcome.evidence["notices"]]
+    assert (kinds.count("shell"), kinds.count("thread")) == (100, 1)
+    assert outcome.log.count("no more failures of this kind are listed (shell)") == 1
+
+
 def test_each_is_in_the_log_once(ran: Ran) -> None:
     for number, (_, kind, words) in enumerate(SILENT, start=1):
         if kind:

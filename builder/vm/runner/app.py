@@ -39,7 +39,8 @@ def main(arguments: list[str], papermill: Papermill) -> int:
         papermill.abandon()
         print_line(f"failed: metadata: {error}")
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: attempt.stopping.set())
+    signal.signal(signal.SIGTERM, lambda *_: attempt.stop(overrun=False))
+    signal.signal(signal.SIGALRM, lambda *_: attempt.stop(overrun=True))  # from the watchdog in the bootstrap
     try:
         run(attempt, papermill)
     except StorageError as error:

@@ -7,7 +7,8 @@ import json
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,10 @@ from builder.vm.protocol import DONE, EVIDENCE, HEARTBEAT, PREEMPTED, StoredObje
 
 from .conversion import Conversion
 from .facts import Facts
-from .fault import Fault
+from .fault import Fault, Stop, ended
 from .heartbeat import HeartbeatWriter
 from .lease import LeaseWatcher
 from .log import Log
-from .notebook import Stop
 from .redaction import Redactor
 from .settings import Settings
 from .spot import Preemption
@@ -48,7 +48,10 @@ def print_line(text: str) -> None:
 
 
 class Attempt:
-    """One attempt at the job, from its start to its evidence. `stopping` ends it: the VM is about to end."""
+    """One attempt at the job, from its start to its evidence. `stopping` ends it: the VM is about to end.
+
+    `preempted` and `overrun` say why: Compute Engine takes the VM back, or the watchdog's limit is reached.
+    """
 
     def __init__(self, settings: Settings) -> None:
         metadata = settings.metadata
@@ -60,6 +63,8 @@ class Attempt:
         self.facts = Facts()
         self.stopping = threading.Event()
         self.preempted = threading.Event()
+        self.overrun = threading.Event()
+        self._interruptible = False
         self.redactor = Redactor({})
         self.log = Log(self._upload_chunk)
         self.conversion = Conversion()
@@ -96,8 +101,33 @@ class Attempt:
     def stop_cause(self) -> Stop:
         """Return why the notebook must end now, or "" if it need not."""
         if self.stopping.is_set():
-            return "stopped"
+            return "overrun" if self.overrun.is_set() else "stopped"
         return "abandoned" if self.lease.lost else ""
+
+    def stop(self, *, overrun: bool) -> None:
+        """End the run from a signal's handler. Raises `Fault` in `interruptible` work."""
+        if overrun:
+            self.overrun.set()
+        self.stopping.set()
+        self._interrupt()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal end the work of the `with` block by `Fault`: the VM's end leaves no time for it.
+
+        A preempted VM has a limit of its own for its work (`results`).
+        """
+        self._interruptible = True
+        try:
+            self._interrupt()
+            yield
+        finally:
+            self._interruptible = False
+
+    def _interrupt(self) -> None:
+        if self._interruptible and self.stopping.is_set() and not self.preempted.is_set():
+            self._interruptible = False
+            raise ended(self.stop_cause(), "before its results were stored")
 
     def protect(self, secrets: dict[str, str]) -> None:
         """Redact these values, given by variable, from all that leaves the VM from now on."""

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from builder.vm.protocol import FaultReport
+
+# Why the run must end: the VM ends ("stopped"), its watchdog's limit is reached ("overrun"), or the builder's lease has
+# expired ("abandoned"). "": it need not.
+Stop = Literal["", "stopped", "overrun", "abandoned"]
+_MOST_LETTERS = 4000  # of a message, which can have an exception's whole text
+_STOPS = {
+    "stopped": ("runner", "the VM's shutdown ended the run {}"),
+    "overrun": ("run_timeout", "the VM's limit ended the run {}"),
+    "abandoned": ("lease_lost", "the run was ended {}: its build stopped renewing its lease"),
+}
 
 
 class Fault(Exception):
@@ -15,7 +27,7 @@ class Fault(Exception):
     def __init__(self, reason: str, message: str, cell: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message
+        self.message = message[:_MOST_LETTERS]
         self.cell = cell
 
     @property
@@ -27,3 +39,9 @@ class Fault(Exception):
     def report(self) -> FaultReport:
         """The fault as the evidence has it."""
         return FaultReport(self.reason, self.message, self.cell)
+
+
+def ended(cause: Stop, where: str, cell: int | None = None) -> Fault:
+    """Return the fault of a run that must end. `cause` is not ""; `where` says in words what it was doing."""
+    reason, message = _STOPS[cause]
+    return Fault(reason, message.format(where), cell)

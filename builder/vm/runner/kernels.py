@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ SYSTEM_FOLDERS = ("/usr/local/share/jupyter", "/usr/share/jupyter")
 
 @dataclass(frozen=True)
 class Kernel:
-    """The kernel to use, its language for papermill, and a remark for the log if it is not the requested one."""
+    """The kernel to use, its language, and a remark for the log if it is not the requested one.
+
+    The language is written as in the kernelspec: papermill knows `R`, and not `r`.
+    """
 
     name: str
     language: str
@@ -52,7 +56,7 @@ def choose(requested: str | None, notebook: dict[str, Any], folders: list[Path])
         return Kernel(PYTHON, "python")
     installed = find(name, folders)
     if installed:
-        return Kernel(name, str(installed.get("language", "python")).lower())
+        return Kernel(name, str(installed.get("language", "python")))
     # The notebook's metadata describes its own kernel, not another requested one.
     own = name == spec.get("name")
     language = str(
@@ -97,8 +101,9 @@ def find(name: str, folders: list[Path]) -> dict[str, Any] | None:
 
 
 def data_folders() -> list[Path]:
-    """Return the image's Jupyter data folders, in the order in which Jupyter searches them."""
-    return [Path(sys.prefix, "share", "jupyter"), *map(Path, SYSTEM_FOLDERS)]
+    """Return Jupyter's data folders, in its order. A set-up script can install a kernel in the user's own one."""
+    own = os.environ.get("JUPYTER_DATA_DIR") or Path.home() / ".local/share/jupyter"
+    return [Path(own), Path(sys.prefix, "share", "jupyter"), *map(Path, SYSTEM_FOLDERS)]
 
 
 def _names(folders: list[Path]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from builder.vm.protocol import DEAD_KERNEL, Notice
 
 from . import processes
+from .fault import Stop
 from .frames import Reader
 from .log import Log
 from .papermill_end import Ended, Seen, fault_of
@@ -29,7 +30,8 @@ TICK_SECONDS = 0.5
 SAVE_SECONDS = 15.0
 # A VM's shutdown signals papermill, its kernel and the runner at the same time; the runner can be the last.
 STOP_SECONDS = 1.0
-MAX_NOTICES = 100
+MAX_NOTICE = 2000  # letters of its message
+MAX_NOTICES = 100  # of each kind, so that none hides another one
 TERMINATED = 128 + signal.SIGTERM
 
 _ENDS = {
@@ -38,9 +40,6 @@ _ENDS = {
     "shown": "showed an error after",
     **dict.fromkeys(("failed", "died", "timeout", "aborted"), "failed after"),
 }
-
-# Why the runner must end papermill: the VM ends ("stopped"), or the builder's lease has expired ("abandoned").
-Stop = Literal["", "stopped", "abandoned"]
 
 
 class Papermill:
@@ -183,12 +182,17 @@ class Papermill:
         self._on_progress(seen.cell or 0, seen.cells)
 
     def _noticed(self, event: dict[str, Any]) -> None:
-        """Record and log a failure that Jupyter lets pass: in the evidence the first ones, which explain the others."""
-        if len(self._seen.notices) < MAX_NOTICES:
-            self._seen.notices.append(Notice(event["kind"], event["cell"], event["message"]))
-            self._log.end_output()
-            place = _place(event["cell"], self._seen.cells)
-            self._log.line(f"{place}: Jupyter lets this failure pass ({event['kind']}): {event['message']}")
+        """Record and log a failure that Jupyter lets pass: the first ones of its kind, which explain the others."""
+        kind, place = event["kind"], _place(event["cell"], self._seen.cells)
+        known = sum(notice.kind == kind for notice in self._seen.notices)
+        if known == MAX_NOTICES:
+            return
+        message = event["message"][:MAX_NOTICE]
+        self._seen.notices.append(Notice(kind, event["cell"], message))
+        self._log.end_output()
+        self._log.line(f"{place}: Jupyter lets this failure pass ({kind}): {message}")
+        if known + 1 == MAX_NOTICES:
+            self._log.line(f"{place}: no more failures of this kind are listed ({kind})")
 
     def _cell_ended(self, event: dict[str, Any]) -> None:
         seen, status, seconds = self._seen, event["status"], event["seconds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import unicodedata
@@ -13,6 +14,7 @@ from builder.vm.protocol import Skipped
 
 MAX_OBJECT_NAME = 900
 MAX_SKIPPED = 1000
+LISTED_BYTES = 150  # of one output in the evidence, besides its name: generation, size, checksum
 # Folders that are uploaded, or that tools fill for themselves.
 NOT_MEANT = {"outputs", "__pycache__", ".ipynb_checkpoints", ".git", ".cache", ".pytest_cache"}
 
@@ -55,6 +57,11 @@ def scan(folder: Path) -> tuple[list[Output], list[Skipped]]:
             else:
                 found.append(Output(name, path))
     return found, skipped[:MAX_SKIPPED]
+
+
+def listed_bytes(found: Collection[Output]) -> int:
+    """Return about how many bytes of the evidence the outputs will take."""
+    return sum(len(json.dumps(output.name)) + LISTED_BYTES for output in found)
 
 
 def beside(tree: Path, staged: Collection[Path]) -> list[str]:

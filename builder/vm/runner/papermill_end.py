@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from builder.vm.protocol import DEAD_KERNEL, Notice
 
-from .fault import Fault
+from .fault import Fault, Stop, ended
 from .papermill_request import PapermillRequest
 
 # papermill's exception for a cell with an error, which the executed notebook shows.
@@ -46,7 +46,7 @@ class Ended:
 
 
 def fault_of(
-    code: int, seen: Seen, cause: str, request: PapermillRequest, *, out_of_memory: bool
+    code: int, seen: Seen, cause: Stop | Literal["timeout"], request: PapermillRequest, *, out_of_memory: bool
 ) -> Fault | None:
     """Return the fault that explains papermill's end; None if its exit code is enough.
 
@@ -55,17 +55,15 @@ def fault_of(
     return next(chain(_limits(seen, cause, request), _deaths(code, seen, request, out_of_memory)), None)
 
 
-def _limits(seen: Seen, cause: str, request: PapermillRequest) -> Iterator[Fault]:
+def _limits(seen: Seen, cause: Stop | Literal["timeout"], request: PapermillRequest) -> Iterator[Fault]:
     """Yield the limits that ended papermill, the strongest first."""
     cell, where = seen.cell, seen.where()
     if cause == "timeout":
         yield Fault(
             "notebook_timeout", f"the notebook reached its limit of {request.timeout:g} s {where}", cell
         )
-    if cause == "stopped":
-        yield Fault("runner", f"the VM's watchdog, or its shutdown, ended the run {where}", cell)
-    if cause == "abandoned":
-        yield Fault("lease_lost", f"the run was ended {where}: its build stopped renewing its lease", cell)
+    elif cause:
+        yield ended(cause, where, cell)
     if seen.timed_out:
         yield Fault(
             "cell_timeout",

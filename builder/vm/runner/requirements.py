@@ -17,10 +17,9 @@ from builder.vm.protocol import RequirementLine, RequirementsStep
 
 from . import image_packages, steps
 from .certificates import SYSTEM_BUNDLES, own
-from .fault import Fault
+from .fault import Fault, Stop
 from .image_packages import Package
 from .log import Log
-from .notebook import Stop
 
 # Artifact Registry's Python repositories (LOCATION-python.pkg.dev), the only index that accepts the VM's own account.
 ARTIFACT_REGISTRY = "-python.pkg.dev"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from builder.vm.protocol import UPLOAD, Job, Skipped
+from builder.vm.protocol import MAX_EVIDENCE_BYTES, UPLOAD, Job, Skipped
 
 from . import outputs, redacted_files
 from .attempt import PREEMPTION, Attempt
@@ -16,6 +16,7 @@ from .storage import StorageError
 UPLOADS_AT_ONCE = 8
 SHOWN_SKIPPED = 10
 PREEMPTED_SECONDS = 10.0
+MOST_LISTED_BYTES = MAX_EVIDENCE_BYTES * 3 // 4  # of the evidence, for what it says about the outputs
 
 
 def store(attempt: Attempt, job: Job) -> None:
@@ -25,15 +26,14 @@ def store(attempt: Attempt, job: Job) -> None:
     """
     try:
         _store_notebook(attempt, job)
-        if not attempt.stopping.is_set() or attempt.preempted.is_set():
+        # papermill may have ended well; without its outputs that is no result.
+        with attempt.interruptible():
             _store_outputs(attempt, (attempt.tree / job.notebook).parent / "outputs")
             _name_files_beside(attempt)
     except (StorageError, OSError) as error:
         raise Fault("storage", str(error)) from error
-    if attempt.stopping.is_set():
-        # papermill may have ended well before; without its outputs that is no result.
-        stopped = Fault("runner", "the VM was told to stop before its results were stored")
-        raise PREEMPTION if attempt.preempted.is_set() else stopped
+    if attempt.preempted.is_set():
+        raise PREEMPTION
 
 
 def begin(attempt: Attempt) -> None:
@@ -84,6 +84,8 @@ def _store_pages(attempt: Attempt, job: Job) -> None:
 
 def _store_outputs(attempt: Attempt, folder: Path) -> None:
     found, attempt.facts.skipped = outputs.scan(folder)
+    if outputs.listed_bytes(found) > MOST_LISTED_BYTES:
+        raise Fault("too_many_outputs", f"outputs/ has {len(found)} files, more than can be listed")
     if attempt.redactor:
         found = _without_secrets(attempt, found)
     for item in attempt.facts.skipped[:SHOWN_SKIPPED]:
@@ -101,7 +103,7 @@ def _store_outputs(attempt: Attempt, folder: Path) -> None:
             raise  # of the file or the network, since there was no limit here
         attempt.log.line("preempted: the VM has no time for the other outputs")
     finally:
-        pool.shutdown(wait=seconds is None, cancel_futures=True)
+        pool.shutdown(wait=not attempt.stopping.is_set(), cancel_futures=True)
 
 
 def _name_files_beside(attempt: Attempt) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from builder.vm.protocol import SetupStep
 
 from . import steps
-from .fault import Fault
+from .fault import Fault, Stop
 from .log import Log
-from .notebook import Stop
 
 MOST_BYTES = 1024 * 1024  # of the script that are searched for Windows' line ends
 

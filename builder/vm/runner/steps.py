@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from .fault import Fault
+from .fault import Stop, ended
 from .log import Log
-from .notebook import Stop
 from .text import Lines
 
 READ_BYTES = 64 * 1024
@@ -25,10 +24,6 @@ KEPT_BYTES = 256 * 1024
 TICK_SECONDS = 0.1
 SHOWN_LINES = 3
 SHOWN_LETTERS = 120
-LOST = {
-    "stopped": ("runner", "the VM's watchdog, or its shutdown, ended the run during {}"),
-    "abandoned": ("lease_lost", "the run was ended during {}: its build stopped renewing its lease"),
-}
 
 
 @dataclass(frozen=True)
@@ -71,18 +66,18 @@ def run(
     )
     output = _Output(child, log)
     deadline = time.monotonic() + limit
-    cause: str = ""
-    while output.wait() and not cause:
-        cause = stopping() or ("timeout" if time.monotonic() > deadline else "")
-    if cause:
+    cause: Stop = ""
+    late = False
+    while output.wait() and not cause and not late:
+        cause, late = stopping(), time.monotonic() > deadline
+    if cause or late:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
     code = child.wait()
     lines = output.end()
-    if cause in LOST:
-        reason, message = LOST[cause]
-        raise Fault(reason, message.format(name))
-    return Finished(code, lines) if not cause else None
+    if cause:
+        raise ended(cause, f"during {name}")
+    return None if late else Finished(code, lines)
 
 
 class _Output:
