@@ -22,7 +22,15 @@ _GRAVEST_FIRST = (
     ExitCode.ENVIRONMENT_FAILED,
     ExitCode.TIME_LIMIT,
     ExitCode.NOTEBOOK_FAILED,
+    ExitCode.CLEANUP_UNCONFIRMED,
+    ExitCode.GREEN,
 )
+
+
+def gravity(code: int) -> int:
+    """Return a number that is higher for a graver exit code. One that no run has is the gravest."""
+    order = [int(each) for each in _GRAVEST_FIRST]
+    return -order.index(code) if code in order else 1
 
 
 @dataclass(frozen=True)
@@ -214,9 +222,8 @@ def exit_code(jobs: Sequence[JobResult], left: Sequence[LeftVm]) -> ExitCode:
     """The run's exit code. A left VM matters only if Compute Engine has not confirmed when it ends."""
     if not jobs:
         raise ValueError("a run without results has no verdict")
-    codes = {job.verdict.exit_code for job in jobs}
-    for code in _GRAVEST_FIRST:
-        if code in codes:
-            return code
+    gravest = max((job.verdict.exit_code for job in jobs), key=gravity)
+    if gravest is not ExitCode.GREEN:
+        return gravest
     unconfirmed = any(not vm.terminates for vm in left)
     return ExitCode.CLEANUP_UNCONFIRMED if unconfirmed else ExitCode.GREEN

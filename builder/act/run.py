@@ -104,7 +104,9 @@ class Run:
             if duplicate is not None:
                 return duplicate
             offer = Offer(self._machines, self._plan.jobs)  # looked up early, so that no insert waits for it
-            run = claim_run_id(self._store, self._plan.location, wanted_run_id)
+            run = claim_run_id(
+                self._store, self._plan.location, wanted_run_id, self._origin.build if self._origin else None
+            )
             if self._event is not None:
                 self._event.hold(run)
         except CallFailed as failure:

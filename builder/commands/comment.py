@@ -6,23 +6,24 @@ It ends with the exit code of the run. A build whose step `run` has `allowFailur
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from builder import __version__
+from builder.act.run_id import claim_object, numbered
 from builder.commands import Context
 from builder.errors import InputRefused
 from builder.forge.forges import CONTEXT, Forge, Status
 from builder.forge.refusals import forge_error, secret_error, unfit_token
 from builder.model import GcsLocation, JsonObject
 from builder.options import Options
+from builder.options.environment import Build
 from builder.ports import CallFailed, ObjectStore
 from builder.refusals import call_error
 from builder.report import comment as report
-from builder.strict_json import UnreadableJson, read_document
+from builder.strict_json import UnreadableJson, read_document, readable
 from builder.waiting import RealClock, retry_transient
 
 BUDGET = 120.0  # seconds for each thing that the forge is asked for, with all repetitions
-_MOST_RUNS = 99  # of one wanted id: -2, -3, …
 _TOKEN = re.compile(r"[!-~]{8,1000}")
 
 
@@ -43,9 +44,7 @@ def _comment(options: Options, context: Context) -> int:
     context.console.line(f"notebook-builder {__version__}: comment on {wanted.pull_request.url}")
     access, location = open_access(options.project, options.endpoints), options.gcs_location
     store = GoogleObjectStore(access, location.bucket, context.clock)
-    run, text = _newest(store, location, options.run_id, commit) or _not_judged(
-        options, context, access.project
-    )
+    run, text = _gravest(store, location, options) or _not_judged(options, context, access.project)
     forge = Forge(
         wanted.pull_request,
         _token(GoogleSecrets(Rest(access, context.clock)).access, wanted.comment_token),
@@ -66,27 +65,23 @@ def _comment(options: Options, context: Context) -> int:
     return report.exit_code(run, errors)
 
 
-def _newest(
-    store: ObjectStore, location: GcsLocation, wanted: str, commit: str
+def _gravest(
+    store: ObjectStore, location: GcsLocation, options: Options
 ) -> tuple[report.Reported, str] | None:
-    """Return the last run of this commit with this id, or this id and a number, and the text of its comment.
+    """Return the gravest of this build's runs with this id, or this id and a number, and the text of its comment.
 
-    Returns None if there is none. Raises BuilderError.
+    Returns None if there is none, or if one of them was not judged and none is red. Raises BuilderError.
     """
-    found: tuple[str, JsonObject] | None = None
+    wanted = options.run_id or ""
     try:
-        for number in range(1, _MOST_RUNS + 1):
-            run = wanted if number == 1 else f"{wanted}-{number}"
-            raw = store.read(location.object("results", run, "summary.json"))
-            if raw is None:
-                break
-            summary = read_document(raw, 1)
-            if summary.get("commit") == commit:
-                found = run, summary
-        if found is None:
+        runs = list(_runs(store, location, wanted, options.build))
+        judged = [
+            report.reported(run, summary, location.url("results", run)) for run, summary in runs if summary
+        ]
+        facts = report.gravest(judged)
+        if facts is None or (facts.passed and len(judged) < len(runs)):
             return None
-        facts = report.reported(found[1], location.url("results", found[0]))
-        markdown = store.read(location.object("results", found[0], "summary.md"))
+        markdown = store.read(location.object("results", facts.run, "summary.md"))
     except CallFailed as failure:
         raise call_error(failure) from failure
     except (UnreadableJson, KeyError, TypeError, ValueError) as error:
@@ -97,6 +92,25 @@ def _newest(
         ) from error
     text = markdown.decode(errors="replace") if markdown else report.short_summary(facts)
     return facts, report.comment_text(text, facts.address)
+
+
+def _runs(
+    store: ObjectStore, location: GcsLocation, wanted: str, build: Build
+) -> Iterator[tuple[str, JsonObject | None]]:
+    """Yield the runs of this commit in this build, each with its summary; None: it left none.
+
+    An id can be that of an earlier build. Its summary would be another verdict on the same commit.
+    """
+    for run in numbered(wanted):
+        claim = readable(store.read(claim_object(location, run)))
+        raw = store.read(location.object("results", run, "summary.json"))
+        if raw is None and claim is None:
+            return
+        if raw is None and claim and build.build_id and claim.get("build") == build.build_id:
+            yield run, None
+        summary = read_document(raw, 1) if raw is not None else {}
+        if summary.get("commit") == build.commit_sha and summary["build"] == (build.build_id or ""):
+            yield run, summary
 
 
 def _not_judged(options: Options, context: Context, project: str) -> tuple[report.Reported, str]:

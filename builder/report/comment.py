@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from builder.act.result import gravity
 from builder.errors import BuilderError, ExitCode
 from builder.model import JsonObject
 from builder.plain_text import log_line
@@ -37,8 +38,8 @@ class Reported:
         return self.exit_code == ExitCode.GREEN
 
 
-def reported(summary: JsonObject, folder: str) -> Reported:
-    """Return the facts in a run's summary. `folder` is the gs:// address of its reports.
+def reported(run: str, summary: JsonObject, folder: str) -> Reported:
+    """Return the facts in the summary of this run. `folder` is the gs:// address of its reports.
 
     Raises KeyError, TypeError and ValueError if it is no summary.
     """
@@ -46,7 +47,12 @@ def reported(summary: JsonObject, folder: str) -> Reported:
     green = sum(job["verdict"] == "green" for job in jobs)
     unconfirmed = "; clean-up is not confirmed" if code == ExitCode.CLEANUP_UNCONFIRMED else ""
     description = f"{green} of {len(jobs)} notebooks green{unconfirmed}"
-    return Reported(str(summary["run"]), code, description, browser_url(f"{folder}/index.html"))
+    return Reported(run, code, description, browser_url(f"{folder}/index.html"))
+
+
+def gravest(runs: Sequence[Reported]) -> Reported | None:
+    """Return the last run with the gravest exit code; None without any."""
+    return max(reversed(runs), key=lambda run: gravity(run.exit_code), default=None)
 
 
 def not_judged(run: str, address: str) -> Reported:

@@ -77,14 +77,26 @@ class Commenting:
         path.write_bytes(content)
 
     def run(
-        self, *, red: bool = False, run: str = "b1", commit: str = COMMIT, code: int | None = None
+        self,
+        *,
+        red: bool = False,
+        run: str = "b1",
+        commit: str = COMMIT,
+        code: int | None = None,
+        build: str = "b1",
     ) -> None:
-        """Leave the summary of a run."""
+        """Leave the claim and the summary of a run."""
+        self.claim(run, build)
         jobs = [job("demo", GREEN), *([job("bad", RED)] if red else [])]
         ending = ExitCode(code if code is not None else int(red))
         made = report(*jobs, code=ending)
-        self.write(f"results/{run}/summary.json", render_summary(made.result, Origin("b1", commit)))
+        self.write(f"results/{run}/summary.json", render_summary(made.result, Origin(build, commit)))
         self.write(f"results/{run}/summary.md", render_markdown(made))
+
+    def claim(self, run: str, build: str = "b1") -> None:
+        """Leave the claim alone: the run has begun, and ended without a summary."""
+        claim = {"schema": 1, "run": run, "claim": "0", "build": build}
+        self.write(f"staging/{run}/run.json", json.dumps(claim).encode())
 
     def comment(self, **more: str) -> int:
         """Carry the command out. Returns its exit code, or that of the error that it raised and that the log has."""
@@ -179,7 +191,7 @@ def test_one_comment_is_written_and_then_replaced(commenting: Commenting) -> Non
     assert {one["target_url"] for one in forge.statuses} == {page}
     assert {one["commit"] for one in forge.statuses} == {COMMIT}
     assert {one.get("context") or one.get("name") for one in forge.statuses} == {"notebook-builder"}
-    assert "verdict: RED, run run-1: 1 of 2 notebooks green (exit code 1: as the run)" in commenting.printed
+    assert "verdict: RED, run b1: 1 of 2 notebooks green (exit code 1: as the run)" in commenting.printed
     assert f"report: {page}" in commenting.printed
 
 
@@ -232,6 +244,38 @@ def test_the_last_run_of_an_id_that_was_taken_counts(commenting: Commenting) -> 
     commenting.run(run="nightly-2")
     assert commenting.comment(NB_RUN_ID="nightly") == 0
     assert "results/nightly-2/index.html" in commenting.forge.statuses[0]["target_url"]
+
+
+@ONE_FORGE
+def test_of_several_runs_of_a_build_the_gravest_counts(commenting: Commenting) -> None:
+    commenting.run(red=True)
+    commenting.run(run="b1-2")
+    assert commenting.comment() == 1
+    assert "run b1: " in commenting.printed
+    assert "RED" in commenting.forge.comments[0]["body"]
+
+
+@ONE_FORGE
+def test_a_green_run_does_not_speak_for_one_that_was_not_judged(commenting: Commenting) -> None:
+    commenting.run()
+    commenting.claim("b1-2")
+    assert commenting.comment() == 2
+    assert "the notebooks were not judged" in commenting.forge.comments[0]["body"]
+
+
+@ONE_FORGE
+def test_a_green_run_of_an_earlier_build_is_not_this_builds(commenting: Commenting) -> None:
+    commenting.run(run="pr-7", build="b0")
+    assert commenting.comment(NB_RUN_ID="pr-7") == 2
+    assert "the notebooks were not judged" in commenting.forge.comments[0]["body"]
+
+
+@ONE_FORGE
+def test_a_cancelled_run_of_an_earlier_build_does_not_hide_this_builds(commenting: Commenting) -> None:
+    commenting.claim("pr-7", build="b0")
+    commenting.run(run="pr-7-2")
+    assert commenting.comment(NB_RUN_ID="pr-7") == 0
+    assert "results/pr-7-2/index.html" in commenting.forge.statuses[0]["target_url"]
 
 
 @ONE_FORGE

@@ -350,6 +350,19 @@ def test_two_builds_with_one_run_id_get_an_id_each(cloud_fixture: CloudFixture, 
     assert len(published(cloud_fixture, run)) == len(published(cloud_fixture, f"{run}-2"))
 
 
+def test_results_keep_their_run_id_if_staging_is_cleaned(cloud_fixture: CloudFixture, plan: Plan) -> None:
+    """docs/deploy.md lets users delete what lies in staging/."""
+    cloud_fixture.guests, run = [green], run_id()
+    assert cloud_fixture.run(plan, run) is ExitCode.GREEN
+    first = published(cloud_fixture, run)
+    store = cloud_fixture.store()
+    for item in store.list(f"{cloud_fixture.prefix}/staging/{run}/"):
+        store.delete(item.name, generation=item.generation)
+    assert cloud_fixture.run(plan, run) is ExitCode.GREEN
+    assert published(cloud_fixture, run) == first
+    assert summary(cloud_fixture, f"{run}-2")["run"] == f"{run}-2"
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [

@@ -274,7 +274,9 @@ def test_a_late_boot_does_not_cost_the_notebook_its_time(
         "storage_endpoint": "https://storage.googleapis.com",
     }
     bootstrap.run_job(job)
-    assert deadlines == [bootstrap.STARTED + 600 + 1000]  # a kit, or a GPU, may be as late as the boot's limit
+    assert deadlines == [
+        bootstrap.STARTED + 600 + 1000
+    ]  # a kit, or a GPU, may be as late as the boot's limit
 
 
 def test_a_gpu_is_asked_for_by_name_and_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
