@@ -125,10 +125,13 @@ def grant_secret(secret: str, project: str, member: str) -> str:
 
 
 def raise_quota(project: str, metric: str, region: str, wanted: float) -> str:
-    """Ask for more of a quota of Compute Engine; `region` is empty for a global one. Quota ids: docs/facts.md 1.10."""
+    """Ask for more of a quota of Compute Engine; `region` is empty for a global one. Quota ids: docs/facts.md 1.10.
+
+    Google asks back by mail: the API requires the address of whoever asks for more.
+    """
     scope = "-per-project-region" if region else "-per-project"
     dimensions = f" --dimensions=region={region}" if region else ""
     return (
         f"gcloud beta quotas preferences create --project={project} --service=compute.googleapis.com "
-        f"--quota-id={metric.replace('_', '-')}{scope} --preferred-value={wanted:.0f}{dimensions}"
+        f"--quota-id={metric.replace('_', '-')}{scope} --preferred-value={wanted:.0f}{dimensions} --email=EMAIL"
     )

@@ -81,7 +81,7 @@ role run notebookVmWriter "Notebook VM: write" "storage.objects.create storage.o
 role deploy notebookDeployer "Notebook Deployer" "\
 pubsub.topics.create pubsub.topics.get pubsub.topics.update pubsub.topics.delete pubsub.topics.publish \
 cloudscheduler.jobs.create cloudscheduler.jobs.get cloudscheduler.jobs.update cloudscheduler.jobs.delete \
-cloudscheduler.jobs.enable cloudscheduler.jobs.pause cloudscheduler.jobs.run \
+cloudscheduler.jobs.enable cloudscheduler.jobs.pause cloudscheduler.jobs.run cloudscheduler.jobs.fullView \
 cloudfunctions.functions.create cloudfunctions.functions.get cloudfunctions.functions.list \
 cloudfunctions.functions.update cloudfunctions.functions.delete cloudfunctions.functions.sourceCodeSet \
 cloudfunctions.operations.get cloudfunctions.operations.list \

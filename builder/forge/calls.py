@@ -20,6 +20,10 @@ MOST_BYTES = 64 * 2**20  # of an answer; a page has 50 comments
 _TIMEOUT = 20.0  # seconds to connect, and for each piece of an answer
 _LONGEST = 60.0  # seconds for a whole answer
 _PIECE = 1 << 16
+_SECONDARY = (
+    "secondary rate limit"  # GitHub's words, with or without headers; it asks for a minute's pause then
+)
+_PAUSE = 60.0
 CERTIFICATE = "certificate"  # the code of a CallFailed whose forge shows a certificate that is not trusted
 
 
@@ -86,18 +90,22 @@ class ForgeCalls:
 
     def _refused(self, verb: str, path: str, answer: requests.Response, content: bytes) -> CallFailed:
         status, headers = answer.status_code, answer.headers
+        message = _message(content) or answer.reason or "no reason given"
+        secondary = _SECONDARY in message.lower()
         limited = status == HTTPStatus.FORBIDDEN and (
-            "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0"
+            secondary or "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0"
         )
         code = "rateLimited" if limited or status == HTTPStatus.TOO_MANY_REQUESTS else f"http{status}"
         return self._failed(
             verb,
             path,
             code,
-            _message(content) or answer.reason or "no reason given",
+            message,
             status=status,
             transient=limited or status in TRANSIENT_STATUS,
-            retry_after=_retry_after(headers) if code == "rateLimited" or status in TRANSIENT_STATUS else 0.0,
+            retry_after=_pause(headers, secondary=secondary)
+            if code == "rateLimited" or status in TRANSIENT_STATUS
+            else 0.0,
         )
 
     def _failed(
@@ -134,13 +142,13 @@ def _message(content: bytes) -> str:
     return f"{shown}: {json.dumps(details)}" if details else shown
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds to wait: `Retry-After`, else the time of GitHub's rate limit; 0 if there is none."""
+def _pause(headers: Mapping[str, str], *, secondary: bool) -> float:
+    """Return the seconds to wait: `Retry-After`, else a minute, or the time of GitHub's rate limit; 0 for none."""
     asked, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
     if asked.isdecimal():
         return float(asked)
     if headers.get("X-RateLimit-Remaining") != "0" or not reset.isdecimal():
-        return 0.0
+        return _PAUSE if secondary else 0.0
     try:
         now = email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
     except (KeyError, ValueError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.model import Accelerator
 from builder.options import google_names
-from builder.options.machine_types import DISK_TYPES, boot_disk_types, has_gpu
+from builder.options.machine_types import DISK_TYPES, boot_disk_types, has_gpu, migrates
 from builder.options.option import MACHINE, option
 from builder.options.values import boolean, list_of, one_of, or_none, whole_number
 
@@ -141,6 +141,11 @@ class MachineOptions:
     def series(self) -> str:
         """The machine type's series, such as `n1`."""
         return self.machine_type.partition("-")[0]
+
+    @property
+    def migrates(self) -> bool:
+        """True if such a VM can migrate live to another host."""
+        return migrates(self.machine_type) and not self.has_gpu
 
     @property
     def has_gpu(self) -> bool:

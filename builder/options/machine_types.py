@@ -56,6 +56,11 @@ def boot_disk_types(machine_type: str) -> tuple[str, ...]:
     return (*_SOLID, PD_STANDARD, HYPERDISK) if series in _EARLY_HYPERDISK else (*_SOLID, PD_STANDARD)
 
 
+def migrates(machine_type: str) -> bool:
+    """True if a VM of this type without a GPU can migrate live; docs/facts.md 1.5."""
+    return machine_type.partition("-")[0] not in {"h3", "h4d"} and not machine_type.endswith("-metal")
+
+
 def has_gpu(machine_type: str, accelerator: Accelerator | None) -> bool:
     """True if a VM of this type has a GPU, attached or built in."""
     return accelerator is not None or has_built_in_gpu(machine_type)

@@ -132,7 +132,7 @@ def insert_body(
         "scheduling": {
             "provisioningModel": model,
             "automaticRestart": False,
-            "onHostMaintenance": "TERMINATE" if spec.has_gpu or model == SPOT else "MIGRATE",
+            "onHostMaintenance": "MIGRATE" if spec.migrates and model == STANDARD else "TERMINATE",
             "instanceTerminationAction": "DELETE",
             "maxRunDuration": {"seconds": str(limits.vm)},
         },

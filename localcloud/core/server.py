@@ -113,6 +113,8 @@ class Server:
             listener.close()
 
     def _respond(self, request: Request, only: Spec | None = None) -> Response:
+        if only is not None:
+            request.environ["RAW_URI"] = _without_gcloud_path(request.environ["RAW_URI"], only)
         path = request.environ["RAW_URI"].partition("?")[0]
         style: Style = "compute"
         try:
@@ -255,3 +257,12 @@ def _refuse_formats(request: Request) -> None:
         raise unimplemented(f"localcloud answers in JSON only, not alt={form}.")
     if "fields" in request.args:
         raise unimplemented("localcloud gives no partial answers (the query parameter 'fields').")
+
+
+def _without_gcloud_path(target: str, spec: Spec) -> str:
+    """Return a request's target without the path that gcloud's form of the address has, and Google's clients add too.
+
+    With `--project empty`, the variables have gcloud's form: http://HOST/storage/v1/ (docs/decisions/0038).
+    """
+    address = f"/{spec.gcloud_path}"
+    return target[len(address) :] if target.startswith(f"{address}/") else target

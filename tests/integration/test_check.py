@@ -425,7 +425,7 @@ def test_a_quota_that_is_too_small_is_3_with_the_command_that_asks_for_more(
     assert (seen.code, seen.failed()) == (3, [("quota", where)]), seen.printed
     fix = seen.row("quota", where).fix
     assert fix.startswith(f"gcloud beta quotas preferences create --project={PROJECT} ")
-    assert fix.endswith(f"--preferred-value={wanted}")
+    assert fix.endswith(f"--preferred-value={wanted} --email=EMAIL")
 
 
 def test_quotas_are_compared_with_what_runs_at_a_time(tmp_path: Path) -> None:

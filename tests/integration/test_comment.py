@@ -328,19 +328,26 @@ def test_a_refused_comment_keeps_no_status_away_and_a_red_run_keeps_its_code(com
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "pause"),
+    ("status", "headers", "body", "pause"),
     [
-        pytest.param(429, {"Retry-After": "30"}, 30, id="rate limit"),
-        pytest.param(403, {"Retry-After": "40"}, 40, id="secondary rate limit"),
-        pytest.param(503, {}, 0, id="unavailable"),
-        pytest.param(200, {}, 0, id="no JSON"),
+        pytest.param(429, {"Retry-After": "30"}, b"<html>", 30, id="rate limit"),
+        pytest.param(403, {"Retry-After": "40"}, b"<html>", 40, id="secondary rate limit"),
+        pytest.param(
+            403,
+            {"X-RateLimit-Remaining": "4870"},
+            b'{"message": "You have exceeded a secondary rate limit."}',
+            60,
+            id="secondary rate limit without a time",
+        ),
+        pytest.param(503, {}, b"<html>", 0, id="unavailable"),
+        pytest.param(200, {}, b"<html>", 0, id="no JSON"),
     ],
 )
 def test_a_passing_fault_is_repeated_after_the_time_that_the_forge_asks_for(
-    commenting: Commenting, status: int, headers: dict[str, str], pause: float
+    commenting: Commenting, status: int, headers: dict[str, str], body: bytes, pause: float
 ) -> None:
     commenting.run()
-    commenting.forge.planned.append(Planned("status", status, headers, b"<html>"))
+    commenting.forge.planned.append(Planned("status", status, headers, body))
     assert commenting.comment() == 0
     assert len(commenting.clock.slept) == 1
     assert commenting.clock.slept[0] >= pause

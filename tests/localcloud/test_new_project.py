@@ -26,10 +26,11 @@ seen = {
     "project": project,
     "buckets": [
         bucket.name for bucket in storage.Client(
-            client_options={"api_endpoint": address["STORAGE"].removesuffix("/storage/v1/")}
+            client_options={"api_endpoint": address["STORAGE"]}
         ).list_buckets()
     ],
     "compute": session.get(f"{address['COMPUTE']}projects/{project}/zones").json()["error"]["details"][0]["reason"],
+    "doubled": session.get(f"{address['COMPUTE']}/compute/v1/projects/{project}/zones").status_code,
     "accounts": session.get(f"{address['IAM']}v1/projects/{project}/serviceAccounts").status_code,
     "anonymous": requests.get(f"{address['STORAGE']}b?project={project}").status_code,
 }
@@ -90,6 +91,7 @@ def test_a_new_project_has_nothing_and_its_owner_has_a_token(tmp_path: Path) -> 
         "buckets": [],
         "compute": "SERVICE_DISABLED",
         "accounts": 403,
+        "doubled": 403,
         "anonymous": 401,
     }
     inventory = json.loads((tmp_path / "inventory.json").read_text())

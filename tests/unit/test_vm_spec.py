@@ -108,6 +108,21 @@ def test_t4_is_attached_to_n1_and_cannot_migrate() -> None:
     assert body(spec)["disks"][0]["initializeParams"]["diskType"].endswith("/pd-balanced")
 
 
+@pytest.mark.parametrize(
+    ("machine_type", "policy"),
+    [
+        pytest.param("e2-standard-4", "MIGRATE", id="e2"),
+        pytest.param("z3-highmem-14-standardlssd", "MIGRATE", id="z3"),
+        pytest.param("h3-standard-88", "TERMINATE", id="h3"),
+        pytest.param("h4d-standard-192", "TERMINATE", id="h4d"),
+        pytest.param("c4-standard-288-metal", "TERMINATE", id="metal"),
+    ],
+)
+def test_only_types_that_can_migrate_live_are_asked_to(machine_type: str, policy: str) -> None:
+    """Compute Engine refuses the other value."""
+    assert body(replace(SPEC, machine_type=machine_type))["scheduling"]["onHostMaintenance"] == policy
+
+
 def test_g2_has_its_l4_built_in_and_cannot_migrate_either() -> None:
     spec = replace(SPEC, machine_type="g2-standard-4")
     assert "guestAccelerators" not in body(spec)

@@ -86,7 +86,7 @@ _OWNERS = """
   cloudbuild.builds: create get list update
   cloudfunctions.functions: create delete list sourceCodeSet update
   cloudfunctions.operations: get list
-  cloudscheduler.jobs: create delete enable get list pause run update
+  cloudscheduler.jobs: create delete enable fullView get list pause run update
   cloudscheduler.locations: get list
   compute.acceleratorTypes: get list
   compute.disks: create setLabels
