@@ -122,12 +122,13 @@ class JobState:
 
 @dataclass(frozen=True)
 class BuildState:
-    """A build of Cloud Build: its creation time (RFC 3339), its commit (None if unknown), and its status."""
+    """A build: creation time (RFC 3339), commit (None if unknown), status, and the images of its steps."""
 
     id: str
     created: str
     commit: str | None
     status: str
+    images: frozenset[str]
 
     @property
     def ended(self) -> bool:

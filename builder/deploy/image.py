@@ -72,6 +72,15 @@ def by_digest(text: str, registry: Registry, began: str | None = None) -> str:
     return f"{found.name}@{digest}"
 
 
+def is_gone(image: str, registry: Registry) -> bool:
+    """True if Artifact Registry no longer has an image, given by its digest. False for another registry.
+
+    Raises CallFailed.
+    """
+    found = parse(image)
+    return found is not None and bool(found.package) and registry.pushed(found.package, found.digest) is None
+
+
 def _digest_of(found: ImageReference, registry: Registry) -> str:
     tag = found.tag or _LATEST
     digest = registry.digest(found.package, tag)

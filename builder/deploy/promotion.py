@@ -29,7 +29,7 @@ from builder.deploy.reconcile import progress, reconcile
 from builder.deploy.reconcile_schedule import reconcile_schedule
 from builder.deploy.refusals import contested
 from builder.deploy.steps import STAGES, Step
-from builder.errors import EnvironmentFailed
+from builder.errors import EnvironmentFailed, ProjectSetup
 from builder.options.day import moment
 from builder.plan.build_plan import LONGEST_BUILD, ChosenNotebook, Plan
 from builder.plan.event import scheduled_types
@@ -62,6 +62,7 @@ def promote(request: Request, context: DeploymentContext) -> str:
     began = source.created if source.build else None
     image = by_digest(context.deployment.image_in(context.project), context.clients.registry, began)
     context.log(f"builder {image}")
+    _warn_of_others(request, context)
     if newer := newer_than(source, context.current()[0]):
         return _late(newer)
     archive, uploaded = _archive(request, context, proofs)
@@ -119,8 +120,14 @@ def _source(context: DeploymentContext) -> Source:
     """
     build = context.options.build
     regions = dict.fromkeys((build.location or "global", context.deployment.region, "global"))
+    image = context.deployment.image_in(context.project)
     for region in regions if build.build_id else ():
         if found := context.clients.builds.get(build.build_id or "", region):
+            if image not in found.images:
+                context.log(
+                    f"warning: no step of this build names {image}, which scheduled builds will run; NB_BUILDER_IMAGE can name "
+                    "the image of the steps"
+                )
             return Source(found.id, found.created, build.commit_sha or found.commit)
     if build.build_id:
         context.log(
@@ -133,6 +140,26 @@ def _source(context: DeploymentContext) -> Source:
             "counts as made by hand, and newer than every build that started before it"
         )
     return Source(None, context.clients.builds.now(context.deployment.region), build.commit_sha)
+
+
+def _warn_of_others(request: Request, context: DeploymentContext) -> None:
+    """Warn of other functions that run the same notebooks, such as the one before a change of NB_FUNCTION."""
+    paths = {item.notebook.path for item in request.chosen}
+    prefix, end = context.options.gcs_location.object("live") + "/", "/live.json"
+    for item in context.store.list(prefix):
+        function = item.name.removeprefix(prefix).removesuffix(end)
+        raw = context.store.read(item.name) if item.name.endswith(end) else None
+        if raw is None or function == context.deployment.function:
+            continue
+        try:
+            other = documents.decode(raw, item.name).live
+        except ProjectSetup:  # another version wrote it
+            continue
+        if same := sorted(paths & {notebook.path for notebook in other.notebooks}):
+            context.log(
+                f"warning: function {function} is live too, and runs {', '.join(same)}; to remove it: deploy --undeploy "
+                f"--function {function} --region {other.location.region}"
+            )
 
 
 def _late(newest: Newest) -> str:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from builder.deploy.context import DeploymentContext
+from builder.deploy.image import is_gone
 from builder.deploy.live import Live, LiveDocument, Location
 from builder.deploy.names import Names, is_our_function, is_our_job, is_our_topic
 from builder.deploy.promotion import described
@@ -30,6 +31,8 @@ def status_lines(context: DeploymentContext) -> Iterator[str]:
         yield from _document_lines(current)
         if context.store.stat(current.live.archive.object) is None:
             yield "differs: the archive is gone, and no build can run it"
+        if is_gone(current.live.builder.image, context.clients.registry):
+            yield "differs: the builder's image is gone, and no build can run it"
     here = current.live.location if current else context.location
     actual = look(context.names(here), context.clients)
     yield from _resource_lines(actual, context.names(here))

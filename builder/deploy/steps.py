@@ -54,8 +54,7 @@ class Step:
     reason: str = ""
 
     def __str__(self) -> str:
-        why = f", which {self.reason}" if self.reason else ""
-        return f"{self.action} {self.kind} {self.name}{self._mask()}{why}"
+        return f"{self.action} {self.kind} {self.name}{self._mask()}{self._why()}"
 
     @property
     def done(self) -> str:
@@ -64,8 +63,11 @@ class Step:
 
     @property
     def log_line(self) -> str:
-        """`done`, with the mask of an update."""
-        return self.done + self._mask()
+        """`done`, with the mask of an update, and the reason."""
+        return self.done + self._mask() + self._why()
+
+    def _why(self) -> str:
+        return f", which {self.reason}" if self.reason else ""
 
     def _mask(self) -> str:
         return f" ({', '.join(self.paths)})" if self.paths else ""
@@ -116,7 +118,8 @@ def _schedule(current: JobState | None, desired: Resources) -> Iterator[Step]:
     name = desired.names.function
     if desired.job is None:
         if current is not None and is_our_job(current, desired.names):
-            yield Step("schedule", "delete", "schedule", name)
+            paused = "was paused; one that replaces it is not" if current.state == "PAUSED" else ""
+            yield Step("schedule", "delete", "schedule", name, reason=paused)
     elif current is None:
         yield Step("schedule", "create", "schedule", name)
     elif current.target != "pubsub":

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from builder.deploy import live as documents
 from builder.deploy.context import DeploymentContext
+from builder.deploy.image import is_gone
 from builder.deploy.live import Live, LiveDocument, Location
 from builder.deploy.promotion import described, prepare_resources, writing
 from builder.deploy.reconcile_schedule import reconcile_schedule, remove_resources
@@ -17,7 +18,7 @@ from builder.ports import CallFailed
 def roll_back(context: DeploymentContext) -> str:
     """Make the previous promotion live. Returns the sentence that reports it.
 
-    Raises InputRefused if there is none, or if its archive is gone.
+    Raises InputRefused if there is none, or if its archive or its image is gone.
     """
     current, generation = context.current()
     document = _earlier(context, current)
@@ -25,6 +26,7 @@ def roll_back(context: DeploymentContext) -> str:
         f"leaving {described(current.live) if current else ''}; going back to {described(document.live)}"
     )
     _check_archive(context, document.live)
+    _check_image(context, document.live)
     changes = prepare_resources(context, document.live)
     with writing(context, document.live, changes):
         written = context.write(document, generation)
@@ -53,6 +55,15 @@ def _check_archive(context: DeploymentContext, live: Live) -> None:
             "the previous promotion cannot run again.",
             reason="archive_gone",
             advice="Deploy that commit again.",
+        )
+
+
+def _check_image(context: DeploymentContext, live: Live) -> None:
+    if is_gone(live.builder.image, context.clients.registry):
+        raise InputRefused(
+            f"There is no image {live.builder.image} any more: the previous promotion cannot run again.",
+            reason="image_gone",
+            advice="Deploy that commit again, or push the image again.",
         )
 
 

@@ -66,7 +66,11 @@ class GoogleBuilds:
 
 def _state(build: JsonObject) -> BuildState:
     return BuildState(
-        str(build["id"]), str(build["createTime"]), _commit(build), str(build.get("status", ""))
+        str(build["id"]),
+        str(build["createTime"]),
+        _commit(build),
+        str(build.get("status", "")),
+        frozenset(str(step.get("name", "")) for step in build.get("steps", ())),
     )
 
 

@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+import requests
 
 from builder.deploy.promotion import Request, promote
 from builder.deploy.status import status_lines
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import ExitCode, InputRefused, ProjectSetup
 from builder.model import GcsLocation
-from localcloud.core.iam import email
+from localcloud.core.iam import PROJECT, email
 from tests.deploy.cloud_fixture import source
 from tests.deploy.deployment_fixture import BUCKET, IMAGE, KIT, DeploymentFixture, Killed, changed, dying
+from tests.owner import signed
+from tests.patience import PATIENCE
 
 # By method id: what a converged deployment may call.
 READING = (".get", ".list", ".getIamPolicy", "storage.objects.get", "tags.get")
@@ -112,6 +115,44 @@ def test_a_rollback_needs_the_earlier_archive(deployment_fixture: DeploymentFixt
     with pytest.raises(InputRefused, match=r"does not exist any more at generation"):
         roll_back(deployment_fixture.context())
     assert deployment_fixture.state()["live"] == state["live"]
+
+
+def test_a_rollback_needs_the_earlier_image(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    deployment_fixture.write("day = '2018-04-02'")
+    deployment_fixture.deploy()
+    state = deployment_fixture.state()
+    cloud_fixture = deployment_fixture.cloud_fixture
+    versions = "artifactregistry.projects.locations.repositories.packages.versions.get"
+    cloud_fixture.fault(versions, "error", status=404, times=2)
+    with pytest.raises(InputRefused, match=r"There is no image .*@sha256:.* any more"):
+        roll_back(deployment_fixture.context())
+    assert deployment_fixture.state()["live"] == state["live"]
+    assert "differs: the builder's image is gone, and no build can run it" in status_lines(
+        deployment_fixture.context()
+    )
+
+
+def test_a_function_that_runs_the_same_notebook_is_named(deployment_fixture: DeploymentFixture) -> None:
+    """Such as the one before a change of its name, which goes on running the earlier bytes."""
+    logged = deployment_fixture.cloud_fixture.logged
+    deployment_fixture.deploy()
+    assert not any("is live too" in line for line in logged)
+    deployment_fixture.options |= {"NB_FUNCTION": "weekly", "NB_TOPIC": "other"}
+    deployment_fixture.deploy()
+    assert (
+        "warning: function nightly is live too, and runs demo.ipynb; to remove it: deploy --undeploy --function nightly "
+        "--region us-central1"
+    ) in logged
+
+
+def test_a_build_whose_steps_run_another_image_is_warned(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.options |= {"BUILD_ID": deployment_fixture.build(), "LOCATION": "us-central1"}
+    deployment_fixture.deploy()
+    (warning,) = [
+        line for line in deployment_fixture.cloud_fixture.logged if line.startswith("warning: no step")
+    ]
+    assert "notebook-builder/notebook-builder:0.1, which scheduled builds will run" in warning
 
 
 def test_an_older_build_that_comes_late_changes_nothing(deployment_fixture: DeploymentFixture) -> None:
@@ -293,7 +334,12 @@ def test_locations_of_another_version_are_reported_and_recorded_again(
 def test_another_region_takes_all_of_it_along(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.deploy()
     deployment_fixture.options["NB_REGION"] = "europe-west1"
+    cloud = deployment_fixture.cloud_fixture.cloud
+    job = f"{cloud.url}/v1/projects/{PROJECT}/locations/us-central1/jobs/nightly"
+    assert requests.post(f"{job}:pause", headers=signed(cloud.iam), timeout=PATIENCE).ok
     assert changed(deployment_fixture.deploy())
+    lost = "schedule nightly deleted, which was paused; one that replaces it is not"
+    assert lost in deployment_fixture.cloud_fixture.logged
     found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["europe-west1"]
     assert [one["location"] for one in found["scheduler.jobs"]] == ["europe-west1"]

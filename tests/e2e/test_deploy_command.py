@@ -69,7 +69,7 @@ def test_a_deployment_can_be_gone_back_from_and_a_signal_changes_nothing(deploye
     later = deployer.deploy(NB_SCHEDULE="0 7 * * 1")
     assert later.code == 0, later.output
     assert schedule(deployer) == "0 7 * * 1"
-    a_signal_changes_nothing_and_says_what_to_do(deployer, "--rollback", "Look at `deploy --status` first")
+    a_signal_changes_nothing_and_says_what_to_do(deployer, "--rollback", "Check `deploy --status` first")
     back = deployer.deploy("--rollback")
     assert back.code == 0, back.output
     assert schedule(deployer) == "0 6 * * 1"
@@ -115,7 +115,7 @@ MISTAKES = {
     "no function": ("", {"NB_FUNCTION": ""}, ["NB_FUNCTION: is required"]),
     "no function to remove": ("--undeploy", {"NB_FUNCTION": ""}, ["NB_FUNCTION: is required"]),
     "everything": ("", ALL_WRONG, [*ALL_WRONG]),
-    "an event": ("", {"NB_EVENT": "{}"}, ["NB_EVENT is '{}': belongs to run and plan"]),
+    "an event": ("", {"NB_EVENT": "{}"}, ["NB_EVENT is '{}': is only for run and plan"]),
     "an event that is none": ("", {"NB_EVENT": "now"}, ["NB_EVENT is 'now'"]),
     "two actions": ("--status --undeploy", {}, ["--undeploy: not allowed with argument --status"]),
 }
@@ -166,7 +166,7 @@ def the_account_of_pull_requests_cannot_deploy(deployer: Deployer) -> None:
     assert before.code == 4, before.output
     assert f"{email('notebook-builder')} lacks storage.objects.create" in before.output
     assert "the roles of notebook-deployer (docs/accounts.md)" in before.output
-    assert "otherwise deploy as notebook-deployer" in before.output
+    assert "Deploy as an account with the roles of notebook-deployer" in before.output
     assert (deployer.made(), deployer.live()) == (NOTHING, None)
 
 

@@ -40,6 +40,17 @@ def test_a_passing_fault_is_delivered_again(
     assert len(function_fixture.builds()) == 1
 
 
+def test_an_old_event_that_gets_no_answer_is_an_error(function_fixture: FunctionFixture) -> None:
+    """The alert of docs/deploy.md counts errors. Without an answer there is no time but the machine's own."""
+    function_fixture.fault(READ, "drop_before")
+    assert function_fixture.deliver(age=6.5 * 3600).status == 500
+    function_fixture.fault(READ, "drop_before")
+    delivery = function_fixture.deliver(age=7.5 * 3600)
+    assert delivery.acknowledged
+    assert delivery.line["severity"] == "ERROR"
+    assert "over 6 hours ago. storage gave no answer" in delivery.line["message"]
+
+
 @pytest.mark.parametrize("method", [READ, LIST, CREATE], ids=["read", "list", "create"])
 def test_a_lost_request_is_delivered_again(function_fixture: FunctionFixture, method: str) -> None:
     function_fixture.fault(method, "drop_before")

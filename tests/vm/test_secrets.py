@@ -378,7 +378,7 @@ def test_a_value_that_was_committed(vm_fixture: VmFixture, place: str) -> None:
         "name": "books/[redacted TOKEN].txt",
         "parameters": "the notebook's parameters",
     }[place]
-    assert outcome.evidence["fault"]["message"].startswith(f"the value of secret TOKEN stands in {where}")
+    assert outcome.evidence["fault"]["message"].startswith(f"the value of secret TOKEN is in {where}")
     assert outcome.evidence["papermill"] is None
     assert_absent({"TOKEN": value}, outcome.objects)
 

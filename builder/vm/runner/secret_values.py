@@ -23,7 +23,7 @@ def read(attempt: Attempt, job: Job, loaded: LoadedNotebook) -> dict[str, str]:
     if found := attempt.redactor.find(json.dumps(loaded.parameters).encode()):
         place, secret = "the notebook's parameters", found
     if secret:
-        message = f"{place} contains the value of secret {secret}, so the value is no longer secret"
+        message = f"the value of secret {secret} is in {place}, so it is no longer secret"
         raise Fault("secret_in_source", message)
     shown = ", ".join(f"{s.name} (version {s.version} of {s.resource})" for s in secrets)
     attempt.log.line(f"secrets for the kernel: {shown}")
