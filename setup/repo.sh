@@ -45,13 +45,16 @@ check_trigger() {
 }
 
 make_trigger() {
-  local name account=notebook-builder repository found
+  local name account=notebook-builder repository found url
   name=$(basename "$URL" .git | tr '._' '--')
   [ -z "$SCHEDULE" ] || account=notebook-deployer
   repository=projects/$PROJECT/locations/$REGION/connections/$CONNECTION/repositories/$name
-  look builds repositories describe "$name" "--connection=$CONNECTION" "--region=$REGION" '--format=value(name)' >/dev/null ||
+  if ! url=$(look builds repositories describe "$name" "--connection=$CONNECTION" "--region=$REGION" '--format=value(remoteUri)'); then
     change "connect the repository $name" gcloud builds repositories create "$name" "--project=$PROJECT" \
       "--connection=$CONNECTION" "--region=$REGION" "--remote-uri=$URL"
+  elif [ -n "$url" ] && [ "${url%.git}" != "${URL%.git}" ]; then
+    stop "The connection $CONNECTION has a repository $name already, and it is $url, not $URL. Use another connection for it."
+  fi
   account=projects/$PROJECT/serviceAccounts/$(address "$account")
   if ! found=$(look builds triggers describe "$name" "--region=$REGION" '--format=value(serviceAccount)'); then
     change "create the trigger $name, whose builds run as ${account##*/}" gcloud builds triggers create github \
@@ -60,6 +63,8 @@ make_trigger() {
   elif [ -n "$SCHEDULE" ] && [ "${found##*/}" != "${account##*/}" ]; then
     change "have the builds of the trigger $name run as ${account##*/}" gcloud builds triggers update github "$name" \
       "--project=$PROJECT" "--region=$REGION" "--service-account=$account"
+  else
+    say "The trigger $name exists, and keeps its branch and its build file."
   fi
 }
 

@@ -12,6 +12,7 @@ from builder.commands import Context
 from builder.deploy.proof_lookup import describe_proofs, proof_request
 from builder.errors import BadInput, ExitCode, Problem
 from builder.options import Options
+from builder.plain_text import log_line
 from builder.plan.build_plan import ChosenNotebook, Plan, build_plan, describe
 from builder.plan.choose import choose
 from builder.plan.deployed import as_proven, open_workspace
@@ -66,7 +67,7 @@ def execute(options: Options, context: Context) -> int:
     if options.format == "json":
         print_json(description)
     else:
-        print_document("\n".join(plan_lines(description)))
+        print_document("\n".join(map(log_line, plan_lines(description))))
     return ExitCode.GREEN
 
 

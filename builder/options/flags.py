@@ -55,22 +55,29 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     problems = [_unknown_argument(argument, command) for argument in _without_values(extra)]
     formats = FORMATS.get(command, ("text",))
     # Older Pythons make an empty list of the value "--" (CPython issue 109475).
-    texts = {
-        name: value if isinstance(value, str) else "--"
-        for name, value in vars(found).items()
-        if value is not None
-    }
+    given = {name: value for name, value in vars(found).items() if value is not None}
     chosen, action, days = (
-        texts.pop("output_format", "text"),
-        texts.pop("action", ""),
-        texts.pop("days", None),
+        given.pop("output_format", "text"),
+        given.pop("action", ""),
+        given.pop("days", None),
     )
+    texts = {name: [value if isinstance(value, str) else "--" for value in given[name]] for name in given}
+    problems += [
+        Problem(
+            option.flag,
+            escaped(texts[option.name][-1]),
+            "is given twice; several values need commas between them",
+        )
+        for option in OPTIONS
+        if len(texts.get(option.name, ())) > 1
+    ]
     if chosen not in formats:
         problems.append(Problem("--format", escaped(chosen), "expected one of " + ", ".join(formats)))
     if action == "boot" and chosen != "text":
         problems.append(Problem("--boot", "", "prints the log of a run, so that --format must be text"))
     chosen_action = action if days is None else _days(days, problems)
-    return CommandLine(command, chosen, texts, tuple(problems), action=chosen_action)
+    last = {name: values[-1] for name, values in texts.items()}
+    return CommandLine(command, chosen, last, tuple(problems), action=chosen_action)
 
 
 def _days(given: str, problems: list[Problem]) -> DayRange | str:
@@ -133,11 +140,17 @@ def _add_group(parser: argparse.ArgumentParser, title: str, options: Sequence[Op
         text = required if option.required else shown
         if option.switch:
             group.add_argument(
-                option.flag, dest=option.name, nargs="?", const="true", metavar="true|false", help=text
+                option.flag,
+                dest=option.name,
+                action="append",
+                nargs="?",
+                const="true",
+                metavar="true|false",
+                help=text,
             )
         else:
             kind = {"integer": "N", "string": "TEXT"}.get(str(option.type.schema.get("type")), "LIST")
-            group.add_argument(option.flag, dest=option.name, metavar=kind, help=text)
+            group.add_argument(option.flag, dest=option.name, action="append", metavar=kind, help=text)
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:

@@ -48,7 +48,7 @@ class JobOptions(MachineOptions):
     )
     include: tuple[str, ...] | None = option(
         RUNS,
-        "Globs, from the workspace's root, of the files that go to the VM with the notebook.",
+        "Globs, from the repository's root, of the files that go to the VM with the notebook.",
         "reports/**,shared/*.py",
         list_of(paths.relative_path),
         default=None,

@@ -174,8 +174,12 @@ class _Loading:
         if setting is None and "config" in self._failed:
             return nothing
         name = str(setting.value) if setting else DEFAULT_CONFIG
+        text = other = None
         try:
             text = read_file(name)
+            if text is None and setting is None:
+                name = OTHER_ENDING
+                other = read_file(name)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
             self._problems.append(Problem(name, "", f"cannot be read: {reason}"))
@@ -184,7 +188,7 @@ class _Loading:
             if setting:
                 expected = "there is no such file in the workspace"
                 self._problems.append(Problem(setting.variable, show(name), expected))
-            elif read_file(OTHER_ENDING) is not None:
+            elif other is not None:
                 told = f"is not read; rename it to {DEFAULT_CONFIG}, or set NB_CONFIG={OTHER_ENDING}"
                 self._problems.append(Problem(OTHER_ENDING, "", told))
             return nothing

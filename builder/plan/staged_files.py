@@ -24,6 +24,7 @@ _EXECUTABLE = 0o111
 _LARGEST_POINTER = 1024  # bytes, of Git LFS
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
 _NAMED = 5  # files that a warning names
+_MOST_THROUGH_LINKS = 50_000  # files, since folders that link to others can double with each link
 _AFTER_SLASH = chr(ord("/") + 1)
 
 
@@ -72,6 +73,10 @@ class _Tree:
     def submodules_in(self, folder: str) -> Sequence[str]:
         """Return the submodules in this folder, sorted."""
         return _below(self._submodules, folder)
+
+    def submodules_around(self, folder: str) -> Sequence[str]:
+        """Return the submodules that are this folder, or contain it."""
+        return [path for path in self._submodules if f"{folder}/".startswith(f"{path}/")]
 
     def walked(self, folder: str) -> Sequence[str]:
         """Return all paths in this folder, as `folder_walk.walk` yields them. Raises OSError."""
@@ -163,14 +168,18 @@ class _Collection:
         self._told: list[str] = []
         self._wrong: list[Problem] = []
         self._bytes: int | None = None
+        self._including = False  # the matches of NB_INCLUDE, which need not be tracked
+        self._wrong_links = False  # a linked folder was refused, and no further one is followed
 
     def fill(self, include: Sequence[str], also: Sequence[str]) -> Self:
         """Collect the folder, the matches of the globs, and the paths in `also`."""
         try:
             self._add(self._in_folder())
+            self._including = True
             for pattern in include:
                 self._add_matching(pattern)
             self._add(also)
+            self._refuse_submodule(include)
         except OSError as error:
             self._unreadable(error)
         misplaced = [path for path in also if self._is_output(path)]
@@ -178,6 +187,13 @@ class _Collection:
             Problem(path, "", f"lies in {self._outputs}/, which is never staged") for path in misplaced
         ]
         return self._finished()
+
+    def _refuse_submodule(self, include: Sequence[str]) -> None:
+        """Add a problem if the folder lies in a submodule: the repository's index does not list its files."""
+        for path in self._tree.submodules_around(self._folder):
+            if not include:
+                told = f"lies in the submodule {path}, whose files are not staged; add them with NB_INCLUDE={self._folder}/**"
+                self._wrong.append(Problem(self._folder, "", told))
 
     def with_notebook(self, notebook: str) -> _Collection:
         """Return this collection with a notebook that git does not track."""
@@ -292,9 +308,28 @@ class _Collection:
     def _add_linked_folder(self, path: str, real: Path, through: tuple[Path, ...]) -> None:
         """Stage a linked folder's files below the link's own path, since the folder itself may not be staged."""
         if real in through or (self._tree.top / path).parent.resolve().is_relative_to(real):
+            self._wrong_links = True
             self._wrong.append(Problem(path, "", "is a symbolic link to a folder that contains it"))
             return
-        for inside in walk(real):
+        for inside in self._inside(path, real):
             staged = f"{path}/{inside}"
+            if self._wrong_links:
+                return  # folders that link to one another have ever more paths
+            if len(self.files) > _MOST_THROUGH_LINKS:
+                self._wrong_links = True
+                told = f"is a symbolic link; with its files, more than {_MOST_THROUGH_LINKS} would be staged"
+                self._wrong.append(Problem(path, "", told))
+                return
             if staged not in self.files and not self._is_output(staged):
                 self._add_one(staged, real / inside, (*through, real))
+
+    def _inside(self, path: str, real: Path) -> Iterable[str]:
+        """Yield the paths in a linked folder, relative to it: those that git tracks, or all that NB_INCLUDE finds."""
+        if self._tree.tracked is None or self._including:
+            return walk(real)
+        folder = "" if real == self._tree.top else real.relative_to(self._tree.top).as_posix()
+        found = [posixpath.relpath(each, folder or ".") for each in self._tree.tracked_in(folder)]
+        if not found:
+            told = f"{path} is a symbolic link to a folder of which git tracks nothing; NB_INCLUDE can add its files"
+            self._told.append(told)
+        return found

@@ -71,6 +71,7 @@ def _read(top: Path, git: Path) -> Tracked | None:
     if not index.exists():
         return None
     _refuse_split_index(index)
+    _refuse_sparse_index(index)
     from dulwich.errors import ChecksumMismatch
     from dulwich.index import Index, IndexEntry, UnsupportedIndexFormat
     from dulwich.object_format import SHA1, SHA256
@@ -120,3 +121,12 @@ def _refuse_split_index(index: Path) -> None:
     if any(index.parent.glob("sharedindex.*")) and b"link\0\0" in index.read_bytes():
         message = f"{index} is split in two; join it with: git update-index --no-split-index"
         raise IndexUnreadable(message)
+
+
+def _refuse_sparse_index(index: Path) -> None:
+    """Raise IndexUnreadable for a sparse index, whose entries can be folders. Its last extension is `sdir`, empty."""
+    with index.open("rb") as file:
+        file.seek(max(0, index.stat().st_size - 64))
+        if b"sdir\0\0\0\0" in file.read():
+            message = f"{index} is sparse; write every file into it with: git sparse-checkout reapply --no-sparse-index"
+            raise IndexUnreadable(message)

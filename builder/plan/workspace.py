@@ -14,11 +14,13 @@ from pathlib import Path
 from builder.errors import BadInput, Problem
 from builder.globs import is_glob, matches
 from builder.options import NotebookEntry
+from builder.plain_text import escaped
 from builder.plan.folder_walk import walk
 from builder.plan.notebooks import MAX_NOTEBOOK_BYTES
 from builder.plan.staged_files import OUTPUTS, Collected, Collector
 from builder.plan.tracked import IndexUnreadable, Tracked, find_tracked
 
+_MOST_SHOWN = 5  # files of a glob that may not run
 _MOST_COMPARED = 20  # patterns without a match to compare with every notebook's name
 _SUFFIX = ".ipynb"
 
@@ -134,16 +136,29 @@ class Workspace:
 
     def _globbed(self, pattern: str) -> list[str]:
         local = _normalized(pattern)
-        found = [self._checked(self.root / path) for path in self._notebooks if matches(local, _nfc(path))]
+        found, refused = [], []
+        for path in self._notebooks:
+            if matches(local, _nfc(path)):
+                try:
+                    found.append(self._checked(self.root / path))
+                except _Refused as error:
+                    refused.append(f"finds {escaped(path)}, which {error}")
+        if refused:
+            more = [f"and finds {len(refused) - _MOST_SHOWN} more such files"] * (len(refused) > _MOST_SHOWN)
+            raise _Refused("; ".join([*refused[:_MOST_SHOWN], *more]))
         if not found:
             raise _Refused(self._no_match(local))
         return found
 
     @functools.cached_property
     def _notebooks(self) -> list[str]:
-        """All notebooks that a glob may find, relative to the current folder."""
+        """All notebooks that a glob may find, relative to the current folder. Raises _Refused."""
         found = walk(self.root, enter=lambda name: name != OUTPUTS and not name.startswith("."))
-        return sorted(path for path in found if path.endswith(_SUFFIX))
+        try:
+            return sorted(path for path in found if path.endswith(_SUFFIX))
+        except OSError as error:
+            folder = os.fsencode(error.filename or self.root).decode("utf-8", errors="backslashreplace")
+            raise _Refused(f"cannot be looked for: {folder} cannot be read: {error.strerror}") from error
 
     @functools.cached_property
     def _known(self) -> dict[str, str]:

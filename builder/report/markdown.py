@@ -11,7 +11,6 @@ from builder.plan.format import duration
 from builder.report.run_report import RunReport, browser_url
 
 MOST_CHARACTERS = 60_000
-_MOST_ROWS = 100
 _MOST_FAILURES = 20
 _LONGEST_SOURCE = 12  # lines of a failing cell
 _TICKS = re.compile(r"`+")
@@ -22,7 +21,7 @@ def render_markdown(report: RunReport) -> bytes:
     text = ""
     for block in _blocks(report):
         if len(text) + len(block) > MOST_CHARACTERS:
-            text += f"… The rest is in the [report]({browser_url(report.folder + '/index.html')}).\n"
+            text += f"\n… The rest is in the [report]({browser_url(report.folder + '/index.html')}).\n"
             break
         text += block + "\n"
     return text.encode()
@@ -44,10 +43,8 @@ def _blocks(report: RunReport) -> Iterator[str]:
         yield _failure(job)
     if len(red) > _MOST_FAILURES:
         yield f"… and {len(red) - _MOST_FAILURES} more red notebooks.\n"
-    rows = [_row(job) for job in (*red, *(job for job in result.jobs if job.verdict.green))]
-    left_out = f"\n… and {len(rows) - _MOST_ROWS} more." if len(rows) > _MOST_ROWS else ""
-    heading = "| notebook | verdict | time | results |\n| --- | --- | --- | --- |\n"
-    yield heading + "\n".join(rows[:_MOST_ROWS]) + left_out + "\n"
+    yield "| notebook | verdict | time | results |\n| --- | --- | --- | --- |"
+    yield from (_row(job) for job in (*red, *(job for job in result.jobs if job.verdict.green)))
 
 
 def _origin(report: RunReport) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
@@ -210,12 +210,42 @@ def test_other_config_file() -> None:
     assert one_problem(env={"NB_CONFIG": "../nb.yaml"}).variable == "NB_CONFIG"
 
 
+def problems_of_other_ending(error: ValueError) -> Sequence[Problem]:
+    def read(name: str) -> str | None:
+        if name == "notebooks.yml":
+            raise error
+        return None
+
+    with pytest.raises(BadInput) as caught:
+        load_options([], LEAST, read)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        pytest.param(
+            ["--notebooks", "a.ipynb", "--notebooks", "b.ipynb"], "--notebooks is 'b.ipynb'", id="text"
+        ),
+        pytest.param(["--fail-fast", "--fail-fast"], "--fail-fast is 'true'", id="switch"),
+    ],
+)
+def test_a_flag_given_twice_is_a_mistake(flags: list[str], told: str) -> None:
+    """The first value would be lost, and the run green without its notebooks."""
+    with pytest.raises(BadInput) as caught:
+        load_options(flags, LEAST, lambda _name: None)
+    (problem,) = caught.value.problems
+    assert str(problem) == f"{told}: is given twice; several values need commas between them"
+
+
 def test_another_ending_is_refused_by_name() -> None:
     with pytest.raises(BadInput) as caught:
         load_options([], LEAST, {"notebooks.yml": "timeout: 9\n"}.get)
     (problem,) = caught.value.problems
     assert problem.variable == "notebooks.yml"
     assert "rename it to notebooks.yaml" in problem.expected
+    (problem,) = problems_of_other_ending(UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid"))
+    assert str(problem) == "notebooks.yml: cannot be read: it is no UTF-8 text"
     both = {"notebooks.yaml": "timeout: 9\n", "notebooks.yml": "timeout: 8\n"}
     assert load_options([], LEAST, both.get).notebooks[0].options.timeout == 9
 

@@ -201,6 +201,14 @@ def test_markdown_of_a_green_run_is_short() -> None:
     assert len(text.splitlines()) < 10
 
 
+def test_markdown_has_as_many_rows_as_fit() -> None:
+    text = render_markdown(large(2000, red=0)).decode()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len("\n".join(rows)) > MOST_CHARACTERS - 2000
+    assert text.splitlines()[-2:][0] == ""
+    assert text.splitlines()[-1].startswith("… The rest is in the [report]")
+
+
 def test_markdown_stays_within_a_comment() -> None:
     text = render_markdown(large(200, red=200)).decode()
     assert len(text) <= MOST_CHARACTERS + 200

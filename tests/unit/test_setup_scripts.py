@@ -262,3 +262,15 @@ def test_remove_says_that_it_cannot_see_triggers(gcloud: FakeGcloud) -> None:
     done = run("remove.sh", *NAMES, gcloud=gcloud)
     assert done.returncode == 0, done.stderr
     assert "gcloud cannot list the triggers in us-central1. Delete those" in done.stdout
+
+
+def test_a_repository_of_the_same_name_elsewhere_is_refused(gcloud: FakeGcloud) -> None:
+    """Otherwise the second repository would have no trigger, and the script would say that all is well."""
+    gcloud.answer("builds repositories describe my-repo *", "https://github.com/another/my-repo.git\n")
+    done = run("repo.sh", *NAMES, "--prefix", "my-repo", *TRIGGER, gcloud=gcloud)
+    assert done.returncode == 4
+    assert (
+        "it is https://github.com/another/my-repo.git, not https://github.com/my-name/my-repo.git"
+        in done.stderr
+    )
+    assert "builds triggers create" not in gcloud.calls()

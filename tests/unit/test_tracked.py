@@ -126,6 +126,16 @@ def test_a_split_index_is_refused(tmp_path: Path) -> None:
         find_tracked(tmp_path)
 
 
+def test_a_sparse_index_is_refused(tmp_path: Path) -> None:
+    repository(tmp_path, *FILES, "deep/one/x.txt", "other/two/y.txt")
+    git(tmp_path, "commit", "-qm", "x")
+    git(tmp_path, "sparse-checkout", "set", "--cone", "--sparse-index", "deep")
+    with pytest.raises(IndexUnreadable, match="--no-sparse-index"):
+        find_tracked(tmp_path)
+    git(tmp_path, "sparse-checkout", "reapply", "--no-sparse-index")
+    assert "deep/one/x.txt" in files(tmp_path)
+
+
 def test_an_index_without_checksum(tmp_path: Path) -> None:
     repository(tmp_path, *FILES)
     git(tmp_path, "-c", "index.skipHash=true", "update-index", "--force-write-index")

@@ -7,13 +7,14 @@ import hashlib
 import os
 import tarfile
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from builder.errors import BadInput
 from builder.options import JobOptions, NotebookEntry
-from builder.plan import staged_files
+from builder.plan import staged_files, workspace
 from builder.plan.packing import StagedFile, pack
 from builder.plan.staged_files import Collected
 from builder.plan.workspace import Workspace
@@ -305,6 +306,79 @@ def test_links_within_the_workspace_become_files(tmp_path: Path) -> None:
     assert names(collected) == ["nb/a.ipynb", "nb/lib.py", "nb/shared/deep/x.py", "nb/shared/lib.py"]
     assert collected.warnings == ("nb/dangling is a symbolic link that leads nowhere and is not staged",)
     assert all(not file.source.is_symlink() for file in collected.files)
+
+
+def test_a_linked_folder_gives_what_git_tracks_there(tmp_path: Path) -> None:
+    """What git ignores can be a secret, and is in no commit that a proof could name."""
+    repository(tmp_path, "nb/a.ipynb", "data/d.csv")
+    (tmp_path / "nb" / "data").symlink_to("../data")
+    (tmp_path / "nb" / "made").symlink_to("../made")
+    git(tmp_path, "add", "--all")
+    write(tmp_path, "data/.env", "made/x.csv")
+    collected = staged(tmp_path, "nb/a.ipynb")
+    assert names(collected) == ["nb/a.ipynb", "nb/data/d.csv"]
+    (warning,) = collected.warnings
+    assert warning.startswith("nb/made is a symbolic link to a folder of which git tracks nothing")
+    assert "nb/made/x.csv" in names(staged(tmp_path, "nb/a.ipynb", "nb/**"))
+
+
+def test_a_notebook_in_a_submodule_is_refused_unless_its_files_are_named(tmp_path: Path) -> None:
+    inner = repository(tmp_path / "inner", "s.ipynb", "helper.py")
+    git(inner, "commit", "-qm", "x")
+    outer = repository(tmp_path / "outer", "a.ipynb")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "sub")
+    (problem,) = staged(outer, "sub/s.ipynb").problems
+    assert problem.expected.startswith("lies in the submodule sub, whose files are not staged")
+    named = staged(outer, "sub/s.ipynb", "sub/**")
+    assert named.problems == ()
+    assert {"sub/helper.py", "sub/s.ipynb"} <= set(names(named))
+
+
+def test_folders_that_link_to_one_another_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    """Their paths are as many as the orders of the folders."""
+    folders = [f"p{number}" for number in range(9)]
+    write(tmp_path, "a.ipynb")
+    for name in folders:
+        (tmp_path / name / "deps").mkdir(parents=True)
+        for other in folders:
+            if other != name:
+                (tmp_path / name / "deps" / other).symlink_to(f"../../{other}")
+    (problem,) = staged(tmp_path, "a.ipynb").problems
+    assert problem.expected == "is a symbolic link to a folder that contains it"
+
+
+def test_links_that_double_the_files_end_at_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged_files, "_MOST_THROUGH_LINKS", 100)
+    write(tmp_path, "a.ipynb", "p12/f")
+    for number in range(12):
+        (tmp_path / f"p{number}").mkdir()
+        for name in ("one", "two"):
+            (tmp_path / f"p{number}" / name).symlink_to(f"../p{number + 1}")
+    (problem,) = staged(tmp_path, "a.ipynb").problems
+    assert problem.expected == "is a symbolic link; with its files, more than 100 would be staged"
+
+
+def test_each_file_of_a_glob_that_may_not_run_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "a.ipynb", "odd\n.ipynb")
+    (tmp_path / "dangling.ipynb").symlink_to("nowhere")
+    (problem,) = Workspace(tmp_path).select([wanted("*.ipynb")]).problems
+    assert problem.expected == (
+        "finds dangling.ipynb, which is a symbolic link that leads nowhere; "
+        r"finds odd\n.ipynb, which has a control character in its name; rename it"
+    )
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a folder of another user is; this test may run as root, who reads all of them."""
+    write(tmp_path, "a.ipynb")
+
+    def refuse(*_: object, **__: object) -> Iterator[str]:
+        yield "a.ipynb"
+        raise PermissionError(13, "Permission denied", str(tmp_path / "database"))
+
+    monkeypatch.setattr(workspace, "walk", refuse)
+    (problem,) = Workspace(tmp_path).select([wanted("*.ipynb")]).problems
+    assert problem.expected == f"cannot be looked for: {tmp_path}/database cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../../secret", "..", ".", "../.git/config", "../nb"])
