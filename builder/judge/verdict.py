@@ -138,6 +138,12 @@ def _judge_exit(expected: Expected, evidence: Evidence, code: int, executed: byt
     if code == DEAD_KERNEL:
         return _judge_fault(expected, evidence, FaultReport("kernel_died", "", None), executed)
     failure = _failure_in(expected, executed)
+    if failure is None and len(executed or b"") > MAX_EXECUTED_BYTES:
+        message = (
+            f"papermill ended with exit code {code}; the executed notebook has more than the {MAX_EXECUTED_BYTES} bytes that "
+            "are read, so the log alone names the cell"
+        )
+        return notebooks_fault("notebook_failed", message, SHOW_LESS)
     if failure is None:
         message = f"papermill ended with exit code {code}, and no cell shows an error"
         return notebooks_fault("notebook_failed", message, READ_LOG)

@@ -548,3 +548,15 @@ def test_an_unmet_expectation_lists_what_was_written() -> None:
     verdict = expecting(Expectation("outputs/*.parquet")).judge()
     assert verdict.reason == "output_missing"
     assert "; the notebook wrote outputs/" in verdict.message
+
+
+def test_a_failed_notebook_that_is_too_large_to_be_read_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("builder.judge.verdict.MAX_EXECUTED_BYTES", 100)
+    attempt = evidence(put("papermill", "exit_code", value=1))
+    judged = attempt.judge()
+    assert judged.reason == "notebook_failed"
+    assert judged.message.startswith(
+        "papermill ended with exit code 1; the executed notebook has more than the 100 bytes"
+    )

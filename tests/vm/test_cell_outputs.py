@@ -37,11 +37,27 @@ UNFIT = (
     "print('half of a pair: \\ud800')",
     "print('the end')",
 )
+FLOOD = (
+    (
+        "for number in range(3000):\n    display(number)\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n"
+        "    get_ipython().showtraceback()\nfor number in range(100):\n    display(number)"
+    ),
+)
+LINES = ("for number in range(5000):\n    print(number, flush=True)",)
+COMMS = (
+    (
+        "from comm import create_comm\ncomm = create_comm(target_name='acme', data='Washington state')\n"
+        "comm.send({'state': 'running'})\ncomm.send(5)\ncomm.send(['state'])\nprint('sent')"
+    ),
+)
 
 
 @pytest.fixture
 def outputs(vm_fixture: VmFixture, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    return run_once(tmp_path_factory, vm_fixture, "outputs", {"late": Book(LATE), "unfit": Book(UNFIT)})
+    books = {"late": LATE, "unfit": UNFIT, "flood": FLOOD, "lines": LINES, "comms": COMMS}
+    return run_once(
+        tmp_path_factory, vm_fixture, "outputs", {name: Book(cells) for name, cells in books.items()}
+    )
 
 
 def test_late_output_is_under_its_cell_and_in_the_log(outputs: dict[str, Ran]) -> None:
@@ -67,6 +83,26 @@ def test_an_output_that_no_notebook_can_hold_ends_nothing(outputs: dict[str, Ran
     assert ran.text(7) == "the end\n"
     assert "# cell 1/8: its output of type application/x.acme is kept as text" in ran.log
     assert "ValidationError" not in ran.log
+
+
+def test_a_flood_of_output_loses_nothing(outputs: dict[str, Ran]) -> None:
+    """ZeroMQ discards what waits, from some thousand messages on: an error among them made a false green."""
+    flood = outputs["flood"]
+    (cell,) = (cell for cell in flood.executed.cells if cell.cell_type == "code")
+    assert len(cell.outputs) == 3101
+    verdict = flood.verdict()
+    assert (verdict.reason, verdict.message) == (
+        "cell_failed",
+        "cell 1 of 1 failed: ZeroDivisionError: division by zero",
+    )
+    assert outputs["lines"].verdict().green
+    assert outputs["lines"].text(0).splitlines() == [str(number) for number in range(5000)]
+
+
+def test_a_librarys_own_comm_ends_nothing(outputs: dict[str, Ran]) -> None:
+    """nbclient takes every comm for a widget's."""
+    assert outputs["comms"].verdict().green, outputs["comms"].log
+    assert outputs["comms"].text(0) == "sent\n"
 
 
 def test_the_reply_to_a_cell_is_seen_although_its_widget_takes_output(

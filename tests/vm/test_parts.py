@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient.exceptions import CellTimeoutError
+from nbformat import v4
 from papermill.iorw import NoDatesSafeLoader
 
-from builder.vm.runner import frames, kernels, outputs
+from builder.vm.runner import app, frames, kernels, outputs, results
+from builder.vm.runner.cell_progress import _outcome
 from builder.vm.runner.fault import Fault, Stop
 from builder.vm.runner.inputs import decode_job
 from builder.vm.runner.log import TOTAL_BYTES, Log
@@ -307,3 +311,23 @@ def test_files_beside_outputs_are_found(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert outputs.beside(tmp_path, {tmp_path / "books/demo.ipynb"}) == ["books/model.pkl", "cache/a.bin"]
+
+
+def test_output_that_never_arrives_is_not_the_cells_limit() -> None:
+    cell = v4.new_code_cell("1")
+    waited = CellTimeoutError.error_from_timeout_and_cell("Timeout waiting for IOPub output", 600, cell)
+    assert _outcome(cell, waited)[0] == "aborted"
+    limited = CellTimeoutError.error_from_timeout_and_cell("Cell execution timed out", 5, cell)
+    assert _outcome(cell, limited)[0] == "timeout"
+
+
+def test_a_disk_that_fills_while_results_are_prepared_is_the_notebooks_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "results/output-0")
+
+    monkeypatch.setattr(results, "_store_notebook", fill)
+    with pytest.raises(OSError, match="No space left") as caught:
+        results.store(cast("Any", None), cast("Any", None))
+    assert app.fault_of(caught.value).reason == "disk_full"

@@ -464,3 +464,17 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch, status: int, error: Any, prob
 def test_words_of_every_result_are_known() -> None:
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
     assert {word for word in book if len(word) >= 8} <= set(WORDS.split())
+
+
+def test_a_value_that_is_a_part_of_the_evidence_changes_nothing_there(vm_fixture: VmFixture) -> None:
+    """Such as the name of a user, in a secret that is called like the user."""
+    value = f"analytics-{uuid.uuid4().hex[:8]}"
+    name = make_secret(vm_fixture.cloud, f"{value}-name", value.encode())
+    outcome = vm_fixture.run(
+        "import os\nprint(os.environ['DB_USER'])", job={"secrets": {"DB_USER": f"{name}/versions/1"}}
+    )
+    assert outcome.reason is None
+    assert outcome.text(0) == "[redacted DB_USER]\n"
+    (used,) = outcome.evidence["secrets"]
+    assert (used["name"], used["version"]) == ("DB_USER", "1")
+    assert used["resource"] == f"{name}/versions/1"

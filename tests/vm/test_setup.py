@@ -58,6 +58,12 @@ def test_the_first_line_of_the_script_names_its_interpreter(vm_fixture: VmFixtur
             marks=pytest.mark.exhaustive,
         ),
         pytest.param(
+            'rm -- "$0"\necho broken\nexit 3\n',
+            "tools/setup.sh ended with exit status 3: broken",
+            id="a script that deletes itself",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
             "#!/no/such/thing\n",
             "tools/setup.sh cannot be run, nor what its first line names: No such file or directory",
             id="missing interpreter",

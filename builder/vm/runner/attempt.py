@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import threading
 import time
@@ -149,9 +148,8 @@ class Attempt:
         self.heartbeat.stop()
         log = self.log.finish()
         self.heartbeat.finish()
-        evidence = self.facts.evidence(self.settings, log, self.redactor.counts)
-        redacted = json.dumps(self.redactor.json(evidence.document())).encode()
-        self._create(EVIDENCE, redacted, "application/json")
+        evidence = self.facts.evidence(self.settings, log, self.redactor)
+        self._create(EVIDENCE, evidence.encode(), "application/json")
 
     def _on_preemption(self) -> None:
         """End the notebook: seconds are left.

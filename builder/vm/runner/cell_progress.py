@@ -12,6 +12,7 @@ from papermill.engines import NotebookExecutionManager
 from .frames import INJECTED
 from .reports import Reports
 
+_OUTPUT_MISSING = "IOPub output"  # in nbclient's error if a cell has ended and its output does not
 RAISES = "raises-exception"  # nbclient's tag of a cell whose errors are allowed
 
 
@@ -79,7 +80,7 @@ def _is_injected(cell: Any) -> bool:
 
 def _outcome(cell: Any, exception: BaseException | None) -> tuple[str, str]:
     """Return how a cell ended, and its error in one line."""
-    if isinstance(exception, CellTimeoutError):
+    if isinstance(exception, CellTimeoutError) and _OUTPUT_MISSING not in str(exception):
         return "timeout", "it reached the time limit for a cell"
     if isinstance(exception, DeadKernelError):
         return "died", "the kernel died"

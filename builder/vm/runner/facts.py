@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from builder.vm.protocol import (
     Evidence,
@@ -23,6 +22,7 @@ from . import processes
 from .fault import Fault
 from .image_packages import Package
 from .papermill_end import Ended
+from .redaction import Redactor
 from .secret_manager import Secret
 from .settings import Settings
 
@@ -43,8 +43,11 @@ class Facts:
     skipped: list[Skipped] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
-    def evidence(self, settings: Settings, log: LogFacts, redactions: Mapping[str, int]) -> Evidence:
-        """Return the evidence. `redactions` counts, by secret, how often its value was redacted."""
+    def evidence(self, settings: Settings, log: LogFacts, redactor: Redactor) -> Evidence:
+        """Return the evidence, without values in what notebooks and tools have written.
+
+        The rest is the builder's own. A value that is a part of it, such as a project's name, must not change it.
+        """
         metadata, ended = settings.metadata, self.ended
         return Evidence(
             run=metadata.run,
@@ -53,17 +56,24 @@ class Facts:
             nonce=metadata.nonce,
             inputs=self.inputs,
             papermill=PapermillEnd(ended.exit_code, round(ended.seconds, 3)) if ended else None,
-            fault=self.fault.report if self.fault else None,
-            notices=ended.notices if ended else (),
+            fault=replace(self.fault.report, message=redactor.text(self.fault.message))
+            if self.fault
+            else None,
+            notices=tuple(
+                replace(notice, message=redactor.text(notice.message))
+                for notice in (ended.notices if ended else ())
+            ),
             python=platform.python_version(),
             packages=self._packages(),
             kernel=self.kernel,
             executed_notebook=self.executed_notebook,
             objects=tuple(self.stored),
-            skipped=tuple(self.skipped),
+            skipped=tuple(
+                Skipped(redactor.text(item.path), redactor.text(item.why)) for item in self.skipped
+            ),
             secrets=tuple(
                 SecretUse(
-                    secret.name, secret.resource, secret.version, secret.problem, redactions[secret.name]
+                    secret.name, secret.resource, secret.version, secret.problem, redactor.counts[secret.name]
                 )
                 for secret in self.secrets
             ),

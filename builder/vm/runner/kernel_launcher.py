@@ -101,6 +101,22 @@ def watch(shell: Any) -> None:
         sys.__stderr__.write(text)  # type: ignore[union-attr]
 
 
+def lose_no_output(app: Any) -> None:
+    """Have the kernel wait where ZeroMQ would discard output, and the notices above with it.
+
+    A PUB socket discards what its reader has not taken, from 1,000 waiting messages on.
+    """
+    make = app.init_iopub
+
+    def init_iopub(context: Any) -> None:
+        import zmq
+
+        context.setsockopt(zmq.XPUB_NODROP, 1)  # of the sockets made from here on, if they know it
+        make(context)
+
+    app.init_iopub = init_iopub
+
+
 def main() -> None:
     """Start the kernel. If the image's packages do not fit ipykernel, start it again with the kit's packages first."""
     first = os.environ.pop(KIT_FIRST, "")
@@ -117,6 +133,7 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - our own command line once more
     share_path(first)
     app: Any = IPKernelApp.instance()
+    lose_no_output(app)
     app.initialize()
     watch(app.shell)
     app.start()

@@ -13,12 +13,15 @@ DISPLAYS = {"display_data", "execute_result", "update_display_data"}
 JSON_TYPE = re.compile(r"application/(.*\+)?json")
 # The executed notebook may have 200 levels, and an output is four levels down.
 DEEPEST = 190
+COMMS = {"comm_open", "comm_msg", "comm_close"}
 
 
 def fit(kind: str, content: dict[str, Any]) -> list[str]:
     """Change the content of a message of this kind where the notebook format refuses it; return what was changed."""
     if kind in DISPLAYS:
         return _fit_display(content)
+    if kind in COMMS and not _is_widgets(content.get("data")):
+        content["data"] = {}
     if kind == "stream":
         content["text"] = _text(content.get("text"))
     elif kind == "error":
@@ -26,6 +29,11 @@ def fit(kind: str, content: dict[str, Any]) -> list[str]:
         content["traceback"] = [_text(frame) for frame in (frames if isinstance(frames, list) else [frames])]
         content.update({name: _text(content.get(name)) for name in ("ename", "evalue")})
     return []
+
+
+def _is_widgets(data: Any) -> bool:
+    """Return True if nbclient can take the data of a comm. A library's own comm can send any JSON."""
+    return isinstance(data, dict) and isinstance(data.get("state", {}), dict)
 
 
 def _fit_display(content: dict[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ def store(attempt: Attempt, job: Job) -> None:
         with attempt.interruptible():
             _store_outputs(attempt, (attempt.tree / job.notebook).parent / "outputs")
             _name_files_beside(attempt)
-    except (StorageError, OSError) as error:
+    except StorageError as error:
         raise Fault("storage", str(error)) from error
     if attempt.preempted.is_set():
         raise PREEMPTION

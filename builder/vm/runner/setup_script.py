@@ -51,8 +51,11 @@ def run(
 
 def _line_ends(script: Path) -> str:
     """Return the end of a message about a script that Windows' line ends spoil; "" without them."""
-    with script.open("rb") as file:
-        spoilt = b"\r\n" in file.read(MOST_BYTES)
+    try:
+        with script.open("rb") as file:
+            spoilt = b"\r\n" in file.read(MOST_BYTES)
+    except OSError:  # the script has deleted itself
+        return ""
     return "; the script has Windows line ends (CRLF), so save it with LF" if spoilt else ""
 
 
