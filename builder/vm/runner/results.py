@@ -30,7 +30,7 @@ def store(attempt: Attempt, job: Job) -> None:
         with attempt.interruptible():
             _store_outputs(attempt, (attempt.tree / job.notebook).parent / "outputs")
             _name_files_beside(attempt)
-    except StorageError as error:
+    except (StorageError, ConnectionError, TimeoutError) as error:  # any other error is of the disk
         raise Fault("storage", str(error)) from error
     if attempt.preempted.is_set():
         raise PREEMPTION
