@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -42,7 +43,7 @@ class Bench:
         self.vm: Vm = cloud_fixture.placement(self.fleet).place(cloud_fixture.vm_request(plan))
         self.vm = replace(self.vm, attempt=replace(self.vm.attempt, nonce="n0nce"))
         cloud_fixture.booted()
-        self.prefix = f"watch/{self.vm.name}-{id(self)}/"
+        self.prefix = f"watch/{uuid.uuid4().hex}/"  # another test of the module left objects below its own
         self.relayed: list[str] = []
         self.wishes: list[object] = []
         self.upload_seconds = 0.0
