@@ -127,7 +127,7 @@ def grant_secret(secret: str, project: str, member: str) -> str:
 def raise_quota(project: str, metric: str, region: str, wanted: float) -> str:
     """Ask for more of a quota of Compute Engine; `region` is empty for a global one. Quota ids: docs/facts.md 1.10.
 
-    Google asks back by mail: the API requires the address of whoever asks for more.
+    The API requires an email address for each request of a higher value.
     """
     scope = "-per-project-region" if region else "-per-project"
     dimensions = f" --dimensions=region={region}" if region else ""

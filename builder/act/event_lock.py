@@ -172,7 +172,7 @@ class EventLock:
         )
         later = self._sign_of_life(current.generation)
         if later is None and self._take_over(current):
-            self._report(f"run {run} has ended: this run takes over event {self._event}")
+            self._report(f"run {run} does not renew its lock: this run takes over event {self._event}")
         return later
 
     def _check(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from builder.act.vm import Vm
 from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup, TimeLimit
+from builder.judge.known_faults import OVERRUN_ADVICE
 from builder.model import region_of
 from builder.plan.subnetworks import allow_private_access, subnetwork_of
 
@@ -60,7 +61,7 @@ def overrun(vm: Vm, lines: Sequence[str]) -> TimeLimit | None:
     return TimeLimit(
         f"VM {vm.name} reached its limit before it had stored its results.",
         reason="run_timeout",
-        advice="Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads.",
+        advice=OVERRUN_ADVICE,
     )
 
 

@@ -10,6 +10,10 @@ from builder.judge.expected import Expected
 from builder.judge.step_faults import STEP_FAULTS
 from builder.vm.protocol import Evidence
 
+OVERRUN_ADVICE = (
+    "Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads."
+)
+
 
 def known_faults(
     expected: Expected, evidence: Evidence, where: str
@@ -31,7 +35,7 @@ def known_faults(
         "run_timeout": (
             ExitCode.TIME_LIMIT,
             f"the run reached the limit of its VM{where}",
-            "Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads.",
+            OVERRUN_ADVICE,
         ),
         "kernel_died": (
             ExitCode.NOTEBOOK_FAILED,

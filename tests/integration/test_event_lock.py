@@ -152,7 +152,7 @@ def test_a_builder_without_renewal_for_120_seconds_loses_the_event(session: Gues
     assert heir.former == "one"
     assert session.told == [
         f"run one has event {session.event}; waiting up to 120 s for it to renew its lock",
-        f"run one has ended: this run takes over event {session.event}",
+        f"run one does not renew its lock: this run takes over event {session.event}",
     ]
     # Whose VMs may still be there is known even if the heir dies, too.
     assert session.stored()["run"] == "one"
@@ -517,7 +517,7 @@ def test_a_killed_runs_event_is_taken_over_and_its_vm_goes_first(
     killed.lock._over.set()
     (orphan,) = cloud_fixture.alive()
     assert heir.execute() is ExitCode.GREEN, heir.log
-    assert f"run event-{event} has ended: this run takes over event {event}" in heir.log
+    assert f"run event-{event} does not renew its lock: this run takes over event {event}" in heir.log
     assert f"VM {orphan} in us-central1-a of run event-{event} deleted" in heir.log
     assert alive == [cloud_fixture.inserted()[1:]]
     result = published(cloud_fixture, "versions", "2018-04-01", "demo")["result.json"]

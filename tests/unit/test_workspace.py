@@ -309,7 +309,7 @@ def test_links_within_the_workspace_become_files(tmp_path: Path) -> None:
 
 
 def test_a_linked_folder_gives_what_git_tracks_there(tmp_path: Path) -> None:
-    """What git ignores can be a secret, and is in no commit that a proof could name."""
+    """Files that git ignores can hold secrets, and they belong to no commit."""
     repository(tmp_path, "nb/a.ipynb", "data/d.csv")
     (tmp_path / "nb" / "data").symlink_to("../data")
     (tmp_path / "nb" / "made").symlink_to("../made")

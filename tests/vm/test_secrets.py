@@ -478,3 +478,17 @@ def test_a_value_that_is_a_part_of_the_evidence_changes_nothing_there(vm_fixture
     (used,) = outcome.evidence["secrets"]
     assert (used["name"], used["version"]) == ("DB_USER", "1")
     assert used["resource"] == f"{name}/versions/1"
+
+
+def test_a_notice_is_redacted_before_it_is_cut(vm_fixture: VmFixture) -> None:
+    """Half of a value is not recognized."""
+    value = "c4nary" + random_secrets.token_hex(600)
+    name = make_secret(vm_fixture.cloud, f"long-{uuid.uuid4().hex[:8]}", value.encode())
+    outcome = vm_fixture.run(
+        "import os, threading\nlong = 'x' * 300 + os.environ['KEY']\n"
+        "def work():\n    raise ValueError(long)\nthread = threading.Thread(target=work)\nthread.start()\nthread.join()",
+        job={"secrets": {"KEY": f"{name}/versions/1"}},
+    )
+    (notice,) = outcome.evidence["notices"]
+    assert "[redacted KEY]" in notice["message"]
+    assert value[:40].encode() not in b"".join(outcome.objects.values())

@@ -9,7 +9,6 @@ from builder.vm.protocol import FaultReport
 # Why the run must end: the VM ends ("stopped"), its watchdog's limit is reached ("overrun"), or the builder's lease has
 # expired ("abandoned"). "": it need not.
 Stop = Literal["", "stopped", "overrun", "abandoned"]
-_MOST_LETTERS = 4000  # of a message, which can have an exception's whole text
 _STOPS = {
     "stopped": ("runner", "the VM's shutdown ended the run {}"),
     "overrun": ("run_timeout", "the VM's limit ended the run {}"),
@@ -27,7 +26,7 @@ class Fault(Exception):
     def __init__(self, reason: str, message: str, cell: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message[:_MOST_LETTERS]
+        self.message = message
         self.cell = cell
 
     @property

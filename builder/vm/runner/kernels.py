@@ -102,6 +102,7 @@ def find(name: str, folders: list[Path]) -> dict[str, Any] | None:
 
 def data_folders() -> list[Path]:
     """Return Jupyter's data folders, in its order. A set-up script can install a kernel in the user's own one."""
+    # An image may set Jupyter's own variable for the user's folder.
     own = os.environ.get("JUPYTER_DATA_DIR") or Path.home() / ".local/share/jupyter"
     return [Path(own), Path(sys.prefix, "share", "jupyter"), *map(Path, SYSTEM_FOLDERS)]
 

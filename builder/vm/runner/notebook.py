@@ -30,7 +30,6 @@ TICK_SECONDS = 0.5
 SAVE_SECONDS = 15.0
 # A VM's shutdown signals papermill, its kernel and the runner at the same time; the runner can be the last.
 STOP_SECONDS = 1.0
-MAX_NOTICE = 2000  # letters of its message
 MAX_NOTICES = 100  # of each kind, so that none hides another one
 TERMINATED = 128 + signal.SIGTERM
 
@@ -187,10 +186,9 @@ class Papermill:
         known = sum(notice.kind == kind for notice in self._seen.notices)
         if known == MAX_NOTICES:
             return
-        message = event["message"][:MAX_NOTICE]
-        self._seen.notices.append(Notice(kind, event["cell"], message))
+        self._seen.notices.append(Notice(kind, event["cell"], event["message"]))
         self._log.end_output()
-        self._log.line(f"{place}: Jupyter lets this failure pass ({kind}): {message}")
+        self._log.line(f"{place}: Jupyter lets this failure pass ({kind}): {event['message']}")
         if known + 1 == MAX_NOTICES:
             self._log.line(f"{place}: no more failures of this kind are listed ({kind})")
 
