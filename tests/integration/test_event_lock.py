@@ -294,7 +294,9 @@ def test_a_run_that_was_suspended_asks_before_it_goes_on(session: GuestSession) 
 def test_after_a_renewal_that_fails_the_next_one_is_made(session: GuestSession) -> None:
     with session.lock(budget=0) as lock:
         assert lock.take("run-1") is None
-        session.cloud_fixture.fault("storage.objects.insert", "error", status=503, match={"name": "*/locks/*"})
+        session.cloud_fixture.fault(
+            "storage.objects.insert", "error", status=503, match={"name": "*/locks/*"}
+        )
         eventually(lambda: session.stored()["renewal"] > 3)
         assert lock.lost is None
     assert session.told == []

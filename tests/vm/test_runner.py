@@ -40,8 +40,8 @@ from builder.vm.runner.fault import Fault
 from builder.vm.runner.frames import Reader
 from builder.vm.runner.log import Log
 from builder.vm.runner.notebook import Papermill
-from builder.vm.runner.papermill_end import Ended, Seen
 from builder.vm.runner.pages.page import pages
+from builder.vm.runner.papermill_end import Ended, Seen
 from builder.vm.runner.papermill_request import PapermillRequest, injected
 from builder.vm.runner.reports import Reports
 from builder.vm.runner.settings import Settings

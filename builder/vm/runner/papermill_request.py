@@ -43,6 +43,7 @@ class PapermillRequest:
         paths = {"folder": str(self.folder), "cwd": str(self.cwd)}
         return json.dumps({**asdict(self), **paths, "arguments": arguments}).encode()
 
+
 def injected(notebook: dict[str, Any], parameters: dict[str, Any]) -> Injected:
     """Return what papermill does with the parameters: it replaces the cell in a notebook that papermill wrote."""
     if not parameters:

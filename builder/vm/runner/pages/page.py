@@ -68,8 +68,8 @@ class Failure:
 class CodeCells:
     """The author's code cells, numbered from 1 as in the log.
 
-    `own`: the place of the cell that papermill made of the parameters, None without one. `numbers`: each other code cell's
-    number by its place. `count`: the code cells of the input.
+    `own`: the place of the cell that papermill made of the parameters, None without one. `numbers`: the number of each
+    other code cell, by its place. `count`: the number of code cells of the input.
     """
 
     own: int | None
@@ -77,9 +77,7 @@ class CodeCells:
     count: int
 
 
-def pages(
-    notebook: Mapping[str, Any], name: str, folder: Path, injected: Injected = ""
-) -> tuple[str, str]:
+def pages(notebook: Mapping[str, Any], name: str, folder: Path, injected: Injected = "") -> tuple[str, str]:
     """Return the page with code and the page without, of a notebook of format 4 as its JSON.
 
     `folder` is the notebook's. `injected`: what papermill did with the cell of this run's parameters.
@@ -88,7 +86,7 @@ def pages(
     outputs = Outputs(folder, patience, Widgets(notebook.get("metadata", {})))
     code_cells = _code_cells(notebook, injected)
     failure = _failure(notebook, code_cells)
-    cells = tuple(_cells(notebook, code_cells, failure, outputs, folder, patience))
+    cells = tuple(_cells(notebook, code_cells, outputs, folder, patience))
     head = _head(name, outputs.frames.script_policy)
     top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{LINKS}{_banner(notebook, code_cells, failure)}</header>'
 
@@ -115,12 +113,12 @@ def _head(name: str, script_policy: str) -> str:
 def _cells(
     notebook: Mapping[str, Any],
     code_cells: CodeCells,
-    failure: Failure | None,
     outputs: Outputs,
     folder: Path,
     patience: Patience,
 ) -> Iterator[Cell]:
     lexer = _lexer(notebook)
+    failure = _failure(notebook, code_cells)
     for index, cell in enumerate(notebook["cells"]):
         anchor, tags = f"nb-cell-{index}", cell.get("metadata", {}).get("tags", [])
         source = joined(cell.get("source", ""))
@@ -254,7 +252,9 @@ def _seconds(duration: float) -> str:
 
 def _code_cells(notebook: Mapping[str, Any], injected: Injected) -> CodeCells:
     code = [index for index, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code"]
-    tagged = (index for index in code if INJECTED in notebook["cells"][index].get("metadata", {}).get("tags", []))
+    tagged = (
+        index for index in code if INJECTED in notebook["cells"][index].get("metadata", {}).get("tags", [])
+    )
     own = next(tagged, None) if injected else None
     counted = [index for index in code if injected == "replaced" or index != own]
     numbers = {index: number for number, index in enumerate(counted, start=1) if index != own}
@@ -281,7 +281,8 @@ def _banner(notebook: Mapping[str, Any], code: CodeCells, failure: Failure | Non
             f"{failure.cells}</a>: <code>{html.escape(failure.error)}</code></p>"
         )
     states = [
-        notebook["cells"][index].get("metadata", {}).get("papermill", {}).get("status") for index in code.numbers
+        notebook["cells"][index].get("metadata", {}).get("papermill", {}).get("status")
+        for index in code.numbers
     ]
     waiting = states.count("pending") + states.count("running")
     if not waiting:
