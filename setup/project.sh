@@ -62,13 +62,15 @@ note_missing_api() { has_line "$ENABLED" "$1" || MISSING+=("$1"); } # note_missi
 
 open_google_to_vms() { # VMs without an external address reach Google's APIs by Private Google Access
   local access
+  HINT="If there is no subnetwork '$SUBNETWORK' in $REGION, name the one for the VMs with --subnetwork, or create it:
+  gcloud compute networks create default --project=$PROJECT --subnet-mode=auto"
   if ! access=$(look compute networks subnets describe "$SUBNETWORK" "--region=$REGION" '--format=value(privateIpGoogleAccess)') &&
     [[ " ${MISSING[*]-} " != *' compute.googleapis.com '* ]]; then
-    stop "There is no subnetwork '$SUBNETWORK' in $REGION. Name the one for the VMs with --subnetwork, or create it:" \
-      "  gcloud compute networks create default --project=$PROJECT --subnet-mode=auto"
+    stop "There is no subnetwork '$SUBNETWORK' in $REGION." "$HINT"
   fi
   [ "$access" = True ] || change "turn on Private Google Access of the subnetwork $SUBNETWORK" \
     gcloud compute networks subnets update "$SUBNETWORK" "--project=$PROJECT" "--region=$REGION" --enable-private-ip-google-access
+  HINT=
 }
 
 make_bucket() { # conditions of roles need uniform access

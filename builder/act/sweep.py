@@ -58,7 +58,13 @@ def overdue(instance: Instance, now: float) -> Overdue | None:
 
 
 def _deadline(instance: Instance, never: float) -> float:
-    """Return the VM's deadline: Compute Engine's, else that of the label, which a builder's own clock wrote."""
+    """Return the VM's deadline in seconds since the epoch.
+
+    Compute Engine counts from the VM's start, and names the time while the VM runs. Of a VM that has stopped, only its
+    creation is known. The label is from a builder's own clock.
+    """
+    if (terminates := _seconds(instance.terminates)) is not None:
+        return terminates
     created = _seconds(instance.created)
     if instance.max_run_seconds is not None and created is not None:
         return created + instance.max_run_seconds

@@ -329,7 +329,8 @@ def test_the_time_of_a_vm_is_over_after_its_deadline_and_two_minutes(
     epoch = {**instance.labels, "nb-deadline": "5000"}
     by_label = replace(instance, labels=epoch, max_run_seconds=None)
     by_server = replace(instance, labels=epoch, created="1970-01-01T01:00:00+00:00", max_run_seconds=400)
-    for odd, deadline in ((by_label, 5000), (by_server, 4000)):
+    running = replace(by_server, terminates="1970-01-01T01:10:00+00:00")  # it needed ten minutes to start
+    for odd, deadline in ((by_label, 5000), (by_server, 4000), (running, 4200)):
         assert overdue(odd, deadline + LATENESS) is None
         late = overdue(odd, deadline + LATENESS + 1)
         assert late is not None

@@ -180,6 +180,17 @@ def test_a_missing_subnetwork_is_named_before_anything_depends_on_it(gcloud: Fak
     assert "gcloud compute networks create default --project=my-project" in done.stderr
 
 
+def test_a_missing_subnetwork_of_a_new_project_is_explained_after_the_tries(gcloud: FakeGcloud) -> None:
+    """The default network can come a moment after Compute Engine's API, or never."""
+    words = "The resource 'projects/p/regions/r/subnetworks/default' is not ready"
+    gcloud.answer("compute networks subnets update *", words, refused=True)
+    done = run("project.sh", *NAMES, gcloud=gcloud)
+    assert done.returncode == 4
+    assert gcloud.calls().count("sleep") == 24
+    assert words in done.stderr
+    assert "gcloud compute networks create default --project=my-project" in done.stderr
+
+
 def test_a_deleted_role_is_undeleted_and_gets_its_permissions(gcloud: FakeGcloud) -> None:
     gcloud.answer("iam roles describe notebookVmWriter *", "True\tstorage.objects.create\n")
     gcloud.answer("iam roles describe notebookVmReader *", "\tstorage.objects.get\n")
