@@ -184,7 +184,9 @@ def test_a_missing_subnetwork_is_named_before_anything_depends_on_it(gcloud: Fak
     assert "gcloud compute networks create default --project=my-project" in done.stderr
 
 
-def test_the_build_file_at_the_end_names_the_mirror_so_that_a_build_can_leave_it_out(gcloud: FakeGcloud) -> None:
+def test_the_build_file_at_the_end_names_the_mirror_so_that_a_build_can_leave_it_out(
+    gcloud: FakeGcloud,
+) -> None:
     done = run("project.sh", *NAMES, "--packages", gcloud=gcloud)
     _, _, rest = done.stdout.partition("write cloudbuild.yaml:\n\n")
     text, _, _ = rest.partition("\n\n")
