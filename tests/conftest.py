@@ -69,9 +69,13 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that needs a program which this machine lacks."""
+    """Skip a test that needs a program which this machine lacks; fail if NB_MAY_LACK is set and does not list it."""
+    allowed = os.environ.get("NB_MAY_LACK")
     for mark in item.iter_markers("needs"):
         if not needs.is_there(mark.args[0]):
+            if allowed is not None and mark.args[0] not in allowed.split():
+                need = needs.NEEDS[mark.args[0]]
+                pytest.fail(f"this run needs {need.name}: {need.advice}", pytrace=False)
             pytest.skip(needs.SKIPPED + mark.args[0])
 
 

@@ -102,6 +102,7 @@ class Watch:
         self._unreadable = ""  # why the last heartbeat that cannot be read counts as silence
         self._generation = 0
         self._serial_next = 0
+        self._serial_lost = 0  # bytes; Compute Engine keeps the last 1 MiB only
         self._serial_lines: list[str] = []
 
     def until_evidence(self) -> bytes:
@@ -253,7 +254,7 @@ class Watch:
         if output is None:
             return
         if self._serial_next and output.start > self._serial_next:
-            self._serial_lines.append(f"[{output.start - self._serial_next} bytes lost]")
+            self._serial_lost += output.start - self._serial_next
         self._serial_next = output.next
         self._serial_lines.extend(output.text.splitlines())
         del self._serial_lines[:-200]
@@ -299,6 +300,8 @@ class Watch:
 
     def _with_serial_tail(self, error: BuilderError) -> BuilderError:
         """Return the error, after adding the serial port's last lines to the log: they explain a failed boot."""
-        for line in self._serial_lines[-_SERIAL_TAIL:] if self._heartbeat is None else ():
-            self._relay(f"#serial {line}")
+        if self._heartbeat is None:
+            lost = [f"[{self._serial_lost} earlier bytes lost]"] if self._serial_lost else []
+            for line in (*lost, *self._serial_lines[-_SERIAL_TAIL:]):
+                self._relay(f"#serial {line}")
         return error

@@ -304,6 +304,7 @@ def test_up_to_three_passing_faults_are_not_noticed(
         met = (failure.http_status, failure.repeated)
     assert met is None or (met == (409, True) and call.conflicts and fault in _AFTER)
     assert call.check(cloud_fixture, answer)
+    assert cloud_fixture.consumed()[-1] == times, "a swallowed fault is met once"
 
 
 _REFUSABLE = [call for call in CALLS if call.method != _NOW]

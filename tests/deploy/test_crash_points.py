@@ -1,8 +1,9 @@
 """SIGKILL at the calls of a deployment: the next deployment ends as one that nobody killed.
 
-`make test` has two calls of each change, `make test-all` a sample that NB_SEED chooses, and `make soak` every call:
-before its effect, and between effect and reply. `deploy` is a real process. Each call kills a first deployment, then a
-move, which creates the function and the job in another region, and then an update, which patches both.
+`make test` has two calls of each change. `make test-all` has, on one of three days, a sample that NB_SEED chooses.
+`make soak` has every call: before its effect, and between effect and reply. `deploy` is a real process. Each call kills
+a first deployment, then a move, which creates the function and the job in another region, and then an update, which
+patches both.
 """
 
 from __future__ import annotations

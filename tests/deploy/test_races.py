@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,9 +17,10 @@ from tests.deploy.deployment_fixture import DeploymentFixture, changed
 from tests.listed_calls import unlisted
 
 
+@contextlib.contextmanager
 def meanwhile(
     deployment_fixture: DeploymentFixture, word: str, act: Callable[[], object]
-) -> DeploymentContext:
+) -> Iterator[DeploymentContext]:
     """The context of a deployment that calls `act` once, when it logs a line that begins with `word`."""
     pending = [act]
 
@@ -26,7 +28,8 @@ def meanwhile(
         if text.startswith(word) and pending:
             pending.pop()()
 
-    return replace(deployment_fixture.context(), log=log)
+    yield replace(deployment_fixture.context(), log=log)
+    assert pending == [], f"no line begins with {word!r}"
 
 
 def two_builds(deployment_fixture: DeploymentFixture) -> tuple[str, str]:
@@ -54,7 +57,8 @@ def overtaken(deployment_fixture: DeploymentFixture, *, deployed: bool) -> str:
         deployment_fixture.prove(again, "run-9")
         promote(again, deployment_fixture.context())
 
-    message = promote(request, meanwhile(deployment_fixture, "archive", other))
+    with meanwhile(deployment_fixture, "archive", other) as context:
+        message = promote(request, context)
     assert f"build {newer}" in message
     return message
 
@@ -86,8 +90,11 @@ def test_a_late_rollback_leaves_the_live_version_with_its_schedule(
         deployment_fixture.options["NB_SCHEDULE"] = "0 9 * * 1"
         deployment_fixture.deploy()
 
-    with pytest.raises(EnvironmentFailed, match="deploy --rollback` did not change it"):
-        roll_back(meanwhile(deployment_fixture, "leaving", other))
+    with (
+        meanwhile(deployment_fixture, "leaving", other) as context,
+        pytest.raises(EnvironmentFailed, match="deploy --rollback` did not change it"),
+    ):
+        roll_back(context)
     state = deployment_fixture.state()
     assert state["live"]["schedule"]["cron"] == "0 9 * * 1"
     assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
@@ -105,7 +112,8 @@ def both(
     deployment_fixture: DeploymentFixture, request: Request, word: str, newer: Callable[[], object]
 ) -> str:
     """Promote the request, and call `newer` when the log has a line that begins with `word`."""
-    message = promote(request, meanwhile(deployment_fixture, word, newer))
+    with meanwhile(deployment_fixture, word, newer) as context:
+        message = promote(request, context)
     assert not changed(message)
     assert "is newer than this build" in message
     return message
@@ -155,8 +163,9 @@ def test_the_newer_one_s_code_stays(deployment_fixture: DeploymentFixture) -> No
 def test_undeployed_in_between_all_is_made_again(deployment_fixture: DeploymentFixture) -> None:
     request = deployment_fixture.request()
     deployment_fixture.prove(request)
-    context = meanwhile(deployment_fixture, "invoker", lambda: undeploy(deployment_fixture.context()))
-    assert changed(promote(request, context))
+    undeployed = lambda: undeploy(deployment_fixture.context())  # noqa: E731
+    with meanwhile(deployment_fixture, "invoker", undeployed) as context:
+        assert changed(promote(request, context))
     state = deployment_fixture.state()
     assert (state["functions"], state["topics"]) == ([("nightly", "ACTIVE")], ["news"])
     assert deployment_fixture.context().locations.known() == {deployment_fixture.context().location}
@@ -172,8 +181,10 @@ def test_a_deployment_that_comes_between_the_steps_of_an_undeploy_stays(
         store, name = deployment_fixture.store(), "ci/live/nightly/live.json"
         store.replace(name, store.read(name) or b"", content_type="application/json")
 
-    context = meanwhile(deployment_fixture, "schedule nightly deleted", other)
-    with pytest.raises(EnvironmentFailed, match="deploy --undeploy` did not change it"):
+    with (
+        meanwhile(deployment_fixture, "schedule nightly deleted", other) as context,
+        pytest.raises(EnvironmentFailed, match="deploy --undeploy` did not change it"),
+    ):
         undeploy(context)
     assert deployment_fixture.live() is not None
 
@@ -184,10 +195,11 @@ def test_undeployed_while_the_function_was_made_it_says_so_and_the_next_one_make
 ) -> None:
     request = deployment_fixture.request()
     deployment_fixture.prove(request)
-    context = meanwhile(
-        deployment_fixture, "function nightly created", lambda: undeploy(deployment_fixture.context())
-    )
-    with pytest.raises(ProjectSetup, match=r"there is no topic projects/local-project/topics/news\."):
+    undeployed = lambda: undeploy(deployment_fixture.context())  # noqa: E731
+    with (
+        meanwhile(deployment_fixture, "function nightly created", undeployed) as context,
+        pytest.raises(ProjectSetup, match=r"there is no topic projects/local-project/topics/news\."),
+    ):
         promote(request, context)
     assert deployment_fixture.live() is None
     assert changed(promote(deployment_fixture.request(), deployment_fixture.context()))

@@ -145,7 +145,7 @@ def traps(shared_cloud: Cloud, repo: Repo, tmp_path_factory: pytest.TempPathFact
     return Traps(shared_cloud, repo, tmp_path_factory)
 
 
-@pytest.mark.always(2)
+@pytest.mark.always(4)
 @pytest.mark.parametrize(
     "name",
     [

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     for line in found:
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"{len(files)} paths compared, {len(found)} differences\n")
-    return 1 if found else 0
+    return 1 if found or not files else 0
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ CALLS = [
     CallUnderTest(
         "compute.subnetworks.get",
         lambda b: b.machines.has_private_access(PROJECT, "us-central1", "default"),
-        lambda _b, access: isinstance(access, bool),
+        lambda _b, access: access is True,
     ),
     CallUnderTest(
         "compute.projects.get",

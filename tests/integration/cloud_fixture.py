@@ -154,6 +154,8 @@ class CloudFixture:
     log: io.StringIO = field(default_factory=io.StringIO)
     runs: list[Run] = field(default_factory=list)
     most_alive: int = 0
+    broken: list[str] = field(default_factory=list)  # guests that ended by a mistake of the test
+    counting: threading.Lock = field(default_factory=threading.Lock)
     may_miss: frozenset[str] = frozenset()  # methods whose planned faults no call need meet
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -286,7 +288,8 @@ class CloudFixture:
     def boot(self, spec: MachineSpec, events: MachineEvents) -> StandIn:
         machine = StandIn(spec, events)
         self.machines_booted.append(machine)
-        self.most_alive = max(self.most_alive, len(self.alive()))
+        with self.counting:
+            self.most_alive = max(self.most_alive, len(self.alive()))
         if self.guests:
             guest = self.guests.pop(0) if len(self.guests) > 1 else self.guests[0]
             threading.Thread(target=self._speak, args=(guest, machine), daemon=True).start()
@@ -295,8 +298,10 @@ class CloudFixture:
     def _speak(self, guest: Guest, machine: StandIn) -> None:
         try:
             guest(self, machine)
-        except Exception as error:  # noqa: BLE001 - a guest that is cut off says so, and the test sees what came of it
+        except Exception as error:  # noqa: BLE001 - a guest whose VM was taken away is cut off
             self.said.append(f"guest of {machine.spec.name}: {error!r}")
+            if not machine.off.is_set():  # any other end is a mistake of the test
+                self.broken.append(f"{machine.spec.name}: {error!r}")
 
 
 @contextlib.contextmanager
@@ -372,6 +377,7 @@ def opened(
         compute.close()
         clock.close()
     check_requests(compute.inserts())
+    assert cloud_fixture.broken == [], "guests that ended by a mistake of the test"
     noticed = findings.inventory()
     assert noticed["schema_violations"] == []
     assert noticed["internal_errors"] == []

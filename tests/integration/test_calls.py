@@ -59,6 +59,7 @@ def test_up_to_three_passing_faults_are_not_noticed(
     cloud_fixture.fault(call.method, times=times, **FAULTS[fault])
     answer = call.make(bench)
     assert call.check(bench, answer)
+    assert cloud_fixture.faults.inventory()[-1]["consumed"] == times, "a swallowed fault is met once"
     assert len(cloud_fixture.inserted()) <= 1
 
 

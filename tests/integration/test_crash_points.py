@@ -1,7 +1,7 @@
 """SIGKILL at the calls of a run: the next run is as green, and after the deadline nothing is left.
 
-`make test` has three calls, `make test-all` a sample that NB_SEED chooses, and `make soak` every call: before its
-effect, and between effect and reply. The builder is a real process.
+`make test` has three calls. `make test-all` has, on one of three days, a sample that NB_SEED chooses. `make soak` has
+every call: before its effect, and between effect and reply. The builder is a real process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Many runs in one process: memory, threads, open files and temporary files are the same at the end as before.
 
-`make test-all` has 30 runs, too few to tell memory that runs leave from memory that the allocator keeps. `make soak`
-has 2,000, and compares memory too.
+`make test-all` has 30 runs on one of three days, too few to tell memory that runs leave from memory that the allocator
+keeps. `make soak` has 2,000, and compares memory too.
 """
 
 from __future__ import annotations

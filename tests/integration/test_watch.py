@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -312,7 +313,9 @@ def test_bytes_that_the_serial_port_has_lost_are_marked(bench: Bench, cloud_fixt
     bench.later(20, lambda: cloud_fixture.booted().events.serial((b"x" * 1023 + b"\n") * 1500))
     with pytest.raises(EnvironmentFailed):
         bench.watch().until_evidence()
-    assert bench.relayed
+    marks = [line for line in bench.relayed if re.fullmatch(r"#serial \[\d+ earlier bytes lost\]", line)]
+    assert len(marks) == 1, bench.relayed[:3]
+    assert bench.relayed.index(marks[0]) < bench.relayed.index(f"#serial {'x' * 1023}")
 
 
 def test_a_vm_that_falls_silent_is_given_up(bench: Bench, cloud_fixture: CloudFixture) -> None:

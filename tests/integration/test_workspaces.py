@@ -162,7 +162,9 @@ def test_no_part_of_a_tested_workspace_runs_if_another_part_has_changed(
     assert cloud_fixture.inserted() == []
 
 
-def test_a_vm_that_finds_another_workspace_is_red(cloud_fixture: CloudFixture, plan: Plan) -> None:
+def test_a_vm_that_finds_another_workspace_is_red(cloud_fixture: CloudFixture, tmp_path: Path) -> None:
+    plan = cloud_fixture.plan(tmp_path / "repo", NB_MAX_ATTEMPTS="1")
+
     def tampered(place: CloudFixture, machine: StandIn) -> None:
         session = open_session(place, machine)
         document: dict[str, Any] = json.loads(session.staged()["job"][0])
@@ -172,4 +174,5 @@ def test_a_vm_that_finds_another_workspace_is_red(cloud_fixture: CloudFixture, p
         green(place, machine)
 
     cloud_fixture.guests = [tampered]
-    assert cloud_fixture.run(plan) is not ExitCode.GREEN
+    assert cloud_fixture.run(plan) is ExitCode.ENVIRONMENT_FAILED
+    assert "(input_mismatch)" in cloud_fixture.log.getvalue()
