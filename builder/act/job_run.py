@@ -17,7 +17,8 @@ from builder.act.services import Services
 from builder.act.staging import StagedInput, stage
 from builder.act.vm import Ending, Vm
 from builder.act.watch import Watch
-from builder.errors import BuilderError, EnvironmentFailed, ExitCode
+from builder.errors import REPORT_BUG, TRACEBACK_IN_LOG, BuilderError, EnvironmentFailed, ExitCode
+from builder.judge.cell_checks import START_AGAIN
 from builder.judge.cell_runs import cell_runs
 from builder.judge.executed_notebook import MAX_EXECUTED_BYTES
 from builder.judge.expected import Expected
@@ -193,7 +194,7 @@ class JobRun:
             raise EnvironmentFailed(
                 f"VM {vm.name} left evidence that cannot be read: {error}",
                 reason="evidence_unreadable",
-                advice="Run the build again.",
+                advice=START_AGAIN,
             ) from error
         listing = {item.name.removeprefix(prefix): item for item in self._s.store.list(prefix)}
         executed = self._executed(evidence, listing)
@@ -247,6 +248,6 @@ def verdict_of(error: BuilderError) -> Verdict:
 BUG = Verdict(
     exit_code=ExitCode.BUG,
     reason="bug",
-    message="A bug in Notebook Builder; the traceback stands above.",
-    advice="Please report it with the log of this build.",
+    message=f"A bug in Notebook Builder ended the job. {TRACEBACK_IN_LOG}",
+    advice=REPORT_BUG,
 )

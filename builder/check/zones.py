@@ -190,7 +190,7 @@ def _network(owner: str, name: str, found: Answer[Network], project: str) -> Row
         return fail(
             what,
             where,
-            f"is in custom mode: name a subnetwork with NB_SUBNETWORK ({named})",
+            f"is in custom mode: set NB_SUBNETWORK to a subnetwork ({named})",
             f"gcloud compute networks subnets list --project={owner} --network={name}",
         )
     if found.http_status == HTTPStatus.NOT_FOUND:

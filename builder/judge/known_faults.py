@@ -1,4 +1,4 @@
-"""Exit code, message and advice for the runner's faults that a fresh VM does not mend. Pure."""
+"""Exit code, message and advice for the runner's faults that a new VM does not fix. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from builder.judge.expected import Expected
 from builder.judge.step_faults import STEP_FAULTS
 from builder.vm.protocol import Evidence
 
-OVERRUN_ADVICE = (
-    "Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads."
-)
+OVERRUN_ADVICE = "Write less to outputs/, or raise NB_TIMEOUT: the uploads have the time that the notebook leaves of it, and ten minutes more."
 
 
 def known_faults(
     expected: Expected, evidence: Evidence, where: str
 ) -> Mapping[str, tuple[ExitCode, str, str]]:
-    """Return exit code, message and advice for each fault that a fresh VM does not mend."""
+    """Return exit code, message and advice for each fault that a new VM does not fix."""
     disk = evidence.disk_free_bytes
     memory = evidence.peak_memory_bytes
     return {
@@ -55,7 +53,7 @@ def known_faults(
         "kernel_not_found": (
             ExitCode.NOTEBOOK_FAILED,
             f"the kernel {expected.notebook.kernel!r} is not on the VM",
-            "Name a kernel that the image has, in the notebook or in NB_KERNEL.",
+            "Set the kernel of the notebook, or NB_KERNEL, to one that the image has.",
         ),
         "forbidden": (
             ExitCode.PROJECT_SETUP,
@@ -64,7 +62,8 @@ def known_faults(
         ),
         "disk_full": (
             ExitCode.NOTEBOOK_FAILED,
-            f"the VM's disk is full{where}" + ("" if disk is None else f", with {_size(disk)} left"),
+            f"the VM's disk is full{where}"
+            + ("" if disk is None else f"; {_size(disk)} were free at the end of the run"),
             "Write less, or raise NB_BOOT_DISK_GB.",
         ),
         "too_many_outputs": (

@@ -38,8 +38,8 @@ def too_long(plan: Plan) -> str:
     """The warning about a worst case that is longer than any build may last, and what shortens it."""
     worst = plan.worst_case_seconds
     return (
-        f"the worst case of {worst} s ({duration(worst)}) is more than the {duration(LONGEST_BUILD)} that a build may last "
-        f"at most: raise NB_CONCURRENCY (it is {plan.concurrency}), lower NB_TIMEOUT or NB_MAX_ATTEMPTS, or use several builds, "
+        f"the worst case of {worst} s ({duration(worst)}) is longer than the {duration(LONGEST_BUILD)} that a build may "
+        f"run: raise NB_CONCURRENCY (it is {plan.concurrency}), lower NB_TIMEOUT or NB_MAX_ATTEMPTS, or use several builds, "
         "each with its own glob in NB_NOTEBOOKS"
     )
 
@@ -49,7 +49,7 @@ def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
         yield "proof", job["proof"]
     cell = job["cell_timeout"]
     yield "parameters", json.dumps(job["parameters"], ensure_ascii=False) if job["parameters"] else "none"
-    yield "expects", ", ".join(job["expect"]) or "nothing in particular"
+    yield "expects", ", ".join(job["expect"]) or "no files (NB_EXPECT is not set)"
     yield "files", f"{len(job['files'])}: {', '.join(job['files'][:_SHOWN_FILES])}{_more(job['files'])}"
     yield "kernel", job["kernel"]
     if job["env"]:

@@ -137,7 +137,9 @@ def test_a_bug_in_a_renewal_is_reported_and_the_next_one_is_made(
     with lease.LeaseRenewer(store, location, run_id(), told.append):
         assert renewed.wait(PATIENCE)
     (warning,) = told
-    assert warning.startswith("warning: this run's lease was not renewed, by a bug of Notebook Builder")
+    assert warning.startswith(
+        "warning: because of a bug in Notebook Builder (RuntimeError), this run did not renew its lease"
+    )
 
 
 # The environment's faults: a fresh attempt, and never two VMs of one job
