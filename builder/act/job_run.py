@@ -36,18 +36,19 @@ _logger = logging.getLogger(__name__)
 
 
 class JobRun:
-    """One job from staging to its published folder."""
+    """One job from staging to its published folder. `attempts` is the number of the last attempt that began."""
 
     def __init__(self, services: Services, job: JobPlan, staged_input: StagedInput) -> None:
         self._s = services
         self._job = job
         self._input = staged_input
         self._record = JobRecord(services, job, staged_input)
+        self.attempts = 0
 
     def execute(self) -> JobResult:
         """Run the job to its end, or take the results of an earlier green run.
 
-        A fault becomes a red verdict; only Interrupted is raised.
+        A fault becomes a red verdict. Raises Interrupted, and what only a bug of Notebook Builder can raise.
         """
         return reuse_results(self._s, self._job, self._record) or self._run()
 
@@ -57,6 +58,7 @@ class JobRun:
         staged = self._stage()
         number = 1
         while True:
+            self.attempts = number
             outcome, teardown = self._attempt(number, staged)
             if not outcome.verdict.retryable or number == self._job.options.max_attempts:
                 break

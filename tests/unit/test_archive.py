@@ -49,7 +49,7 @@ notebooks:
 """
 IMAGE = "projects/my-images/global/images/nb-v20260701"
 KIT = "ab" * 32
-REQUEST = RunRequest(dt.date(2026, 7, 1))
+REQUEST = RunRequest(dt.date(2026, 7, 1), dt.date(2026, 7, 1))
 
 
 def book(source: str, *tags: str) -> str:
