@@ -9,12 +9,11 @@ from builder.errors import ExitCode
 from builder.judge.cell_checks import environments_fault, notebooks_fault
 from builder.model import Verdict
 from builder.plain_text import one_line
-from builder.vm.protocol import ACCESSOR_ROLE, SECRET_REFUSALS, UNUSABLE_VALUES, SecretUse
+from builder.vm.protocol import SECRET_REFUSALS, UNUSABLE_VALUES, SecretUse
 
 _PROBLEMS = SECRET_REFUSALS | UNUSABLE_VALUES
 _COMMANDS = {
-    "denied": "gcloud secrets add-iam-policy-binding {secret} --project={project} --member=serviceAccount:{account} "
-    f"--role={ACCESSOR_ROLE} --condition=None",
+    "denied": gcloud.grant_secret("{secret}", "{project}", "serviceAccount:{account}"),
     "api_disabled": gcloud.enable("secretmanager", "{project}"),
     "missing": "gcloud secrets versions list {secret} --project={project}",
     "disabled": "gcloud secrets versions enable {version} --secret={secret} --project={project}",

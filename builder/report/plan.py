@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from posixpath import basename
 
 from builder.model import JsonObject
 from builder.plan.build_plan import LONGEST_BUILD, Plan
@@ -83,18 +84,14 @@ def _vm_lines(body: JsonObject) -> Iterator[tuple[str, str]]:
     disk = body["disks"][0]["initializeParams"]
     nic = body["networkInterfaces"][0]
     gpus = [
-        f"{item['acceleratorCount']} x {_last(item['acceleratorType'])}"
+        f"{item['acceleratorCount']} x {basename(item['acceleratorType'])}"
         for item in body.get("guestAccelerators", ())
     ]
-    yield "machine", " + ".join([_last(body["machineType"]), *gpus])
-    yield "boot disk", f"{disk['diskSizeGb']} GB {_last(disk['diskType'])}"
+    yield "machine", " + ".join([basename(body["machineType"]), *gpus])
+    yield "boot disk", f"{disk['diskSizeGb']} GB {basename(disk['diskType'])}"
     address = "with" if nic.get("accessConfigs") else "without"
-    yield "network", f"{_last(nic.get('subnetwork') or nic['network'])}, {address} an external IP address"
+    yield "network", f"{basename(nic.get('subnetwork') or nic['network'])}, {address} an external IP address"
     yield "account", body["serviceAccounts"][0]["email"]
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _more(files: Sequence[str]) -> str:

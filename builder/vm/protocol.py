@@ -362,9 +362,8 @@ class Skipped:
 
 
 # The problems of a secret, in messages: those that Secret Manager reports, and those of a value that was read.
-ACCESSOR_ROLE = "roles/secretmanager.secretAccessor"
 SECRET_REFUSALS = {
-    "denied": f"the VM's account lacks {ACCESSOR_ROLE} on it, or it does not exist",
+    "denied": "the VM's account lacks roles/secretmanager.secretAccessor on it, or it does not exist",
     "api_disabled": "the Secret Manager API is not enabled in its project",
     "missing": "it does not exist",
     "disabled": "this version is disabled",
