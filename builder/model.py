@@ -74,8 +74,8 @@ class GcsLocation:
         return "/".join(part for part in (self.prefix, *parts) if part)
 
     def url(self, *parts: str) -> str:
-        """Return the gs:// address of the object at these parts below the prefix."""
-        return f"gs://{self.bucket}/{self.object(*parts)}"
+        """Return the gs:// address of the object at these parts below the prefix; without parts, of the location."""
+        return f"gs://{self.bucket}/{self.object(*parts)}".rstrip("/")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup
 from builder.ports import CallFailed
 
 _DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
+# Every repetition gets the same answer, such as that about a disabled key, or about a bucket whose requester pays.
+_LASTING = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
 
 
 BUCKET_MISSING, API_DISABLED, DENIED = "bucket_missing", "api_disabled", "permission_denied"
@@ -72,6 +74,12 @@ def call_error(failure: CallFailed) -> BuilderError:
             f"{failure.call} on {failure.resource} was refused: {failure.message}",
             reason=DENIED,
             advice="Grant the build's service account the permission that the message names; `check` can print the command.",
+        )
+    if failure.http_status in _LASTING and not (failure.transient or failure.repeated):
+        return ProjectSetup(
+            f"{failure.call} on {failure.resource} was refused: {failure.message}",
+            reason="refused",
+            advice="Correct what the message names, in the project or in the settings of the bucket, and run again.",
         )
     # An object that does not exist (any more) is no mistake in the set-up; a bucket is.
     if failure.http_status == HTTPStatus.NOT_FOUND and "No such object" not in failure.message:

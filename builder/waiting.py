@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import tenacity
 
@@ -141,12 +141,9 @@ def poll(
         reraise=False,
     )
     try:
-        result = loop(check)
+        return cast("T", loop(check))  # the loop goes on while it is None
     except tenacity.RetryError as timeout:
         raise WaitTimeout(what, clock.monotonic() - started) from timeout
-    if result is None:
-        raise AssertionError
-    return result
 
 
 def retry_transient(call: Callable[[], T], *, budget: float, clock: Clock) -> T:

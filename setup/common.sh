@@ -9,13 +9,14 @@ MARK='Made by setup/project.sh of Notebook Builder'
 # A new account, role or API can take two minutes until all of Google knows it.
 TRIES=25
 PAUSE=5
-NOT_YET='does not exist|not found|NOT_FOUND|has not been used|is disabled|concurrent policy changes'
+NOT_YET='does not exist|not found|NOT_FOUND|has not been used|is disabled|is not ready|cannot be found|concurrent policy changes'
 
 NUMBER=NUMBER # in a dry run
 PARTS=run     # the parts of the table that are wanted
 ACCOUNTS=     # the accounts of these parts
 CHANGES=0
 MISTAKES=
+HINT=  # what to do if Google refuses the next change
 BLIND= # call nothing, not even to look
 
 # ---- Options -------------------------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ stop() { # stop WORDS…: ends the script because of the project
 refused() { # refused WORDS COMMAND…: ends the script with Google's words
   local words=$1
   shift
-  stop '' "refused: $(shell_words "$@")" "$words" '' 'Fix what this message says, then run the script again. It continues here.'
+  stop '' "refused: $(shell_words "$@")" "$words" '' ${HINT:+"$HINT"} 'Fix what this message says, then run the script again. It continues here.'
 }
 
 shell_words() { # prints a command as a shell reads it
@@ -236,9 +237,16 @@ binding_of() { # binding_of ACCOUNT ROLE [TITLE CONDITION]: sets LINE, as `polic
 }
 
 bind() { # bind ACCOUNT ROLE ON [TITLE CONDITION]: makes a binding if it is missing
+  local agent
   binding_of "$1" "$2" "${@:4}"
   ! has_line "$(policy "$3")" "$LINE" || return 0
-  if [[ $1 == service-NUMBER@gcp-sa-* ]]; then make_agent "${1#*gcp-sa-}"; fi
+  case $1 in
+    service-NUMBER@gcf-admin-robot.*) make_agent cloudfunctions ;;
+    service-NUMBER@gcp-sa-*.iam.gserviceaccount.com)
+      agent=${1#*@gcp-sa-}
+      make_agent "${agent%%.*}"
+      ;;
+  esac
   on_resource "$3" add-iam-policy-binding
   change "grant $2 on $3 to $1${4:+, with a condition}" "${COMMAND[@]}" "${FLAGS[@]}"
 }
@@ -250,10 +258,9 @@ unbind() { # unbind ACCOUNT ROLE ON [TITLE CONDITION]: removes a binding if it i
   change "revoke $2 on $3 of $1${4:+, with a condition}" "${COMMAND[@]}" "${FLAGS[@]}"
 }
 
-make_agent() { # make_agent eventarc.iam…: has Google make the account that one of its services works as
-  local service=${1%%.*}
-  change "make Google's own account of $service" \
-    gcloud beta services identity create "--service=$service.googleapis.com" "--project=$PROJECT"
+make_agent() { # make_agent SERVICE: has Google make the account that one of its services works as
+  change "make Google's own account of $1" \
+    gcloud beta services identity create "--service=$1.googleapis.com" "--project=$PROJECT"
 }
 
 # ---- The grants of a prefix ----------------------------------------------------------------------------------------

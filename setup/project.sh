@@ -11,14 +11,15 @@ USAGE='setup/project.sh --project P --region R --bucket B [options]
   --region R        the region of the bucket, the repositories, and the VMs
   --bucket B        the bucket for everything that runs store; created if it is missing
   --prefix NAME     the folder of the bucket that your repositories use (notebooks)
-  --subnetwork S    the subnetwork of the VMs (default)
+  --subnetwork S    the subnetwork of the VMs (default); none leaves subnetworks as they are, for Shared VPC
   --schedule        also what the command deploy needs
   --packages        also a mirror of PyPI, for VMs without an external address
+  --external-ip     also the permission that builds with NB_EXTERNAL_IP need
   --dry-run         print the commands that a new project needs, and call nothing'
 
 main() {
-  PREFIX=notebooks SUBNETWORK=default SCHEDULE='' PACKAGES='' DRY_RUN='' HELP='' PROJECT='' REGION='' BUCKET=''
-  read_options '--project --region --bucket --prefix --subnetwork' '--schedule --packages --dry-run --help' "$@"
+  PREFIX=notebooks SUBNETWORK=default SCHEDULE='' PACKAGES='' EXTERNAL_IP='' DRY_RUN='' HELP='' PROJECT='' REGION='' BUCKET=''
+  read_options '--project --region --bucket --prefix --subnetwork' '--schedule --packages --external-ip --dry-run --help' "$@"
   if [ -n "$HELP" ]; then
     say "usage: $USAGE"
     return
@@ -62,13 +63,16 @@ note_missing_api() { has_line "$ENABLED" "$1" || MISSING+=("$1"); } # note_missi
 
 open_google_to_vms() { # VMs without an external address reach Google's APIs by Private Google Access
   local access
+  [ "$SUBNETWORK" != none ] || return 0
+  HINT="If there is no subnetwork '$SUBNETWORK' in $REGION, name the one for the VMs with --subnetwork, or create it:
+  gcloud compute networks create default --project=$PROJECT --subnet-mode=auto"
   if ! access=$(look compute networks subnets describe "$SUBNETWORK" "--region=$REGION" '--format=value(privateIpGoogleAccess)') &&
     [[ " ${MISSING[*]-} " != *' compute.googleapis.com '* ]]; then
-    stop "There is no subnetwork '$SUBNETWORK' in $REGION. Name the one for the VMs with --subnetwork, or create it:" \
-      "  gcloud compute networks create default --project=$PROJECT --subnet-mode=auto"
+    stop "There is no subnetwork '$SUBNETWORK' in $REGION." "$HINT"
   fi
   [ "$access" = True ] || change "turn on Private Google Access of the subnetwork $SUBNETWORK" \
     gcloud compute networks subnets update "$SUBNETWORK" "--project=$PROJECT" "--region=$REGION" --enable-private-ip-google-access
+  HINT=
 }
 
 make_bucket() { # conditions of roles need uniform access
@@ -96,8 +100,9 @@ make_account() { # make_account NAME RUNS CAN
 }
 
 make_role() { # make_role NAME TITLE PERMISSIONS
-  local found deleted held permissions
-  permissions=$(tr ' ' '\n' <<<"$3" | sort | paste -sd , -)
+  local found deleted held permissions=$3
+  [ -z "$EXTERNAL_IP" ] || [ "$1" != notebookBuilder ] || permissions+=' compute.subnetworks.useExternalIp'
+  permissions=$(tr ' ' '\n' <<<"$permissions" | sort | paste -sd , -)
   if ! found=$(look iam roles describe "$1" "--project=$PROJECT" '--format=value(deleted,includedPermissions)'); then
     change "create the role $1" gcloud iam roles create "$1" "--project=$PROJECT" "--title=$2" \
       "--description=$MARK" "--permissions=$permissions"
@@ -116,6 +121,8 @@ grant_once() { # grant_once ACCOUNTS ROLE ON PURPOSE [TITLE CONDITION]: a grant 
 
 tell_end() {
   local image=$REGION-docker.pkg.dev/\$PROJECT_ID/notebook-builder/notebook-builder:0.1 account=notebook-builder
+  local substitutions='_COMMAND: run'
+  [ -z "$PACKAGES" ] || substitutions+=", _INDEX: https://$REGION-python.pkg.dev/\$PROJECT_ID/pypi/simple/"
   [ -z "$SCHEDULE" ] || account=notebook-deployer
   if [ "$CHANGES" = 0 ]; then
     say 'Nothing to change: the project is set up.'
@@ -135,16 +142,17 @@ What comes next:
 
    steps: [{name: $image, args: [\$_COMMAND]}]
    serviceAccount: projects/\$PROJECT_ID/serviceAccounts/$account@\$PROJECT_ID.iam.gserviceaccount.com
-   substitutions: {_COMMAND: run}
+   substitutions: {$substitutions}
    timeout: 18600s
    options:
      automapSubstitutions: true
+     dynamicSubstitutions: true
      logging: CLOUD_LOGGING_ONLY
      env:
        - NB_GCS_LOCATION=gs://$BUCKET/$PREFIX
        - NB_VM_SERVICE_ACCOUNT=notebook-vm@\$PROJECT_ID.iam.gserviceaccount.com
 EOF
-  [ -z "$PACKAGES" ] || say "       - NB_INDEX_URL=https://$REGION-python.pkg.dev/\$PROJECT_ID/pypi/simple/"
+  [ -z "$PACKAGES" ] || say "       - NB_INDEX_URL=\$_INDEX"
   cat <<EOF
 
 3. There, check the set-up, then run the notebooks:

@@ -109,6 +109,8 @@ grant run notebook-builder,notebook-deployer,notebook-scheduler roles/iam.servic
 # Once per project: the account of VMs, and the publisher of the image.
 grant run notebook-vm roles/bigquery.jobUser project \
   "optional: for notebooks that query BigQuery"
+grant run notebook-vm roles/bigquery.readSessionUser project \
+  "optional: for notebooks that read BigQuery's results with its Storage API, as pandas-gbq and BigFrames do"
 grant packages notebook-vm roles/artifactregistry.reader repository:pypi \
   "install packages"
 grant run image-builder roles/artifactregistry.writer repository:notebook-builder \
@@ -137,6 +139,8 @@ grant deploy notebook-function-build roles/storage.objectViewer project \
   function-sources 'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-NUMBER-")'
 grant deploy service-NUMBER@gcp-sa-eventarc.iam.gserviceaccount.com roles/eventarc.serviceAgent project \
   "Google's own account of Eventarc, which a new project can lack: create the trigger"
+grant deploy service-NUMBER@gcf-admin-robot.iam.gserviceaccount.com roles/cloudfunctions.serviceAgent project \
+  "Google's own account of Cloud Functions, which a new project can lack: build and start the function"
 
 # Once per repository: what is below its prefix.
 grant run notebook-builder roles/storage.objectUser bucket \

@@ -37,8 +37,8 @@ class Ledger:
         """Write the VM's object before its request, and delete it when its end is confirmed."""
         if vm.state.ending is Ending.OPEN:
             self._written[vm.name] = self._pool.submit(self._write, vm)
-        elif vm.state.ending is Ending.GONE and vm.name in self._written:
-            wait([self._written.pop(vm.name)])
+        elif vm.state.ending is Ending.GONE and (written := self._written.pop(vm.name, None)) is not None:
+            wait([written])
             self._try(lambda: self._store.delete(self._name(vm)))
 
     def _write(self, vm: Vm) -> None:

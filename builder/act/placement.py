@@ -120,9 +120,7 @@ class Placement:
         turn.begin()
         quotas: list[Refusal] = []
         for zone, model in places:
-            if self._clock.monotonic() > deadline:
-                break
-            if not turn.await_first(request.job.options, zone, deadline):
+            if not turn.await_first(request.job.options, model, zone, deadline):
                 raise no_turn(request.job, turn.limits)
             answer = self._ask(zone, model, request, numbers)
             if isinstance(answer, Vm):
@@ -132,7 +130,7 @@ class Placement:
                 quotas.append(answer)
             elif answer.scope.stops:
                 raise stopped(answer)
-            if answer.scope is Scope.QUOTA:
+            if answer.scope is Scope.QUOTA or self._clock.monotonic() > deadline:
                 break
         return quotas
 

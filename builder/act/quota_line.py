@@ -15,8 +15,10 @@ from builder.act.failover import Scope, is_address_space, is_quota
 from builder.act.fleet import Fleet
 from builder.act.refusals import Refusal, not_started
 from builder.act.vm import Ending, Insert, Vm
-from builder.model import region_of
+from builder.model import Accelerator, region_of
 from builder.options import MachineOptions
+from builder.plan.quota_metrics import cpu_metric, gpu_metric
+from builder.plan.vm_spec import SPOT
 from builder.ports import Clock
 
 _LOOK = 1.0  # seconds between two looks at the line
@@ -34,19 +36,24 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.metric} in {self.region}" if self.region else f"{self.metric} in all regions"
 
-    def counts(self, spec: MachineOptions, zone: str) -> bool:
-        """Return True if such a VM in this zone takes some of the quota, according to the metric's name."""
+    def counts(self, spec: MachineOptions, model: str, zone: str) -> bool:
+        """Return True if a VM of this provisioning model can take some of the quota, according to the metric's name."""
         if self.region not in {"", region_of(zone)}:
             return False
         if self.metric.endswith("GPUS") or self.metric.startswith("GPUS"):
-            return spec.has_gpu
+            return spec.has_gpu and self._counts_gpus(spec.accelerator)
         if self.metric == "IN_USE_ADDRESSES":
             return spec.external_ip
         if self.metric in {"DISKS_TOTAL_GB", "SSD_TOTAL_GB", "HDB_TOTAL_GB"}:
             return (self.metric == "DISKS_TOTAL_GB") is (spec.disk_type == "pd-standard")
-        if _SERIES_CPUS.fullmatch(self.metric):
-            return self.metric == f"{spec.series.upper()}_CPUS"
-        return True
+        if self.metric == "CPUS" or _SERIES_CPUS.fullmatch(self.metric):
+            return self.metric == cpu_metric(spec.series)
+        return self.metric != "PREEMPTIBLE_CPUS" or model == SPOT
+
+    def _counts_gpus(self, accelerator: Accelerator | None) -> bool:
+        """Return True for a quota of all GPUs, for that of this type, and if the machine type brings the GPU."""
+        own = self.metric.removeprefix("PREEMPTIBLE_")
+        return accelerator is None or not own.startswith("NVIDIA_") or own == gpu_metric(accelerator.type)
 
 
 def limit_of(refusal: Refusal) -> Limit | None:
@@ -121,12 +128,12 @@ class Turn:
         """Record which VMs have ended before the next requests: a VM that ends later can free quota."""
         self._ended = frozenset(vm.name for vm in self._line.vms(self._job) if vm.state.ending is Ending.GONE)
 
-    def await_first(self, spec: MachineOptions, zone: str, deadline: float) -> bool:
+    def await_first(self, spec: MachineOptions, model: str, zone: str, deadline: float) -> bool:
         """Wait until no job before this one waits for a quota that such a VM takes.
 
         Returns False after the deadline.
         """
-        while ahead := {limit for limit in self._line.limits_before(self) if limit.counts(spec, zone)}:
+        while ahead := {limit for limit in self._line.limits_before(self) if limit.counts(spec, model, zone)}:
             self._check()
             if not ahead <= self.limits:
                 self._report(f"waiting behind other jobs of this run for quota ({_named(ahead)})")
@@ -165,7 +172,9 @@ class Turn:
 
     def _of(self, limits: Collection[Limit]) -> list[Vm]:
         vms = self._line.vms(self._job)
-        return [vm for vm in vms if vm.spec and any(limit.counts(vm.spec, vm.zone) for limit in limits)]
+        return [
+            vm for vm in vms if vm.spec and any(limit.counts(vm.spec, vm.model, vm.zone) for limit in limits)
+        ]
 
     def _check(self) -> None:
         if self._stop():

@@ -77,7 +77,7 @@ class Run:
         self._cancellation = cancellation
         self._progress = progress
         self._origin = origin
-        self._kit = load_kit()
+        self._kit = load_kit(uv=any(job.preparation.requirements is not None for job in plan.jobs))
         self._event = self._lock(event) if event else None
         self._build_end = BuildEnd(plan, clock, build_time, stop=cancellation.cancel, report=progress.line)
         self._limited = LimitedClock(clock, self._build_end)

@@ -13,7 +13,7 @@ from pathlib import Path
 from builder import kit
 from builder.act.workspaces import Workspaces, create_new, workspace_object
 from builder.errors import BadInput, BuilderError, EnvironmentFailed, Problem
-from builder.kit import Kit
+from builder.kit import UV, Kit
 from builder.model import GcsLocation
 from builder.plan.build_plan import JobPlan, Plan
 from builder.plan.deployed import MANIFEST, NOT_TESTED
@@ -46,13 +46,21 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def load_kit() -> Kit:
-    """Return the kit of this builder. Raises BuilderError if there is none."""
+def load_kit(*, uv: bool = False) -> Kit:
+    """Return the kit of this builder. Raises BuilderError if there is none, or if it lacks uv and `uv` asks for it."""
     try:
-        return kit.load()
+        loaded = kit.load()
     except kit.KitError as error:
-        advice = "In a checkout `make venv` builds it; the image carries it."
-        raise BuilderError(str(error), reason="kit_missing", advice=advice) from error
+        raise _kit_missing(str(error)) from error
+    if uv and UV not in loaded.archives:
+        raise _kit_missing("the kit has no uv, which installs the requirements of notebooks")
+    return loaded
+
+
+def _kit_missing(message: str) -> BuilderError:
+    return BuilderError(
+        message, reason="kit_missing", advice="In a checkout, `make venv` builds it. The image has it."
+    )
 
 
 def check_kit(plan: Plan) -> Plan:

@@ -58,7 +58,13 @@ def overdue(instance: Instance, now: float) -> Overdue | None:
 
 
 def _deadline(instance: Instance, never: float) -> float:
-    """Return the VM's deadline: Compute Engine's, else that of the label, which a builder's own clock wrote."""
+    """Return the VM's deadline in seconds since the epoch.
+
+    Compute Engine counts from the VM's start, and names the time while the VM runs. Of a VM that has stopped, only its
+    creation is known. The label is from a builder's own clock.
+    """
+    if (terminates := _seconds(instance.terminates)) is not None:
+        return terminates
     created = _seconds(instance.created)
     if instance.max_run_seconds is not None and created is not None:
         return created + instance.max_run_seconds
@@ -126,14 +132,18 @@ def take_down_run(machines: Machines, fleet: Fleet, run: str, report: Callable[[
     """Delete every VM of a run whose builder is dead. Raises CallFailed, and EnvironmentFailed if one may still run."""
     attempts = [(instance, _attempt_of(instance)) for instance in machines.ours()]
     vms = [_handle(instance, attempt) for instance, attempt in attempts if attempt and attempt.run == run]
-    for vm in vms:
-        if fleet.take_down(vm) is not Ending.GONE:
-            raise EnvironmentFailed(
-                f"VM {vm.name} in {vm.zone} of run {run} could not be deleted: {vm.state.trouble}",
-                reason="cleanup_failed",
-                advice=f"No other VM was requested, since an event never has two. {vm.delete_command(machines.project)}",
-            )
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="take-down") as pool:
+        endings = dict(zip(vms, pool.map(fleet.take_down, vms), strict=True))
+    for vm in (vm for vm, ending in endings.items() if ending is Ending.GONE):
         report(f"VM {vm.name} in {vm.zone} of run {run} deleted")
+    if left := [vm for vm, ending in endings.items() if ending is not Ending.GONE]:
+        named = "; ".join(f"VM {vm.name} in {vm.zone}: {vm.state.trouble}" for vm in left)
+        raise EnvironmentFailed(
+            f"Run {run}, which no longer works on this event, has VMs that could not be deleted: {named}",
+            reason="cleanup_failed",
+            advice="This run requested no VM, because two VMs must not work on one event. Delete what is left, then publish the "
+            f"message again: {'; '.join(vm.delete_command(machines.project) for vm in left)}",
+        )
 
 
 def _handle(instance: Instance, attempt: Attempt) -> Vm:

@@ -19,6 +19,7 @@ from builder.act.serial_lines import (
 )
 from builder.act.vm import Vm
 from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
+from builder.judge.known_faults import SPOT_ADVICE
 from builder.model import region_of
 from builder.plan.subnetworks import subnetwork_of
 from builder.plan.vm_spec import Limits
@@ -175,7 +176,7 @@ class Watch:
             self._relay(f"# first heartbeat {now - self._started:.0f} s after the VM's start")
         if self._heartbeat is None or message.counter != self._heartbeat.counter:
             self._heard = now
-        self._heartbeat = message
+        self._heartbeat, self._unreadable = message, ""
         self._relay_chunks(message.log_chunks)
 
     def _relay_chunks(self, upto: int) -> None:
@@ -286,9 +287,8 @@ class Watch:
             cause = ""  # the cause only explains
         reported = self._heartbeat.phase if self._heartbeat else ""
         if PREEMPTED in {cause, reported}:
-            return self._lost(
-                PREEMPTED, f"VM {self._vm.name} was preempted: Compute Engine took the Spot VM back."
-            )
+            message = f"VM {self._vm.name} was preempted: Compute Engine took the Spot VM back."
+            return EnvironmentFailed(message, reason=PREEMPTED, advice=SPOT_ADVICE)
         why = ": its host failed" if cause == "hostError" else ""
         return self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence{why}.")
 

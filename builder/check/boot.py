@@ -49,7 +49,7 @@ def boot_plan(plan: Plan) -> Plan:
         files=(StagedFile(path, _NOTEBOOK, len(content), executable=False),),
         preparation=Preparation(),
     )
-    return replace(plan, jobs=(job,), output="results/<run>", scheduled=False)
+    return replace(plan, jobs=(job,), output="results/<run>", scheduled=False, reuse_seconds=None)
 
 
 def _built_in(path: str, content: bytes) -> Notebook:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from builder.check.answers import Answers, known
 from builder.check_ports import Quotas
 from builder.plan.build_plan import JobPlan
+from builder.plan.quota_metrics import cpu_metric, gpu_metric
 from builder.plan.vm_spec import SPOT, models_to_try
 
-# Series whose vCPUs count as CPUS; the others have their own metric, if Compute Engine lists one.
-_COMMON_CPUS = frozenset({"e2", "n1", "g2", "f1", "g1", "custom"})
 # Seconds. A VM with a GPU that is deleted at a deadline no later than this may use the preemptible quota too.
 _SHORT_RUN = 7 * 24 * 3600
 
@@ -72,7 +71,7 @@ def _regional(job: JobPlan, size: Size, quotas: Quotas) -> Iterator[Demand]:
     for model in models:
         optional = model == SPOT and len(models) > 1
         spot = model == SPOT
-        cpus = _cpu_metric(job.options.series)
+        cpus = cpu_metric(job.options.series)
         yield Demand(_spot_metric(cpus, quotas) if spot else cpus, size.cpus, "", optional)
         if size.gpu:
             gpus = gpu_metric(size.gpu)
@@ -89,16 +88,6 @@ def _disk_metric(disk: str, quotas: Quotas) -> str:
         return "DISKS_TOTAL_GB"
     own = "HDB_TOTAL_GB"
     return own if disk.startswith("hyperdisk") and own in quotas else "SSD_TOTAL_GB"
-
-
-def _cpu_metric(family: str) -> str:
-    return "CPUS" if family in _COMMON_CPUS else f"{family.upper()}_CPUS"
-
-
-def gpu_metric(accelerator: str) -> str:
-    """The metric of an accelerator type: `NVIDIA_T4_GPUS` for nvidia-tesla-t4."""
-    model = accelerator.removeprefix("nvidia-").removeprefix("tesla-")
-    return f"NVIDIA_{model.replace('-', '_').upper()}_GPUS"
 
 
 def _spot_metric(metric: str, quotas: Quotas) -> str:

@@ -14,7 +14,7 @@ from builder.commands import Context
 from builder.errors import InputRefused
 from builder.forge.forges import CONTEXT, Forge, Status
 from builder.forge.refusals import forge_error, secret_error, unfit_token
-from builder.model import GcsLocation, JsonObject
+from builder.model import GcsLocation
 from builder.options import Options
 from builder.options.environment import Build
 from builder.ports import CallFailed, ObjectStore
@@ -75,29 +75,21 @@ def _gravest(
     wanted = options.run_id or ""
     try:
         runs = list(_runs(store, location, wanted, options.build))
-        judged = [
-            report.reported(run, summary, location.url("results", run)) for run, summary in runs if summary
-        ]
+        judged = [facts for facts in runs if facts]
         facts = report.gravest(judged)
         if facts is None or (facts.passed and len(judged) < len(runs)):
             return None
         markdown = store.read(location.object("results", facts.run, "summary.md"))
     except CallFailed as failure:
         raise call_error(failure) from failure
-    except (UnreadableJson, KeyError, TypeError, ValueError) as error:
-        raise InputRefused(
-            f"{location.url('results', wanted)}/summary.json is no summary that this version can read: {error}",
-            reason="no_summary",
-            advice="Use the same image for both steps.",
-        ) from error
     text = markdown.decode(errors="replace") if markdown else report.short_summary(facts)
     return facts, report.comment_text(text, facts.address)
 
 
 def _runs(
     store: ObjectStore, location: GcsLocation, wanted: str, build: Build
-) -> Iterator[tuple[str, JsonObject | None]]:
-    """Yield the runs of this commit in this build, each with its summary; None: it left none.
+) -> Iterator[report.Reported | None]:
+    """Yield the facts of each run of this commit in this build; None: it left no summary. Raises InputRefused.
 
     An id can be that of an earlier build. Its summary would be another verdict on the same commit.
     """
@@ -107,10 +99,24 @@ def _runs(
         if raw is None and claim is None:
             return
         if raw is None and claim and build.build_id and claim.get("build") == build.build_id:
-            yield run, None
-        summary = read_document(raw, 1) if raw is not None else {}
-        if summary.get("commit") == build.commit_sha and summary["build"] == (build.build_id or ""):
-            yield run, summary
+            yield None
+        if raw is not None and (facts := _facts(raw, run, location, build)):
+            yield facts
+
+
+def _facts(raw: bytes, run: str, location: GcsLocation, build: Build) -> report.Reported | None:
+    """Return the facts of a summary; None if it is of another commit or build. Raises InputRefused."""
+    try:
+        summary = read_document(raw, 1)
+        if summary.get("commit") != build.commit_sha or summary["build"] != (build.build_id or ""):
+            return None
+        return report.reported(run, summary, location.url("results", run))
+    except (UnreadableJson, KeyError, TypeError, ValueError) as error:
+        raise InputRefused(
+            f"{location.url('results', run, 'summary.json')} is no summary that this version can read: {error}",
+            reason="no_summary",
+            advice="Use the same image for both steps.",
+        ) from error
 
 
 def _not_judged(options: Options, context: Context, project: str) -> tuple[report.Reported, str]:

@@ -34,7 +34,7 @@ def scheduled_build(
     """
     env = [
         f"NB_CONFIG={CONFIG}",
-        f"NB_GCS_LOCATION={location.url().rstrip('/')}",
+        f"NB_GCS_LOCATION={location.url()}",
         f"PROJECT_ID={project}",
         *overrides(endpoints),
     ]

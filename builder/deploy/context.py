@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.deploy import live as documents
 from builder.deploy.function_source import FunctionSource
-from builder.deploy.live import Accounts, Live, LiveDocument, Location
+from builder.deploy.live import Accounts, ArchiveRef, Live, LiveDocument, Location
 from builder.deploy.locations import Locations
 from builder.deploy.names import Names
 from builder.deploy.refusals import elsewhere
@@ -83,6 +83,11 @@ class DeploymentContext:
             time_zone=wanted.schedule.time_zone,
             any_code=any_code,
         )
+
+    def is_archive_gone(self, archive: ArchiveRef) -> bool:
+        """Return True if no build can fetch the archive: it is gone, or another one has replaced it."""
+        found = self.store.stat(archive.object)
+        return found is None or str(found.generation) != archive.generation
 
     def current(self) -> tuple[LiveDocument | None, int]:
         """live.json and its generation; None and 0 if it does not exist.

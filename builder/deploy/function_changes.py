@@ -33,7 +33,7 @@ class FunctionChanges:
     def carry_out(self, step: Step, current: FunctionState | None) -> FunctionOperation | None:
         """The operation of the step at its end; None if there is no function to delete any more.
 
-        Google checks the trigger within the call, too. If it refuses the trigger because Eventarc's agent has no role
+        Google checks its own accounts within the call, too. If the agent of Eventarc or of Cloud Functions has no role
         yet, the result is a failed operation.
         """
         try:

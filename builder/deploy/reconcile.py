@@ -19,6 +19,7 @@ from builder.deploy.refusals import (
     contested,
     deployment_failed,
     deployment_passing,
+    is_build_failure,
     is_setting_up,
     operation_timed_out,
     with_progress,
@@ -31,7 +32,7 @@ from builder.ports import CallFailed
 from builder.waiting import WaitTimeout
 
 _TRIES = 5  # writes in one stage; others may overtake them, and faults of Google may end them
-# While Eventarc's agent gets its role, which takes "a few minutes" (Google), `deploy` tries again after so many
+# While Google's agents get their roles, which takes "a few minutes" (Google), `deploy` tries again after so many
 # seconds.
 _SETTING_UP = 60.0
 _MOST_SETTING_UP = 10
@@ -124,6 +125,7 @@ class _Reconciliation:
     _status: Status | None = None  # None: look again
     _ended: FunctionOperation | None = None  # the last operation that one of Google's faults ended
     _setting_up: int = 0
+    _build_failed: bool = False
 
     def __post_init__(self) -> None:
         self._function = FunctionChanges(self.desired, self.clients, self.log)
@@ -237,10 +239,21 @@ class _Reconciliation:
             return _Result.DONE
         if is_setting_up(ended.message) and self._setting_up < _MOST_SETTING_UP:
             self._setting_up += 1
-            self.log(f"Google is still setting up Eventarc in this project: waiting {_SETTING_UP:.0f} s")
+            self.log(
+                f"Google is still setting up Cloud Functions and Eventarc in this project: waiting {_SETTING_UP:.0f} s"
+            )
             self.clients.clock.sleep(_SETTING_UP)
             return _Result.WAITED
-        if ended.code in _PASSING or ended.code == (
+        if is_build_failure(ended.message):
+            # A grant to the account of the build can still be on its way.
+            if step.action == "create" and not self._build_failed:
+                self._build_failed = True
+                self.log(
+                    f"function {step.name}: trying once more, since its first build failed: {ended.message}"
+                )
+                self.clients.clock.sleep(_SETTING_UP)
+                return _Result.WAITED
+        elif ended.code in _PASSING or ended.code == (
             _NOT_FOUND if step.action == "delete" else _ALREADY_EXISTS
         ):
             self._ended = ended

@@ -30,6 +30,17 @@ _TRIGGER_ADVICE = (
     "Grant Eventarc's agent, service-PROJECT_NUMBER@gcp-sa-eventarc.iam.gserviceaccount.com, roles/eventarc.serviceAgent, and "
     "see that the account of NB_TRIGGER_SERVICE_ACCOUNT exists and has the roles of docs/accounts.md; then deploy again."
 )
+_FUNCTIONS_ADVICE = (
+    "Grant Cloud Functions' agent, service-PROJECT_NUMBER@gcf-admin-robot.iam.gserviceaccount.com, "
+    "roles/cloudfunctions.serviceAgent, as setup/project.sh with --schedule does; then deploy again."
+)
+_BUILD_ADVICE = (
+    "Read the log of the build. If a permission is missing, see the roles of the account of "
+    "NB_FUNCTION_BUILD_SERVICE_ACCOUNT in docs/accounts.md. The next deploy repairs the function."
+)
+# In a project that has not used these services before, Google's own accounts get their roles some minutes later.
+_EVENTARC_IS_NEW = "ermission denied while using the Eventarc Service Agent"
+_FUNCTIONS_IS_NEW = "Unable to retrieve the repository metadata"
 _ACT_AS = "iam.serviceAccounts.actAs"
 _CODE_PERMISSION_DENIED = 7
 _FOREIGN_ADVICE = "Remove it, or choose another name with {option}."
@@ -61,11 +72,11 @@ def call_refused(failure: CallFailed, caller: str) -> BuilderError:
     """Return the error for a call that failed for good: the project's set-up (4), or Google is not reachable (6)."""
     if is_api_disabled(failure) or failure.transient or is_missing_bucket(failure):
         return call_error(failure)
-    if _is_about_trigger(failure.message):
+    if advice := _advice_on_agents(failure.message):
         return ProjectSetup(
             f"{failure.call} on {failure.resource} was refused: {failure.message}",
-            reason="trigger_refused",
-            advice=_TRIGGER_ADVICE,
+            reason="trigger_refused" if advice is _TRIGGER_ADVICE else "agent_refused",
+            advice=advice,
         )
     if is_denied(failure):
         return _denied(failure, caller)
@@ -113,12 +124,12 @@ def deployment_failed(
     log = f" Its build's log is {ended.log_url}." if ended.log_url else ""
     before = "The version before is still live." if live else "No version of it is live."
     permission = _permission_in(ended.message)
-    if _is_about_trigger(ended.message):
-        advice = _TRIGGER_ADVICE
+    if about_agents := _advice_on_agents(ended.message):
+        advice = about_agents
     elif ended.code == _CODE_PERMISSION_DENIED and permission:
         advice = _grant(caller or "the account that deploys", permission, ended.message)
     else:
-        advice = "Read the log of the build and correct the fault; the next deploy repairs the function."
+        advice = _BUILD_ADVICE
     return ProjectSetup(
         f"The function {name} could not be deployed: {reason}{log} {before}",
         reason="function_failed",
@@ -127,13 +138,20 @@ def deployment_failed(
 
 
 def is_setting_up(message: str) -> bool:
-    """True if Eventarc's service agent is still receiving its roles (first use in a project, docs/facts.md 5)."""
-    return "ermission denied while using the Eventarc Service Agent" in message
+    """True if the agent of Eventarc or of Cloud Functions lacks its role (first use in a project, docs/facts.md 5)."""
+    return _EVENTARC_IS_NEW in message or _FUNCTIONS_IS_NEW in message
 
 
-def _is_about_trigger(message: str) -> bool:
-    """True if Eventarc refused the function's trigger, and names no permission that the caller lacks."""
-    return message.startswith(_TRIGGER_REFUSED) and not _permission_in(message)
+def is_build_failure(message: str) -> bool:
+    """True if the function's build failed. The operation's code does not tell: it is 3 or 13 (docs/facts.md 5)."""
+    return message.startswith("Build failed")
+
+
+def _advice_on_agents(message: str) -> str:
+    """Return the advice if one of Google's own accounts was refused, or Eventarc refused the trigger; else ""."""
+    if _FUNCTIONS_IS_NEW in message:
+        return _FUNCTIONS_ADVICE
+    return _TRIGGER_ADVICE if message.startswith(_TRIGGER_REFUSED) and not _permission_in(message) else ""
 
 
 def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:

@@ -29,8 +29,8 @@ def status_lines(context: DeploymentContext) -> Iterator[str]:
         yield f"{context.live_url} does not exist, so nothing is live"
     else:
         yield from _document_lines(current)
-        if context.store.stat(current.live.archive.object) is None:
-            yield "differs: the archive is missing, so scheduled builds fail; run `deploy` again"
+        if context.is_archive_gone(current.live.archive):
+            yield "differs: the archive is missing or was replaced, so scheduled builds fail; run `deploy` again"
         if is_gone(current.live.builder.image, context.clients.registry):
             yield "differs: the builder's image is missing, so scheduled builds fail; run `deploy` again"
     here = current.live.location if current else context.location
@@ -103,8 +103,11 @@ def next_run_lines(job: JobState, live: Live | None) -> Iterator[str]:
 
     Parameters that the schedule does not compute have the values of CI, and are not printed.
     """
-    if job.state != "ENABLED" or not job.next:
-        yield f"next run: none is planned, since the schedule is {job.state}"
+    if job.state != "ENABLED":
+        yield f"next run: none, because the schedule is {job.state}"
+        return
+    if not job.next:
+        yield "next run: not known yet; run `deploy --status` again in a minute"
         return
     when = moment(job.next).astimezone(zone(job.config.time_zone))
     yield f"next run: {when:%Y-%m-%d %H:%M} ({job.config.time_zone})"

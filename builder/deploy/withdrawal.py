@@ -48,8 +48,7 @@ def _earlier(context: DeploymentContext, current: LiveDocument | None) -> LiveDo
 
 
 def _check_archive(context: DeploymentContext, live: Live) -> None:
-    found = context.store.stat(live.archive.object)
-    if found is None or str(found.generation) != live.archive.generation:
+    if context.is_archive_gone(live.archive):
         raise InputRefused(
             f"gs://{context.store.bucket}/{live.archive.object} does not exist any more at generation {live.archive.generation}: "
             "the previous promotion cannot run again.",

@@ -136,8 +136,8 @@ def _has_windows_line_ends(failure: CellFailure, expected: Expected) -> bool:
 
 def _missing_file(path: str, expected: Expected) -> str:
     """Return where the file is, if one of this name is staged, else how a file gets to the VM."""
-    if path.endswith("\\r") or "\\" in path:
-        return f"{path!r} is a Windows path or line end. Use / between folders, and save the file with LF."
+    if "\\" in path:
+        return f"'{path}' has a backslash: paths on Linux have /. If it ends with \\r, save the file that has it with LF."
     name = basename(path.rstrip("/"))
     staged = sorted(other for other in expected.staged if basename(other) == name)
     if staged:

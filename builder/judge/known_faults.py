@@ -1,4 +1,4 @@
-"""Exit code, message and advice for the runner's faults that a new VM does not fix. Pure."""
+"""Exit code, message and advice for the faults that the runner reports and whose cause is known. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from builder.errors import ExitCode
 from builder.judge.cell_checks import READ_LOG
 from builder.judge.expected import Expected
 from builder.judge.step_faults import STEP_FAULTS
-from builder.vm.protocol import Evidence
+from builder.vm.protocol import PREEMPTED, Evidence
 
 OVERRUN_ADVICE = "Write less to outputs/, or raise NB_TIMEOUT: the uploads have the time that the notebook leaves of it, and ten minutes more."
+
+SPOT_ADVICE = (
+    "Run again, raise NB_MAX_ATTEMPTS, or set NB_PROVISIONING=spot-then-standard, which uses a standard VM for the last "
+    "attempt."
+)
 
 
 def known_faults(
     expected: Expected, evidence: Evidence, where: str
 ) -> Mapping[str, tuple[ExitCode, str, str]]:
-    """Return exit code, message and advice for each fault that a new VM does not fix."""
+    """Return exit code, message and advice for each fault whose cause is known."""
     disk = evidence.disk_free_bytes
     memory = evidence.peak_memory_bytes
     return {
+        PREEMPTED: (ExitCode.ENVIRONMENT_FAILED, "Compute Engine took the Spot VM back", SPOT_ADVICE),
         "cell_timeout": (
             ExitCode.TIME_LIMIT,
             f"a cell ran longer than its limit of {expected.job.options.cell_timeout} s{where}",

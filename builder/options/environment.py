@@ -37,15 +37,10 @@ _VERSION = r"v[0-9]+(?:(?:alpha|beta|p)[0-9]*)*|alpha|beta"
 
 @dataclass(frozen=True)
 class Build:
-    """Cloud Build's substitutions, each None when absent; and `builder_output`, which every step of a build has."""
+    """Cloud Build's substitutions that are used, each None when absent; and `builder_output`, which every step has."""
 
-    project_id: str | None = None
     build_id: str | None = None
     commit_sha: str | None = None
-    short_sha: str | None = None
-    branch_name: str | None = None
-    repo_name: str | None = None
-    trigger_name: str | None = None
     location: str | None = None
     builder_output: str | None = None
 

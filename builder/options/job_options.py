@@ -48,11 +48,12 @@ class JobOptions(MachineOptions):
     )
     include: tuple[str, ...] | None = option(
         RUNS,
-        "Globs, from the repository's root, of the files that go to the VM with the notebook.",
-        "reports/**,shared/*.py",
+        "Globs, from the repository's root, of further files that go to the VM. The notebook's folder always goes: the "
+        "files that git tracks there, or all of them without `.git`. Files that the globs find need not be tracked. "
+        "`outputs/` never goes.",
+        "shared/*.py,data/**",
         list_of(paths.relative_path),
         default=None,
-        shown="the notebook's folder, as git tracks it; all of it without `.git`",
     )
     kernel: str | None = option(
         RUNS,
@@ -168,7 +169,7 @@ class JobOptions(MachineOptions):
     )
     max_attempts: int = option(
         LIMITS,
-        "How often a job is started at most. Only faults of the environment are retried, never the "
+        "The most attempts for a job, including the first. Only faults of the environment are retried, never the "
         "notebook's own failure.",
         "1",
         whole_number(1, 10, "a count"),

@@ -62,7 +62,7 @@ class RunOptions:
     )
     max_vm_hours: int | None = option(
         LIMITS,
-        "An upper bound on the hours of VMs that a run can ask for: of each job, the longest life of its VM times "
+        "An upper bound on the hours of VMs that a run can ask for. It counts the longest life of each job's VM, times "
         "`NB_MAX_ATTEMPTS`. A run that can ask for more is refused before any call. Only the environment or a flag "
         "sets it, never a file of the repository.",
         "12",
@@ -88,7 +88,7 @@ class RunOptions:
     )
     gcs_location: GcsLocation = option(
         RESULTS,
-        "Where in Cloud Storage everything goes that a run writes.",
+        "The folder in Cloud Storage for everything that a run writes.",
         "gs://my-bucket/ci",
         google_names.gcs_location,
         required=True,
@@ -129,7 +129,7 @@ class RunOptions:
     )
     event_id: str | None = option(
         SCHEDULED,
-        "The event's id: of all runs with the same one, one runs notebooks, and the others end as its "
+        "The event's ID. Of several runs with the same ID, only the first runs the notebooks; the others end as its "
         "duplicates, with its verdict.",
         "1234567890",
         schedule.event_id,
@@ -172,7 +172,7 @@ class Deployment:
 
     function: str = option(
         DEPLOYMENT,
-        "The Cloud Function's name. The schedule has it too, and the topic without `NB_TOPIC`.",
+        "The Cloud Function's name. The schedule has the same name, and so has the topic if `NB_TOPIC` is not set.",
         "demo-notebook",
         google_names.function,
         required=True,

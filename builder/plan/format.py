@@ -23,3 +23,9 @@ def counted(paths: Sequence[str]) -> str:
     notebooks = len(set(paths))
     told = f"{notebooks} notebook{'s' if notebooks != 1 else ''}"
     return told if notebooks == len(paths) else f"{len(paths)} jobs of {told}"
+
+
+def green_count(paths: Sequence[str], green: int) -> str:
+    """Return how many are green: notebooks, or jobs if a matrix makes more. `paths` has each job's notebook."""
+    units = "notebooks" if len(set(paths)) == len(paths) else "jobs"
+    return f"{green} of {len(paths)} {units} green"

@@ -10,6 +10,7 @@ from builder.act.result import gravity
 from builder.errors import BuilderError, ExitCode
 from builder.model import JsonObject
 from builder.plain_text import log_line
+from builder.plan.format import green_count
 from builder.report.console import Console
 from builder.report.ending import verdict_line
 from builder.report.markdown import code
@@ -46,7 +47,7 @@ def reported(run: str, summary: JsonObject, folder: str) -> Reported:
     jobs, code = summary["jobs"], int(summary["exit_code"])
     green = sum(job["verdict"] == "green" for job in jobs)
     unconfirmed = "; clean-up is not confirmed" if code == ExitCode.CLEANUP_UNCONFIRMED else ""
-    description = f"{green} of {len(jobs)} notebooks green{unconfirmed}"
+    description = f"{green_count([job['notebook'] for job in jobs], green)}{unconfirmed}"
     return Reported(run, code, description, browser_url(f"{folder}/index.html"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from builder.act.result import Abandoned, Duplicate, JobResult, LeftVm, RunResult, color
 from builder.errors import BadInput, BuilderError, ExitCode
 from builder.plain_text import log_line
-from builder.plan.format import duration
+from builder.plan.format import duration, green_count
 from builder.report.console import Console
 from builder.report.run_report import browser_url
 
@@ -37,8 +37,7 @@ def verdict_line(console: Console, word: str, what: str, code: int, meaning: str
 def finished(console: Console, result: RunResult) -> None:
     """Print the last lines of a run whose jobs are judged."""
     jobs = result.jobs
-    what = "notebooks" if len({job.notebook for job in jobs}) == len(jobs) else "jobs"
-    count = f"{sum(job.verdict.green for job in jobs)} of {len(jobs)} {what} green"
+    count = green_count([job.notebook for job in jobs], sum(job.verdict.green for job in jobs))
     verdict_line(console, result.color.upper(), count, result.exit_code)
     # The red ones last: where people look first.
     for job in sorted(jobs, key=lambda item: not item.verdict.green):

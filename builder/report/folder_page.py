@@ -32,6 +32,7 @@ class Entry:
     """The results of one job, from its result.json. All addresses are relative to the page."""
 
     job: str
+    notebook: str
     green: bool
     message: str
     run: str
@@ -52,7 +53,10 @@ def write_folder_pages(
     """
     for folder in folders(result, location):
         try:
-            _write(store, location, folder)
+            if not _write(store, location, folder):
+                log(
+                    f"warning: {location.url(folder, PAGE)} was not updated, because other runs changed it at each try"
+                )
         except CallFailed as failure:
             log(f"warning: {location.url(folder, PAGE)} could not be written: {failure}")
 
@@ -67,17 +71,21 @@ def folders(result: RunResult, location: GcsLocation) -> Sequence[str]:
     return sorted((parents | days) - {f"results/{result.run}"})
 
 
-def _write(store: ObjectStore, location: GcsLocation, folder: str) -> None:
-    """Write the page of a folder, again if another run has written it meanwhile: its results may not be on ours."""
+def _write(store: ObjectStore, location: GcsLocation, folder: str) -> bool:
+    """Write the page of a folder, again if another run has written it meanwhile: its results may not be on ours.
+
+    Returns False if other runs wrote it at each try.
+    """
     page = location.object(folder, PAGE)
     for _ in range(_TRIES):
         seen = store.stat(page)
         content = _render(store, location, folder)
         if content is None:
-            return
+            return True
         generation = seen.generation if seen else 0
         if store.swap(page, content, generation=generation, content_type="text/html; charset=utf-8"):
-            return
+            return True
+    return False
 
 
 def _render(store: ObjectStore, location: GcsLocation, folder: str) -> bytes | None:
@@ -104,6 +112,7 @@ def _entry(folder: str, document: JsonObject, names: Sequence[str], up: str) -> 
     outputs = [name for name in names if name.startswith("outputs/")][:MOST_OUTPUTS]
     return Entry(
         job=folder.rstrip("/"),
+        notebook=str(document.get("notebook")),
         green=document.get("verdict") == "green",
         message=str(document.get("message")),
         run=run,

@@ -38,6 +38,9 @@ def add_to_history(
             content = _encode(with_run(before, result))
             if store.swap(name, content, generation=generation, content_type="application/json"):
                 return {job.job: before.get(job.job, ()) for job in result.jobs}
+        log(
+            f"warning: the report shows no earlier runs, because other runs changed {location.url('results', 'history.json')} at each try"
+        )
     except CallFailed as failure:
         log(f"warning: the report shows no earlier runs: {failure}")
     return {}

@@ -102,6 +102,7 @@ def _entry(job: str, found: JsonObject) -> Entry:
     names = [*(map(str, files) if isinstance(files, list) else ()), "run.log", "result.json"]
     return Entry(
         job=job,
+        notebook=text("notebook"),
         green=True,
         message=text("message"),
         run=text("run"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from builder.act.result import JobResult, color
 from builder.model import CellFailure
 from builder.plain_text import one_line
-from builder.plan.format import duration
+from builder.plan.format import duration, green_count
 from builder.report.run_report import RunReport, browser_url, excerpt
 
 MOST_CHARACTERS = 60_000
@@ -31,18 +31,15 @@ def _blocks(report: RunReport) -> Iterator[str]:
     result = report.result
     red = [job for job in result.jobs if not job.verdict.green]
     mark = "✅" if result.green else "❌"
-    green = len(result.jobs) - len(red)
-    yield (
-        f"### {mark} {result.color.upper()}: {green} of {len(result.jobs)} notebooks green, "
-        f"after {duration(result.seconds)}\n"
-    )
+    count = green_count([job.notebook for job in result.jobs], len(result.jobs) - len(red))
+    yield f"### {mark} {result.color.upper()}: {count}, after {duration(result.seconds)}\n"
     yield f"{' · '.join(_origin(report))}\n"
     if result.trouble:
         yield f"{code(result.trouble)}\n"
     for job in red[:_MOST_FAILURES]:
         yield _failure(job)
     if len(red) > _MOST_FAILURES:
-        yield f"… and {len(red) - _MOST_FAILURES} more red notebooks.\n"
+        yield f"… and {len(red) - _MOST_FAILURES} more in red.\n"
     yield "| notebook | verdict | time | results |\n| --- | --- | --- | --- |"
     yield from (_row(job) for job in (*red, *(job for job in result.jobs if job.verdict.green)))
 

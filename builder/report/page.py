@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from builder.plain_text import plain
-from builder.plan.format import duration
+from builder.plan.format import duration, green_count
 
 _FOLDER = Path(__file__).parent
 
@@ -35,7 +35,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(duration=duration, plain=plain)
+    environment.filters.update(duration=duration, green_count=green_count, plain=plain)
     return environment
 
 

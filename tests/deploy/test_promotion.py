@@ -132,6 +132,16 @@ def test_a_rollback_needs_the_earlier_image(deployment_fixture: DeploymentFixtur
     assert missing in status_lines(deployment_fixture.context())
 
 
+def test_status_says_that_an_archive_was_replaced(deployment_fixture: DeploymentFixture) -> None:
+    deployment_fixture.deploy()
+    archive = deployment_fixture.state()["live"]["archive"]["object"]
+    deployment_fixture.store().replace(archive, b"another", content_type="application/gzip")
+    assert any(
+        "the archive is missing or was replaced" in line
+        for line in status_lines(deployment_fixture.context())
+    )
+
+
 def test_a_function_that_runs_the_same_notebook_is_named(deployment_fixture: DeploymentFixture) -> None:
     """Such as the one before a change of its name, which goes on running the earlier bytes."""
     logged = deployment_fixture.cloud_fixture.logged

@@ -132,16 +132,29 @@ FIRST_USE = (
     "minutes before all necessary permissions are propagated to the Service Agent. Otherwise, verify that it has Eventarc "
     "Service Agent role."
 )
-WAITS = "Google is still setting up Eventarc in this project: waiting 60 s"
+FUNCTIONS_IS_NEW = (
+    "Unable to retrieve the repository metadata for projects/local-project/locations/us-central1/repositories/gcf-artifacts. "
+    "Ensure that the Cloud Functions service account has 'artifactregistry.repositories.list' and "
+    "'artifactregistry.repositories.get' permissions."
+)
+WAITS = "Google is still setting up Cloud Functions and Eventarc in this project: waiting 60 s"
 
 
 @pytest.mark.always(1)
-@pytest.mark.parametrize(("status", "reason"), [(400, "failedPrecondition"), (403, "forbidden")])
-def test_a_project_that_is_new_to_eventarc_is_waited_for_when_the_call_is_refused(
-    cloud_fixture: CloudFixture, status: int, reason: str
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (400, "failedPrecondition", FIRST_USE),
+        (403, "forbidden", FIRST_USE),
+        (403, "forbidden", FUNCTIONS_IS_NEW),
+    ],
+    ids=["eventarc, 400", "eventarc, 403", "cloud functions"],
+)
+def test_a_project_that_is_new_to_these_services_is_waited_for_when_the_call_is_refused(
+    cloud_fixture: CloudFixture, status: int, reason: str, message: str
 ) -> None:
     cloud_fixture.fault(
-        f"{FUNCTIONS}.create", "error", times=9, status=status, reason=reason, message=FIRST_USE
+        f"{FUNCTIONS}.create", "error", times=9, status=status, reason=reason, message=message
     )
     assert run(cloud_fixture) == EVERYTHING
     assert cloud_fixture.logged.count(WAITS) == 9
@@ -149,17 +162,48 @@ def test_a_project_that_is_new_to_eventarc_is_waited_for_when_the_call_is_refuse
     assert_stands(cloud_fixture)
 
 
-def test_an_eventarc_agent_without_its_role_ends_after_ten_minutes_with_its_name(
-    cloud_fixture: CloudFixture,
+@pytest.mark.parametrize(
+    ("status", "message", "account"),
+    [
+        (400, FIRST_USE, "gcp-sa-eventarc.iam.gserviceaccount.com, roles/eventarc.serviceAgent"),
+        (403, FUNCTIONS_IS_NEW, "gcf-admin-robot.iam.gserviceaccount.com, roles/cloudfunctions.serviceAgent"),
+    ],
+    ids=["eventarc", "cloud functions"],
+)
+def test_an_agent_without_its_role_ends_after_ten_minutes_with_its_name(
+    cloud_fixture: CloudFixture, status: int, message: str, account: str
 ) -> None:
-    cloud_fixture.fault(f"{FUNCTIONS}.create", "error", times=11, status=400, message=FIRST_USE)
-    with pytest.raises(
-        ProjectSetup, match="Permission denied while using the Eventarc Service Agent"
-    ) as caught:
+    cloud_fixture.fault(f"{FUNCTIONS}.create", "error", times=11, status=status, message=message)
+    with pytest.raises(ProjectSetup, match=message[:40]) as caught:
         run(cloud_fixture)
     assert cloud_fixture.logged.count(WAITS) == 10
     assert cloud_fixture.consumed() == [11]
-    assert "gcp-sa-eventarc.iam.gserviceaccount.com, roles/eventarc.serviceAgent" in caught.value.advice
+    assert account in caught.value.advice
+    assert "notebook-deployer" not in caught.value.advice
+
+
+NO_ACCESS = (
+    "Build failed with status: FAILURE and message: failed to Fetch: failed to download archive gs://gcf-v2-sources-1/f.zip: "
+    "Access to bucket gcf-v2-sources-1 denied."
+)
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "INVALID_ARGUMENT"])
+def test_the_build_of_a_first_deployment_is_tried_once_more(cloud_fixture: CloudFixture, code: str) -> None:
+    cloud_fixture.fault(f"{FUNCTIONS}.create", "operation_error", code=code, message=NO_ACCESS)
+    assert run(cloud_fixture) == [EVERYTHING[0], "function nightly updated", *EVERYTHING[2:]]
+    assert cloud_fixture.consumed() == [1]
+    assert_stands(cloud_fixture)
+
+
+def test_a_build_that_fails_again_is_the_project_s_set_up(cloud_fixture: CloudFixture) -> None:
+    """Its operation ends with INTERNAL too, and no repetition helps."""
+    for method in ("create", "patch"):
+        cloud_fixture.fault(f"{FUNCTIONS}.{method}", "operation_error", code="INTERNAL", message=NO_ACCESS)
+    with pytest.raises(ProjectSetup, match="Access to bucket gcf-v2-sources-1 denied") as caught:
+        run(cloud_fixture)
+    assert cloud_fixture.consumed() == [1, 1]
+    assert "NB_FUNCTION_BUILD_SERVICE_ACCOUNT" in caught.value.advice
 
 
 @pytest.mark.parametrize("status", [400, 403])
@@ -277,6 +321,7 @@ def test_a_failed_build_is_reported_and_the_next_deployment_repairs_the_function
         ProjectSetup, match=r"(?s)could not be deployed: .*No version of it is live"
     ) as caught:
         run(cloud_fixture, cloud_fixture.desired(source(BROKEN)))
+    assert sum("trying once more" in line for line in cloud_fixture.logged) == 1
     assert caught.value.message.endswith(
         "Done before: topic news created. Not done: function, invoker binding, schedule."
     )

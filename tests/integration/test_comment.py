@@ -471,9 +471,10 @@ def test_a_missing_version_of_the_token(commenting: Commenting) -> None:
 
 @ONE_FORGE
 def test_a_summary_of_another_version_is_refused(commenting: Commenting) -> None:
-    commenting.write("results/b1/summary.json", b'{"schema": 2}')
+    commenting.run()
+    commenting.write("results/b1-2/summary.json", b'{"schema": 2}')
     assert commenting.comment() == 2
-    assert "is no summary that this version can read" in commenting.printed
+    assert "/results/b1-2/summary.json is no summary that this version can read" in commenting.printed
     assert commenting.forge.calls == []
 
 

@@ -291,6 +291,18 @@ def test_a_run_that_was_suspended_asks_before_it_goes_on(session: GuestSession) 
 
 
 @pytest.mark.usefixtures("brisk")
+def test_after_a_renewal_that_fails_the_next_one_is_made(session: GuestSession) -> None:
+    with session.lock(budget=0) as lock:
+        assert lock.take("run-1") is None
+        session.cloud_fixture.fault(
+            "storage.objects.insert", "error", status=503, match={"name": "*/locks/*"}
+        )
+        eventually(lambda: session.stored()["renewal"] > 3)
+        assert lock.lost is None
+    assert session.told == []
+
+
+@pytest.mark.usefixtures("brisk")
 def test_a_bug_in_a_renewal_is_reported_and_the_next_one_is_made(
     session: GuestSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -553,13 +553,16 @@ def test_an_api_that_does_not_answer_is_6_not_3(cloud_fixture: CloudFixture, tmp
     assert cloud_fixture.left() == []
 
 
-@pytest.mark.parametrize("over", [True, False], ids=["over", "going on"])
-def test_in_an_outage_no_vm_is_requested(cloud_fixture: CloudFixture, plan: Plan, *, over: bool) -> None:
+@pytest.mark.parametrize("look", ["found", "refused", "unanswered"])
+def test_in_an_outage_no_vm_is_requested(cloud_fixture: CloudFixture, plan: Plan, look: str) -> None:
+    """Any answer ends an outage, one without permission too."""
     fleet = cloud_fixture.fleet()
     cloud_fixture.fault("compute.regions.get", "error", times=1000, status=503)
     with pytest.raises(CallFailed):
         fleet.machines.zones("us-central1")
-    if over:
+    if look != "unanswered":
+        if look == "refused":
+            cloud_fixture.fault("compute.instances.get", "error", status=403)
         vm = cloud_fixture.placement(fleet).place(cloud_fixture.vm_request(plan))
         assert cloud_fixture.alive() == [vm.name]
     else:

@@ -21,6 +21,7 @@ from builder.act.vm import Vm
 from builder.errors import ExitCode, Interrupted, NoCapacity, NotStarted
 from builder.model import Accelerator
 from builder.options import MachineOptions
+from builder.plan.vm_spec import SPOT, STANDARD
 from localcloud.core.iam import Iam
 from localcloud.services.storage import StorageService
 from tests.integration.cloud_fixture import CloudFixture, MovedClock, StandIn, opened
@@ -255,12 +256,23 @@ _GPU = replace(_SPEC, machine_type="n1-standard-4", accelerator=Accelerator("nvi
 @pytest.mark.parametrize(
     ("metric", "region", "spec", "counts"),
     [
+        pytest.param(
+            "CPUS", "us-central1", replace(_SPEC, machine_type="n2-standard-4"), False, id="n2 has its own"
+        ),
+        pytest.param("NVIDIA_L4_GPUS", "us-central1", _GPU, False, id="another gpu"),
+        pytest.param("PREEMPTIBLE_NVIDIA_T4_GPUS", "us-central1", _GPU, True, id="preemptible gpu"),
+        pytest.param(
+            "NVIDIA_A100_GPUS",
+            "us-central1",
+            replace(_SPEC, machine_type="a2-highgpu-1g"),
+            True,
+            id="gpu of the machine type",
+        ),
         pytest.param("CPUS", "us-central1", _SPEC, True, id="cpus"),
         pytest.param("CPUS", "us-east1", _SPEC, False, id="another region"),
         pytest.param("CPUS_ALL_REGIONS", "", _SPEC, True, id="all regions"),
         pytest.param("C3_CPUS", "us-central1", _SPEC, False, id="another series"),
         pytest.param("C3_CPUS", "us-central1", replace(_SPEC, machine_type="c3-standard-4"), True, id="c3"),
-        pytest.param("PREEMPTIBLE_CPUS", "us-central1", _SPEC, True, id="spot cpus"),
         pytest.param("NVIDIA_T4_GPUS", "us-central1", _SPEC, False, id="no gpu"),
         pytest.param("NVIDIA_T4_GPUS", "us-central1", _GPU, True, id="gpu"),
         pytest.param("GPUS_ALL_REGIONS", "", _SPEC, False, id="no gpu anywhere"),
@@ -280,4 +292,9 @@ _GPU = replace(_SPEC, machine_type="n1-standard-4", accelerator=Accelerator("nvi
     ],
 )
 def test_which_vms_hold_some_of_a_quota(metric: str, region: str, spec: MachineOptions, counts: bool) -> None:  # noqa: FBT001
-    assert Limit(metric, region).counts(spec, A) is counts
+    assert Limit(metric, region).counts(spec, STANDARD, A) is counts
+
+
+@pytest.mark.parametrize(("model", "counts"), [(SPOT, True), (STANDARD, False)], ids=["spot", "standard"])
+def test_only_spot_vms_hold_the_preemptible_quota(model: str, counts: bool) -> None:  # noqa: FBT001
+    assert Limit("PREEMPTIBLE_CPUS", "us-central1").counts(_SPEC, model, A) is counts

@@ -26,6 +26,7 @@ from builder.plan.build_plan import Plan
 from builder.plan.event import RunRequest, day_folder
 from builder.ports import ObjectStore
 from builder.report.folder_page import write_folder_pages
+from builder.report.history import add_to_history
 from builder.report.latest import write_latest
 from builder.vm.protocol import MAX_EVIDENCE_BYTES
 from tests.integration.cloud_fixture import BUCKET, CloudFixture, Guest, StandIn
@@ -582,6 +583,34 @@ def test_two_runs_that_write_the_latest_folder_at_once_are_both_named(days: Clou
     assert days.said == []
 
 
+def test_objects_that_others_change_at_each_try_are_a_warning(days: CloudFixture) -> None:
+    store, location = days.store(), GcsLocation(BUCKET, days.prefix)
+    ran = sample_reports.job(
+        "demo", sample_reports.GREEN, output=location.url("versions/2018-04-07/demo") + "/"
+    )
+    result = sample_reports.report(ran).result
+    store.replace(
+        location.object("versions/2018-04-07/demo/result.json"),
+        b'{"schema": 1}',
+        content_type="application/json",
+    )
+
+    class Busy:
+        """A bucket in which another run is always faster."""
+
+        def __getattr__(self, name: str) -> Any:
+            return (lambda *_, **__: None) if name == "swap" else getattr(store, name)
+
+    busy = cast("ObjectStore", Busy())
+    write_folder_pages(result, busy, location, days.said.append)
+    assert add_to_history(result, busy, location, days.said.append) == {}
+    write_latest(result, busy, location, date(2018, 4, 7), days.said.append)
+    page, history, latest_folder = days.said
+    assert page.startswith(f"warning: {location.url('versions/2018-04-07/index.html')} was not updated")
+    assert history.startswith("warning: the report shows no earlier runs, because other runs changed")
+    assert latest_folder.startswith(f"warning: other runs write {location.url('versions/latest')}/")
+
+
 def test_a_latest_folder_that_cannot_be_written_is_a_warning(days: CloudFixture, tmp_path: Path) -> None:
     days.fault(
         "storage.objects.insert", "error", status=403, message="no", match={"name": "*/versions/latest/*"}
@@ -611,7 +640,7 @@ def test_each_folder_of_jobs_has_a_page_whose_links_lead_to_objects(
         assert links
         assert {posixpath.normpath(f"/{folder}/{link}") for link in links} <= there
     shown = page(cloud_fixture, "versions/2018-04-07")
-    assert "2018-04-07: 1 of 2 notebooks green" in shown
+    assert "2018-04-07: 1 of 2 jobs green" in shown, "both are of one notebook"
     assert shown.index("/demo</span>") < shown.index(">demo</span>"), "the red one of the message comes first"
 
 

@@ -14,6 +14,7 @@ from builder.act.fleet import Fleet
 from builder.act.ledger import Ledger
 from builder.act.sweep import BUDGET, LATENESS, overdue, sweep, take_down_run
 from builder.act.vm import Ending
+from builder.errors import EnvironmentFailed
 from builder.plan.build_plan import Plan
 from builder.plan.vm_spec import Attempt, insert_body, vm_labels
 from localcloud.core.caller import OWNER_ADDRESS
@@ -265,6 +266,26 @@ def test_only_vms_of_the_dead_run_are_taken_down(cloud_fixture: CloudFixture, pl
     assert told == [f"VM {dead} in {ZONE} of run run-old deleted"]
 
 
+def test_each_vm_of_a_dead_run_is_deleted_although_one_cannot_be(
+    cloud_fixture: CloudFixture, plan: Plan
+) -> None:
+    stuck, *others = (seed(cloud_fixture, plan, number) for number in (1, 2, 3))
+    cloud_fixture.fault(
+        "compute.instances.delete",
+        "error",
+        times=1000,
+        status=403,
+        message="not yours",
+        match={"instance": stuck},
+    )
+    told: list[str] = []
+    with pytest.raises(EnvironmentFailed, match=f"VM {stuck} in {ZONE}: .*not yours") as caught:
+        take_down_run(cloud_fixture.machines(), cloud_fixture.fleet(), "run-old", told.append)
+    assert cloud_fixture.alive() == [stuck]
+    assert sorted(told) == sorted(f"VM {name} in {ZONE} of run run-old deleted" for name in others)
+    assert f"gcloud compute instances delete {stuck}" in caught.value.advice
+
+
 def test_a_vm_that_cannot_be_deleted_is_reported_and_delays_the_sweep_briefly(
     cloud_fixture: CloudFixture, plan: Plan
 ) -> None:
@@ -308,7 +329,8 @@ def test_the_time_of_a_vm_is_over_after_its_deadline_and_two_minutes(
     epoch = {**instance.labels, "nb-deadline": "5000"}
     by_label = replace(instance, labels=epoch, max_run_seconds=None)
     by_server = replace(instance, labels=epoch, created="1970-01-01T01:00:00+00:00", max_run_seconds=400)
-    for odd, deadline in ((by_label, 5000), (by_server, 4000)):
+    running = replace(by_server, terminates="1970-01-01T01:10:00+00:00")  # it needed ten minutes to start
+    for odd, deadline in ((by_label, 5000), (by_server, 4000), (running, 4200)):
         assert overdue(odd, deadline + LATENESS) is None
         late = overdue(odd, deadline + LATENESS + 1)
         assert late is not None

@@ -417,6 +417,7 @@ def test_a_heartbeat_that_says_preempted_names_the_cause_where_compute_does_not(
     with pytest.raises(EnvironmentFailed, match="took the Spot VM back") as caught:
         bench.watch().until_evidence()
     assert caught.value.reason == "preempted"
+    assert "NB_PROVISIONING=spot-then-standard" in caught.value.advice
 
 
 def test_evidence_of_a_vm_that_has_gone_counts(cloud_fixture: CloudFixture, plan: Plan) -> None:

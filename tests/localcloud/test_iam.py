@@ -233,5 +233,5 @@ def test_a_token_needs_the_scope_of_the_whole_cloud(iam: Iam, scopes: tuple[str,
 def test_every_grant_names_a_role_and_an_account_that_exist(iam: Iam) -> None:
     for grant in GRANTS:
         iam.roles.check(grant.role)
-        google = grant.account in {EVERYONE, OWNER.email} or "@gcp-sa-" in grant.account
+        google = grant.account in {EVERYONE, OWNER.email} or grant.account.startswith("service-")
         assert google or iam.accounts.find(email(grant.account))

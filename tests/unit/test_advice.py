@@ -63,7 +63,7 @@ ACCESS = "notebook-vm@my-project.iam.gserviceaccount.com"
         pytest.param("ImportError: Cannot load backend 'TkAgg' which requires the 'tk' interactive framework, as 'headless' is currently running", "%matplotlib inline", id="no display"),
         pytest.param("RuntimeError: 'widget' is not a recognised GUI loop or backend name", "%matplotlib inline", id="widget backend"),
         pytest.param("ModuleNotFoundError: No module named 'tkinter'", "%matplotlib inline", id="tkinter"),
-        pytest.param(r"FileNotFoundError: [Errno 2] No such file or directory: 'data\\rides.csv'", "Windows path", id="backslash"),
+        pytest.param(r"FileNotFoundError: [Errno 2] No such file or directory: 'data\\rides.csv'", r"'data\\rides.csv' has a backslash", id="backslash"),
     ],
 )  # fmt: skip
 def test_a_family_has_its_advice(error: str, words: str) -> None:

@@ -18,7 +18,7 @@ from builder.act import staging
 from builder.act.proofs import Proof
 from builder.deploy.archive import pack_archive
 from builder.deploy.export_options import exported_options
-from builder.errors import BadInput, Problem
+from builder.errors import BadInput, BuilderError, Problem
 from builder.options import Options
 from builder.options.table import OPTIONS
 from builder.plan.build_plan import ChosenNotebook, JobPlan, Plan, build_plan
@@ -319,6 +319,14 @@ def test_another_kit_is_refused(unpacked: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(kit, "load", lambda: pytest.fail("no kit is asked for"))
     free = replace(plan, jobs=tuple(replace(job, proven=None) for job in plan.jobs))
     assert staging.check_kit(free) is free
+
+
+def test_requirements_need_a_kit_with_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit, "load", lambda: kit.Kit("cd" * 32, {}))
+    assert staging.load_kit().sha256 == "cd" * 32
+    with pytest.raises(BuilderError, match="the kit has no uv") as caught:
+        staging.load_kit(uv=True)
+    assert caught.value.reason == "kit_missing"
 
 
 def test_the_folders_name_is_taken(repo: Path, tmp_path: Path) -> None:

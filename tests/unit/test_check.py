@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from builder.check.ask import Clients, ask_all
-from builder.check.demand import Size, gpu_metric, regional
+from builder.check.demand import Size, regional
 from builder.check.findings import Findings, findings
 from builder.check.permissions import ACT_AS, OBJECTS, project_permissions
 from builder.check.row import Row, State, exit_code, fail, ok, unknown
@@ -22,6 +22,7 @@ from builder.errors import ExitCode
 from builder.plan.build_plan import Plan, build_plan
 from builder.plan.choose import choose
 from builder.plan.event import RunRequest
+from builder.plan.quota_metrics import gpu_metric
 from builder.plan.workspace import Workspace
 from builder.ports import CallFailed, Image
 from builder.report.preflight import preflight_json

@@ -34,6 +34,7 @@ def entry(job: str, *, green: bool = True, outputs: int = 2, text: str = "all 5 
     stem = job.rpartition("/")[2]
     return Entry(
         job=job,
+        notebook=f"reports/{stem}.ipynb",
         green=green,
         message=text,
         run=RUN,

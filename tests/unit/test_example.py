@@ -81,7 +81,6 @@ def test_localclouds_machine_has_the_requirements_so_that_the_demo_needs_no_netw
 @pytest.mark.parametrize(
     ("file", "deploys"),
     [
-        pytest.param("README.md", False, id="README"),
         pytest.param("docs/setup.md", False, id="set-up"),
         pytest.param("docs/deploy.md", True, id="deploying"),
         pytest.param("examples/bike-share/cloudbuild.yaml", True, id="example"),

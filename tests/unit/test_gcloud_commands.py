@@ -168,7 +168,7 @@ def test_submitted_builds_name_a_folder_that_their_accounts_can_read(tmp_path: P
         for each in commands(tmp_path)
         if "submit" in each.arguments and len(each.arguments) > 3 and "--no-source" not in each.arguments
     ]
-    assert len(submitted) == 3
+    assert len(submitted) == 4
     assert all(
         (each.flag("gcs-source-staging-dir") or "").endswith(("/source", "/image-source"))
         for each in submitted

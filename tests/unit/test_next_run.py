@@ -64,13 +64,17 @@ def test_without_a_live_document_only_the_time_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "job",
+    ("job", "line"),
     [
-        pytest.param(replace(JOB, state="PAUSED"), id="paused"),
-        pytest.param(replace(JOB, next=""), id="none planned"),
+        pytest.param(
+            replace(JOB, state="PAUSED"), "next run: none, because the schedule is PAUSED", id="paused"
+        ),
+        pytest.param(
+            replace(JOB, next=""),
+            "next run: not known yet; run `deploy --status` again in a minute",
+            id="just created",
+        ),
     ],
 )
-def test_no_next_run(job: JobState) -> None:
-    assert list(next_run_lines(job, live())) == [
-        f"next run: none is planned, since the schedule is {job.state}"
-    ]
+def test_no_next_run(job: JobState, line: str) -> None:
+    assert list(next_run_lines(job, live())) == [line]

@@ -487,23 +487,19 @@ def test_cloud_build_substitutions() -> None:
     env = {
         "PROJECT_ID": "my-project",
         "BUILD_ID": "6b1f0c4e-0000-4000-8000-000000000000",
-        "BRANCH_NAME": "main",
+        "BRANCH_NAME": "a\u200bb",  # not used, so it ends no run
     }
     options = load(
-        env=env | {"GOOGLE_CLOUD_PROJECT": "other-project", "LOCATION": "europe-west4", "SHORT_SHA": ""}
+        env=env | {"GOOGLE_CLOUD_PROJECT": "other-project", "LOCATION": "europe-west4", "COMMIT_SHA": ""}
     )
     assert (options.project, options.run_id) == ("my-project", env["BUILD_ID"])
-    assert (options.build.branch_name, options.build.short_sha, options.build.location) == (
-        "main",
-        None,
-        "europe-west4",
-    )
+    assert (options.build.commit_sha, options.build.location) == (None, "europe-west4")
     assert options.notebooks[0].options.zones == ("europe-west4",)
     assert load(env=env | {"NB_RUN_ID": "mine"}).run_id == "mine"
     assert load(env={"GOOGLE_CLOUD_PROJECT": "other-project"}).project == "other-project"
     assert job(env={"LOCATION": "global"}).zones == ("us-central1",)
     assert one_problem(env={"BUILD_ID": "Not an id"}).variable == "BUILD_ID"
-    assert one_problem(env={"BRANCH_NAME": "a\x00b"}).variable == "BRANCH_NAME"
+    assert one_problem(env={"COMMIT_SHA": "a\x00b"}).variable == "COMMIT_SHA"
 
 
 @pytest.mark.parametrize(

@@ -447,7 +447,10 @@ def test_a_project_that_is_new_to_eventarc_is_waited_for() -> None:
     cloud = Cloud(endings=[ending] * 4)
     changes, logged = run(cloud)
     assert "function nightly created" in changes
-    assert logged.count("Google is still setting up Eventarc in this project: waiting 60 s") == 4
+    assert (
+        logged.count("Google is still setting up Cloud Functions and Eventarc in this project: waiting 60 s")
+        == 4
+    )
     cloud = Cloud(endings=[ending] * 11)
     with pytest.raises(ProjectSetup, match=r"could not be deployed: Validation failed") as caught:
         run(cloud)

@@ -26,10 +26,12 @@ BUCKET_MISSING = "The specified bucket does not exist."
         ("notFound", 404, "The topic was not found.", (4, "not_found")),
         ("notFound", 404, "No such object: b/ci/a.json", (6, "api_unavailable")),
         ("backendError", 503, "Try later.", (6, "api_unavailable")),
+        ("invalid", 400, "Bucket is a requester pays bucket but no user project provided.", (4, "refused")),
+        ("conditionNotMet", 412, "The bucket needs a customer-managed key.", (4, "refused")),
     ],
     ids=[
         *("API disabled", "API disabled, old code", "no permission", "no credentials", "rate limit"),
-        *("no bucket", "no topic", "no object", "unavailable"),
+        *("no bucket", "no topic", "no object", "unavailable", "requester pays", "policy about keys"),
     ],
 )
 def test_a_refused_call_ends_a_run_as_set_up_or_as_environment(

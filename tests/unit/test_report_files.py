@@ -19,7 +19,9 @@ import pytest
 from builder.act.proofs import Origin
 from builder.act.result import Event, JobResult, LeftVm, VmTime
 from builder.errors import ExitCode
-from builder.model import CellRun, CellState, Verdict
+from builder.model import CellRun, CellState, GcsLocation, Verdict
+from builder.report.comment import reported
+from builder.report.folder_page import folders
 from builder.report.history import MOST_JOBS, MOST_RUNS, decode, with_run
 from builder.report.index import cell_bars, render_index
 from builder.report.junit import render_junit
@@ -212,7 +214,7 @@ def test_markdown_has_as_many_rows_as_fit() -> None:
 def test_markdown_stays_within_a_comment() -> None:
     text = render_markdown(large(200, red=200)).decode()
     assert len(text) <= MOST_CHARACTERS + 200
-    assert "… and 180 more red notebooks." in text
+    assert "… and 180 more in red." in text
 
 
 @pytest.mark.parametrize(
@@ -321,6 +323,25 @@ def test_page_escapes_the_corpus() -> None:
 
 def test_page_of_two_hundred_notebooks_is_bounded() -> None:
     assert len(render_index(large(200, red=3))) < 4_000_000
+
+
+@pytest.mark.parametrize("prefix", ["", "ci"], ids=["whole bucket", "prefix"])
+def test_the_pages_of_days_are_written_with_and_without_a_prefix(prefix: str) -> None:
+    location = GcsLocation("b", prefix)
+    of_day = job("demo", GREEN, output=location.url("versions/2018-04-07/demo") + "/")
+    assert folders(report(of_day).result, location) == ["versions/2018-04-07"]
+
+
+def test_a_matrix_counts_jobs() -> None:
+    jobs = [replace(job(name, GREEN), notebook="demo.ipynb") for name in ("demo-a", "demo-b")]
+    both = report(*jobs, replace(job("other", RED), notebook="other.ipynb"), code=ExitCode.NOTEBOOK_FAILED)
+    assert "2 of 3 jobs green" in text_of(both)
+    assert b"2 of 3 jobs green" in render_markdown(both)
+    assert (
+        reported("r", json.loads(render_summary(both.result, Origin())), "gs://b/results/r").description
+        == "2 of 3 jobs green"
+    )
+    assert "1 of 1 notebooks green" in text_of(report(job("demo", GREEN)))
 
 
 @pytest.mark.parametrize("count", [1, 40, 1000])

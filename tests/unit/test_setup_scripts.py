@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
+from localcloud.cli.submit.checking import faults
+from localcloud.cli.submit.reading import read
 from tests.setup_scripts import NAMES, FakeGcloud, commands, run
 
 FOLDER = Path(__file__).parent / "setup_commands"
@@ -178,6 +182,44 @@ def test_a_missing_subnetwork_is_named_before_anything_depends_on_it(gcloud: Fak
     assert done.returncode == 4
     assert "no subnetwork 'mine' in us-central1" in done.stderr
     assert "gcloud compute networks create default --project=my-project" in done.stderr
+
+
+def test_a_missing_subnetwork_of_a_new_project_is_explained_after_the_tries(gcloud: FakeGcloud) -> None:
+    """The default network can come a moment after Compute Engine's API, or never."""
+    words = "The resource 'projects/p/regions/r/subnetworks/default' is not ready"
+    gcloud.answer("compute networks subnets update *", words, refused=True)
+    done = run("project.sh", *NAMES, gcloud=gcloud)
+    assert done.returncode == 4
+    assert gcloud.calls().count("sleep") == 24
+    assert words in done.stderr
+    assert "gcloud compute networks create default --project=my-project" in done.stderr
+
+
+def test_the_build_file_at_the_end_names_the_mirror_so_that_a_build_can_leave_it_out(
+    gcloud: FakeGcloud,
+) -> None:
+    done = run("project.sh", *NAMES, "--packages", gcloud=gcloud)
+    _, _, rest = done.stdout.partition("write cloudbuild.yaml:\n\n")
+    text, _, _ = rest.partition("\n\n")
+    file = yaml.load(textwrap.dedent(text), Loader=yaml.CSafeLoader)
+    mirror = "https://us-central1-python.pkg.dev/$PROJECT_ID/pypi/simple/"
+    assert file["substitutions"] == {"_COMMAND": "run", "_INDEX": mirror}
+    assert "NB_INDEX_URL=$_INDEX" in file["options"]["env"]
+    assert list(map(str, faults(read("cloudbuild.yaml", text.encode()), {}))) == []
+
+
+def test_shared_vpc_leaves_the_subnetworks_of_the_project_as_they_are(gcloud: FakeGcloud) -> None:
+    gcloud.answer("services list *", "compute.googleapis.com\n")
+    done = run("project.sh", *NAMES, "--subnetwork", "none", gcloud=gcloud)
+    assert done.returncode == 0, done.stderr
+    assert [call for call in gcloud.calls() if " subnets " in call] == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--external-ip",)], ids=["without", "with"])
+def test_only_builds_that_give_vms_an_external_address_may_do_so(flags: tuple[str, ...]) -> None:
+    created = [line for line in commands("project.sh", *flags) if line.startswith("gcloud iam roles create")]
+    having = [line.split()[4] for line in created if "compute.subnetworks.useExternalIp" in line]
+    assert having == (["notebookBuilder"] if flags else [])
 
 
 def test_a_deleted_role_is_undeleted_and_gets_its_permissions(gcloud: FakeGcloud) -> None:

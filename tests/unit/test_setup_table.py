@@ -70,7 +70,7 @@ def test_a_grant_names_accounts_roles_and_resources_that_are_made_no_later() -> 
             if name and not name.startswith("roles/"):
                 assert part_of[name] in {"run", grant.part}, grant
         for account in grant.accounts:
-            assert "@gcp-sa-" in account or account in part_of, grant
+            assert account.startswith("service-NUMBER@") or account in part_of, grant
         assert re.fullmatch(r"project|bucket|(repository|account):[a-z-]+", grant.on)
 
 

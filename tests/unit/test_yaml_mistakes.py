@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from builder.errors import BadInput
 from builder.options import yaml_mistakes as said
@@ -139,3 +140,7 @@ def test_text_with_braces_in_quotes_is_text() -> None:
     }
     with pytest.raises(InvalidValue):
         parse_parameters("{day}")
+
+
+def test_a_mistake_that_the_parser_gives_no_place_is_at_the_beginning() -> None:
+    assert said.explained("a: b\n", yaml.MarkedYAMLError(problem="unknown")) == (said.NO_COLON, 1, 1)

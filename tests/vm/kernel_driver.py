@@ -30,7 +30,7 @@ def run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         kernel="python3",
         language="python",
         parameters=request["parameters"],
-        replaces_injected=False,
+        injected="",
         environment={"JUPYTER_PATH": str(jupyter)},
         timeout=600.0,
         cell_timeout=request["cell_timeout"],

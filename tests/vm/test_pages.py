@@ -306,7 +306,8 @@ def test_the_failing_cell_is_named_and_linked() -> None:
     )
     given = v4.new_code_cell("x = 1", metadata={"tags": ["injected-parameters"]})
     # Numbered as in the log: papermill's own cell does not count, an empty one does.
-    for made in shown(given, papermills, allowed, papermills, bad, v4.new_code_cell("")):
+    book = {"cells": [given, papermills, allowed, papermills, bad, v4.new_code_cell("")], "metadata": {}}
+    for made in pages(book, "demo", Path(), "added"):
         assert (
             '<a href="#nb-cell-4">cell 2 of 3</a>: <code>ZeroDivisionError: division by zero</code>' in made
         )
@@ -459,5 +460,5 @@ def test_a_page_can_be_written_whatever_the_text(tmp_path: Path) -> None:
     source.write_text(
         '{"cells": [{"cell_type": "markdown", "metadata": {}, "source": ["half \\ud83d"]}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
     )
-    html.convert(source, "größe", tmp_path, tmp_path)
+    html.convert(source, "größe", tmp_path, tmp_path, "")
     assert "half ?" in (tmp_path / "größe-clean.html").read_text(encoding="utf-8")

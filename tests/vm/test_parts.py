@@ -170,6 +170,28 @@ def test_kernels(tmp_path: Path) -> None:
     assert caught.value.reason == "kernel_not_found"
 
 
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [
+        *((name, True) for name in ("golden-features", "irene", "sasha", "rusty", "tf2-gpu")),
+        *(
+            (name, False)
+            for name in ("ir", "ir44", "go-1.22", "gophernotes", "julia-1.9", "sas", "rust", "sparkkernel")
+        ),
+    ],
+    ids=str,
+)
+def test_an_unknown_kernel_without_a_language_is_python_unless_its_name_says_otherwise(
+    tmp_path: Path, name: str, *, python: bool
+) -> None:
+    book = {"metadata": {"kernelspec": {"name": name}}}
+    if python:
+        assert kernels.choose(name, book, [tmp_path]).name == "python3"
+    else:
+        with pytest.raises(Fault, match="is not on this image"):
+            kernels.choose(name, book, [tmp_path])
+
+
 @pytest.mark.parametrize("padding", [1, 60, 120, 180, 240])
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, padding: int) -> None:
     """A path of more than 4,096 bytes is refused even for root; a program that changes its folder can make one.
@@ -208,7 +230,7 @@ REQUEST = PapermillRequest(
     kernel="python3",
     language="python",
     parameters={},
-    replaces_injected=False,
+    injected="",
     environment={},
     timeout=60.0,
     cell_timeout=2.5,

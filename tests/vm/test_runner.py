@@ -40,8 +40,9 @@ from builder.vm.runner.fault import Fault
 from builder.vm.runner.frames import Reader
 from builder.vm.runner.log import Log
 from builder.vm.runner.notebook import Papermill
+from builder.vm.runner.pages.page import pages
 from builder.vm.runner.papermill_end import Ended, Seen
-from builder.vm.runner.papermill_request import PapermillRequest, replaces_injected
+from builder.vm.runner.papermill_request import PapermillRequest, injected
 from builder.vm.runner.reports import Reports
 from builder.vm.runner.settings import Settings
 
@@ -200,7 +201,7 @@ REQUEST = PapermillRequest(
     kernel="python3",
     language="python",
     parameters={},
-    replaces_injected=False,
+    injected="",
     environment={},
     timeout=60.0,
     cell_timeout=None,
@@ -313,7 +314,7 @@ def test_one_gpu_instead_of_two_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_
     ],
     ids=["plain", "declares", "committed after papermill", "injected twice"],
 )
-def test_runner_and_judge_number_cells_alike(
+def test_runner_judge_and_pages_number_cells_alike(
     monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any], tags: list[list[str]]
 ) -> None:
     v4 = nbformat.v4
@@ -325,7 +326,7 @@ def test_runner_and_judge_number_cells_alike(
     content = nbformat.writes(book).encode()
     source = read_notebook("demo.ipynb", content)
     assert isinstance(source, Notebook)
-    request = {"parameters": parameters, "replaces_injected": replaces_injected(json.loads(content))}
+    request = {"injected": injected(json.loads(content), parameters)}
     book.metadata["papermill"] = {}
     if parameters:
         book = parameterize_notebook(book, parameters, kernel_name="python3", language="python")
@@ -341,6 +342,10 @@ def test_runner_and_judge_number_cells_alike(
     assert told == [
         expected_cell.number for expected_cell in expected_cells(source, injected=bool(parameters))
     ]
+    book.cells[-1].outputs = [v4.new_output("error", ename="ValueError", evalue="bad", traceback=[])]
+    page = pages(json.loads(nbformat.writes(book)), "demo", Path(), request["injected"])[0]
+    assert f"cell {told[-1]} of {len(source.code_cells)}</a>: <code>ValueError: bad" in page
+    assert page.count("parameters of this run") == len(parameters)
 
 
 def test_metadata_of_another_schema_is_refused_with_a_sentence(

@@ -36,6 +36,13 @@ def test_it_runs_by_bash_in_the_notebooks_folder_and_may_leave_something_running
     assert processes_below(outcome.folder) == []
 
 
+def test_a_program_that_it_leaves_may_write_for_ever(vm_fixture: VmFixture) -> None:
+    outcome = run(vm_fixture, "yes busy &\nexit 0\n", "print('ran')", timeout=30)
+    assert outcome.reason is None, outcome.log[-500:]
+    assert outcome.text(0) == "ran\n"
+    assert len(outcome.log) < 1_000_000
+
+
 @pytest.mark.exhaustive  # the other tests have scripts of bash
 def test_the_first_line_of_the_script_names_its_interpreter(vm_fixture: VmFixture) -> None:
     script = "#!/usr/bin/env python3\nimport pathlib\npathlib.Path('made.txt').write_text('by python')\n"

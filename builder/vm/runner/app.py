@@ -81,6 +81,7 @@ def execute(attempt: Attempt, job: Job, papermill: Papermill) -> None:
         attempt.begin("secrets")
         request = replace(request, secrets=secret_values.read(attempt, job, loaded))
     attempt.begin("notebook")
+    attempt.injected = request.injected
     ended = papermill.run(
         request, attempt.log, attempt.show_progress, attempt.stop_cause, lambda: attempt.conversion.pids
     )

@@ -16,6 +16,7 @@ from builder.vm.protocol import DONE, EVIDENCE, HEARTBEAT, PREEMPTED, StoredObje
 from .conversion import Conversion
 from .facts import Facts
 from .fault import Fault, Stop, ended
+from .frames import Injected
 from .heartbeat import HeartbeatWriter
 from .lease import LeaseWatcher
 from .log import Log
@@ -67,6 +68,7 @@ class Attempt:
         self.redactor = Redactor({})
         self.log = Log(self._upload_chunk)
         self.conversion = Conversion()
+        self.injected: Injected = ""
         self.lease = LeaseWatcher(
             lambda: self.bucket.generation(metadata.lease.object), metadata.lease.seconds, self.log.line
         )

@@ -28,10 +28,8 @@ class Progress:
         self._started = 0.0
         code = [cell for cell in manager.nb.cells if cell.cell_type == "code"]
         # Without parameters, an injected cell of an earlier run is an ordinary cell.
-        injected = (
-            next((cell for cell in code if _is_injected(cell)), None) if request["parameters"] else None
-        )
-        if not request["replaces_injected"]:
+        injected = next((cell for cell in code if _is_injected(cell)), None) if request["injected"] else None
+        if request["injected"] == "added":
             code = [cell for cell in code if cell is not injected]
         self._numbers = {id(cell): number for number, cell in enumerate(code, start=1)}
         if injected is not None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .frames import Injected
+
 PATIENCE = 120.0
 
 
@@ -32,9 +34,10 @@ class Conversion:
             if self._child is None or self._child.poll() is not None:
                 self._child = _start()
 
-    def begin(self, source: Path, name: str, folder: Path, target: Path) -> None:
+    def begin(self, source: Path, name: str, folder: Path, target: Path, injected: Injected) -> None:
         """Request the pages of the notebook at `source`, which ran in `folder`, in `target`. Raises ConversionError."""
-        request = {"source": str(source), "name": name, "folder": str(folder), "target": str(target)}
+        paths = {"source": str(source), "folder": str(folder), "target": str(target)}
+        request = {**paths, "name": name, "injected": injected}
         if not self._send(request):
             self.abandon()
             if not self._send(request):

@@ -24,7 +24,7 @@ from .attempt import Attempt
 from .fault import Fault
 from .image_packages import Package
 from .inputs import LoadedNotebook
-from .papermill_request import PapermillRequest, replaces_injected
+from .papermill_request import PapermillRequest, injected
 from .storage import Bucket, StorageError, access_token
 
 
@@ -110,7 +110,7 @@ class Environment:
             kernel=kernel.name,
             language=kernel.language,
             parameters=loaded.parameters,
-            replaces_injected=replaces_injected(loaded.content),
+            injected=injected(loaded.content, loaded.parameters),
             environment={**job.env, **ours},
             timeout=job.timeout,
             cell_timeout=job.cell_timeout,

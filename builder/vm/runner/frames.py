@@ -9,10 +9,12 @@ import json
 import os
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 # papermill's tag of the cell with the given parameters.
 INJECTED = "injected-parameters"
+# What papermill does to have that cell: with parameters, it replaces a code cell of the input, or adds one.
+Injected = Literal["", "added", "replaced"]
 HEADER = struct.Struct("!cI")
 EVENT = b"E"
 OUTPUT = b"O"

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .frames import Injected
 from .pages.page import pages
 
 # JSON can contain half of a surrogate pair, which no file and no page can.
@@ -31,9 +32,9 @@ def read(path: Path) -> dict[str, Any]:
     return notebook
 
 
-def convert(source: Path, name: str, folder: Path, target: Path) -> None:
+def convert(source: Path, name: str, folder: Path, target: Path, injected: Injected) -> None:
     """Write NAME.html and NAME-clean.html, of the notebook at `source` that ran in `folder`, into `target`."""
-    with_code, clean = pages(read(source), name, folder)
+    with_code, clean = pages(read(source), name, folder, injected)
     (target / f"{name}.html").write_text(with_code, encoding="utf-8")
     (target / f"{name}-clean.html").write_text(clean, encoding="utf-8")
 
@@ -52,7 +53,8 @@ def main(_arguments: list[str]) -> int:
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, own)
     request = json.loads(line)
-    convert(Path(request["source"]), request["name"], Path(request["folder"]), Path(request["target"]))
+    source, folder, target = (Path(request[key]) for key in ("source", "folder", "target"))
+    convert(source, request["name"], folder, target, request["injected"])
     os._exit(0)  # an orderly exit takes longer than most conversions
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from .fault import Fault
 from .kernel_launcher import KIT_FIRST
 
 PYTHON = "python3"
+# The names of kernels of other languages, such as ir, julia-1.10, and sparkkernel. Short words must be whole.
+_OTHER_LANGUAGE = re.compile(
+    r"julia|bash|scala|spark|deno|xcpp|octave|matlab|java|gophernotes|(?:ir|sas|rust|go)(?:kernel|[-_.\d]|$)"
+)
 SYSTEM_FOLDERS = ("/usr/local/share/jupyter", "/usr/share/jupyter")
 
 
@@ -69,22 +74,7 @@ def choose(requested: str | None, notebook: dict[str, Any], folders: list[Path])
 
 
 def _sounds_like_python(name: str) -> bool:
-    other = (
-        "ir",
-        "julia",
-        "bash",
-        "scala",
-        "spark",
-        "sas",
-        "deno",
-        "xcpp",
-        "octave",
-        "matlab",
-        "rust",
-        "go",
-        "java",
-    )
-    return not name.lower().startswith(other)
+    return _OTHER_LANGUAGE.match(name.lower()) is None
 
 
 def find(name: str, folders: list[Path]) -> dict[str, Any] | None:

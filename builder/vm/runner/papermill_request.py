@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .frames import INJECTED
+from .frames import INJECTED, Injected
 
 # A kernel's first start on a fresh disk is slow.
 KERNEL_SECONDS = 180
@@ -18,7 +18,7 @@ KERNEL_SECONDS = 180
 class PapermillRequest:
     """The work for papermill's process. `folder` has input.ipynb and gets output.ipynb; `cwd` is the notebook's folder.
 
-    `replaces_injected`: the parameters replace a code cell of the input. `secrets` has variables for the kernel only.
+    `secrets` has variables for the kernel only.
     """
 
     folder: Path
@@ -28,7 +28,7 @@ class PapermillRequest:
     kernel: str
     language: str
     parameters: dict[str, Any]
-    replaces_injected: bool
+    injected: Injected
     environment: dict[str, str]
     timeout: float
     cell_timeout: float | None
@@ -44,8 +44,10 @@ class PapermillRequest:
         return json.dumps({**asdict(self), **paths, "arguments": arguments}).encode()
 
 
-def replaces_injected(notebook: dict[str, Any]) -> bool:
-    """Return True if papermill replaces a code cell by its parameters, as in a notebook that papermill wrote."""
+def injected(notebook: dict[str, Any], parameters: dict[str, Any]) -> Injected:
+    """Return what papermill does with the parameters: it replaces the cell in a notebook that papermill wrote."""
+    if not parameters:
+        return ""
     cells = [cell for cell in notebook["cells"] if isinstance(cell, dict)]
     tagged = (cell for cell in cells if INJECTED in ((cell.get("metadata") or {}).get("tags") or ()))
-    return next((cell.get("cell_type") == "code" for cell in tagged), False)
+    return "replaced" if next((cell.get("cell_type") == "code" for cell in tagged), False) else "added"

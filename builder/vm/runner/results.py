@@ -63,7 +63,7 @@ def _begin_pages(attempt: Attempt, executed: Path, job: Job) -> bool:
     try:
         attempt.results.mkdir(exist_ok=True)
         folder = (attempt.tree / job.notebook).parent
-        attempt.conversion.begin(executed, job.name, folder, attempt.results)
+        attempt.conversion.begin(executed, job.name, folder, attempt.results, attempt.injected)
     except (OSError, ConversionError) as error:
         attempt.log.line(f"no HTML pages: {error}")
         return False

@@ -19,6 +19,7 @@ from .log import Log
 from .text import Lines
 
 READ_BYTES = 64 * 1024
+PIPE_BYTES = 64 * 1024  # of a pipe on Linux (pipe(7))
 # Of longer output only the end is kept; the log has all of it.
 KEPT_BYTES = 256 * 1024
 TICK_SECONDS = 0.1
@@ -112,9 +113,13 @@ class _Output:
         return bool(data)
 
     def end(self) -> tuple[str, ...]:
-        """Read the rest; return the end of the output as lines."""
-        while self._take():
-            pass
+        """Read what the child left in the pipe; return the end of the output as lines.
+
+        A process that the child left can write for ever, so what a full pipe holds is the most that is read.
+        """
+        for _ in range(PIPE_BYTES // READ_BYTES + 1):
+            if not self._take():
+                break
         self._selector.close()
         # Processes that the command left can print more. It is discarded, since a closed pipe would end them.
         threading.Thread(target=_drain, args=(self._pipe,), daemon=True).start()

@@ -6,6 +6,7 @@ from localcloud.core.iam.profile import EVERY_BUCKET, Grant, Profile
 from localcloud.core.iam.project import (
     EVENTARC_AGENT,
     EVERYONE,
+    FUNCTIONS_AGENT,
     PROJECT,
     PROJECT_NUMBER,
     SCHEDULER_AGENT,
@@ -18,6 +19,7 @@ __all__ = [
     "EVENTARC_AGENT",
     "EVERYONE",
     "EVERY_BUCKET",
+    "FUNCTIONS_AGENT",
     "PROJECT",
     "PROJECT_NUMBER",
     "ROLES",

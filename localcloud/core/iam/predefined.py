@@ -34,6 +34,22 @@ roles/bigquery.dataViewer
 roles/bigquery.jobUser
   bigquery.config: get
   bigquery.jobs: create
+roles/bigquery.readSessionUser
+  bigquery.readsessions: create getData update
+roles/cloudfunctions.serviceAgent
+  artifactregistry.dockerimages: get list
+  artifactregistry.packages: delete get list
+  artifactregistry.repositories: create delete downloadArtifacts get list uploadArtifacts
+  artifactregistry.versions: delete get list
+  cloudbuild.builds: create get list update
+  cloudfunctions.functions: get invoke list
+  eventarc.triggers: create delete get list update
+  iam.serviceAccounts: actAs getAccessToken getOpenIdToken signBlob
+  pubsub.subscriptions: consume create delete get list update
+  pubsub.topics: attachSubscription create get list
+  run.services: create delete get list update
+  storage.buckets: create delete get update
+  storage.objects: create delete get list
 roles/cloudscheduler.serviceAgent
   iam.serviceAccounts: getAccessToken getOpenIdToken
   logging.logEntries: create route

@@ -11,6 +11,8 @@ EVERYONE = "allAuthenticatedUsers"
 SCHEDULER_AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
 # The account of Google's that Eventarc makes triggers as. A project that has never used Eventarc may lack its role.
 EVENTARC_AGENT = f"service-{PROJECT_NUMBER}@gcp-sa-eventarc.iam.gserviceaccount.com"
+# The account of Google's that Cloud Functions makes functions as, of which the same is true.
+FUNCTIONS_AGENT = f"service-{PROJECT_NUMBER}@gcf-admin-robot.iam.gserviceaccount.com"
 
 
 def email(account: str) -> str:

@@ -8,14 +8,21 @@ from typing import Any
 from localcloud.core.caller import Caller
 from localcloud.core.clock import Clock
 from localcloud.core.errors import unimplemented
-from localcloud.core.iam import EVENTARC_AGENT, PROJECT, by_id
+from localcloud.core.iam import EVENTARC_AGENT, FUNCTIONS_AGENT, PROJECT, by_id
 from localcloud.core.masks import UpdateMask
 from localcloud.core.service import Call, Handler
 from localcloud.core.times import timestamp
 from localcloud.services.functions import rules
 from localcloud.services.functions.calls_access import check_act_as, in_region
 from localcloud.services.functions.deployment import Deployment
-from localcloud.services.functions.refusals import bad_field, bad_mask, in_progress, missing, no_eventarc
+from localcloud.services.functions.refusals import (
+    bad_field,
+    bad_mask,
+    in_progress,
+    missing,
+    no_agent,
+    no_eventarc,
+)
 from localcloud.services.functions.state import Record, Version
 from localcloud.services.functions.state_operations import CODES, Verb
 from localcloud.services.functions.uploads import Uploads
@@ -26,8 +33,9 @@ Json = dict[str, Any]
 # The services that a function needs beside Cloud Functions itself; and those of a function with a trigger.
 _NEEDED = ("cloudbuild.googleapis.com", "artifactregistry.googleapis.com", "run.googleapis.com")
 _NEEDED_BY_TRIGGERS = ("eventarc.googleapis.com", "pubsub.googleapis.com")
-# Of the permissions of Eventarc's own account, the one that it uses here.
+# Of the permissions of Google's own accounts, those that it uses here.
 _TO_TRIGGER = "pubsub.subscriptions.create"
+_TO_BUILD = "artifactregistry.repositories.get"
 _UNDER_WAY = frozenset({"DEPLOYING", "DELETING"})
 _MASK = UpdateMask(
     "cloudfunctions.v2",
@@ -138,6 +146,9 @@ class Methods:
             function["serviceConfig"]["serviceAccountEmail"],
         ):
             check_act_as(call, account)
+        location = name.partition("/functions/")[0]
+        if not call.iam.allowed(Caller(FUNCTIONS_AGENT), _TO_BUILD, f"{location}/repositories/gcf-artifacts"):
+            raise no_agent(location)
         trigger = function.get("eventTrigger")
         if trigger is not None:
             if call.iam.accounts.find(trigger["serviceAccountEmail"]) is None:

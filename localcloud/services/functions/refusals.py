@@ -29,6 +29,15 @@ def no_eventarc(function: str) -> ApiError:
     )
 
 
+def no_agent(location: str) -> ApiError:
+    """403: Cloud Functions' own account lacks its role, as in a project that has never used Cloud Functions."""
+    return forbidden(
+        f"Unable to retrieve the repository metadata for {location}/repositories/gcf-artifacts. Ensure that the Cloud "
+        "Functions service account has 'artifactregistry.repositories.list' and 'artifactregistry.repositories.get' "
+        "permissions. You can add the permissions by granting the role 'roles/artifactregistry.reader'."
+    )
+
+
 def in_progress() -> ApiError:
     """409: another operation on the same function is under way."""
     return aborted("unable to queue the operation")

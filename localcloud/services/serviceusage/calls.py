@@ -133,7 +133,8 @@ class ServiceUsageBeta(Part):
     def _generate(self, call: Call) -> Json:
         name = _authorized(call, "enable", call.params["parent"])
         short = name.partition(".")[0]
-        address = f"service-{PROJECT_NUMBER}@gcp-sa-{short}.iam.gserviceaccount.com"
+        agent = "gcf-admin-robot" if short == "cloudfunctions" else f"gcp-sa-{short}"
+        address = f"service-{PROJECT_NUMBER}@{agent}.iam.gserviceaccount.com"
         identity = {"@type": f"{_TYPES}v1beta1.ServiceIdentity", "email": address, "uniqueId": PROJECT_NUMBER}
         return {"name": "operations/finished.DONE_OPERATION", "done": True, "response": identity}
 

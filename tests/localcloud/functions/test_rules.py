@@ -13,7 +13,7 @@ import requests
 from google.api_core import exceptions
 
 from localcloud.cloud import Cloud
-from localcloud.core.iam import EVENTARC_AGENT, PROJECT_NUMBER, email
+from localcloud.core.iam import EVENTARC_AGENT, FUNCTIONS_AGENT, PROJECT_NUMBER, email
 from localcloud.profile import PROFILE
 from tests.localcloud.functions.conftest import REGION, TOPIC, CloudFixture, archive
 from tests.patience import PATIENCE
@@ -192,6 +192,19 @@ def test_without_eventarc_s_own_account_the_create_call_is_refused(
     with pytest.raises(exceptions.BadRequest, match="Validation failed for trigger projects/") as refused:
         begin(fixture)
     assert "Permission denied while using the Eventarc Service Agent" in refused.value.message
+    assert fixture.cloud.inventory()["functions"] == []
+
+
+def test_without_cloud_functions_own_account_the_create_call_is_refused(
+    changed: Callable[..., CloudFixture],
+) -> None:
+    grants = tuple(grant for grant in PROFILE.grants if grant.account != FUNCTIONS_AGENT)
+    assert len(grants) < len(PROFILE.grants)
+    fixture = changed(grants=grants)
+    with pytest.raises(
+        exceptions.Forbidden, match="Unable to retrieve the repository metadata for projects/"
+    ):
+        begin(fixture)
     assert fixture.cloud.inventory()["functions"] == []
 
 

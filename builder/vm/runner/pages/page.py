@@ -19,7 +19,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
-from builder.vm.runner.frames import INJECTED
+from builder.vm.runner.frames import INJECTED, Injected
 
 from . import markdown
 from .charts import REST
@@ -64,17 +64,31 @@ class Failure:
     anchor: str
 
 
-def pages(notebook: Mapping[str, Any], name: str, folder: Path) -> tuple[str, str]:
+@dataclass(frozen=True)
+class CodeCells:
+    """The author's code cells, numbered from 1 as in the log.
+
+    `own`: the place of the cell that papermill made of the parameters, None without one. `numbers`: the number of each
+    other code cell, by its place. `count`: the number of code cells of the input.
+    """
+
+    own: int | None
+    numbers: Mapping[int, int]
+    count: int
+
+
+def pages(notebook: Mapping[str, Any], name: str, folder: Path, injected: Injected = "") -> tuple[str, str]:
     """Return the page with code and the page without, of a notebook of format 4 as its JSON.
 
-    `folder` is the notebook's.
+    `folder` is the notebook's. `injected`: what papermill did with the cell of this run's parameters.
     """
     patience = Patience()
     outputs = Outputs(folder, patience, Widgets(notebook.get("metadata", {})))
-    cells = tuple(_cells(notebook, outputs, folder, patience))
-    failure = _failure(notebook)
+    code_cells = _code_cells(notebook, injected)
+    failure = _failure(notebook, code_cells)
+    cells = tuple(_cells(notebook, code_cells, outputs, folder, patience))
     head = _head(name, outputs.frames.script_policy)
-    top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{LINKS}{_banner(notebook, failure)}</header>'
+    top = f'<header class="nb-head"><p class="nb-name">{html.escape(name)}</p>{_facts(notebook)}{LINKS}{_banner(notebook, code_cells, failure)}</header>'
 
     def page(*, code: bool) -> str:
         shown = "".join(_placed(cell, code=code) for cell in cells)
@@ -96,9 +110,15 @@ def _head(name: str, script_policy: str) -> str:
     )
 
 
-def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path, patience: Patience) -> Iterator[Cell]:
+def _cells(
+    notebook: Mapping[str, Any],
+    code_cells: CodeCells,
+    outputs: Outputs,
+    folder: Path,
+    patience: Patience,
+) -> Iterator[Cell]:
     lexer = _lexer(notebook)
-    failure = _failure(notebook)
+    failure = _failure(notebook, code_cells)
     for index, cell in enumerate(notebook["cells"]):
         anchor, tags = f"nb-cell-{index}", cell.get("metadata", {}).get("tags", [])
         source = joined(cell.get("source", ""))
@@ -128,7 +148,7 @@ def _cells(notebook: Mapping[str, Any], outputs: Outputs, folder: Path, patience
             yield Cell(
                 kind,
                 anchor,
-                _label(cell, tags),
+                _label(cell, own=index == code_cells.own),
                 _placed_by(hidden.source, code, "Code"),
                 _placed_by(hidden.output, body, "Output"),
             )
@@ -157,10 +177,10 @@ def _placed(cell: Cell, *, code: bool) -> str:
     return f'<section class="{cell.kind}" id="{cell.anchor}">{label}{source}{cell.body}</section>\n'
 
 
-def _label(cell: Mapping[str, Any], tags: list[str]) -> str:
+def _label(cell: Mapping[str, Any], *, own: bool) -> str:
     count = cell.get("execution_count")
     shown = f"[{count}]" if isinstance(count, int) else "[&nbsp;]"
-    return f"{shown} parameters of this run" if INJECTED in tags else shown
+    return f"{shown} parameters of this run" if own else shown
 
 
 def _source(source: str, lexer: Lexer) -> str:
@@ -230,41 +250,44 @@ def _seconds(duration: float) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{duration:.1f} s"
 
 
-def _code_cells(notebook: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return the author's code cells with their places, numbered as in the log, without papermill's own."""
-    return [
-        (index, cell)
-        for index, cell in enumerate(notebook["cells"])
-        if cell["cell_type"] == "code" and INJECTED not in cell.get("metadata", {}).get("tags", [])
-    ]
+def _code_cells(notebook: Mapping[str, Any], injected: Injected) -> CodeCells:
+    code = [index for index, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code"]
+    tagged = (
+        index for index in code if INJECTED in notebook["cells"][index].get("metadata", {}).get("tags", [])
+    )
+    own = next(tagged, None) if injected else None
+    counted = [index for index in code if injected == "replaced" or index != own]
+    numbers = {index: number for number, index in enumerate(counted, start=1) if index != own}
+    return CodeCells(own, numbers, len(counted))
 
 
-def _failure(notebook: Mapping[str, Any]) -> Failure | None:
+def _failure(notebook: Mapping[str, Any], code: CodeCells) -> Failure | None:
     """Return the first cell whose error no tag allows."""
-    cells = _code_cells(notebook)
-    for number, (index, cell) in enumerate(cells, start=1):
+    for index, number in code.numbers.items():
+        cell = notebook["cells"][index]
         if _ERROR in cell.get("metadata", {}).get("tags", []):
             continue
         for output in reversed(cell.get("outputs", [])):
             if output.get("output_type") == "error":
                 error = f"{output.get('ename', '')}: {output.get('evalue', '')}"
-                return Failure(number, len(cells), error.partition("\n")[0][:300], f"nb-cell-{index}")
+                return Failure(number, code.count, error.partition("\n")[0][:300], f"nb-cell-{index}")
     return None
 
 
-def _banner(notebook: Mapping[str, Any], failure: Failure | None) -> str:
+def _banner(notebook: Mapping[str, Any], code: CodeCells, failure: Failure | None) -> str:
     if failure:
         return (
             f'<p class="nb-banner"><strong>Failed</strong> in <a href="#{failure.anchor}">cell {failure.number} of '
             f"{failure.cells}</a>: <code>{html.escape(failure.error)}</code></p>"
         )
     states = [
-        cell.get("metadata", {}).get("papermill", {}).get("status") for _, cell in _code_cells(notebook)
+        notebook["cells"][index].get("metadata", {}).get("papermill", {}).get("status")
+        for index in code.numbers
     ]
     waiting = states.count("pending") + states.count("running")
     if not waiting:
         return ""
-    return f'<p class="nb-banner"><strong>Stopped early</strong>: {waiting} of {len(states)} cells did not run to their end.</p>'
+    return f'<p class="nb-banner"><strong>Stopped early</strong>: {waiting} of {code.count} cells did not run to their end.</p>'
 
 
 def joined(text: Any) -> str:
