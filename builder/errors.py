@@ -24,6 +24,10 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+TRACEBACK_IN_LOG = "The traceback is in the log of this build."
+REPORT_BUG = "Please report it with the log of this build."
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in the user's input: the option or file, its value, and the form that is accepted."""

@@ -1,4 +1,6 @@
-"""The commands that fix what Google refuses, of gcloud and of setup/. Pure; values are names that were checked before.
+"""The commands that fix what Google refuses, of gcloud and of setup/, and the console's page of a build.
+
+Pure; values are names that were checked before.
 
 A binding names its condition, or `--condition=None`: once a policy has a condition, gcloud asks which one is meant, and
 fails where nobody can answer.
@@ -135,3 +137,9 @@ def raise_quota(project: str, metric: str, region: str, wanted: float) -> str:
         f"gcloud beta quotas preferences create --project={project} --service=compute.googleapis.com "
         f"--quota-id={metric.replace('_', '-')}{scope} --preferred-value={wanted:.0f}{dimensions} --email=EMAIL"
     )
+
+
+def build_page(build: str, project: str, region: str) -> str:
+    """Return the address of a build's page in the console; `region` is "" for a build without one."""
+    place = f";region={region}" if region else ""
+    return f"https://console.cloud.google.com/cloud-build/builds{place}/{build}?project={project}"

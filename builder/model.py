@@ -17,9 +17,8 @@ UTC = "Etc/UTC"  # the default time zone, as in Cloud Scheduler
 LIVE_SCHEMA = 1
 LIVE_TAG = "nb-live-"  # with the function's name, the tag of every build that the function submits
 
-_REGION = re.compile(
-    r"[a-z]+-[a-z]+[0-9]+"
-)  # of a zone's name, such as us-central1-a; symbolic names have it inside
+# The region inside a zone's name (us-central1-a), or inside a symbolic name of `plan` (region:us-central1).
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 
 
 def region_of(place: str) -> str:

@@ -15,7 +15,7 @@ _ESCAPE_CODE = re.compile(
     re.DOTALL,
 )
 _LINE_END = re.compile(r"\r\n?")
-_OTHER_BREAK = re.compile(r"[\x0b\x0c\x85\u2028\u2029]")  # no line ends for Python
+_OTHER_BREAK = re.compile(r"[\x0b\x0c\x85\u2028\u2029]")  # str.splitlines() takes these for line ends
 # Other control characters, and those that change the direction of the text after them.
 _CONTROL = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"

@@ -108,7 +108,7 @@ class Image:
 class SerialOutput:
     """A piece of serial port 1.
 
-    The offsets of its start (later than asked for if bytes were lost) and of the next piece.
+    `start` is the offset of its first byte, later than requested if bytes were lost; `next` is that of the next piece.
     """
 
     text: str
@@ -120,7 +120,7 @@ class Clock(Protocol):
     """A monotonic clock in seconds, and a sleep that a cancellation ends."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since an arbitrary moment; never decreases."""
 
     def sleep(self, seconds: float) -> None:
         """Wait so many seconds. Raises Interrupted when the run is cancelled meanwhile."""

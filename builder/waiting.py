@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 _SHARE = 0.05  # of the time waited so far, as the next interval of a wait that begins with short ones
-_LOOK = 0.2  # seconds between two looks at the stop sign
+_CHECK_SECONDS = 0.2  # between two checks for cancellation
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0  # seconds between two tries of a call
 _LONG = 30.0  # seconds of repeating a call after which people are told what is waited for
-_MOST_MISMATCHES = 4  # tries for bytes that do not fit their checksum: what is stored broken stays broken
+_MOST_MISMATCHES = 4  # tries after a checksum mismatch: a damaged object does not repair itself
 
 
 class WaitTimeout(Exception):
@@ -67,7 +67,7 @@ class RealClock:
         self._cancellation = cancellation
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since an arbitrary moment; never decreases."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -77,9 +77,10 @@ class RealClock:
 
 
 def run_in_background(work: Callable[[], T], cancellation: Cancellation) -> T:
-    """Do the work on a thread of its own and watch the stop sign here, on the thread that gets the signals.
+    """Do the work on a thread of its own, and check for cancellation on this thread, which receives the signals.
 
-    Raises Interrupted soon after a signal, whatever call the work is stuck in; the work may go on then.
+    Raises Interrupted soon after a signal, whatever call the work is stuck in; the work may go on then. Work that has
+    ended before a signal has its result.
     """
     future: Future[T] = Future()
 
@@ -90,10 +91,21 @@ def run_in_background(work: Callable[[], T], cancellation: Cancellation) -> T:
             future.set_exception(error)
 
     threading.Thread(target=carry_out, name="work", daemon=True).start()
+    _await_end(future, cancellation)
+    return future.result()
+
+
+def await_result(future: Future[T], cancellation: Cancellation) -> T:
+    """Return the future's result. Raises Interrupted soon after a cancellation, even if the future hangs in a call."""
+    _await_end(future, cancellation)
+    cancellation.check()
+    return future.result()
+
+
+def _await_end(future: Future[T], cancellation: Cancellation) -> None:
     while not future.done():
         cancellation.check()
-        wait_for([future], timeout=_LOOK)
-    return future.result()
+        wait_for([future], timeout=_CHECK_SECONDS)
 
 
 def poll(
@@ -107,8 +119,8 @@ def poll(
 ) -> T:
     """Call `check` every `interval` seconds until it returns something; WaitTimeout after `deadline` seconds.
 
-    With `first`, the interval grows from `first` to `interval`, and is a small share of the time waited so far: what
-    takes long may also be noticed later. `check` is called at least once, and once more at the deadline. What it raises
+    With `first`, the interval grows from `first` to `interval`, and is a small share of the time waited so far, so
+    a long wait is polled less often. `check` is called at least once, and once more at the deadline. What it raises
     ends the wait.
     """
     started = clock.monotonic()
@@ -135,7 +147,7 @@ def poll(
 
 
 def retry_transient(call: Callable[[], T], *, budget: float, clock: Clock) -> T:
-    """Repeat a call that failed for a passing reason, with growing pauses, for `budget` seconds at the most.
+    """Repeat a call that failed for a transient reason, with growing pauses, for `budget` seconds at the most.
 
     A pause is never shorter than the answer asks for.
 

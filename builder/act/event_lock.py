@@ -232,8 +232,8 @@ class EventLock:
                 # Without this thread, a run that lives would lose its event.
                 _logger.exception("the event's object")
                 self._report(
-                    f"warning: event {self._event} was not renewed, by a bug of Notebook Builder ({type(error).__name__}); "
-                    "another run may take it over if this lasts"
+                    f"warning: because of a bug in Notebook Builder ({type(error).__name__}), this run did not renew its lock on "
+                    f"event {self._event}. If this continues, another run can take the event over."
                 )
 
     def _renew(self, state: str = _RUNNING, verdict: str = "") -> None:

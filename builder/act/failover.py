@@ -5,18 +5,18 @@ A stock-out and an overloaded API are both 503; a GPU quota and a missing role a
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, auto
 
 
 class Scope(Enum):
     """The reach of a refusal."""
 
-    ZONE = "the zone"
-    REGION = "the region"
-    QUOTA = "every zone: a global quota"
-    SETUP = "every zone: the project's set-up"
-    INPUT = "every zone: the request itself"
-    UNKNOWN = "the zone, as far as can be told"
+    ZONE = auto()
+    REGION = auto()
+    QUOTA = auto()  # every zone: a global quota
+    SETUP = auto()  # every zone: the project's set-up
+    INPUT = auto()  # every zone: the request itself
+    UNKNOWN = auto()  # an unknown code, which counts for the zone only
 
     @property
     def stops(self) -> bool:
@@ -62,7 +62,7 @@ _PASSING = {
     "operationRateExceeded",
 }
 _QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
-_NOTHING_SAID = _PASSING | {"OPERATION_CANCELED_BY_USER"}  # ... of capacity
+_NOT_ABOUT_CAPACITY = _PASSING | {"OPERATION_CANCELED_BY_USER"}
 _LOCATIONS = "constraints/gcp.resourceLocations"  # the organization policy of the allowed locations
 _SUBNETWORK = "/subnetworks/"
 # Words in the message that are more precise than the code; the first match counts.
@@ -115,7 +115,7 @@ def is_quota(code: str) -> bool:
 
 def is_capacity(code: str, message: str) -> bool:
     """Return True if the refusal is about capacity: machines or quota."""
-    if code in _NOTHING_SAID or is_configuration(code, message):
+    if code in _NOT_ABOUT_CAPACITY or is_configuration(code, message):
         return False
     return scope_of(code, message) in {Scope.ZONE, Scope.REGION, Scope.QUOTA}
 

@@ -26,7 +26,7 @@ _COMING = frozenset({"PROVISIONING", "STAGING", "REPAIRING", "PENDING"})
 
 @dataclass(frozen=True)
 class VmRequest:
-    """The request of one attempt, which each zone gets."""
+    """The request of one attempt for a VM. Every zone gets the same request."""
 
     job: JobPlan
     attempt: Attempt
@@ -63,7 +63,7 @@ class Insertion:
             model=vm.model,
         )
         request_id = request.attempt.request_id("insert", vm.zone, vm.name)
-        self._ensure_answers(vm)
+        self._refuse_during_outage(vm)
         try:
             with self._fleet.requesting(vm):
                 self._report(
@@ -79,8 +79,8 @@ class Insertion:
             return self._insert_failed(vm, request, failure)
         return self._await_insert(vm, operation)
 
-    def _ensure_answers(self, vm: Vm) -> None:
-        """Request no VM while Compute Engine does not answer: nobody could delete it before its deadline."""
+    def _refuse_during_outage(self, vm: Vm) -> None:
+        """Raise EnvironmentFailed if Compute Engine does not answer: nobody could delete a VM that it created now."""
         if not self._machines.in_outage:
             return
         try:

@@ -17,7 +17,8 @@ from builder.act.services import Services
 from builder.act.staging import StagedInput, stage
 from builder.act.vm import Ending, Vm
 from builder.act.watch import Watch
-from builder.errors import BuilderError, EnvironmentFailed, ExitCode
+from builder.errors import REPORT_BUG, TRACEBACK_IN_LOG, BuilderError, EnvironmentFailed, ExitCode
+from builder.judge.cell_checks import START_AGAIN
 from builder.judge.cell_runs import cell_runs
 from builder.judge.executed_notebook import MAX_EXECUTED_BYTES
 from builder.judge.expected import Expected
@@ -35,18 +36,19 @@ _logger = logging.getLogger(__name__)
 
 
 class JobRun:
-    """One job from staging to its published folder."""
+    """One job from staging to its published folder. `attempts` is the number of the last attempt that began."""
 
     def __init__(self, services: Services, job: JobPlan, staged_input: StagedInput) -> None:
         self._s = services
         self._job = job
         self._input = staged_input
         self._record = JobRecord(services, job, staged_input)
+        self.attempts = 0
 
     def execute(self) -> JobResult:
         """Run the job to its end, or take the results of an earlier green run.
 
-        A fault becomes a red verdict; only Interrupted is raised.
+        A fault becomes a red verdict. Raises Interrupted, and what only a bug of Notebook Builder can raise.
         """
         return reuse_results(self._s, self._job, self._record) or self._run()
 
@@ -56,6 +58,7 @@ class JobRun:
         staged = self._stage()
         number = 1
         while True:
+            self.attempts = number
             outcome, teardown = self._attempt(number, staged)
             if not outcome.verdict.retryable or number == self._job.options.max_attempts:
                 break
@@ -193,7 +196,7 @@ class JobRun:
             raise EnvironmentFailed(
                 f"VM {vm.name} left evidence that cannot be read: {error}",
                 reason="evidence_unreadable",
-                advice="Run the build again.",
+                advice=START_AGAIN,
             ) from error
         listing = {item.name.removeprefix(prefix): item for item in self._s.store.list(prefix)}
         executed = self._executed(evidence, listing)
@@ -247,6 +250,6 @@ def verdict_of(error: BuilderError) -> Verdict:
 BUG = Verdict(
     exit_code=ExitCode.BUG,
     reason="bug",
-    message="A bug in Notebook Builder; the traceback stands above.",
-    advice="Please report it with the log of this build.",
+    message=f"A bug in Notebook Builder ended the job. {TRACEBACK_IN_LOG}",
+    advice=REPORT_BUG,
 )

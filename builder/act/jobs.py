@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
 
 from builder.act.job_run import BUG, JobRun, verdict_of
 from builder.act.result import JobResult, unjudged
@@ -14,12 +13,9 @@ from builder.act.staging import StagedInput
 from builder.errors import BuilderError, ExitCode
 from builder.model import Verdict
 from builder.plan.build_plan import JobPlan
-from builder.waiting import Cancellation
-
-T = TypeVar("T")
+from builder.waiting import Cancellation, await_result
 
 _logger = logging.getLogger(__name__)
-_LOOK = 0.2  # seconds between two looks at the cancellation while jobs run
 _NOT_STARTED = Verdict(ExitCode.NOTEBOOK_FAILED, "not_started", "NB_FAIL_FAST: an earlier notebook failed.")
 
 
@@ -36,26 +32,19 @@ def run_jobs(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def await_result(future: Future[T], cancellation: Cancellation) -> T:
-    """Return the future's result. Raises Interrupted soon after a cancellation, even if the future hangs in a call."""
-    while not future.done():
-        cancellation.check()
-        wait([future], timeout=_LOOK)
-    cancellation.check()
-    return future.result()
-
-
 def _run_job(services: Services, job: JobPlan, staged_input: Callable[[JobPlan], StagedInput]) -> JobResult:
     if services.stop.is_set():
         return unjudged(job, _NOT_STARTED)
+    job_run: JobRun | None = None
     try:
         services.check_time_left()
-        result = JobRun(services, job, staged_input(job)).execute()
+        job_run = JobRun(services, job, staged_input(job))
+        result = job_run.execute()
     except BuilderError as error:
-        result = unjudged(job, verdict_of(error))
+        result = unjudged(job, verdict_of(error), attempts=job_run.attempts if job_run else 0)
     except Exception:  # the other jobs and every teardown go on
         _logger.exception("job %s", job.job)
-        result = unjudged(job, BUG)
+        result = unjudged(job, BUG, attempts=job_run.attempts if job_run else 0)
     if services.plan.fail_fast and not result.verdict.green:
         services.stop.set()
     return result

@@ -64,6 +64,6 @@ class LeaseRenewer:
             # Without this thread, the VMs of a run that lives would end themselves.
             _logger.exception("the lease")
             self._report(
-                f"warning: this run's lease was not renewed, by a bug of Notebook Builder ({type(error).__name__}); its VMs "
-                f"end themselves if this lasts for {LEASE_SECONDS} s"
+                f"warning: because of a bug in Notebook Builder ({type(error).__name__}), this run did not renew its lease. If "
+                f"this continues for {LEASE_SECONDS} s, its VMs end themselves."
             )

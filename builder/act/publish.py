@@ -78,9 +78,9 @@ class Publisher:
     def publish(self, target: str, fallback: str, publication: Publication) -> Published:
         """Fill the folder `target` (a name prefix with its slash). Returns the folder that was filled.
 
-        A folder below the run's own results is its own, and so is `fallback`. It is filled if the target is green and
-        the publication is not, and if another run takes the target over meanwhile: the last run that takes it fills it
-        completely. Raises CallFailed.
+        Only this run writes below its own results, and so to `fallback`. The method fills `fallback` instead of
+        `target` if a red publication would replace green results, or if another run takes `target` over meanwhile: the
+        last run that takes it fills it completely. Raises CallFailed.
         """
         self._ensure_owner()
         if not target.startswith(self._location.object("results", publication.run) + "/"):

@@ -35,8 +35,8 @@ _BY_CODE = {
     f"{gcloud.grant_act_as('VM_ACCOUNT', gcloud.member(''))}",
 }
 _BY_WORDS = {
-    "custom subnetmode network": "Name a subnetwork of this network with NB_SUBNETWORK, and zones of its region with NB_ZONES.",
-    "/networks/": "Create the network, or name another one with NB_NETWORK or NB_SUBNETWORK.",
+    "custom subnetmode network": "Set NB_SUBNETWORK to a subnetwork of this network, and NB_ZONES to zones of its region.",
+    "/networks/": "Create the network, or set NB_NETWORK or NB_SUBNETWORK to one that exists.",
 }
 _DENIED = frozenset(
     {"forbidden", "IAM_PERMISSION_DENIED", "PERMISSIONS_ERROR"}
@@ -47,19 +47,19 @@ _CONSTRAINT = re.compile(r"\b(?:customConstraints|constraints)/([A-Za-z0-9_.]+[A
 # compute.managed.vmExternalIpAccess.
 _BY_CONSTRAINT = {
     "requireShieldedVm": "Set NB_SECURE_BOOT=true, with an image that supports UEFI.",
-    "trustedImageProjects": "Name an image of a project that the policy allows with NB_IMAGE_PROJECT and NB_IMAGE_FAMILY, "
-    "such as a copy of this one, or ask for the image's project to be allowed.",
-    "vmExternalIpAccess": "Leave NB_EXTERNAL_IP out, and switch Private Google Access on for the subnetwork.",
-    "resourceLocations": "Name zones in a location that the policy allows with NB_ZONES.",
-    "restrictSharedVpcSubnetworks": "Name a subnetwork that the policy allows with NB_SUBNETWORK.",
+    "trustedImageProjects": "Set NB_IMAGE_PROJECT and NB_IMAGE_FAMILY to an image of a project that the policy allows, such as "
+    "a copy of this one, or ask your organization's policy administrator to allow the image's project.",
+    "vmExternalIpAccess": "Unset NB_EXTERNAL_IP, and turn on Private Google Access for the subnetwork.",
+    "resourceLocations": "Set NB_ZONES to zones in a location that the policy allows.",
+    "restrictSharedVpcSubnetworks": "Set NB_SUBNETWORK to a subnetwork that the policy allows.",
 }
 _MORE_CAPACITY = (
     "Allow more zones or regions with NB_ZONES, take another machine type, or raise the quota named above."
 )
 _MORE_ADDRESSES = (
-    "Expand the IP range of the subnetwork, name another one with NB_SUBNETWORK, or lower NB_CONCURRENCY."
+    "Expand the IP range of the subnetwork, set NB_SUBNETWORK to another one, or lower NB_CONCURRENCY."
 )
-_EXCEPTION = "Ask whoever administers the organization's policies for an exception from this constraint."
+_EXCEPTION = "Ask your organization's policy administrator for an exception from this constraint."
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _no_region(message: str, refusals: Sequence[Refusal]) -> ProjectSetup:
     return ProjectSetup(
         message,
         reason="no_subnetwork",
-        advice="Name a subnetwork of that region with NB_SUBNETWORK, or allow a region that has one.",
+        advice="Set NB_SUBNETWORK to a subnetwork of that region, or NB_ZONES to a region that has one.",
     )
 
 
@@ -169,8 +169,8 @@ def image_refused(failure: CallFailed, choice: ImageChoice) -> BuilderError:
     return InputRefused(
         f"There is no such image: {choice} ({failure.message})",
         reason="image_not_found",
-        advice="Families are retired. List those that are current: gcloud compute images list "
-        f"--project={choice.project} --no-standard-images; then set NB_IMAGE_FAMILY or NB_IMAGE.",
+        advice="Google retires image families. Set NB_IMAGE_FAMILY or NB_IMAGE to a current image. To list them: "
+        f"gcloud compute images list --project={choice.project} --no-standard-images",
     )
 
 
@@ -179,7 +179,7 @@ def no_secure_boot(image: Image) -> InputRefused:
     return InputRefused(
         f"NB_SECURE_BOOT is true, and the image {image.path} does not support UEFI, which Secure Boot needs.",
         reason="image_without_uefi",
-        advice="Name another image with NB_IMAGE_FAMILY or NB_IMAGE, or leave NB_SECURE_BOOT out.",
+        advice="Set NB_IMAGE_FAMILY or NB_IMAGE to another image, or unset NB_SECURE_BOOT.",
     )
 
 
@@ -204,7 +204,7 @@ def not_in_zones(kind: TypeKind, name: str, *, offered: Sequence[str], allowed: 
         f"{_OPTION[kind]} is {name}, which none of the allowed zones offers ({', '.join(allowed)}). "
         f"It is in {', '.join(offered[:_MOST_ZONES])}{' and others' if len(offered) > _MOST_ZONES else ''}.",
         reason="not_in_zones",
-        advice="Allow one of these zones with NB_ZONES, or take another type.",
+        advice="Set NB_ZONES to one of these zones, or choose another type.",
     )
 
 

@@ -187,14 +187,14 @@ class Abandoned:
     error: BuilderError | None
 
 
-def unjudged(job: JobPlan, verdict: Verdict) -> JobResult:
-    """The result of a job that never asked for a VM."""
+def unjudged(job: JobPlan, verdict: Verdict, attempts: int = 0) -> JobResult:
+    """Return the result of a job that ended without a verdict on its last attempt, or without an attempt."""
     return JobResult(
         job=job.job,
         notebook=job.notebook.path,
         parameters=job.parameters,
         verdict=verdict,
-        attempts=0,
+        attempts=attempts,
         seconds=0.0,
         output="",
         name=job.name,

@@ -17,14 +17,14 @@ def reuse_results(services: Services, job: JobPlan, record: JobRecord) -> JobRes
     try:
         found = services.reuse.find(job, record.inputs, record.named_inputs)
         if isinstance(found, str):
-            record.report(f"runs, since {found}")
+            record.report(f"runs on a VM: {found}")
             return None
         outcome, log = found
         record.log.text.append(log)
         output = record.publish(outcome, attempts=0, seconds=services.clock.monotonic() - started)
     except CallFailed as failure:
         record.log.text.clear()
-        record.report(f"runs, since earlier results cannot be used: {failure}")
+        record.report(f"runs on a VM: earlier results cannot be used: {failure}")
         return None
     seconds = services.clock.monotonic() - started
     services.progress.judged(job.job, outcome.verdict, seconds)

@@ -1,4 +1,4 @@
-"""Carries out a plan: takes the event, names the run, runs the jobs, and returns what came of them as a value.
+"""Carries out a plan: takes the event, names the run, runs the jobs, and returns a RunResult.
 
 The order of the work: `Run.execute` here, then `jobs.py`, then `job_run.py` for one job: `staging.py`, `placement.py`,
 `watch.py`, the verdict in `builder/judge/verdict.py`, and `publish.py`.
@@ -19,7 +19,7 @@ from builder import vm
 from builder.act.build_end import BuildEnd, LimitedClock
 from builder.act.event_lock import EventLock
 from builder.act.fleet import Fleet
-from builder.act.jobs import await_result, run_jobs
+from builder.act.jobs import run_jobs
 from builder.act.kit_staging import KitStaging
 from builder.act.lease import LeaseRenewer
 from builder.act.ledger import Ledger
@@ -41,7 +41,7 @@ from builder.errors import Interrupted
 from builder.plan.build_plan import JobPlan, Plan
 from builder.ports import BuildTime, CallFailed, Clock, Machines, ObjectStore
 from builder.refusals import call_error
-from builder.waiting import Cancellation
+from builder.waiting import Cancellation, await_result
 
 _logger = logging.getLogger(__name__)
 _IO_THREADS = 16
@@ -51,8 +51,8 @@ class Run:
     """One run of a plan; a context manager that holds the event and watches the end of the build.
 
     `origin`: the build and commit that the proofs of green jobs name; None: the run leaves no proofs. `event`: the id
-    of the event that asked for the run; of all runs of one event, one does the work. `build_time` returns how long the
-    build that runs this may last.
+    of the event that asked for the run; only one run of an event does the work. `build_time` returns how long the build
+    that runs this may last.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from builder.act.vm import Vm
 from builder.errors import BuilderError, EnvironmentFailed, ProjectSetup, TimeLimit
+from builder.judge.cell_checks import START_AGAIN
 from builder.judge.known_faults import OVERRUN_ADVICE
 from builder.model import region_of
 from builder.plan.subnetworks import allow_private_access, subnetwork_of
@@ -26,7 +27,7 @@ _NO_PYTHON = {
     "no_kit": "Run the published image of notebook-builder, which has a kit for each of them; a checkout builds them with "
     "`python -m builder.kit.build build/kit cp311 cp312 cp313 cp314 cp315 uv`.",
 }
-FRESH_VM = "Run again. If it fails again, read the serial port's lines in the log."
+FRESH_VM = START_AGAIN  # the log has the serial port's lines if the runner did not start
 
 
 def boot_error(vm: Vm, project: str, lines: Sequence[str]) -> BuilderError | None:

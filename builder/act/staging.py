@@ -69,8 +69,8 @@ def check_kit(plan: Plan) -> Plan:
     if wanted and wanted != {(own := load_kit().sha256)}:
         named = ", ".join(f"{sha256[:12]}…" for sha256 in sorted(wanted))
         expected = (
-            f"the archive was tested with the kit {named}, and this builder's is {own[:12]}…; {NOT_TESTED}: "
-            "run the builder's image that live.json names, or deploy anew"
+            f"the archive was tested with kit {named}, but this builder has kit {own[:12]}…: run the builder image that live.json "
+            "names, or deploy again"
         )
         raise BadInput([Problem(MANIFEST, "", expected)])
     return plan

@@ -121,7 +121,7 @@ class Watch:
             )
         except WaitTimeout as timeout:
             raise TimeLimit(
-                f"VM {self._vm.name} stored no evidence within {timeout.seconds:.0f} s, its limit.",
+                f"VM {self._vm.name} stored no results within its limit of {timeout.seconds:.0f} s.",
                 reason="run_timeout",
                 advice="Raise NB_TIMEOUT if the notebook needs longer.",
             ) from timeout
@@ -163,12 +163,12 @@ class Watch:
         try:
             message = decode_heartbeat(raw)
         except ProtocolError as error:
-            self._unreadable = f" (it wrote what this version cannot read: {error})"
+            self._unreadable = f" (it sent a heartbeat that this version cannot read: {error})"
             return
         if message.nonce_sha256 != self._vm.attempt.nonce_sha256:
             return
         if isinstance(message, KitRequest):
-            # No sign of life yet: until the runner's own heartbeat, the serial port and the boot limit reveal a failed
+            # Not a heartbeat of the runner: until the first one, the serial port and the boot limit reveal a failed
             # boot.
             self._supply(message.kit)
             self._supplied = self._clock.monotonic()
@@ -216,9 +216,7 @@ class Watch:
             self._check_refusals(now)
         if now - self._started > self._limits.boot:
             self._read_serial()
-            silent = (
-                f"VM {self._vm.name} gave no sign of life within {self._limits.boot} s{self._unreadable}."
-            )
+            silent = f"VM {self._vm.name} sent no heartbeat within {self._limits.boot} s of its start{self._unreadable}."
             raise self._explained(self._lost("boot_timeout", silent))
 
     def _explained(self, error: BuilderError) -> BuilderError:

@@ -10,7 +10,7 @@ from builder.check.access import API, access_rows
 from builder.check.answers import Answers, known
 from builder.check.quota import quota_facts
 from builder.check.row import Row, State, exit_code
-from builder.check.zones import image_rows, settled, zone_facts
+from builder.check.zones import image_rows, with_final_states, zone_facts
 from builder.errors import ExitCode
 from builder.plan.build_plan import Plan
 
@@ -53,6 +53,6 @@ def findings(plan: Plan, project: str, answers: Answers) -> Findings:
         rows=(
             *access_rows(plan, project, answers),
             *image_rows(plan, project, answers),
-            *settled(plan, facts, answers),
+            *with_final_states(plan, facts, answers),
         ),
     )

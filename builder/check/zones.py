@@ -24,9 +24,9 @@ _MAX_ZONES = 6  # of those that a row names
 
 @dataclass(frozen=True)
 class Fact:
-    """A row, and the zones that its FAIL closes for which jobs.
+    """A row, the zones that it rules out if it failed, and the jobs for which it rules them out.
 
-    The state of a fact that closes no zone never changes.
+    Without zones, the state of the row is final.
     """
 
     row: Row
@@ -34,18 +34,18 @@ class Fact:
     jobs: frozenset[str] = frozenset()
 
 
-def settled(plan: Plan, facts: Iterable[Fact], answers: Answers) -> list[Row]:
-    """The facts' rows. A FAIL in some zones becomes NO if each job has another zone left."""
+def with_final_states(plan: Plan, facts: Iterable[Fact], answers: Answers) -> list[Row]:
+    """Return the facts' rows. A FAIL in some zones becomes NO if each job has another zone left."""
     every = list(facts)
     open_to = {job.job: set(answers.zones_of(job)) for job in plan.jobs}
     for fact in every:
         if fact.row.state is State.FAIL:
             for job in fact.jobs:
                 open_to[job] -= fact.zones
-    return [_settled(fact, open_to) for fact in every]
+    return [_with_final_state(fact, open_to) for fact in every]
 
 
-def _settled(fact: Fact, open_to: Mapping[str, set[str]]) -> Row:
+def _with_final_state(fact: Fact, open_to: Mapping[str, set[str]]) -> Row:
     row = fact.row
     if row.state is State.FAIL and fact.zones and all(open_to[job] for job in fact.jobs):
         return replace(row, state=State.NO, code=ExitCode.GREEN)
@@ -190,7 +190,7 @@ def _network(owner: str, name: str, found: Answer[Network], project: str) -> Row
         return fail(
             what,
             where,
-            f"is in custom mode: name a subnetwork with NB_SUBNETWORK ({named})",
+            f"is in custom mode: set NB_SUBNETWORK to one of its subnetworks ({named})",
             f"gcloud compute networks subnets list --project={owner} --network={name}",
         )
     if found.http_status == HTTPStatus.NOT_FOUND:

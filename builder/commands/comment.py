@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from builder import __version__
+from builder import __version__, gcloud
 from builder.act.run_id import claim_object, numbered
 from builder.commands import Context
 from builder.errors import InputRefused
@@ -122,10 +122,8 @@ def _facts(raw: bytes, run: str, location: GcsLocation, build: Build) -> report.
 def _not_judged(options: Options, context: Context, project: str) -> tuple[report.Reported, str]:
     """Return a run that left no summary of this commit. The comment of an earlier commit must not stay."""
     build, run = options.build, options.run_id or ""
-    place = "" if build.location in {None, "global"} else f";region={build.location}"
-    address = (
-        f"https://console.cloud.google.com/cloud-build/builds{place}/{build.build_id or ''}?project={project}"
-    )
+    region = "" if build.location == "global" else build.location or ""
+    address = gcloud.build_page(build.build_id or "", project, region)
     context.console.line(
         f"{options.gcs_location.url('results', run)}/ has no summary of commit {build.commit_sha}: the step `run` ended before "
         "its notebooks were judged, or it did not get the same COMMIT_SHA and run id"

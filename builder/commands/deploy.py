@@ -13,7 +13,7 @@ from builder.deploy.backfill import backfill
 from builder.deploy.context import DeploymentContext
 from builder.deploy.function_source import function_source
 from builder.deploy.missing import missing
-from builder.deploy.promotion import Request, promote
+from builder.deploy.promotion import PromotionRequest, promote
 from builder.deploy.proof_lookup import proof_request
 from builder.deploy.reconcile import caller_of
 from builder.deploy.refusals import call_refused
@@ -36,7 +36,7 @@ def execute(options: Options, context: Context) -> int:
         return _carry_out(_request(options, context, folder), options, context)
 
 
-def _carry_out(request: Request | None, options: Options, context: Context) -> int:
+def _carry_out(request: PromotionRequest | None, options: Options, context: Context) -> int:
     def cancelled(signal: Interrupted) -> int:
         action = options.action
         flag = f"backfill {action}" if isinstance(action, DayRange) else action
@@ -49,15 +49,15 @@ def _carry_out(request: Request | None, options: Options, context: Context) -> i
     return ExitCode.GREEN
 
 
-def _request(options: Options, context: Context, folder: Path) -> Request:
+def _request(options: Options, context: Context, folder: Path) -> PromotionRequest:
     plan, chosen = planned(options, context)
     runner_kit = load_kit()
     archives = pack_each(plan.jobs, folder)
     proof_requests = [proof_request(job, archives[job.job], runner_kit.sha256) for job in plan.jobs]
-    return Request(plan, chosen, proof_requests, runner_kit.sha256, folder)
+    return PromotionRequest(plan, chosen, proof_requests, runner_kit.sha256, folder)
 
 
-def _act(request: Request | None, options: Options, context: Context) -> str | None:
+def _act(request: PromotionRequest | None, options: Options, context: Context) -> str | None:
     """Carry out the action. Returns the sentence that reports it; None if it has printed its own lines."""
     deployment = _deployment_context(options, context)
     try:

@@ -18,7 +18,7 @@ from builder.act.result import RunResult
 from builder.commands import Context
 from builder.commands.plan import plan_of
 from builder.commands.preflight import preflight
-from builder.errors import BadInput, BuilderError, ExitCode, Interrupted
+from builder.errors import REPORT_BUG, TRACEBACK_IN_LOG, BadInput, BuilderError, ExitCode, Interrupted
 from builder.model import GcsLocation, region_of
 from builder.options import Options
 from builder.options.environment import Build
@@ -205,9 +205,9 @@ class _Session:
         except Exception as error:
             _logger.exception("a bug in Notebook Builder")
             raise BuilderError(
-                f"A bug in Notebook Builder: {type(error).__name__}; the traceback stands above.",
+                f"A bug in Notebook Builder ended the run ({type(error).__name__}). {TRACEBACK_IN_LOG}",
                 reason="bug",
-                advice="Please report it with the log of this build.",
+                advice=REPORT_BUG,
             ) from error
 
     def _make_run(self, access: Access, store: ObjectStore) -> Run:

@@ -124,7 +124,7 @@ def backfill(days: DayRange, context: DeploymentContext) -> str:
     current, _ = context.current()
     if current is None:
         raise InputRefused(
-            f"{context.live_url} is not there: nothing is live, so no day can be run.",
+            f"{context.live_url} does not exist: nothing is live, so no day can run.",
             reason="nothing_live",
             advice="Deploy first; `deploy --status` shows what is live.",
         )
@@ -136,7 +136,7 @@ def backfill(days: DayRange, context: DeploymentContext) -> str:
         event, build = ("", None) if (green := work.has_results(day)) else work.event(day)
         if green:
             counts.green += 1
-            context.log(f"{day}: has green results, which stay")
+            context.log(f"{day}: already has green results; not run again")
         elif build is not None:
             counts.running += 1
             context.log(f"{day}: build {build.id} of an earlier backfill has not ended ({build.status})")

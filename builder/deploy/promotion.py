@@ -40,7 +40,7 @@ _LATER = ("live.json", "schedule")  # what a promotion writes after the resource
 
 
 @dataclass(frozen=True)
-class Request:
+class PromotionRequest:
     """The notebooks to make live, before the first call: the plan, and the hash of every job's inputs."""
 
     plan: Plan
@@ -50,7 +50,7 @@ class Request:
     folder: Path
 
 
-def promote(request: Request, context: DeploymentContext) -> str:
+def promote(request: PromotionRequest, context: DeploymentContext) -> str:
     """Make the request live. Returns the sentence that reports it.
 
     Raises BuilderError. A process that was killed anywhere and runs again ends in the same state.
@@ -71,16 +71,15 @@ def promote(request: Request, context: DeploymentContext) -> str:
         # live.json is written last. Without an upload of the archive, nothing has shown yet that the account may write.
         context.store.try_create(context.live)
     changes = prepare_resources(context, wanted)
-    with writing(context, wanted, changes):
+    with explain_write_errors(context, wanted, changes):
         ended = _write(context, wanted)
     changes += reconcile_schedule(context, whole=isinstance(ended, Newest))
     if isinstance(ended, Newest):
         return _late(ended)
     if ended is not None:
         return f"{context.deployment.function} runs {described(wanted)} from now on."
-    if changes or uploaded:
-        made = ", ".join(step.done for step in changes) or "archive uploaded again"
-        return f"{made}; {context.deployment.function} runs the same as before."
+    if changes:
+        return f"{', '.join(step.done for step in changes)}; {context.deployment.function} runs the same as before."
     return f"nothing changed: {context.deployment.function} runs exactly this already."
 
 
@@ -142,7 +141,7 @@ def _source(context: DeploymentContext) -> Source:
     return Source(None, context.clients.builds.now(context.deployment.region), build.commit_sha)
 
 
-def _warn_of_others(request: Request, context: DeploymentContext) -> None:
+def _warn_of_others(request: PromotionRequest, context: DeploymentContext) -> None:
     """Warn of other functions that run the same notebooks, such as the one before a change of NB_FUNCTION."""
     paths = {item.notebook.path for item in request.chosen}
     prefix, end = context.options.gcs_location.object("live") + "/", "/live.json"
@@ -168,7 +167,7 @@ def _late(newest: Newest) -> str:
 
 
 def _archive(
-    request: Request, context: DeploymentContext, proofs: Mapping[str, Proof]
+    request: PromotionRequest, context: DeploymentContext, proofs: Mapping[str, Proof]
 ) -> tuple[ArchiveRef, bool]:
     """The archive in the bucket, and True if it had to be uploaded."""
     packed = pack_archive(request.plan, request.chosen, context.options, proofs, request.kit, request.folder)
@@ -188,7 +187,7 @@ def _archive(
 
 
 def _wanted(
-    request: Request,
+    request: PromotionRequest,
     context: DeploymentContext,
     proofs: Mapping[str, Proof],
     *,
@@ -230,7 +229,7 @@ def _wanted(
     )
 
 
-def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof]) -> LiveNotebook:
+def _notebook(item: ChosenNotebook, request: PromotionRequest, proofs: Mapping[str, Proof]) -> LiveNotebook:
     path = item.notebook.path
     jobs = tuple(
         LiveJob(job.job, proof.inputs, proof.image, proof.packages, proof.run)
@@ -241,7 +240,7 @@ def _notebook(item: ChosenNotebook, request: Request, proofs: Mapping[str, Proof
     return LiveNotebook(path, types, jobs, item.options.allow_secret_parameters)
 
 
-def writing(
+def explain_write_errors(
     context: DeploymentContext, wanted: Live, changes: Sequence[Step]
 ) -> AbstractContextManager[None]:
     """The context in which live.json is written: its errors say what was done before."""

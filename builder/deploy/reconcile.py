@@ -21,7 +21,7 @@ from builder.deploy.refusals import (
     deployment_passing,
     is_build_failure,
     is_setting_up,
-    waited_in_vain,
+    operation_timed_out,
     with_progress,
 )
 from builder.deploy.resources import Resources, Status, with_member
@@ -88,7 +88,7 @@ def progress(
     except CallFailed as failure:
         raise extended(call_refused(failure, caller_of(clients))) from failure
     except WaitTimeout as timeout:
-        raise extended(waited_in_vain(timeout)) from timeout
+        raise extended(operation_timed_out(timeout)) from timeout
     except BuilderError as error:
         raise extended(error) from error
 

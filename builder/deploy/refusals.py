@@ -43,7 +43,7 @@ _EVENTARC_IS_NEW = "ermission denied while using the Eventarc Service Agent"
 _FUNCTIONS_IS_NEW = "Unable to retrieve the repository metadata"
 _ACT_AS = "iam.serviceAccounts.actAs"
 _CODE_PERMISSION_DENIED = 7
-_UNDEPLOYED = "Remove it, or choose another name with {option}."
+_FOREIGN_ADVICE = "Remove it, or choose another name with {option}."
 
 
 def foreign(kind: str, path: str, option: str, owner: str = "") -> ProjectSetup:
@@ -55,14 +55,14 @@ def foreign(kind: str, path: str, option: str, owner: str = "") -> ProjectSetup:
     return ProjectSetup(
         f"The {kind} {path} {whose}. It stays as it is.",
         reason="foreign_resource",
-        advice=_UNDEPLOYED.format(option=option),
+        advice=_FOREIGN_ADVICE.format(option=option),
     )
 
 
 def elsewhere(address: str, there: str, here: str) -> ProjectSetup:
-    """live.json describes a deployment in another project, beside which this one would be a second one."""
+    """Return the error of a live.json that describes a deployment in another project."""
     return ProjectSetup(
-        f"{address} is deployed in project {there}, not in {here}: both would run it.",
+        f"{address} describes a deployment in project {there}. A second one in {here} would run every notebook twice.",
         reason="other_project",
         advice=f"Run `deploy --undeploy` with PROJECT_ID={there} first, or choose another NB_GCS_LOCATION or NB_FUNCTION.",
     )
@@ -162,15 +162,15 @@ def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> Envir
 
 
 def contested(what: str) -> EnvironmentFailed:
-    """Others change the same resource at every try."""
+    """Return the error of a resource that another deployment changed during each of our attempts."""
     return EnvironmentFailed(
-        f"Others change {what} at every try, or it does not exist yet.",
+        f"Another deployment changed {what} during each of our attempts, or {what} does not exist yet.",
         reason="contested",
         advice="Make sure that no other deployment of the same function is running, and run again.",
     )
 
 
-def waited_in_vain(timeout: WaitTimeout) -> EnvironmentFailed:
+def operation_timed_out(timeout: WaitTimeout) -> EnvironmentFailed:
     """Google did not finish an operation in time."""
     return EnvironmentFailed(
         f"{timeout.what} did not end within {timeout.seconds:.0f} s.",

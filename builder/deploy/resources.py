@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from posixpath import basename
 
 from builder.deploy.build import overrides
 from builder.deploy.live import Accounts
@@ -150,7 +151,7 @@ def _job(names: Names, cron: str, time_zone: str) -> JobConfig:
 
 def uses_topic(function: FunctionState, names: Names) -> bool:
     """True if the function's trigger names our topic."""
-    return _last(function.config.topic) == names.topic
+    return basename(function.config.topic) == names.topic
 
 
 def subscription_missing(current: Status, names: Names) -> bool:
@@ -238,7 +239,7 @@ def _comparable(config: FunctionConfig) -> dict[str, object]:
 def _named(name: str, value: object) -> object:
     """The value of a field in comparable form: Google may write a project's number for its ID, and adds labels."""
     if name == "topic":
-        return _last(str(value))
+        return basename(str(value))
     if name == "memory":
         return _bytes(str(value))
     if name == "labels" and isinstance(value, Mapping):
@@ -251,7 +252,3 @@ def _named(name: str, value: object) -> object:
 def _bytes(memory: str) -> object:
     match = re.fullmatch(r"([0-9]+)([A-Za-z]{0,2})", memory)
     return int(match[1]) * _UNITS[match[2]] if match and match[2] in _UNITS else memory
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]

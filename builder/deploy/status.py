@@ -26,13 +26,13 @@ def status_lines(context: DeploymentContext) -> Iterator[str]:
     """The lines of `deploy --status`: the live document, the current resources, and the steps to restore them."""
     current, _ = context.current()
     if current is None:
-        yield f"{context.live_url} is not there: nothing is live"
+        yield f"{context.live_url} does not exist, so nothing is live"
     else:
         yield from _document_lines(current)
         if context.is_archive_gone(current.live.archive):
-            yield "differs: the archive is gone, and no build can run it"
+            yield "differs: the archive is missing or was replaced, so scheduled builds fail; run `deploy` again"
         if is_gone(current.live.builder.image, context.clients.registry):
-            yield "differs: the builder's image is gone, and no build can run it"
+            yield "differs: the builder's image is missing, so scheduled builds fail; run `deploy` again"
     here = current.live.location if current else context.location
     actual = look(context.names(here), context.clients)
     yield from _resource_lines(actual, context.names(here))
@@ -56,7 +56,7 @@ def _step_lines(current: Status, desired: Resources) -> Iterator[str]:
         return
     yield from (f"`deploy` would {step}" for step in found)
     if not found:
-        yield "function, topic and schedule are as they were deployed"
+        yield "function, topic and schedule match what is live"
 
 
 def _last_build(context: DeploymentContext, location: Location) -> str:

@@ -118,7 +118,9 @@ def _schedule(current: JobState | None, desired: Resources) -> Iterator[Step]:
     name = desired.names.function
     if desired.job is None:
         if current is not None and is_our_job(current, desired.names):
-            paused = "was paused; one that replaces it is not" if current.state == "PAUSED" else ""
+            paused = (
+                "is paused; a schedule that replaces it starts enabled" if current.state == "PAUSED" else ""
+            )
             yield Step("schedule", "delete", "schedule", name, reason=paused)
     elif current is None:
         yield Step("schedule", "create", "schedule", name)
@@ -161,7 +163,11 @@ def remark(stage: Stage, status: Status, desired: Resources) -> str:
         command = f"gcloud scheduler jobs resume {names.function} --location={names.region}"
         return f"schedule {names.function} stays paused; to resume it: {command}"
     if stage == "schedule" and job is not None and job.state == "DISABLED" and not removed:
-        return f"schedule {names.function} was disabled by Google and does not run"
+        command = f"gcloud scheduler jobs delete {names.function} --location={names.region}"
+        return (
+            f"schedule {names.function}: Cloud Scheduler has disabled it after an error, so nothing runs. Find the cause in the "
+            f"schedule's log, delete the schedule ({command}), and deploy again"
+        )
     if removed and stage == "function" and function is not None and not is_our_function(function, names):
         return f"function {names.function} was not made by this deployment and stays"
     if removed and stage == "topic" and topic is not None:

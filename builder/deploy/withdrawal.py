@@ -8,7 +8,7 @@ from builder.deploy import live as documents
 from builder.deploy.context import DeploymentContext
 from builder.deploy.image import is_gone
 from builder.deploy.live import Live, LiveDocument, Location
-from builder.deploy.promotion import described, prepare_resources, writing
+from builder.deploy.promotion import described, explain_write_errors, prepare_resources
 from builder.deploy.reconcile_schedule import reconcile_schedule, remove_resources
 from builder.deploy.steps import Step
 from builder.errors import EnvironmentFailed, InputRefused, ProjectSetup
@@ -28,7 +28,7 @@ def roll_back(context: DeploymentContext) -> str:
     _check_archive(context, document.live)
     _check_image(context, document.live)
     changes = prepare_resources(context, document.live)
-    with writing(context, document.live, changes):
+    with explain_write_errors(context, document.live, changes):
         written = context.write(document, generation)
     reconcile_schedule(context, whole=not written)
     if not written:

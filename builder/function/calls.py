@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import quote
 
-from builder.function.google import Answer, Google, own_account
+from builder.function.google import Google, Response, own_account
 from builder.function.live import Live
 from builder.function.outcome import Need, acting, building, failure, reading, refused, resolving
 from builder.model import JsonObject
@@ -16,7 +16,7 @@ _PAGE = 100
 _ACTING = b"act as service account"  # Cloud Build's message if the caller may create builds, but not as that account
 
 
-def fetch(google: Google, address: str) -> Answer:
+def fetch(google: Google, address: str) -> Response:
     """The answer, of any status, to a request for the object at a gs:// address.
 
     Raises Redeliver without an answer.
@@ -25,7 +25,7 @@ def fetch(google: Google, address: str) -> Answer:
     return google.call("storage", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}", params={"alt": "media"})
 
 
-def content(fetched: Answer, address: str) -> bytes:
+def content(fetched: Response, address: str) -> bytes:
     """The bytes of a fetched object. Raises Redeliver for any status other than 200."""
     return _accepted(fetched, reading(_parts(address)[0], address))
 
@@ -55,7 +55,7 @@ def create(google: Google, live: Live, build: JsonObject) -> JsonObject:
     return dict(json.loads(_accepted(got, need))["metadata"]["build"])
 
 
-def _accepted(got: Answer, need: Need) -> bytes:
+def _accepted(got: Response, need: Need) -> bytes:
     if got.status != HTTPStatus.OK:
         raise failure(got.status, got.content, need, own_account)
     return got.content

@@ -26,8 +26,8 @@ _TIMEOUT = 20.0  # seconds for one call; an event needs about four calls and has
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An API's answer: its status, the time by the API's clock, and its bytes."""
+class Response:
+    """An API's response: its status, the time by the API's clock, and its bytes."""
 
     status: int
     now: datetime
@@ -48,7 +48,7 @@ class Google:
         *,
         params: Mapping[str, str] | None = None,
         body: JsonObject | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a GET, or a POST if there is a body, and return the answer of any status.
 
         Raises Redeliver without an answer.
@@ -57,7 +57,7 @@ class Google:
         verb = "GET" if body is None else "POST"
         try:
             got = self._session.request(verb, url, params=params, json=body, timeout=_TIMEOUT)
-            return Answer(got.status_code, parsedate_to_datetime(got.headers["Date"]), got.content)
+            return Response(got.status_code, parsedate_to_datetime(got.headers["Date"]), got.content)
         except (requests.RequestException, GoogleAuthError) as error:
             raise _passing(f"{service} gave no answer ({type(error).__name__}).") from error
         except (KeyError, ValueError) as error:

@@ -108,10 +108,13 @@ def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
 
 def failure(status: int, content: bytes, need: Need, own_account: Callable[[], str]) -> Redeliver:
     """The meaning of an answer other than 200: WARNING if it passes by itself, ERROR if somebody has to act."""
-    answer = f"{need.permission} was answered {status}: {_message(content)}"
+    answer = f"The call that needs {need.permission} returned {status}: {_message(content)}"
     reason, service = _reason(content)
     if reason == "SERVICE_DISABLED":
-        return Redeliver("ERROR", f"An API is not enabled. {gcloud.enable(service)} ({answer})")
+        return Redeliver(
+            "ERROR",
+            f"The API {service}.googleapis.com is not enabled. Enable it: {gcloud.enable(service)} ({answer})",
+        )
     if status == HTTPStatus.FORBIDDEN and reason not in _RATE_LIMITED:
         account = own_account()
         return Redeliver(
@@ -151,5 +154,5 @@ def _message(content: bytes) -> str:
     """The API's message, without one that repeats the event, which may be private."""
     text = str(_error(content).get("message", content.decode(errors="replace")))
     if "NB_EVENT" in text:
-        return "the API's message repeats the event and is left out."
+        return "the API's message repeats the event and is left out"
     return " ".join(text.split())[:_LONGEST]

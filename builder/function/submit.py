@@ -17,7 +17,7 @@ from typing import Any
 from builder.function.build import build_for, last_hour, same_event
 from builder.function.calls import builds, content, create, fetch
 from builder.function.event import Event, plain_id, read_event
-from builder.function.google import Answer, Google, connected
+from builder.function.google import Google, Response, connected
 from builder.function.live import Live, LiveUnreadable, read_live
 from builder.function.outcome import Dropped, Redeliver
 from builder.options.message import MessageRefused, parameter_faults
@@ -32,7 +32,7 @@ _DEPLOYING = timedelta(minutes=10)  # a first deploy creates the topic minutes b
 _one_at_a_time = threading.Lock()
 
 
-def answer(event_id: str, time: str, data: Any) -> None:
+def handle_event(event_id: str, time: str, data: Any) -> None:
     """Submit one build for a CloudEvent, or log why not. Raises Redeliver if Pub/Sub must deliver the event again."""
     logged_id = plain_id(event_id)
     event: Event | None = None
@@ -69,7 +69,7 @@ def _handle(google: Google, event: Event) -> None:
         raise
 
 
-def _submit(google: Google, event: Event, address: str, fetched: Answer) -> None:
+def _submit(google: Google, event: Event, address: str, fetched: Response) -> None:
     live = _what_is_live(event, address, fetched)
     if problems := tuple(parameter_faults(event.message.parameters, live.declared)):
         raise MessageRefused(problems)
@@ -94,7 +94,7 @@ def _too_late(event: Event, why: str = "") -> Dropped:
     return Dropped("ERROR", f"{message} Publish the message again if it is still wanted.")
 
 
-def _what_is_live(event: Event, address: str, fetched: Answer) -> Live:
+def _what_is_live(event: Event, address: str, fetched: Response) -> Live:
     if fetched.status == HTTPStatus.NOT_FOUND:
         if fetched.now - event.when < _DEPLOYING:
             raise Redeliver("WARNING", f"There is no {address} yet.")

@@ -1,4 +1,5 @@
-"""The clients of Google Cloud, one file per service, behind the Protocols of ports.py and its two neighbors.
+"""The clients of Google Cloud, one file per service.
 
-The builder imports google.* nowhere else.
+They implement the Protocols in ports.py, check_ports.py, and deploy_ports.py. The builder imports google.* nowhere
+else.
 """

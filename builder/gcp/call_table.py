@@ -29,7 +29,10 @@ class Family(Enum):
 
 @dataclass(frozen=True)
 class GoogleCall:
-    """One row. `name` is the call in messages, which are about permissions; `method` is its id in Google's discovery.
+    """One row.
+
+    `name` is the call in messages, in most rows the permission that it needs. `method` is the id of the call in
+    Google's discovery documents.
 
     `budget`: seconds for the call with all its repetitions; 0: it is made once. A client can be given less. `maker`:
     who makes the call, if not the builder. `note`: why a call of the last family does no harm.

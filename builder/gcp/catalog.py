@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from posixpath import basename
 
 from builder.check_ports import MachineType, Network, Quota, Quotas, Region, Subnetwork
 from builder.gcp import compute_v1
@@ -51,7 +52,9 @@ class GoogleCatalog:
                 project=self.project, region=name, timeout=self._calls.timeout, retry=None
             ),
         )
-        return Region(zones=tuple(sorted(_last(url) for url in answer.zones)), quotas=_quotas(answer.quotas))
+        return Region(
+            zones=tuple(sorted(basename(url) for url in answer.zones)), quotas=_quotas(answer.quotas)
+        )
 
     def quotas(self) -> Quotas:
         answer = self._calls.make(
@@ -108,7 +111,7 @@ class GoogleCatalog:
             ),
         )
         return Subnetwork(
-            network=_last(answer.network), private_google_access=bool(answer.private_ip_google_access)
+            network=basename(answer.network), private_google_access=bool(answer.private_ip_google_access)
         )
 
     def image_families(self, project: str) -> Sequence[str]:
@@ -118,10 +121,6 @@ class GoogleCatalog:
             return sorted(current - {""})
 
         return self._calls.make("compute.images.list", f"projects/{project}", fetch)
-
-
-def _last(url: str) -> str:
-    return url.rpartition("/")[2]
 
 
 def _quotas(quotas: Iterable[compute_v1.Quota]) -> Quotas:

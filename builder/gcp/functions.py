@@ -15,6 +15,7 @@ from google.api_core.exceptions import from_http_response
 from google.cloud import functions_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from builder import gcloud
 from builder.deploy_ports import FunctionConfig, FunctionOperation, FunctionState, UploadedSource
 from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
@@ -204,4 +205,4 @@ def _console(build: str) -> str:
     if found is None:
         return ""
     project, location, name = found.groups()
-    return f"https://console.cloud.google.com/cloud-build/builds;region={location}/{name}?project={project}"
+    return gcloud.build_page(name, project, location)

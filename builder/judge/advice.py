@@ -26,7 +26,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
             r"Cannot load backend '|Failed to import any of the following Qt binding|not a recognised GUI loop or backend"
             r"|No module named '(?:ipympl|tkinter)|no display name and no \$DISPLAY|is not a valid value for backend"
         ),
-        "The VM has no display, and its pages have no kernel that draws. Use %matplotlib inline, or set no backend.",
+        "The VM has no display, and the HTML pages have no running kernel. Use %matplotlib inline, or do not select a backend.",
     ),
     (
         r"^TerminatedWorkerError\b|^BrokenProcessPool\b",

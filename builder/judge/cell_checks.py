@@ -12,7 +12,7 @@ from builder.judge.executed_notebook import Executed, ExecutedCell, ExpectedCell
 from builder.model import CellFailure, Notebook, Verdict
 from builder.plan.notebooks import INJECTED_TAG, is_executed
 
-START_AGAIN = "Start the build again. If the fault returns, look at the VM's log."
+START_AGAIN = "Run the build again. If it fails again, read the VM's lines in the log of the build."
 CORRECT_CELL = "Correct the cell. The executed notebook has its whole output."
 NO_OVERWRITE = "Make sure that no cell overwrites the executed notebook."
 SHOW_LESS = "Let the cells show less, and write large results to files below outputs/."
@@ -20,12 +20,12 @@ READ_LOG = "Look at the log and the executed notebook."
 
 
 def environments_fault(reason: str, message: str) -> Verdict:
-    """Return a red verdict that a fresh attempt can mend."""
+    """Return a red verdict that a new attempt can fix."""
     return Verdict(ExitCode.ENVIRONMENT_FAILED, reason, message, START_AGAIN)
 
 
 def notebooks_fault(reason: str, message: str, advice: str, failure: CellFailure | None = None) -> Verdict:
-    """Return a red verdict that only a change of the notebook can mend."""
+    """Return a red verdict that only a change of the notebook can fix."""
     return Verdict(ExitCode.NOTEBOOK_FAILED, reason, message, advice, failure)
 
 

@@ -10,9 +10,7 @@ from builder.judge.expected import Expected
 from builder.judge.step_faults import STEP_FAULTS
 from builder.vm.protocol import PREEMPTED, Evidence
 
-OVERRUN_ADVICE = (
-    "Write less to outputs/, or raise NB_TIMEOUT: time that the notebook does not use is for the uploads."
-)
+OVERRUN_ADVICE = "Write less to outputs/, or raise NB_TIMEOUT: the uploads have the time that the notebook leaves of it, and ten minutes more."
 
 SPOT_ADVICE = (
     "Run again, raise NB_MAX_ATTEMPTS, or set NB_PROVISIONING=spot-then-standard, which uses a standard VM for the last "
@@ -61,7 +59,7 @@ def known_faults(
         "kernel_not_found": (
             ExitCode.NOTEBOOK_FAILED,
             f"the kernel {expected.notebook.kernel!r} is not on the VM",
-            "Name a kernel that the image has, in the notebook or in NB_KERNEL.",
+            "Set the kernel of the notebook, or NB_KERNEL, to one that the image has.",
         ),
         "forbidden": (
             ExitCode.PROJECT_SETUP,
@@ -70,7 +68,8 @@ def known_faults(
         ),
         "disk_full": (
             ExitCode.NOTEBOOK_FAILED,
-            f"the VM's disk is full{where}" + ("" if disk is None else f", with {_size(disk)} left"),
+            f"the VM's disk is full{where}"
+            + ("" if disk is None else f"; {_size(disk)} were free at the end of the run"),
             "Write less, or raise NB_BOOT_DISK_GB.",
         ),
         "too_many_outputs": (

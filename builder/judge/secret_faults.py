@@ -9,29 +9,15 @@ from builder.errors import ExitCode
 from builder.judge.cell_checks import environments_fault, notebooks_fault
 from builder.model import Verdict
 from builder.plain_text import one_line
-from builder.vm.protocol import SecretUse
+from builder.vm.protocol import SECRET_REFUSALS, UNUSABLE_VALUES, SecretUse
 
-_ROLE = "roles/secretmanager.secretAccessor"
-_REFUSALS = {
-    "denied": f"the VM's account lacks {_ROLE} on it, or it does not exist",
-    "api_disabled": "the Secret Manager API is not enabled in its project",
-    "missing": "it does not exist",
-    "disabled": "this version is disabled",
-    "destroyed": "this version is destroyed",
-}
+_PROBLEMS = SECRET_REFUSALS | UNUSABLE_VALUES
 _COMMANDS = {
-    "denied": "gcloud secrets add-iam-policy-binding {secret} --project={project} --member=serviceAccount:{account} "
-    f"--role={_ROLE} --condition=None",
+    "denied": gcloud.grant_secret("{secret}", "{project}", "serviceAccount:{account}"),
     "api_disabled": gcloud.enable("secretmanager", "{project}"),
     "missing": "gcloud secrets versions list {secret} --project={project}",
     "disabled": "gcloud secrets versions enable {version} --secret={secret} --project={project}",
     "destroyed": "gcloud secrets versions add {secret} --project={project} --data-file=FILE",
-}
-_UNFIT = {
-    "short": "its value has fewer than 8 bytes, which is too short to redact",
-    "not_text": "its value is not UTF-8 text",
-    "nul": "its value holds a NUL byte, which no environment variable can",
-    "word": "its value is a common word of every result, which cannot be redacted",
 }
 _NOT_STAGED = "Remove it from the committed files, and give the secret a new value: this one is known."
 _NOT_IN_OUTPUTS = "Write no secret to a binary file. The text files, the log and the notebook are redacted."
@@ -78,7 +64,7 @@ def _refused(wanted: Mapping[str, str], account: str, uses: Sequence[SecretUse])
         resource = wanted.get(use.name)
         if resource is None or not use.problem:
             continue
-        what = _REFUSALS.get(use.problem) or _UNFIT.get(use.problem) or "Secret Manager refuses it"
+        what = _PROBLEMS.get(use.problem, SECRET_REFUSALS["refused"])
         sentences.append(f"secret {use.name} ({resource}): {what}")
         _, project, _, secret, _, version = resource.split("/")
         if command := _COMMANDS.get(use.problem):
@@ -90,7 +76,7 @@ def _refused(wanted: Mapping[str, str], account: str, uses: Sequence[SecretUse])
 
 def _unfit(wanted: Mapping[str, str], uses: Sequence[SecretUse]) -> Verdict:
     sentences = [
-        f"secret {use.name} ({wanted[use.name]}): {_UNFIT.get(use.problem, 'its value cannot be used')}"
+        f"secret {use.name} ({wanted[use.name]}): {UNUSABLE_VALUES.get(use.problem, 'its value cannot be used')}"
         for use in uses
         if use.problem and use.name in wanted
     ]

@@ -16,6 +16,7 @@ _CORRECT = {
     "thread": "Correct the code of the thread or task, and let a cell wait for its result.",
     "widget": "Correct the code whose output the widget takes.",
 }
+_WHY_RED = "Jupyter continues after such a failure; the notebook is red because NB_FAIL_ON includes {kind}."
 
 
 def silent_failure(
@@ -32,17 +33,17 @@ def silent_failure(
     return notebooks_fault(
         "silent_failure",
         f"{place(notice.cell, len(notebook.code_cells))} failed: {said}",
-        f"{_CORRECT.get(notice.kind, '')} Jupyter lets such failures pass, and NB_FAIL_ON lists {notice.kind}.".strip(),
+        f"{_CORRECT.get(notice.kind, '')} {_WHY_RED.format(kind=notice.kind)}".strip(),
         failure_at(notebook, notice.cell, said),
     )
 
 
 def let_pass(fail_on: Collection[str], notices: Collection[Notice], cells: int) -> str:
-    """Return the end of a green verdict's message: the failures that NB_FAIL_ON does not list; "" without any."""
+    """Return the end of a green verdict's message: the failures that NB_FAIL_ON does not include; "" without any."""
     passed = [notice for notice in notices if notice.kind not in fail_on]
     if not passed:
         return ""
     first = passed[0]
     count = f"{len(passed)} failures" if len(passed) > 1 else "1 failure"
     named = "the first in" if len(passed) > 1 else "in"
-    return f"; NB_FAIL_ON lets {count} pass, {named} {place(first.cell, cells)}: {one_line(first.message)}"
+    return f"; {count} that NB_FAIL_ON does not include, {named} {place(first.cell, cells)}: {one_line(first.message)}"

@@ -36,7 +36,7 @@ STEP_FAULTS: Mapping[str, tuple[ExitCode, str, str]] = {
     "index_untrusted": (
         ExitCode.PROJECT_SETUP,
         "the VM does not trust the package index's certificate",
-        "Name the certificates of the index, or of the proxy before it, with NB_CA_BUNDLE: a file in the workspace, or a gs:// object.",
+        "Set NB_CA_BUNDLE to the certificates of the index, or of the proxy before it: a file in the workspace, or a gs:// object.",
     ),
     "ca_bundle_unusable": (
         ExitCode.PROJECT_SETUP,

@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from builder.kit import CPYTHONS, INDEX, UV, Kit, KitError, load
-from builder.kit.wheels import Wheel, closure, described, dotted, take_apart, wheels_of, works_from_zip
+from builder.kit.wheels import Wheel, closure, described, dotted, unpack, wheels_of, works_from_zip
 
 KERNEL, RUNNER = "kernel", "runner-site"
 KERNEL_ROOT = "ipykernel"
@@ -107,7 +107,7 @@ def _add_cpython(tree: Path, cpython: str, cache: Path) -> None:
     for wheel in wheels:
         if wheel.project in kernel | runner:
             folder = tree / (KERNEL if wheel.project in kernel else RUNNER)
-            take_apart(wheel, _zipped(folder) if works_from_zip(wheel) else folder)
+            unpack(wheel, _zipped(folder) if works_from_zip(wheel) else folder)
     index = {wheel.project: described(wheel) for wheel in wheels if wheel.project in needed}
     (tree / "kernel.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     python = _interpreter(cpython)

@@ -184,8 +184,8 @@ def works_from_zip(wheel: Wheel) -> bool:
     return not suffixes or (wheel.project in UNREAD_DATA and ".so" not in suffixes)
 
 
-def take_apart(wheel: Wheel, folder: Path) -> None:
-    """Unpack what is needed at run time."""
+def unpack(wheel: Wheel, folder: Path) -> None:
+    """Unpack the files that the VM needs."""
     with zipfile.ZipFile(wheel.path) as archive:
         for name in archive.namelist():
             path = _kept(PurePosixPath(name))

@@ -40,7 +40,7 @@ def _secrets_in_plain(settings: Settings) -> list[str]:
     env = settings.get("env")
     names = secret_names(env.value) if env and isinstance(env.value, dict) else []
     return [
-        f"{env.variable}: {name} looks like a secret, and would be stored in plain text; NB_SECRETS is made for it."
+        f"{env.variable}: {name} looks like a secret, and environment variables are stored in plain text. Use NB_SECRETS instead."
         for name in names
         if env
     ]

@@ -113,7 +113,7 @@ class JobOptions(MachineOptions):
         "https://packages.example.com/simple",
         or_none(packages.index_url),
         default=None,
-        shown="uv's own default",
+        shown="the index that the file names, else PyPI",
     )
     ca_bundle: str | None = option(
         RUNS,
@@ -148,7 +148,7 @@ class JobOptions(MachineOptions):
     )
     boot_timeout: int = option(
         LIMITS,
-        "Seconds from the VM's start to its first sign of life.",
+        "Seconds from the VM's start to its first heartbeat.",
         "900",
         seconds(1, 7200),
         default=600,

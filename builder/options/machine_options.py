@@ -130,8 +130,7 @@ class MachineOptions:
     provisioning: str = option(
         MACHINE,
         "`standard`; `spot`, which costs far less and may be taken back at any time; or "
-        "`spot-then-standard`, which takes a standard VM for the last attempt, and where no zone has a "
-        "Spot VM.",
+        "`spot-then-standard`, which uses a standard VM for the last attempt, or if no zone has a Spot VM.",
         "spot-then-standard",
         one_of(PROVISIONING),
         default="standard",

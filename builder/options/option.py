@@ -87,7 +87,7 @@ def option(
     required: bool = False,
     in_file: bool = True,
 ) -> T:
-    """Declare the option that a dataclass field holds, and that the field names.
+    """Declare an option as a dataclass field. The name of the field is the name of the option.
 
     An option without `default` is required, or takes its value from other options; `shown` says which.
     """

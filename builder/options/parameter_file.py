@@ -20,9 +20,10 @@ class ParameterFiles:
         self._read: dict[str, Setting | None] = {}
 
     def applied(self, settings: dict[str, Setting]) -> dict[str, Setting]:
-        """Return a job's settings with the file's parameters merged into `parameters`, which win name by name.
+        """Return a job's settings with the file's parameters merged into `parameters`, name by name.
 
-        The file's parameters win if a higher layer names the file, as the environment does over notebooks.yaml.
+        `parameters` win, unless a higher layer names the file: NB_PARAMETERS_FILE in the environment wins over
+        `parameters` in notebooks.yaml.
         """
         named, given = settings.get("parameters_file"), settings["parameters"]
         content = self._content(named) if named and named.value else None

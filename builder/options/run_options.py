@@ -47,8 +47,8 @@ class RunOptions:
 
     concurrency: int = option(
         LIMITS,
-        "How many VMs run at the same time. A job that has no quota waits for another one to end, for at "
-        "most ten minutes.",
+        "The most VMs that run at the same time. If the VMs of the run use up a quota, a job waits for one of "
+        "them to end, up to ten minutes.",
         "8",
         whole_number(1, 100, "a count"),
         default=4,
@@ -95,8 +95,8 @@ class RunOptions:
     )
     run_id: str | None = option(
         RESULTS,
-        "Names the run: letters, digits, dashes, dots and underscores. One that is taken gets `-2`, `-3` "
-        "and so on.",
+        "The id of the run: letters, digits, dashes, dots, and underscores. If the id is taken, `-2`, `-3`, and "
+        "so on is appended.",
         "nightly-42",
         google_names.run_id,
         default=None,

@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 
 LONGEST_TEXT = 1024  # characters; no object name of Cloud Storage, pattern or address is longer
 DEEPEST = 40  # levels of lists and mappings in one value
-NONE = "none"  # the word that takes a value back
+NONE = "none"  # the word that unsets a value
 TEXT: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}
 PAIRS: Schema = {"type": ["object", "string"], "additionalProperties": {"type": ["string", "integer"]}}
@@ -159,13 +159,13 @@ def _parse_age(value: object) -> int | None:
     return seconds
 
 
+# An age in seconds, written in hours or days; None for `never`.
 age = ValueType(
     _parse_age,
     {"type": "string", "pattern": "^(never|[1-9][0-9]{0,3}[hd])$"},
     lambda value: f"{value // 3600}h",
     NEVER,
 )
-"""An age in seconds, written in hours or days; None for `never`."""
 
 
 def or_none(inner: ValueType[T]) -> ValueType[T | None]:

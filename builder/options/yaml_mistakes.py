@@ -56,12 +56,11 @@ def needs_quotes(character: str) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the text: the parser's mark, with the lines around it."""
+    """A place in the text: the parser's mark, with the lines around it. `line` and `column` count from 1."""
 
     text: str
     index: int
     line: int
-    """From 1, like `column`."""
     column: int
 
     @classmethod

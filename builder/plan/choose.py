@@ -25,7 +25,7 @@ MOST_JOBS = 1000
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _CheckedNotebook:
     """One notebook that was read and checked. `chosen` is None if it has problems, `declared` if it is unreadable."""
 
     chosen: ChosenNotebook | None
@@ -37,14 +37,14 @@ def choose(options: Options, workspace: Workspace, request: RunRequest) -> Seque
     """Return the notebooks to run, with their files. Raises BadInput with all mistakes in all notebooks."""
     selection = workspace.select(options.notebooks)
     preparations = Preparations(workspace)
-    looked = []
+    checked = []
     for path, entry in selection.notebooks:
         wanted = options.options_for(workspace.local_path(path), entry)
-        looked.append(_look(wanted, preparations.of(wanted), workspace, request, path))
-    chosen = [one.chosen for one in looked if one.chosen is not None]
-    problems = [*selection.problems, *(problem for one in looked for problem in one.problems)]
-    known = [one.declared for one in looked if one.declared is not None]
-    if known and len(known) == len(looked) and not selection.problems:
+        checked.append(_check(wanted, preparations.of(wanted), workspace, request, path))
+    chosen = [one.chosen for one in checked if one.chosen is not None]
+    problems = [*selection.problems, *(problem for one in checked for problem in one.problems)]
+    known = [one.declared for one in checked if one.declared is not None]
+    if known and len(known) == len(checked) and not selection.problems:
         # A notebook that cannot be read may declare any name.
         problems += message_problems(request, known)
     problems += _too_many_jobs(chosen, request)
@@ -62,14 +62,14 @@ def _too_many_jobs(chosen: Sequence[ChosenNotebook], request: RunRequest) -> lis
     return [Problem("NB_NOTEBOOKS", "", what)]
 
 
-def _look(
+def _check(
     wanted: JobOptions, preparation: Preparation, workspace: Workspace, request: RunRequest, path: str
-) -> _Looked:
+) -> _CheckedNotebook:
     notebook = read_notebook(path, workspace.read(path), kernel=wanted.kernel)
     files = workspace.files_for(path, wanted.include, preparation.files)
     problems = [*files.problems, *preparation.problems]
     if isinstance(notebook, list):
-        return _Looked(None, [*notebook, *problems], None)
+        return _CheckedNotebook(None, [*notebook, *problems], None)
     source = f"NB_PARAMETERS or {wanted.parameters_file}" if wanted.parameters_file else "NB_PARAMETERS"
     problems += parameter_problems(wanted, notebook, request, source=source)
     types = scheduled_types(wanted, notebook) if request.message else {}
@@ -81,4 +81,4 @@ def _look(
         preparation=preparation,
         warnings=(*(f"{path}: {text}" for text in notebook.assumed), *files.warnings),
     )
-    return _Looked(None if problems else chosen, problems, declared)
+    return _CheckedNotebook(None if problems else chosen, problems, declared)

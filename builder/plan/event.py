@@ -38,12 +38,12 @@ _ANY_DAY = date(2000, 2, 29)
 class RunRequest:
     """The day that a run is for, and the event's message if an event asked for the run.
 
-    `asked` is the day on which the event asked; None: the same.
+    `requested_on` is the event's own day, which differs from `today` if the message chose another day.
     """
 
     today: date
+    requested_on: date
     message: Message | None = None
-    asked: date | None = None
 
 
 def run_request(options: Options, now: datetime) -> RunRequest:
@@ -54,12 +54,12 @@ def run_request(options: Options, now: datetime) -> RunRequest:
     message = None if options.event is None else read_message(options.event)
     try:
         when = moment(options.event_time) if message is not None and options.event_time else now
-        asked = day_of(when, options.time_zone)
+        requested_on = day_of(when, options.time_zone)
     except OverflowError as error:
         expected = "is outside the years 1 to 9999"
         raise BadInput([Problem("NB_EVENT_TIME", str(options.event_time), expected)]) from error
     chosen = message.today if message is not None else None
-    return RunRequest(chosen or asked, message, asked)
+    return RunRequest(chosen or requested_on, requested_on, message)
 
 
 def day_folder(request: RunRequest) -> str:
@@ -79,7 +79,7 @@ def can_be_latest(request: RunRequest) -> bool:
     """True if the results are a day's own, and this day is not in the future: a mistyped year would stay the latest."""
     if request.message is None or "/" in day_folder(request).removeprefix("versions/"):
         return False
-    return request.asked is None or request.today <= request.asked
+    return request.today <= request.requested_on
 
 
 def given_parameters(wanted: JobOptions, notebook: Notebook, request: RunRequest) -> Mapping[str, Any]:

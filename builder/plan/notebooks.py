@@ -17,7 +17,7 @@ from builder.plan.notebook_schema import schema_fault
 from builder.plan.papermill_parameters import assigned_names, declared_parameters, reads_parameters
 from builder.plan.staged_form import staged_form
 from builder.strict_json import is_deeper
-from builder.vm.notebook_shape import mend
+from builder.vm.notebook_shape import normalize
 
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 
@@ -44,7 +44,7 @@ def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> No
     """
     try:
         data = _parse(content, MAX_NOTEBOOK_BYTES)
-        assumed = mend(data)
+        assumed = normalize(data)
         _check_format(data)
     except UnreadableNotebook as error:
         return [Problem(path, "", str(error))]
@@ -72,7 +72,7 @@ def read_notebook(path: str, content: bytes, *, kernel: str | None = None) -> No
 
 
 def _code_sha256(data: JsonObject) -> str:
-    """Return the hash of a mended notebook without its Markdown cells. Ids do not count: some count the cells."""
+    """Return the hash of a normalized notebook without its Markdown cells. Ids do not count: some count the cells."""
     cells = [
         {key: value for key, value in cell.items() if key != "id"}
         for cell in data["cells"]

@@ -16,12 +16,12 @@ from typing import TextIO
 from builder import __version__
 from builder.act.result import color
 from builder.model import CellFailure, JsonObject, Verdict
-from builder.plain_text import log_line
+from builder.plain_text import log_line, plain
 from builder.plan.build_plan import Plan
 from builder.plan.format import counted, duration
+from builder.report.run_report import excerpt
 
 _CELL = re.compile(r"cell ([0-9]+)/[0-9]+ ")  # how the runner's line about a cell begins
-_SOURCE_AROUND = 6  # lines of a cell's source shown above and below the one that failed
 
 
 class Console:
@@ -119,16 +119,15 @@ def _severity(message: str) -> str:
 
 def _failure_lines(failure: CellFailure) -> Iterable[str]:
     """The failing cell around the marked line. The log before it has the traceback."""
-    source = failure.source.splitlines()
-    middle = failure.line or 1
-    first = max(1, middle - _SOURCE_AROUND)
-    last = min(len(source), middle + _SOURCE_AROUND)
-    if first > 1:
-        yield f"      … {first - 1} lines"
-    for number in range(first, last + 1):
-        yield f"{'>' if number == failure.line else ' '} {number:3}  {source[number - 1]}"
-    if last < len(source):
-        yield f"      … {len(source) - last} lines"
+    lines = excerpt(failure)
+    before = lines[0][0] - 1 if lines else 0
+    after = len(plain(failure.source).splitlines()) - before - len(lines)
+    if before:
+        yield f"      … {before} lines"
+    for number, text, failed in lines:
+        yield f"{'>' if failed else ' '} {number:3}  {text}"
+    if after:
+        yield f"      … {after} lines"
 
 
 def warn(text: str) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from builder.act.result import RunResult
+from builder.errors import TRACEBACK_IN_LOG
 from builder.ports import CallFailed, ObjectStore
 from builder.report.index import render_index
 from builder.report.junit import render_junit
@@ -41,9 +42,9 @@ def write_files(report: RunReport, store: ObjectStore, log: Callable[[str], None
             store.replace(target, render(report), content_type=content_type)
         except CallFailed as failure:
             log(f"warning: {name} could not be written: {failure}")
-        except Exception:  # a bug in a report is none of the run
+        except Exception:  # a bug in a report must not change the verdict of the run
             _logger.exception("a bug in Notebook Builder: %s", name)
-            log(f"warning: {name} could not be made; the traceback stands above")
+            log(f"warning: {name} was not written because of a bug in Notebook Builder. {TRACEBACK_IN_LOG}")
         else:
             return True
         return False

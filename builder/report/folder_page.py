@@ -1,6 +1,7 @@
-"""index.html of a folder that jobs' folders are in, such as `versions/<date>/`: what it holds, whichever runs wrote it.
+"""Writes index.html of a folder that contains jobs' folders, such as `versions/<date>/`.
 
-The pages of its notebooks lead to it as to the report of a run, which is index.html of `results/<run>/`.
+The page lists all results in the folder, from any run. Each notebook's page links to `../index.html`: this page, or in
+`results/<run>/` the report of the run.
 """
 
 from __future__ import annotations

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.act.result import JobResult, color
-from builder.model import CellFailure, CellRun, CellState
-from builder.plain_text import plain
+from builder.model import CellRun, CellState
 from builder.plan.format import duration
 from builder.report.page import render_page
-from builder.report.run_report import PastRun, RunReport, shown_parameters, vm_seconds
+from builder.report.run_report import PastRun, RunReport, excerpt, shown_parameters, vm_seconds
 
 _BAR_WIDTH = 1000.0  # units of the drawing; a browser scales it
 _LEAST_WIDTH = 4.0  # of a cell that took no time
 _HISTORY_HEIGHT = 24.0
-_AROUND = 6  # lines of source above and below the one that failed
 MOST_PACKAGES = 500  # of one notebook that the page names
 MOST_FILES = 200
 _CLASSES = {
@@ -52,7 +50,7 @@ def render_index(report: RunReport) -> bytes:
         cell_bars=cell_bars,
         cell_counts=cell_counts,
         history_bars=history_bars,
-        source_lines=lambda failure: list(source_lines(failure)),
+        source_lines=excerpt,
         outputs=outputs,
         parameters=shown_parameters,
         classes=_CLASSES,
@@ -98,15 +96,6 @@ def history_bars(past: Sequence[PastRun], job: JobResult, began: str) -> Sequenc
         )
         for number, run in enumerate(runs)
     ]
-
-
-def source_lines(failure: CellFailure) -> Iterator[tuple[int, str, bool]]:
-    """Yield the lines of the failing cell around the one that failed: number, text, and True if it failed."""
-    lines = plain(failure.source).splitlines()
-    middle = failure.line or 1
-    for number, text in enumerate(lines, start=1):
-        if abs(number - middle) <= _AROUND:
-            yield number, text, number == failure.line
 
 
 def outputs(job: JobResult) -> Sequence[str]:

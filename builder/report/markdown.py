@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from builder.act.result import JobResult, color
-from builder.plain_text import one_line, plain
+from builder.model import CellFailure
+from builder.plain_text import one_line
 from builder.plan.format import duration, green_count
-from builder.report.run_report import RunReport, browser_url
+from builder.report.run_report import RunReport, browser_url, excerpt
 
 MOST_CHARACTERS = 60_000
 _MOST_FAILURES = 20
-_LONGEST_SOURCE = 12  # lines of a failing cell
 _TICKS = re.compile(r"`+")
 
 
@@ -57,18 +57,16 @@ def _failure(job: JobResult) -> str:
     verdict = job.verdict
     lines = [f"**{code(job.job)}**: {code(one_line(verdict.message))}\n"]
     if verdict.failure is not None and verdict.failure.source.strip():
-        lines.append(fence("\n".join(_excerpt(verdict.failure.source, verdict.failure.line)), "text"))
+        lines.append(fence("\n".join(_source(verdict.failure)), "text"))
     if verdict.advice:
         lines.append(f"{code(one_line(verdict.advice))}\n")
     return "\n".join(lines)
 
 
-def _excerpt(source: str, line: int | None) -> Iterator[str]:
+def _source(failure: CellFailure) -> Iterator[str]:
     """Yield the lines of the cell around the one that failed, each with its number."""
-    lines = plain(source).splitlines()
-    first = max(0, (line or 1) - 1 - _LONGEST_SOURCE // 2)
-    for number, text in enumerate(lines[first : first + _LONGEST_SOURCE], start=first + 1):
-        yield f"{'>' if number == line else ' '} {number:3}  {text[:200]}"
+    for number, text, failed in excerpt(failure):
+        yield f"{'>' if failed else ' '} {number:3}  {text[:200]}"
 
 
 def _row(job: JobResult) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from posixpath import basename
 
 from builder.model import JsonObject
 from builder.plan.build_plan import LONGEST_BUILD, Plan
@@ -38,8 +39,8 @@ def too_long(plan: Plan) -> str:
     """The warning about a worst case that is longer than any build may last, and what shortens it."""
     worst = plan.worst_case_seconds
     return (
-        f"the worst case of {worst} s ({duration(worst)}) is more than the {duration(LONGEST_BUILD)} that a build may last "
-        f"at most: raise NB_CONCURRENCY (it is {plan.concurrency}), lower NB_TIMEOUT or NB_MAX_ATTEMPTS, or use several builds, "
+        f"the worst case of {worst} s ({duration(worst)}) is longer than the {duration(LONGEST_BUILD)} that a build may "
+        f"run: raise NB_CONCURRENCY (it is {plan.concurrency}), lower NB_TIMEOUT or NB_MAX_ATTEMPTS, or use several builds, "
         "each with its own glob in NB_NOTEBOOKS"
     )
 
@@ -49,7 +50,7 @@ def _job_lines(job: JsonObject) -> Iterator[tuple[str, str]]:
         yield "proof", job["proof"]
     cell = job["cell_timeout"]
     yield "parameters", json.dumps(job["parameters"], ensure_ascii=False) if job["parameters"] else "none"
-    yield "expects", ", ".join(job["expect"]) or "nothing in particular"
+    yield "expects", ", ".join(job["expect"]) or "no files (NB_EXPECT is not set)"
     yield "files", f"{len(job['files'])}: {', '.join(job['files'][:_SHOWN_FILES])}{_more(job['files'])}"
     yield "kernel", job["kernel"]
     if job["env"]:
@@ -83,18 +84,14 @@ def _vm_lines(body: JsonObject) -> Iterator[tuple[str, str]]:
     disk = body["disks"][0]["initializeParams"]
     nic = body["networkInterfaces"][0]
     gpus = [
-        f"{item['acceleratorCount']} x {_last(item['acceleratorType'])}"
+        f"{item['acceleratorCount']} x {basename(item['acceleratorType'])}"
         for item in body.get("guestAccelerators", ())
     ]
-    yield "machine", " + ".join([_last(body["machineType"]), *gpus])
-    yield "boot disk", f"{disk['diskSizeGb']} GB {_last(disk['diskType'])}"
+    yield "machine", " + ".join([basename(body["machineType"]), *gpus])
+    yield "boot disk", f"{disk['diskSizeGb']} GB {basename(disk['diskType'])}"
     address = "with" if nic.get("accessConfigs") else "without"
-    yield "network", f"{_last(nic.get('subnetwork') or nic['network'])}, {address} an external IP address"
+    yield "network", f"{basename(nic.get('subnetwork') or nic['network'])}, {address} an external IP address"
     yield "account", body["serviceAccounts"][0]["email"]
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _more(files: Sequence[str]) -> str:

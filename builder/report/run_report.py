@@ -9,7 +9,10 @@ from datetime import date
 from urllib.parse import quote
 
 from builder.act.result import JobResult, RunResult
-from builder.model import GcsLocation, JsonObject
+from builder.model import CellFailure, GcsLocation, JsonObject
+from builder.plain_text import plain
+
+SOURCE_AROUND = 6  # lines of a cell's source shown above and below the one that failed
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,17 @@ class RunReport:
 def browser_url(gs_url: str) -> str:
     """Return the address at which a browser that is signed in to Google shows the object."""
     return "https://storage.cloud.google.com/" + quote(gs_url.removeprefix("gs://"))
+
+
+def excerpt(failure: CellFailure) -> Sequence[tuple[int, str, bool]]:
+    """Return the lines of the failing cell around the one that failed: number, text, and True if it failed."""
+    lines = enumerate(plain(failure.source).splitlines(), start=1)
+    middle = failure.line or 1
+    return [
+        (number, text, number == failure.line)
+        for number, text in lines
+        if abs(number - middle) <= SOURCE_AROUND
+    ]
 
 
 def vm_seconds(jobs: Sequence[JobResult]) -> Mapping[str, float]:

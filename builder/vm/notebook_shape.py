@@ -1,7 +1,7 @@
-"""Mends what a run of a notebook neither needs nor keeps, so that it cannot make the notebook bad input. Pure.
+"""Normalizes the parts of a notebook that a run neither needs nor keeps, so that mistakes in them do no harm. Pure.
 
 Tools write notebooks that break the notebook format in such places, and Jupyter runs them. Builder and VM both call
-`mend`: the one to check the notebook, the other to run it. Standard library only: the kit carries this module.
+`normalize`: the one to check the notebook, the other to run it. Standard library only: the kit carries this module.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _METADATA: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def mend(notebook: dict[str, Any]) -> tuple[str, ...]:
+def normalize(notebook: dict[str, Any]) -> tuple[str, ...]:
     """Change the notebook in place; return what was assumed, for a warning.
 
     Outputs, counts, unknown fields, and metadata that nothing reads go. What has another form than expected stays for
@@ -42,22 +42,22 @@ def mend(notebook: dict[str, Any]) -> tuple[str, ...]:
     """
     for name in [name for name in notebook if name not in _TOP]:
         del notebook[name]
-    assumed = [*_mend_version(notebook), *_mend_metadata(notebook)]
+    assumed = [*_normalize_version(notebook), *_normalize_metadata(notebook)]
     cells = notebook.get("cells")
     found = [cell for cell in cells if isinstance(cell, dict)] if isinstance(cells, list) else []
     for cell in found:
-        _mend_cell(cell)
-    return (*assumed, *_mend_ids(notebook, found))
+        _normalize_cell(cell)
+    return (*assumed, *_normalize_ids(notebook, found))
 
 
-def _mend_version(notebook: dict[str, Any]) -> list[str]:
+def _normalize_version(notebook: dict[str, Any]) -> list[str]:
     if "nbformat_minor" in notebook or notebook.get("nbformat") != 4:  # noqa: PLR2004 - the format that is read
         return []
     notebook["nbformat_minor"] = MINOR
     return [f"it has no nbformat_minor, and is read as {MINOR}"]
 
 
-def _mend_metadata(notebook: dict[str, Any]) -> list[str]:
+def _normalize_metadata(notebook: dict[str, Any]) -> list[str]:
     metadata = notebook.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         return []
@@ -74,7 +74,7 @@ def _mend_metadata(notebook: dict[str, Any]) -> list[str]:
     return ["it names no kernel, and its language is Python: it counts as one for python3"]
 
 
-def _mend_cell(cell: dict[str, Any]) -> None:
+def _normalize_cell(cell: dict[str, Any]) -> None:
     kind = cell.get("cell_type")
     if not isinstance(kind, str) or kind not in _MORE_KEYS:
         return
@@ -91,7 +91,7 @@ def _mend_cell(cell: dict[str, Any]) -> None:
         cell.update(outputs=[], execution_count=None)
 
 
-def _mend_ids(notebook: dict[str, Any], cells: list[dict[str, Any]]) -> list[str]:
+def _normalize_ids(notebook: dict[str, Any], cells: list[dict[str, Any]]) -> list[str]:
     """Remove ids where the format has none; give a new one where an id is missing, not allowed, or not unique."""
     minor = notebook.get("nbformat_minor")
     if type(minor) is int and minor < _FIRST_MINOR_WITH_IDS:

@@ -361,6 +361,23 @@ class Skipped:
     why: str
 
 
+# The problems of a secret, in messages: those that Secret Manager reports, and those of a value that was read.
+SECRET_REFUSALS = {
+    "denied": "the VM's account lacks roles/secretmanager.secretAccessor on it, or it does not exist",
+    "api_disabled": "the Secret Manager API is not enabled in its project",
+    "missing": "it does not exist",
+    "disabled": "this version is disabled",
+    "destroyed": "this version is destroyed",
+    "refused": "Secret Manager refuses it",
+}
+UNUSABLE_VALUES = {
+    "short": "its value has fewer than 8 bytes, which is too short to redact",
+    "not_text": "its value is not UTF-8 text",
+    "nul": "its value contains a NUL byte, which an environment variable cannot have",
+    "word": "its value is a word that every result contains (such as `metadata`), so it cannot be redacted",
+}
+
+
 @dataclass(frozen=True)
 class SecretUse:
     """A secret that the job asks for: the version that was read, or the problem; how often its value was redacted."""

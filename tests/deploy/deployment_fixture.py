@@ -25,7 +25,7 @@ from builder.act.proofs import Origin, keep_proofs
 from builder.act.result import JobResult, RunResult
 from builder.deploy.context import DeploymentContext
 from builder.deploy.function_source import FunctionSource
-from builder.deploy.promotion import Request, promote
+from builder.deploy.promotion import PromotionRequest, promote
 from builder.deploy.proof_lookup import proof_request
 from builder.deploy_ports import Clients
 from builder.errors import ExitCode
@@ -74,7 +74,7 @@ class DeploymentFixture:
         """Write a notebook whose first cell declares its parameters."""
         (self.folder / "repo" / name).write_text(notebook((cell, ["parameters"]), "print(1)"))
 
-    def request(self) -> Request:
+    def request(self) -> PromotionRequest:
         """Return the request that `deploy` computes before its first call."""
         env = {
             "PROJECT_ID": PROJECT,
@@ -100,9 +100,11 @@ class DeploymentFixture:
         archives = {job.job: pack(job.files, self.folder / f"{job.job}.tgz") for job in plan.jobs}
         proof_requests = [proof_request(job, archives[job.job], KIT) for job in plan.jobs]
         self.workspaces |= {wanted.inputs: archives[wanted.job.job].sha256 for wanted in proof_requests}
-        return Request(plan, chosen, proof_requests, KIT, self.folder)
+        return PromotionRequest(plan, chosen, proof_requests, KIT, self.folder)
 
-    def prove(self, request: Request, run: str = "run-1", *, location: GcsLocation = LOCATION) -> None:
+    def prove(
+        self, request: PromotionRequest, run: str = "run-1", *, location: GcsLocation = LOCATION
+    ) -> None:
         """Write the summary and the proofs of a green run of these inputs."""
         results = [
             JobResult(

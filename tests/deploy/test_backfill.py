@@ -141,7 +141,7 @@ def test_green_days_stay_and_red_and_incomplete_ones_are_run(live: DeploymentFix
     result(live, "2018-04-02", "red")
     result(live, "2018-04-03", "green", job="other", notebook="other.ipynb")  # of another deployment
     assert [message["today"] for message in messages(live)] == ["2018-04-02", "2018-04-03"]
-    assert live.cloud_fixture.logged[0] == "2018-04-01: has green results, which stay"
+    assert live.cloud_fixture.logged[0] == "2018-04-01: already has green results; not run again"
 
 
 def test_a_second_backfill_publishes_the_same_event_and_leaves_days_that_run(live: DeploymentFixture) -> None:
@@ -227,7 +227,7 @@ def test_a_day_in_the_future_is_refused_and_nothing_is_published(live: Deploymen
 
 def test_without_a_deployment_no_day_is_run(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.request()
-    with pytest.raises(InputRefused, match=r"live.json is not there: nothing is live") as refused:
+    with pytest.raises(InputRefused, match=r"live.json does not exist: nothing is live") as refused:
         backfill(DAYS, deployment_fixture.context())
     assert refused.value.exit_code is ExitCode.BAD_INPUT
     assert PUBLISH not in deployment_fixture.cloud_fixture.calls()

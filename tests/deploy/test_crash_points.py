@@ -23,7 +23,7 @@ from google.oauth2.credentials import Credentials
 import localcloud.cloud
 from builder.deploy.context import DeploymentContext
 from builder.deploy.function_source import FunctionSource
-from builder.deploy.promotion import Request, promote
+from builder.deploy.promotion import PromotionRequest, promote
 from builder.deploy.withdrawal import undeploy
 from builder.errors import ExitCode
 from builder.gcp.clients import Access
@@ -67,7 +67,7 @@ class Order:
 
     url: str
     token: str
-    request: Request
+    request: PromotionRequest
     options: Options
     source: bytes
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import requests
 
-from builder.deploy.promotion import Request, promote
+from builder.deploy.promotion import PromotionRequest, promote
 from builder.deploy.status import status_lines
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import ExitCode, InputRefused, ProjectSetup
@@ -128,16 +128,18 @@ def test_a_rollback_needs_the_earlier_image(deployment_fixture: DeploymentFixtur
     with pytest.raises(InputRefused, match=r"There is no image .*@sha256:.* any more"):
         roll_back(deployment_fixture.context())
     assert deployment_fixture.state()["live"] == state["live"]
-    assert "differs: the builder's image is gone, and no build can run it" in status_lines(
-        deployment_fixture.context()
-    )
+    missing = "differs: the builder's image is missing, so scheduled builds fail; run `deploy` again"
+    assert missing in status_lines(deployment_fixture.context())
 
 
 def test_status_says_that_an_archive_was_replaced(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.deploy()
     archive = deployment_fixture.state()["live"]["archive"]["object"]
     deployment_fixture.store().replace(archive, b"another", content_type="application/gzip")
-    assert any("the archive is gone" in line for line in status_lines(deployment_fixture.context()))
+    assert any(
+        "the archive is missing or was replaced" in line
+        for line in status_lines(deployment_fixture.context())
+    )
 
 
 def test_a_function_that_runs_the_same_notebook_is_named(deployment_fixture: DeploymentFixture) -> None:
@@ -222,7 +224,7 @@ def test_foreign_resources_are_shown_as_foreign_and_stay(deployment_fixture: Dep
     assert (state["topics"], [name for name, *_ in state["jobs"]]) == (["news"], ["nightly"])
 
 
-def beside(deployment_fixture: DeploymentFixture) -> tuple[DeploymentFixture, Request]:
+def beside(deployment_fixture: DeploymentFixture) -> tuple[DeploymentFixture, PromotionRequest]:
     """Another function on the same topic, and its proven request."""
     other = DeploymentFixture(
         deployment_fixture.cloud_fixture, deployment_fixture.folder / "other", {"NB_FUNCTION": "hourly"}
@@ -304,7 +306,7 @@ def test_a_deployment_of_another_project_stays(deployment_fixture: DeploymentFix
     deployment_fixture.store().replace("ci/live/nightly/live.json", moved, content_type="application/json")
     before = dict(deployment_fixture.cloud_fixture.calls())
     request = deployment_fixture.request()
-    reported = "is deployed in project old-project, not in local-project"
+    reported = "describes a deployment in project old-project. A second one in local-project"
     with pytest.raises(ProjectSetup, match=reported):
         promote(request, deployment_fixture.context())
     with pytest.raises(ProjectSetup, match=reported):
@@ -345,7 +347,7 @@ def test_another_region_takes_all_of_it_along(deployment_fixture: DeploymentFixt
     job = f"{cloud.url}/v1/projects/{PROJECT}/locations/us-central1/jobs/nightly"
     assert requests.post(f"{job}:pause", headers=signed(cloud.iam), timeout=PATIENCE).ok
     assert changed(deployment_fixture.deploy())
-    lost = "schedule nightly deleted, which was paused; one that replaces it is not"
+    lost = "schedule nightly deleted, which is paused; a schedule that replaces it starts enabled"
     assert lost in deployment_fixture.cloud_fixture.logged
     found = deployment_fixture.cloud_fixture.cloud.inventory()
     assert [one["location"] for one in found["functions"]] == ["europe-west1"]
@@ -428,7 +430,7 @@ def test_undeploying_leaves_archives_and_results(deployment_fixture: DeploymentF
 def test_status_shows_the_live_version_and_the_differences(deployment_fixture: DeploymentFixture) -> None:
     deployment_fixture.request()
     assert list(status_lines(deployment_fixture.context())) == [
-        "gs://local-project-notebooks/ci/live/nightly/live.json is not there: nothing is live",
+        "gs://local-project-notebooks/ci/live/nightly/live.json does not exist, so nothing is live",
         "topic: missing",
         "function: missing",
         "schedule: none",
@@ -442,7 +444,7 @@ def test_status_shows_the_live_version_and_the_differences(deployment_fixture: D
     assert "function: ACTIVE" in reported
     assert "schedule: ENABLED, 0 6 * * 1 (Etc/UTC), never published yet" in reported
     assert re.search(r"^next run: 20\d\d-\d\d-\d\d 06:00 \(Etc/UTC\)$", reported, re.MULTILINE)
-    assert "as they were deployed" in reported
+    assert "match what is live" in reported
     deployment_fixture.cloud_fixture.clients().schedules.delete(
         "projects/local-project/locations/us-central1/jobs/nightly"
     )

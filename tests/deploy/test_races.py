@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from builder.deploy.context import DeploymentContext
-from builder.deploy.promotion import Request, promote
+from builder.deploy.promotion import PromotionRequest, promote
 from builder.deploy.withdrawal import roll_back, undeploy
 from builder.errors import EnvironmentFailed, ProjectSetup
 from tests.deploy.cloud_fixture import source
@@ -100,7 +100,7 @@ def test_a_late_rollback_leaves_the_live_version_with_its_schedule(
     assert state["jobs"] == [("nightly", "0 9 * * 1", "ENABLED")]
 
 
-def prepared(deployment_fixture: DeploymentFixture, build: str, **options: str) -> Request:
+def prepared(deployment_fixture: DeploymentFixture, build: str, **options: str) -> PromotionRequest:
     """A proven request of this build."""
     deployment_fixture.options |= {"BUILD_ID": build, "LOCATION": "us-central1", **options}
     request = deployment_fixture.request()
@@ -109,7 +109,7 @@ def prepared(deployment_fixture: DeploymentFixture, build: str, **options: str) 
 
 
 def both(
-    deployment_fixture: DeploymentFixture, request: Request, word: str, newer: Callable[[], object]
+    deployment_fixture: DeploymentFixture, request: PromotionRequest, word: str, newer: Callable[[], object]
 ) -> str:
     """Promote the request, and call `newer` when the log has a line that begins with `word`."""
     with meanwhile(deployment_fixture, word, newer) as context:

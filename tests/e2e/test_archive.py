@@ -59,7 +59,7 @@ def archived(builder: Builder, done: Finished, folder: Path, target: Path) -> Pr
     chosen_by = builder.environment(NB_NOTEBOOKS="sub/a.ipynb")
     env = {name: value for name, value in chosen_by.items() if name.startswith("NB_")}
     options = load_options([], env, lambda name: (folder / name).read_text())
-    request = RunRequest(dt.date(2026, 7, 1))
+    request = RunRequest(dt.date(2026, 7, 1), dt.date(2026, 7, 1))
     chosen = choose(options, Workspace(folder), request)
     plan = build_plan(options, chosen, request)
     assert list(proof.packages) == result["evidence"]["packages"]["overlay"]

@@ -40,7 +40,7 @@ def test_three_days_are_green_once_although_a_reply_was_lost_and_a_second_backfi
     again = deployer.deploy(RANGE)
     assert again.code == 0, again.output
     assert f"verdict: GREEN, 0 messages were published, {none}, and 3 days have green results" in again.output
-    assert [f"{day}: has green results, which stay" in again.output for day in DAYS] == [True] * 3
+    assert [f"{day}: already has green results; not run again" in again.output for day in DAYS] == [True] * 3
     assert deployer.calls()[PUBLISH] == 4
     assert len(deployer.builds()) == 3
     assert deployer.calls()[INSERT] == vms + 3
@@ -63,7 +63,7 @@ def test_a_wrong_range_makes_no_call_and_without_a_deployment_no_day_is_run(
 
     nothing = deployer.deploy(RANGE)
     assert nothing.code == 2, nothing.output
-    assert "live/nightly/live.json is not there: nothing is live, so no day can be run." in nothing.output
+    assert "live/nightly/live.json does not exist: nothing is live, so no day can run." in nothing.output
     assert deployer.made() == NOTHING
     assert PUBLISH not in deployer.calls()
 

@@ -74,7 +74,9 @@ def test_a_refused_query_is_red_with_its_cell_and_bigquerys_message(
 
 def test_a_refused_query_is_green_and_in_the_log_with_none(queries: Finished) -> None:
     job = queries.job("allowed")
-    assert "NB_FAIL_ON lets 1 failure pass, in cell 3 of 4: %%bigquery: BadRequest" in job["message"]
+    assert (
+        "1 failure that NB_FAIL_ON does not include, in cell 3 of 4: %%bigquery: BadRequest" in job["message"]
+    )
     published = queries.published("allowed")
     assert NO_COLUMN in published["run.log"].decode()
     (notice,) = json.loads(published["result.json"])["evidence"]["notices"]

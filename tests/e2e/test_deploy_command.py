@@ -43,7 +43,7 @@ def test_green_goes_live_once_and_can_be_removed(deployer: Deployer) -> None:
     assert status.code == 0, status.output
     assert "demo: green in run " in status.output
     assert "function: ACTIVE" in status.output
-    assert "function, topic and schedule are as they were deployed" in status.output
+    assert "function, topic and schedule match what is live" in status.output
 
     Repo(deployer.folder).write({"demo.ipynb": BOOK.replace("Paris", "Rome")})
     changed = deployer.deploy()

@@ -266,7 +266,7 @@ def test_a_worst_case_that_no_build_can_wait_for_is_a_warning(
     nobody = {**RIGHT, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
     said = speak(google, tmp_path, command, **{**nobody, "NB_TIMEOUT": "36000"})
     (warning,) = [line for line in said.err.splitlines() if line.startswith("warning: ")]
-    assert "is more than the 24 h that a build may last" in warning
+    assert "is longer than the 24 h that a build may run" in warning
     assert all(
         name in warning for name in ("NB_CONCURRENCY", "NB_TIMEOUT", "NB_MAX_ATTEMPTS", "NB_NOTEBOOKS")
     )

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, cast
 
 from builder.function.calls import builds
-from builder.function.google import Answer, Google
+from builder.function.google import Google, Response
 from builder.function.live import Live
 
 LIVE = Live("p", "us-central1", (), 12, {}, "projects/p/serviceAccounts/b@p", "nb-live-f")
@@ -27,11 +27,11 @@ class Pages:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def call(self, service: str, path: str, *, params: Mapping[str, str]) -> Answer:
+    def call(self, service: str, path: str, *, params: Mapping[str, str]) -> Response:
         assert (service, path) == ("cloudbuild", "/v1/projects/p/locations/us-central1/builds")
         assert params["filter"] == 'tags="x"'
         self.asked.append(params.get("pageToken", ""))
-        return Answer(200, datetime.now(UTC), json.dumps(PAGES[self.asked[-1]]).encode())
+        return Response(200, datetime.now(UTC), json.dumps(PAGES[self.asked[-1]]).encode())
 
 
 def test_all_pages_are_read_and_none_before_it_is_needed() -> None:

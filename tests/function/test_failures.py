@@ -35,7 +35,7 @@ def test_a_passing_fault_is_delivered_again(
     delivery = function_fixture.deliver(event_id=event_id)
     assert delivery.status == 500
     assert delivery.line["severity"] == "WARNING"
-    assert f"was answered {status}" in delivery.line["message"]
+    assert f"returned {status}: " in delivery.line["message"]
     assert function_fixture.deliver(event_id=event_id).line["message"].startswith("submitted build ")
     assert len(function_fixture.builds()) == 1
 

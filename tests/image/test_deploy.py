@@ -132,7 +132,7 @@ def test_deploy_and_undeploy_write_to_tmp_only(example: Steps, cloud: ClosedClou
     assert f"{other} runs archive" in made.output
     told = deploy(example, cloud, "--status", function=other)
     assert told.code == 0, told.output
-    assert "function, topic and schedule are as they were deployed" in told.output
+    assert "function, topic and schedule match what is live" in told.output
     gone = deploy(example, cloud, "--undeploy", function=other)
     assert gone.code == 0, gone.output
     assert {kind: cloud.inventory()[kind] for kind in DEPLOYED} == before

@@ -85,7 +85,7 @@ def preflight(
         **(options or {}),
     }
     loaded = load_options(["check"], env, lambda _name: None)
-    request = RunRequest(date(2026, 7, 1), message)
+    request = RunRequest(date(2026, 7, 1), date(2026, 7, 1), message)
     plan = build_plan(loaded, choose(loaded, Workspace(folder), request), request)
     token = cloud.iam.token(account)[0]
     access = Access(Credentials(token=token, account=account), PROJECT, dict.fromkeys(SERVICES, cloud.url))

@@ -120,7 +120,7 @@ def test_what_is_in_order_is_told_row_by_row_and_nothing_is_changed(cloud: Cloud
             {"NB_NETWORK": "custom"},
             4,
             "network",
-            "NB_SUBNETWORK (custom-central, custom-west)",
+            "NB_SUBNETWORK to one of its subnetworks (custom-central, custom-west)",
             f"gcloud compute networks subnets list --project={PROJECT} --network=custom",
             id="network without automatic subnetworks",
         ),

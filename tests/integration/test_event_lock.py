@@ -320,7 +320,8 @@ def test_a_bug_in_a_renewal_is_reported_and_the_next_one_is_made(
         eventually(lambda: session.stored()["renewal"] > 2)
     eventually(lambda: not lock._thread.is_alive())  # the block has ended
     (warning,) = session.told
-    assert warning.startswith(f"warning: event {session.event} was not renewed, by a bug of Notebook Builder")
+    assert warning.startswith("warning: because of a bug in Notebook Builder (RuntimeError)")
+    assert f"did not renew its lock on event {session.event}." in warning
 
 
 def test_done_is_never_written_over_by_a_renewal(session: GuestSession) -> None:

@@ -301,7 +301,7 @@ def test_no_region_with_the_subnetwork_is_4(cloud_fixture: CloudFixture, tmp_pat
 @pytest.mark.parametrize(
     ("network", "advice"),
     [
-        pytest.param("custom", "Name a subnetwork of this network with NB_SUBNETWORK", id="custom mode"),
+        pytest.param("custom", "Set NB_SUBNETWORK to a subnetwork of this network", id="custom mode"),
         pytest.param("gone", "Create the network", id="not there"),
     ],
 )

@@ -44,7 +44,7 @@ def under(
             ("projects/ubuntu-os-cloud",),
             {},
             "Use of images from project debian-cloud is prohibited.",
-            "Name an image of a project that the policy allows with NB_IMAGE_PROJECT",
+            "Set NB_IMAGE_PROJECT and NB_IMAGE_FAMILY to an image of a project that the policy allows",
             id="trustedImageProjects",
         ),
         pytest.param(
@@ -52,7 +52,7 @@ def under(
             (),
             {"NB_EXTERNAL_IP": "true"},
             "to the constraint to use external IP with it.",
-            "Leave NB_EXTERNAL_IP out",
+            "Unset NB_EXTERNAL_IP",
             id="vmExternalIpAccess",
         ),
         pytest.param(
@@ -60,7 +60,7 @@ def under(
             ("europe-west4",),
             {},
             "Location ZONE:us-central1-a violates constraint constraints/gcp.resourceLocations",
-            "Name zones in a location that the policy allows with NB_ZONES.",
+            "Set NB_ZONES to zones in a location that the policy allows.",
             id="resourceLocations",
         ),
     ],

@@ -36,7 +36,7 @@ def plan(cloud_fixture: CloudFixture, tmp_path: Path) -> Plan:
     """A plan that reuses, whose inputs run `first` has proven green."""
     plan = cloud_fixture.plan(tmp_path / "repo", NB_REUSE_GREEN="7d")
     assert cloud_fixture.run(plan, FIRST) is ExitCode.GREEN, cloud_fixture.log.getvalue()
-    assert "runs, since no run was green for exactly these inputs" in cloud_fixture.log.getvalue()
+    assert "runs on a VM: no run was green for exactly these inputs" in cloud_fixture.log.getvalue()
     return plan
 
 
@@ -151,7 +151,7 @@ def test_an_old_proof_is_not_reused(cloud_fixture: CloudFixture, plan: Plan) -> 
     cloud_fixture.clock.advance(8 * 86400)
     assert cloud_fixture.run(plan, "second") is ExitCode.GREEN
     assert len(cloud_fixture.inserted()) == 2
-    assert f"runs, since the proof of run {FIRST} is 8 days old" in cloud_fixture.log.getvalue()
+    assert f"runs on a VM: the proof of run {FIRST} is 8 days old" in cloud_fixture.log.getvalue()
 
 
 def test_a_red_run_proves_nothing(cloud_fixture: CloudFixture, tmp_path: Path) -> None:
@@ -176,7 +176,9 @@ def test_results_that_changed_are_not_reused(
         store.replace(target, b"{}", content_type="text/plain")
     assert cloud_fixture.run(plan, "second") is ExitCode.GREEN
     assert len(cloud_fixture.inserted()) == 2
-    assert f"runs, since the results of run {FIRST} are gone or were replaced" in cloud_fixture.log.getvalue()
+    assert (
+        f"runs on a VM: the results of run {FIRST} are gone or were replaced" in cloud_fixture.log.getvalue()
+    )
 
 
 def test_forged_results_are_not_reused(cloud_fixture: CloudFixture, plan: Plan) -> None:
@@ -197,7 +199,7 @@ def test_a_call_that_fails_lets_the_job_run(cloud_fixture: CloudFixture, plan: P
     cloud_fixture.fault("storage.objects.rewrite", "error", status=403)
     assert cloud_fixture.run(plan, "second") is ExitCode.GREEN
     assert len(cloud_fixture.inserted()) == 2
-    assert "runs, since earlier results cannot be used" in cloud_fixture.log.getvalue()
+    assert "runs on a VM: earlier results cannot be used" in cloud_fixture.log.getvalue()
 
 
 def test_a_run_by_hand_reuses_what_a_build_has_proven(cloud_fixture: CloudFixture, plan: Plan) -> None:

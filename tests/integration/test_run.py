@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 
 from builder.act import lease
+from builder.act.job_record import JobRecord
 from builder.act.result import RunResult
 from builder.errors import BuilderError, EnvironmentFailed, ExitCode, ProjectSetup
 from builder.model import GcsLocation
@@ -138,7 +139,9 @@ def test_a_bug_in_a_renewal_is_reported_and_the_next_one_is_made(
     with lease.LeaseRenewer(store, location, run_id(), told.append):
         assert renewed.wait(PATIENCE)
     (warning,) = told
-    assert warning.startswith("warning: this run's lease was not renewed, by a bug of Notebook Builder")
+    assert warning.startswith(
+        "warning: because of a bug in Notebook Builder (RuntimeError), this run did not renew its lease"
+    )
 
 
 # The environment's faults: a fresh attempt, and never two VMs of one job
@@ -450,6 +453,20 @@ def test_fail_fast_starts_nothing_after_results_that_cannot_be_published(
     assert reasons == ["api_unavailable", "not_started"]
 
 
+def test_a_bug_after_an_attempt_leaves_the_number_of_attempts(
+    cloud_fixture: CloudFixture, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: Any, **_options: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(JobRecord, "publish", broken)
+    cloud_fixture.guests, run = [green], run_id()
+    assert cloud_fixture.run(plan, run) is ExitCode.BUG
+    (job,) = summary(cloud_fixture, run)["jobs"]
+    assert (job["reason"], job["attempts"]) == ("bug", 1)
+    assert cloud_fixture.left() == []
+
+
 def test_as_many_vms_at_once_as_concurrency_allows_and_no_more(
     cloud_fixture: CloudFixture, tmp_path: Path
 ) -> None:
@@ -502,7 +519,7 @@ def test_a_message_with_values_never_replaces_the_days_results(
     cloud_fixture.guests = [green]
     assert cloud_fixture.run(plan) is ExitCode.GREEN
     before = published(cloud_fixture, "", folder=folder)
-    own = day_folder(RunRequest(plan.today, Message(parameters={"city": "Paris"})))
+    own = day_folder(RunRequest(plan.today, plan.today, Message(parameters={"city": "Paris"})))
     assert own.startswith(f"{folder}/city=paris-")
     for _ in range(2):
         assert cloud_fixture.run(replace(plan, output=own)) is ExitCode.GREEN
@@ -617,7 +634,7 @@ def test_each_folder_of_jobs_has_a_page_whose_links_lead_to_objects(
     plan = plan_of_day(cloud_fixture, tmp_path / "repo", "2018-04-07")
     cloud_fixture.guests = [green]
     assert cloud_fixture.run(plan, "official") is ExitCode.GREEN
-    values = day_folder(RunRequest(plan.today, Message(parameters={"city": "Paris"})))
+    values = day_folder(RunRequest(plan.today, plan.today, Message(parameters={"city": "Paris"})))
     asked = replace(plan, output=values, latest=False)
     cloud_fixture.guests = [with_fault("kernel_died")]
     assert cloud_fixture.run(asked, "asked") is ExitCode.NOTEBOOK_FAILED

@@ -167,7 +167,7 @@ def test_a_vm_that_says_nothing_is_given_up_after_its_boot_timeout_with_its_seri
     bench: Bench, cloud_fixture: CloudFixture
 ) -> None:
     cloud_fixture.booted().events.serial(b"google_metadata_script_runner: nothing to run\n")
-    with pytest.raises(EnvironmentFailed, match="no sign of life within 60 s") as caught:
+    with pytest.raises(EnvironmentFailed, match="no heartbeat within 60 s") as caught:
         bench.watch().until_evidence()
     assert caught.value.reason == "boot_timeout"
     assert any("nothing to run" in line for line in bench.relayed)
@@ -194,7 +194,7 @@ def closed_subnetwork(cloud_fixture: CloudFixture) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        pytest.param(b"nothing to run\n", "no sign of life within 60 s", id="silence"),
+        pytest.param(b"nothing to run\n", "no heartbeat within 60 s", id="silence"),
         pytest.param(
             b"x notebook-builder: failed: unreachable: no connection to storage opens: timed out\n",
             "could not start its runner: unreachable",
@@ -293,7 +293,7 @@ def test_a_vm_that_is_refused_after_the_upload_is_a_matter_of_set_up(
 
 def test_a_vm_that_asks_and_then_says_nothing_is_given_up_after_its_boot_timeout(bench: Bench) -> None:
     bench.ask("cp311")
-    with pytest.raises(EnvironmentFailed, match="no sign of life within 60 s"):
+    with pytest.raises(EnvironmentFailed, match="no heartbeat within 60 s"):
         bench.watch().until_evidence()
 
 
@@ -351,7 +351,7 @@ def test_the_same_heartbeat_written_again_is_no_life(bench: Bench, cloud_fixture
 
 def test_a_strangers_heartbeat_is_no_life(bench: Bench) -> None:
     bench.beat(1, nonce="another")
-    with pytest.raises(EnvironmentFailed, match="no sign of life"):
+    with pytest.raises(EnvironmentFailed, match="no heartbeat"):
         bench.watch().until_evidence()
 
 
@@ -537,7 +537,7 @@ def test_a_watch_goes_on_after_a_hostile_heartbeat(bench: Bench, name: str) -> N
 
 def test_a_heartbeat_of_another_schema_explains_the_silence(bench: Bench) -> None:
     bench.put("heartbeat.json", b'{"schema": 2}')
-    explained = r"no sign of life within 60 s \(.*its schema is 2, and 1 was expected"
+    explained = r"no heartbeat within 60 s of its start \(.*its schema is 2, and 1 was expected"
     with pytest.raises(EnvironmentFailed, match=explained) as caught:
         bench.watch().until_evidence()
     assert caught.value.reason == "boot_timeout"

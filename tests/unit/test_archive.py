@@ -49,7 +49,7 @@ notebooks:
 """
 IMAGE = "projects/my-images/global/images/nb-v20260701"
 KIT = "ab" * 32
-REQUEST = RunRequest(dt.date(2026, 7, 1))
+REQUEST = RunRequest(dt.date(2026, 7, 1), dt.date(2026, 7, 1))
 
 
 def book(source: str, *tags: str) -> str:
@@ -311,7 +311,7 @@ def test_another_kit_is_refused(unpacked: Path, monkeypatch: pytest.MonkeyPatch)
     own = kit.Kit("cd" * 32, {})
     monkeypatch.setattr(kit, "load", lambda: own)
     with pytest.raises(
-        BadInput, match=r"tested with the kit abababababab…, and this builder's is cdcdcdcdcdcd…"
+        BadInput, match=r"tested with kit abababababab…, but this builder has kit cdcdcdcdcdcd…"
     ):
         staging.check_kit(plan)
     monkeypatch.setattr(kit, "load", lambda: replace(own, sha256=KIT))

@@ -46,7 +46,7 @@ def make(folder: Path, given: Mapping[str, str] | None = None, *, notebooks: int
         **options,
     }
     loaded = load_options(["check"], env, lambda _name: None)
-    request = RunRequest(date(2026, 7, 1))
+    request = RunRequest(date(2026, 7, 1), date(2026, 7, 1))
     return build_plan(loaded, choose(loaded, Workspace(folder), request), request)
 
 

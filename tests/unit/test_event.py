@@ -361,7 +361,7 @@ def test_no_text_of_a_cell_breaks_the_kinds(source: str, value: object) -> None:
 
 
 def test_an_asked_day_is_enough_for_a_plan() -> None:
-    assert RunRequest(date(2026, 7, 1)).message is None
+    assert RunRequest(date(2026, 7, 1), date(2026, 7, 1)).message is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from builder.model import Notebook
 from builder.plan.notebooks import read_notebook
-from builder.vm.notebook_shape import mend
+from builder.vm.notebook_shape import normalize
 
 Json = dict[str, Any]
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -141,11 +141,11 @@ def test_every_tools_notebook_is_planned(name: str) -> None:
 @pytest.mark.parametrize("name", list(SHAPES))
 def test_what_the_vm_runs_is_valid(name: str) -> None:
     data = copy.deepcopy(SHAPES[name])
-    mend(data)
+    normalize(data)
     nbformat.validate(nbformat.v4.upgrade(nbformat.from_dict(data)))
-    mended = copy.deepcopy(data)
-    assert mend(mended) == ()
-    assert mended == data
+    again = copy.deepcopy(data)
+    assert normalize(again) == ()
+    assert again == data
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def jobs(folder: Path, **env: str) -> list[dict[str, Any]]:
     options = load_options(
         [], ENV | {"NB_" + name.upper(): value for name, value in env.items()}, lambda _: None
     )
-    request = RunRequest(date(2026, 7, 1))
+    request = RunRequest(date(2026, 7, 1), date(2026, 7, 1))
     made = build_plan(options, choose(options, Workspace(folder), request), request)
     description = describe(made, project="p", run="r")
     text = "\n".join(plan_lines(description))

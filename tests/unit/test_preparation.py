@@ -25,7 +25,7 @@ from tests.loading import load_options
 from tests.unit.git_repo import git, repository, write
 from tests.unit.good_attempt import code, notebook_json
 
-REQUEST = RunRequest(date(2026, 7, 1))
+REQUEST = RunRequest(date(2026, 7, 1), date(2026, 7, 1))
 ACCOUNT = "notebook-vm@local-project.iam.gserviceaccount.com"
 LEAST = {
     "NB_NOTEBOOKS": "books/a.ipynb",

@@ -399,7 +399,9 @@ def test_a_function_that_others_delete_each_time_is_given_up() -> None:
             cloud.function = None
 
     cloud.after = deleted
-    with pytest.raises(EnvironmentFailed, match="Others change the function of deployment nightly"):
+    with pytest.raises(
+        EnvironmentFailed, match="Another deployment changed the function of deployment nightly"
+    ):
         run(cloud)
     assert cloud.writes.count("function created") == 5
 
@@ -486,7 +488,8 @@ def test_two_deployments_at_once_take_turns() -> None:
     busy = iter([True] * 100)
     cloud.before = before
     with pytest.raises(
-        EnvironmentFailed, match="Others change the function of deployment nightly at every try"
+        EnvironmentFailed,
+        match="Another deployment changed the function of deployment nightly during each of our attempts",
     ):
         run(cloud)
 

@@ -8,6 +8,7 @@ from builder.errors import ExitCode
 from tests.unit.good_attempt import Attempt, Json, error_output, executed_json
 
 RED = (ExitCode.NOTEBOOK_FAILED, "silent_failure")
+WHY_RED = "Jupyter continues after such a failure; the notebook is red because NB_FAIL_ON includes"
 
 
 def noticing(*notices: tuple[str, int, str], fail_on: tuple[str, ...] = ()) -> Attempt:
@@ -42,14 +43,14 @@ def test_a_kind_that_is_listed_is_red(kind: str, advice: str) -> None:
     verdict = noticing((kind, 2, "no luck\nat all"), fail_on=("other", kind)).judge()
     assert (verdict.exit_code, verdict.reason) == RED
     assert verdict.message == "cell 2 of 6 failed: no luck"
-    assert verdict.advice == f"{advice} Jupyter lets such failures pass, and NB_FAIL_ON lists {kind}."
+    assert verdict.advice == f"{advice} {WHY_RED} {kind}."
     assert verdict.failure is not None
     assert verdict.failure.cell == 2
 
 
 def test_a_kind_without_advice_of_its_own_is_red_too() -> None:
     verdict = noticing(("other", 2, "no"), fail_on=("other",)).judge()
-    assert verdict.advice == "Jupyter lets such failures pass, and NB_FAIL_ON lists other."
+    assert verdict.advice == f"{WHY_RED} other."
 
 
 def test_the_first_failure_of_a_listed_kind_counts() -> None:
@@ -62,10 +63,12 @@ def test_the_first_failure_of_a_listed_kind_counts() -> None:
     ("notices", "end"),
     [
         pytest.param([], "", id="none"),
-        pytest.param([("shell", 2, "no")], "; NB_FAIL_ON lets 1 failure pass, in cell 2 of 6: no", id="one"),
+        pytest.param(
+            [("shell", 2, "no")], "; 1 failure that NB_FAIL_ON does not include, in cell 2 of 6: no", id="one"
+        ),
         pytest.param(
             [("shell", 2, "no"), ("widget", 4, "x")],
-            "; NB_FAIL_ON lets 2 failures pass, the first in cell 2 of 6: no",
+            "; 2 failures that NB_FAIL_ON does not include, the first in cell 2 of 6: no",
             id="two",
         ),
     ],

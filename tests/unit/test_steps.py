@@ -122,3 +122,10 @@ def test_a_removal_leaves_what_is_not_ours_and_says_so() -> None:
     ]
     assert remark("topic", CONVERGED, removal) == "topic news has other subscriptions and stays"
     assert steps(replace(CONVERGED, function=None, job=None), removal) == ()
+
+
+def test_a_schedule_that_google_disabled_is_reported_with_the_command_that_helps() -> None:
+    disabled = remark("schedule", replace(CONVERGED, job=job(state="DISABLED")), wanted())
+    command = "gcloud scheduler jobs delete nightly --location="
+    assert disabled.startswith("schedule nightly: Cloud Scheduler has disabled it")
+    assert command in disabled

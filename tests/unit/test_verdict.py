@@ -391,7 +391,7 @@ def test_a_fault_without_words_gets_ours() -> None:
 def test_a_full_disk_is_told_with_what_is_left(free: int, words: str) -> None:
     attempt = fault("disk_full")
     attempt.on_evidence += [put("disk_free_bytes", value=free)]
-    assert attempt.judge().message == f"the VM's disk is full, with {words} left"
+    assert attempt.judge().message == f"the VM's disk is full; {words} were free at the end of the run"
 
 
 def test_a_fault_told_of_another_notebook_is_not_believed() -> None:

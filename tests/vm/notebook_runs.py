@@ -18,7 +18,7 @@ import pytest
 from builder.judge.verdict import judge
 from builder.model import Notebook, Verdict
 from builder.plan.notebooks import read_notebook
-from builder.vm.notebook_shape import mend
+from builder.vm.notebook_shape import normalize
 from builder.vm.protocol import Evidence
 from localcloud.engines.vm import images
 from tests.patience import PATIENCE
@@ -98,7 +98,7 @@ def run_once(
             for key, book in books.items():
                 Path(folder, key).mkdir()
                 content = json.loads(book.content)
-                mend(content)
+                normalize(content)
                 Path(folder, key, "input.ipynb").write_text(json.dumps(content))
                 request = {
                     name: getattr(book, name) for name in ("parameters", "cell_timeout", "out_of_memory")

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from builder.vm.protocol import SECRET_REFUSALS, UNUSABLE_VALUES
+
 from .fault import Fault
 from .redaction import label
 from .secret_forms import MIN_BYTES, WORDS
@@ -22,20 +24,8 @@ PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 10.0
 AT_ONCE = 8
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})  # HTTP statuses
-PROBLEMS = {
-    "denied": "the VM's account may not read it",
-    "api_disabled": "the Secret Manager API is not enabled in the project",
-    "missing": "it does not exist",
-    "disabled": "this version is disabled",
-    "destroyed": "this version is destroyed",
-    "refused": "Secret Manager refuses it",
-    "short": f"its value is shorter than {MIN_BYTES} bytes, too short to be kept out of the results",
-    "not_text": "its value is not UTF-8 text",
-    "nul": "its value holds a NUL byte, which no environment variable can",
-    "word": "its value is a word that every result holds, so that it cannot be kept out of the results",
-}
+PROBLEMS = SECRET_REFUSALS | UNUSABLE_VALUES
 _BY_STATUS: Mapping[int, str] = {HTTPStatus.FORBIDDEN: "denied", HTTPStatus.NOT_FOUND: "missing"}
-_UNFIT = frozenset({"short", "not_text", "nul", "word"})
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,9 @@ def check(secrets: list[Secret]) -> None:
     """Raise `Fault`, with all problems, unless every secret has a usable value."""
     wrong = [secret for secret in secrets if secret.problem]
     if wrong:
-        reason = "secret_unfit" if all(secret.problem in _UNFIT for secret in wrong) else "secret_refused"
+        reason = (
+            "secret_unfit" if all(secret.problem in UNUSABLE_VALUES for secret in wrong) else "secret_refused"
+        )
         raise Fault(reason, "; ".join(map(_described, wrong)))
 
 

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from builder.vm.notebook_shape import mend
+from builder.vm.notebook_shape import normalize
 from builder.vm.protocol import Job
 
 from .fault import Fault
@@ -60,7 +60,7 @@ def open_notebook(tree: Path, job: Job) -> tuple[Path, dict[str, Any]]:
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         message = f"{job.notebook} has no list of cells"
         raise Fault("notebook_unreadable", message)
-    mend(notebook)
+    normalize(notebook)
     return path, notebook
 
 
