@@ -18,7 +18,7 @@ _VARIABLE = (
     (re.compile(r"\b20\d\d-\d\d-\d\dT[\d:.+-]+(Z|\b)"), "TIME"),
     (re.compile(r"\b20\d\d-\d\d-\d\d \d\d:\d\d UTC"), "TIME"),
     (re.compile(r"after \d+(?:\.\d+)? (?:h|min|s)(?: \d+ (?:min|s))*"), "after SECONDS"),
-    (re.compile(r"\b\d+(?:\.\d+)? s\b"), "SECONDS"),
+    (re.compile(r"\b\d+ s past its deadline"), "SECONDS past its deadline"),
     (re.compile(r"'[0-9a-f]{16}'"), "'NONCE'"),
     (re.compile(r"nb-deadline=\d+"), "nb-deadline=TIME"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://CLOUD"),

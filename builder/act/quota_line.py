@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from builder.act.failover import Scope, is_address_space, is_quota
 from builder.act.fleet import Fleet
-from builder.act.refusals import Refusal, not_started
+from builder.act.refusals import Refusal, not_started, vms_of_run
 from builder.act.vm import Ending, Insert, Vm
 from builder.model import Accelerator, region_of
 from builder.options import MachineOptions
@@ -156,8 +156,8 @@ class Turn:
         self._line.join(self, limits)
         if holders := self.holders(limits):
             self._report(
-                f"quota {_named(limits)} is used up, in part by {len(holders)} other VMs of this run: waiting for one of them to "
-                f"end, at most {max(0.0, deadline - self._clock.monotonic()):.0f} s"
+                f"quota {_named(limits)} is used up, and {vms_of_run(len(holders))} of it; waiting for one of them to end, at "
+                f"most {max(0.0, deadline - self._clock.monotonic()):.0f} s"
             )
         while True:
             self._check()

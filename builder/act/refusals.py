@@ -90,10 +90,15 @@ def used_up(
     if not held:
         return error
     return NoCapacity(
-        f"{error.message}\n{held} other VMs of this run held some of the quota during the whole wait of {PLACING_BUDGET} s.",
+        f"{error.message}\nAfter a wait of {PLACING_BUDGET} s, {vms_of_run(held)} of the quota.",
         reason=error.reason,
         advice=f"Lower NB_CONCURRENCY, or ask for more quota. {error.advice}",
     )
+
+
+def vms_of_run(count: int) -> str:
+    """Return the beginning of a sentence about VMs of the run that use a quota."""
+    return f"{count} other VM{'s' if count != 1 else ''} of this run use{'s' if count == 1 else ''} a part"
 
 
 def no_turn(job: JobPlan, limits: Collection[object]) -> NoCapacity:

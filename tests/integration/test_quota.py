@@ -171,7 +171,9 @@ def test_a_vm_that_outlasts_the_budget_is_3_and_tells_of_the_concurrency(
     placement = cloud_fixture.placement(cloud_fixture.fleet())
     holder = placement.place(vm_request(cloud_fixture, tmp_path, "a"))
     started = cloud_fixture.time.monotonic()
-    with pytest.raises(NoCapacity, match="1 other VMs of this run held some of the quota") as caught:
+    with pytest.raises(
+        NoCapacity, match="After a wait of 600 s, 1 other VM of this run uses a part of the quota"
+    ) as caught:
         placement.place(vm_request(cloud_fixture, tmp_path, "b"))
     assert cloud_fixture.time.monotonic() - started >= 600
     assert "NB_CONCURRENCY" in caught.value.advice
