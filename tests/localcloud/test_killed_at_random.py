@@ -84,7 +84,10 @@ def test_after_a_sigkill_at_a_random_moment_nothing_is_left(tmp_path: Path, kill
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         until_ready = time.monotonic() - began
-        assert any("sleep 603" in line for line in processes_of(tmp_path)), processes_of(tmp_path)
+        eventually(  # the VM runs; its script starts a moment later
+            lambda: any("sleep 603" in line for line in processes_of(tmp_path)),
+            lambda: processes_of(tmp_path),
+        )
         kill(process)
     assert_gone(tmp_path)
     for number in range(kills):
