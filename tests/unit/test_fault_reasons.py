@@ -49,7 +49,6 @@ REASONS = {
 RETRIED = {
     "gpu_not_visible",
     "lease_lost",
-    "preempted",
     "runner",
     "secret_unavailable",
     "storage",
