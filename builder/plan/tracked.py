@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -77,7 +78,9 @@ def _read(top: Path, git: Path) -> Tracked | None:
     from dulwich.object_format import SHA1, SHA256
 
     try:
-        entries = Index(os.fspath(index), object_format=SHA256 if _is_sha256(git) else SHA1)
+        sha256 = _is_sha256(git)
+        _refuse_damaged_index(index, "sha256" if sha256 else "sha1")
+        entries = Index(os.fspath(index), object_format=SHA256 if sha256 else SHA1)
     except (
         OSError,
         ValueError,
@@ -114,6 +117,18 @@ def _is_sha256(git: Path) -> bool:
     except OSError:
         return False
     return bool(_SHA256_REPOSITORY.search(config))
+
+
+def _refuse_damaged_index(index: Path, algorithm: str) -> None:
+    """Raise ValueError for an index that does not end with its checksum, or with the zeros of `index.skipHash`.
+
+    dulwich takes an index without a checksum too, which one that was cut may be.
+    """
+    content = index.read_bytes()
+    size = hashlib.new(algorithm, usedforsecurity=False).digest_size
+    wanted = hashlib.new(algorithm, content[:-size], usedforsecurity=False).digest()
+    if content[-size:] not in (wanted, bytes(size)):
+        raise ValueError("its checksum is wrong")
 
 
 def _refuse_split_index(index: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 import requests
 
@@ -13,7 +11,8 @@ from builder.ports import BuildTime, CallFailed
 from localcloud.core.iam import PROJECT
 from tests.deploy.cloud_fixture import CloudFixture
 from tests.owner import signed
-from tests.patience import PATIENCE
+from tests.patience import HANGS, PATIENCE
+from tests.polling import eventually
 
 REGION = "us-central1"
 
@@ -33,11 +32,7 @@ def status(cloud_fixture: CloudFixture, build: str) -> str:
 
 
 def until(cloud_fixture: CloudFixture, build: str, wanted: str) -> None:
-    for _ in range(1000):
-        if status(cloud_fixture, build) == wanted:
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError(status(cloud_fixture, build))
+    eventually(lambda: status(cloud_fixture, build) == wanted, lambda: status(cloud_fixture, build))
 
 
 def asked(cloud_fixture: CloudFixture, build: str, account: str = "notebook-builder") -> BuildTime | None:
@@ -45,7 +40,7 @@ def asked(cloud_fixture: CloudFixture, build: str, account: str = "notebook-buil
 
 
 def test_a_running_build_knows_the_rest_of_its_timeout(cloud_fixture: CloudFixture) -> None:
-    build = submitted(cloud_fixture, "sleep 60", timeout="1234s")
+    build = submitted(cloud_fixture, f"sleep {HANGS:.0f}", timeout="1234s")
     until(cloud_fixture, build, "WORKING")
     first = asked(cloud_fixture, build)
     assert first is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,6 @@ from builder.gcp.storage import GoogleObjectStore
 from builder.options import Options
 from builder.report.console import Console
 from builder.waiting import Cancellation
-from localcloud.core.faults import Fault
 from localcloud.core.iam import PROJECT, email
 from localcloud.core.spec import Spec
 from localcloud.services.registry import SPECS
@@ -57,8 +56,10 @@ PATCHES = (
     "cloudfunctions.projects.locations.functions.patch",
     "cloudscheduler.projects.locations.jobs.patch",
 )
-# First deployment and move: the function is created, but not recorded as live, and live.json is not written.
-_FEW = ((19, SIDES[1], PATCHES[0]), (58, SIDES[0], PATCHES[1]))
+_FUNCTION = "cloudfunctions.projects.locations.functions.create"
+_JOB = "cloudscheduler.projects.locations.jobs.create"
+# First deployment and move: the function is created, but live.json is not written; it is, but there is no schedule.
+_FEW = ((_FUNCTION, SIDES[1], PATCHES[0]), (_JOB, SIDES[0], PATCHES[1]))
 
 
 @dataclass(frozen=True)
@@ -101,22 +102,10 @@ def deploy(order: Order, console: Console) -> ExitCode:
 
 
 class DeploymentFaults(KillingFaults):
-    """Kills a deployment, at the first call of a method too."""
+    """Kills a deployment."""
 
     def __init__(self, specs: Sequence[Spec] = SPECS) -> None:
         super().__init__(specs, account=DEPLOYER)
-        self._method = ""
-
-    def kill(self, process: KillableProcess, place: int | str, side: str) -> None:
-        """Kill this process at its call of this number, or at its first call of this method."""
-        number, self._method = (sys.maxsize, place) if isinstance(place, str) else (place, "")
-        self.kill_at(process, number, side)
-
-    def take(self, method: str, facts: Mapping[str, Any]) -> Fault | None:
-        """See KillingFaults. Only a deployment calls the methods at which it is killed."""
-        if method == self._method:
-            self._at, self._method = self.calls, ""
-        return super().take(method, facts)
 
 
 class Crashes:
@@ -142,22 +131,27 @@ class Crashes:
         same = {key for key, value in updated.items() if value == moved[key]}
         assert same == {"functions", "regions", "topics", "subscriptions"}
 
-    def at(self, number: int, side: str, method: str = "") -> bool:
+    def at(self, place: int | str, side: str, method: str = "") -> bool:
         """Kill the deployments at a call, and assert how the repeated ones end. False if none has such a call.
 
-        `method`: kill the update at its first call of this method instead, which it must have.
+        `place`: the number of the call; or its method, at whose first call the first deployment and the move must both
+        be killed. `method`: kill the update at its first call of this method instead, which it must have.
         """
         undeploy(self._fixture.context())
         for one in self._fixture.store().list("ci/live/"):
             self._fixture.store().delete(one.name)
-        first = self._killed(0, number, side)
-        moved = self._killed(1, number, side)
+        first = self._killed(0, place, side)
+        moved = self._killed(1, place, side)
+        if isinstance(place, str):
+            assert first, f"the first deployment never calls {place}"
+            assert moved, f"the move never calls {place}"
         if method:
             assert self._killed(2, method, side), f"the update never calls {method}"
             return first or moved
-        updated = number < self._calls_of_update[side] and self._killed(2, number, side)
+        assert isinstance(place, int), "an update makes other calls"
+        updated = place < self._calls_of_update[side] and self._killed(2, place, side)
         if not updated:  # the update has no later call either, so it is left out from now on
-            self._calls_of_update[side] = min(number, self._calls_of_update[side])
+            self._calls_of_update[side] = min(place, self._calls_of_update[side])
         return first or moved or updated
 
     def _killed(self, change: int, place: int | str, side: str) -> bool:
@@ -170,7 +164,7 @@ class Crashes:
     def _deploy_killed(self, place: int | str, side: str) -> bool:
         process = self._process()
         self._faults.count()
-        self._faults.kill(process, place, side)
+        self._faults.kill_at(process, place, side)
         process.start()
         ended = process.end()
         self._faults.rest()
@@ -230,8 +224,8 @@ def crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes
 
 def test_after_a_crash_at_a_call_of_each_change_the_next_deployment_ends_as_usual(crashes: Crashes) -> None:
     crashes.check_update()
-    for number, side, method in _FEW:
-        assert crashes.at(number, side, method)
+    for place, side, method in _FEW:
+        assert crashes.at(place, side, method)
 
 
 @pytest.mark.exhaustive

@@ -20,8 +20,6 @@ from google.oauth2.credentials import Credentials
 
 from tests.patience import PATIENCE
 
-SECONDS = 135
-
 
 def client(kind: Any, service: str) -> Any:
     """One of Google's clients, as somebody who owns the project."""
@@ -44,10 +42,10 @@ def notebooks(bucket: Bucket, prefix: str) -> dict[str, Any]:
 
 def wait_for(bucket: Bucket, prefix: str, count: int) -> dict[str, Any]:
     """Return the parameters like `notebooks`, as soon as there are `count` notebooks."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while len(found := notebooks(bucket, prefix)) < count:
         if time.monotonic() > deadline:
-            sys.exit(f"only {found} after {SECONDS} s")
+            sys.exit(f"only {found} after {PATIENCE:.0f} s")
         time.sleep(0.3)
     return found
 

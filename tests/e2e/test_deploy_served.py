@@ -27,7 +27,7 @@ from localcloud.core.iam import PROJECT
 from tests.e2e.builder_process import ROOT, Repo, until
 from tests.patience import PATIENCE
 
-pytestmark = pytest.mark.timeout(2 * PATIENCE)
+pytestmark = pytest.mark.timeout(6 * PATIENCE)
 
 NAME = "bike-share"  # the example's folder, its function and what goes with that
 PREFIX = "notebooks"  # its place in the bucket
@@ -136,7 +136,7 @@ def a_stranger_gets_the_dates_that_were_promised(variables: dict[str, str], fold
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=3 * PATIENCE,  # it waits for three things
     )
     assert stranger.returncode == 0, stranger.stderr
     told = json.loads(stranger.stdout)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.image.engine import Engine
-from tests.image.steps import SECONDS
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +125,7 @@ class ClosedCloud:
     def submit(self, folder: Path) -> tuple[int, str]:
         """Build a folder as its cloudbuild.yaml says, in containers; return the exit code and the log."""
         submitted = self._run_inside("submit", "--region", REGION, str(folder), stderr=subprocess.STDOUT)
-        output, _ = submitted.communicate(timeout=SECONDS)
+        output, _ = submitted.communicate(timeout=PATIENCE)
         return submitted.returncode, output
 
     def run_job(self, name: str) -> None:
@@ -170,17 +169,17 @@ class ClosedCloud:
             assert len(found) <= 1, found
             return found[0]["id"] if found and "finishTime" in found[0] else None
 
-        folder = self.state / "builds" / until(ended, f"the end of the build with the tag {tag}", SECONDS)
+        folder = self.state / "builds" / until(ended, f"the end of the build with the tag {tag}", PATIENCE)
         return json.loads((folder / "build.json").read_text()), (folder / "log.txt").read_text()
 
     def until_heartbeat(self, run: str) -> None:
         """Wait for the first sign of life of a run's VM."""
         pattern = f"*/staging/{run}/*/*/heartbeat.json"
-        until(lambda: list(self.folder("").glob(pattern)), "a heartbeat", 60)
+        until(lambda: list(self.folder("").glob(pattern)), "a heartbeat", PATIENCE)
 
     def until_no_vms(self) -> None:
         """Wait for the end of deletes that were accepted."""
-        until(lambda: not self.vms(), "the end of all VMs", 20)
+        until(lambda: not self.vms(), "the end of all VMs", PATIENCE)
 
     def close(self) -> None:
         """End localcloud and the container."""

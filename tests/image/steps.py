@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.image.engine import Engine
-
-SECONDS = 110
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Started:
     def end(self) -> Ended:
         """Wait for the end."""
         try:
-            output, _ = self._client.communicate(timeout=SECONDS)
+            output, _ = self._client.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             output, _ = self._client.communicate()

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -51,7 +52,7 @@ SIDES = ("before the effect", "after the effect")
 
 
 class KillingFaults(FaultPlan):
-    """Planned faults, strikes, and the death of a process at a call by its number.
+    """Planned faults, strikes, and the death of a process at a call, by its number or its method.
 
     The calls are those of one service account. A call that ends before its effect never reaches its service. The moment
     after a reply is the one before the next call.
@@ -65,6 +66,7 @@ class KillingFaults(FaultPlan):
         self._struck: set[str] = set()  # methods
         self._victim: KillableProcess | None = None
         self._at = -1
+        self._method = ""
         self._side = ""
         self._counting = threading.Lock()
 
@@ -81,8 +83,9 @@ class KillingFaults(FaultPlan):
                 self._plan(at, fault)
         self._strikes.sort(key=lambda strike: strike[0])
 
-    def kill_at(self, process: KillableProcess, number: int, side: str) -> None:
-        """Kill this process at its call of this number."""
+    def kill_at(self, process: KillableProcess, place: int | str, side: str) -> None:
+        """Kill this process at its call of this number, or at its first call of this method."""
+        number, self._method = (sys.maxsize, place) if isinstance(place, str) else (place, "")
         self._victim, self._at, self._side = process, number, side
 
     def rest(self) -> None:
@@ -105,6 +108,8 @@ class KillingFaults(FaultPlan):
         with self._counting:
             number = self.calls
             self.calls += 1
+            if method == self._method:
+                self._at, self._method = number, ""
             if victim is not None and number == self._at:
                 victim.kill()
             if victim is None or number < self._at:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def test_jobs_that_stage_at_once_share_one_upload(
 
 
 def test_an_upload_that_fails_fails_for_each_job_that_waits_and_is_tried_again(
-    cloud_fixture: CloudFixture, tmp_path: Path, counting: Counting
+    cloud_fixture: CloudFixture, tmp_path: Path, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = cloud_fixture.plan(tmp_path / "repo", NOTEBOOKS)
     cloud_fixture.fault(
@@ -114,15 +114,16 @@ def test_an_upload_that_fails_fails_for_each_job_that_waits_and_is_tried_again(
         ThreadPoolExecutor(max_workers=3) as pool,
     ):
         archive = workspaces.of(plan.jobs[0])
-        waiting = threading.Barrier(4)
+        waiting, ask = threading.Semaphore(0), Future.result
 
-        def upload() -> Listed:
-            waiting.wait()
-            return workspaces.upload(archive)
+        def asked(upload: Future[Any], timeout: float | None = None) -> Any:
+            waiting.release()
+            return ask(upload, timeout)
 
-        uploads = [pool.submit(upload) for _ in range(3)]
-        waiting.wait()
-        threading.Event().wait(0.1)  # the last of them has come so far
+        monkeypatch.setattr(Future, "result", asked)
+        uploads = [pool.submit(workspaces.upload, archive) for _ in range(3)]
+        for _ in range(2):
+            assert waiting.acquire(timeout=PATIENCE), "two jobs wait for the upload of the third"
         counting.go.set()
         refused = [future.exception() for future in uploads]
         assert [type(error) for error in refused] == [CallFailed] * 3

@@ -12,6 +12,7 @@ import pytest
 
 from localcloud.engines.build import RunnerError
 from localcloud.engines.build_docker import cli, guard
+from localcloud.engines.supervisor import OwnedProcess
 from tests.polling import alive, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,11 +54,17 @@ def test_what_cannot_be_called(tmp_path: Path) -> None:
 
 def test_a_call_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "_CALL_SECONDS", 0.5)
-    docker = client(tmp_path, HANGS)
+    docker, pid = client(tmp_path, HANGS), tmp_path / "docker.pid"
+    wait = OwnedProcess.wait
+
+    def wait_for_what_hangs(process: OwnedProcess, timeout: float | None = None) -> int:
+        eventually(pid.exists)
+        return wait(process, timeout)
+
+    monkeypatch.setattr(OwnedProcess, "wait", wait_for_what_hangs)
     with pytest.raises(RunnerError, match=r"docker ps does not end within 0\.5 s"):
         docker.call("ps")
-    pid = tmp_path / "docker.pid"
-    assert not pid.exists() or not alive(int(pid.read_text()))
+    assert not alive(int(pid.read_text()))
 
 
 def test_a_call_ends_with_localcloud_even_if_it_is_killed(tmp_path: Path) -> None:

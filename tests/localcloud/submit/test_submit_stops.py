@@ -3,15 +3,18 @@
 import re
 import signal
 import subprocess
-import time
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from localcloud.cloud import Cloud
+from localcloud.core.faults import Fault
 from tests.localcloud.submit.terminal import COMMAND, builds, built, environment
-from tests.patience import PATIENCE
+from tests.patience import HANGS, PATIENCE, SOON
+from tests.polling import eventually
 
 LASTING = "steps: [{name: bash, script: 'echo started; sleep 600'}]\n"
 
@@ -45,18 +48,25 @@ def test_a_signal_cancels_the_build(
     assert builds(cloud) == ["CANCELLED"]
 
 
-def test_a_second_ctrl_c_leaves_at_once(lasting: subprocess.Popen[str], cloud: Cloud) -> None:
-    method = "cloudbuild.projects.locations.builds.cancel"
-    cloud.faults.add({"method": method, "action": "delay", "args": {"seconds": 20}})
+def test_a_second_ctrl_c_leaves_at_once(
+    lasting: subprocess.Popen[str], cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, released, take = threading.Event(), threading.Event(), cloud.faults.take
+
+    def hold(method: str, facts: Mapping[str, Any]) -> Fault | None:
+        if method == "cloudbuild.projects.locations.builds.cancel":
+            arrived.set()
+            released.wait(HANGS)
+        return take(method, facts)
+
+    monkeypatch.setattr(cloud.faults, "take", hold)
     lasting.send_signal(signal.SIGINT)
-    while [fault["consumed"] for fault in cloud.inventory()["faults"]] != [1]:  # the call has arrived
-        time.sleep(0.05)
-    since = time.monotonic()
+    assert arrived.wait(PATIENCE)
     lasting.send_signal(signal.SIGINT)
-    assert lasting.wait(timeout=PATIENCE) == 130
-    assert time.monotonic() - since < 15
-    while builds(cloud) != ["CANCELLED"]:  # what was asked for is done
-        time.sleep(0.05)
+    assert lasting.wait(timeout=SOON) == 130
+    assert builds(cloud) == ["WORKING"]
+    released.set()
+    eventually(lambda: builds(cloud) == ["CANCELLED"])  # what was asked for is done
 
 
 def test_a_reader_that_has_enough_is_no_bug(folder: Path, cloud: Cloud, there: Mapping[str, str]) -> None:
