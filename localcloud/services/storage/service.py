@@ -23,7 +23,7 @@ from localcloud.services.storage.calls_objects import Objects
 from localcloud.services.storage.calls_uploads import Upload, Uploads
 from localcloud.services.storage.pace import Pace
 from localcloud.services.storage.refusals import NotModified, cut_off, not_covered
-from localcloud.services.storage.state import Store
+from localcloud.services.storage.state import UNIFORM, Store
 from localcloud.services.storage.views import with_links
 
 if TYPE_CHECKING:
@@ -94,10 +94,13 @@ class StorageService(Part):
         }
 
     def create_bucket(self, name: str) -> bool:
-        """Make a bucket; True if it did not exist. Raises `ApiError` for a name that no bucket may have."""
+        """Make a bucket with uniform access; True if it did not exist.
+
+        Raise `ApiError` for a name that no bucket may have.
+        """
         if self._store.has_bucket(name):
             return False
-        self._buckets.make(name, {})
+        self._buckets.make(name, UNIFORM)
         return True
 
     def identify(self, request: Request) -> tuple[str, Mapping[str, Any]] | None:
