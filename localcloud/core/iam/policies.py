@@ -152,8 +152,9 @@ class Policies:
                     yield each.role
 
     def _put(self, name: str, policy: Json) -> None:
+        ready = _compiled(policy)  # first: a policy that cannot be compiled must not be kept
         self._kept.put(name, policy)
-        self._compiled[name] = _compiled(policy)
+        self._compiled[name] = ready
 
     def _merged(self, policy: Json) -> list[Json]:
         """Return the bindings, one for each role and condition, in the order of roles."""

@@ -17,6 +17,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from localcloud.cloud import Cloud
+from localcloud.core.errors import ApiError
 from localcloud.core.iam import PROJECT, email
 from localcloud.profile import FIRST_BUCKET, GRANTS, PROFILE
 
@@ -335,6 +336,16 @@ def test_an_account_that_is_made_again_has_no_rights(cloud: Cloud) -> None:
 def test_account_ids(cloud: Cloud, account_id: str) -> None:
     accounts = service(cloud, "iam", "v1").projects().serviceAccounts()
     assert refused(lambda: accounts.create(name=PLACE, body={"accountId": account_id}).execute())[0] == 400
+
+
+def test_a_condition_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+    """`grant` checks nothing. A policy that cannot be compiled would end every later start."""
+    with Cloud(tmp_path) as cloud:
+        with pytest.raises(ApiError):
+            cloud.iam.grant_below(FIRST_BUCKET, 'x"y')
+        before = policy(cloud)
+    with Cloud(tmp_path) as cloud:
+        assert policy(cloud) == before
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
