@@ -93,15 +93,13 @@ class StorageService(Part):
             ]
         }
 
-    def create_bucket(self, name: str) -> bool:
-        """Make a bucket with uniform access; True if it did not exist.
+    def create_bucket(self, name: str) -> None:
+        """Make a bucket with uniform access, unless it exists.
 
         Raise `ApiError` for a name that no bucket may have.
         """
-        if self._store.has_bucket(name):
-            return False
-        self._buckets.make(name, UNIFORM)
-        return True
+        if not self._store.has_bucket(name):
+            self._buckets.make(name, UNIFORM)
 
     def identify(self, request: Request) -> tuple[str, Mapping[str, Any]] | None:
         """Return the method, and the facts that a fault may match: parameters, scalars of the body, object, bucket."""
