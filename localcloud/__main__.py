@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import signal
 import sys
 import time
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from localcloud.core.iam import Profile
 
 _USAGE = 2
+# The forms that setup/repo.sh takes, and the folders of the bucket that it refuses.
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*")
+_SOURCES = ("source", "image-source")
 _UNSANDBOXED = "localcloud is no sandbox: notebooks, build steps and functions run unsandboxed, with your user's rights.\n"
 
 
@@ -150,10 +154,21 @@ def _add_prefix(parser: argparse.ArgumentParser) -> None:
         "--prefix",
         action="append",
         default=[],
+        type=_prefix,
         metavar="NAME",
         help="give the accounts their rights below this prefix of the buckets too, as setup/repo.sh does; may be given "
         "again",
     )
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        message = f"{text!r} is no folder of a bucket, such as my-repo"
+        raise argparse.ArgumentTypeError(message)
+    if text.partition("/")[0] in _SOURCES:
+        message = f"{text} is for the sources of builds"
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def _port(text: str) -> int:

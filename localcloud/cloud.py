@@ -21,7 +21,7 @@ from localcloud.core.findings import Findings
 from localcloud.core.iam import PROJECT, Iam, Profile
 from localcloud.core.metadata.identities import Identities
 from localcloud.core.server import Server
-from localcloud.core.state_folder import Ports, check_ours, locked, write_private
+from localcloud.core.state_folder import Ports, check_ours, check_profile, locked, write_private
 from localcloud.engines.build_docker import DockerRunner
 from localcloud.engines.build_process import ProcessRunner
 from localcloud.engines.packages import certificates
@@ -113,6 +113,7 @@ class Cloud:
             check_ours(self.state)
             self.state.chmod(0o700)
             stack.enter_context(locked(self.state / "lock"))
+            check_profile(self.state, self._profile.name)
             self.iam = Iam(self._profile, SPECS, self.state / "iam")
             write_private(self._token_file, self.iam.owner_token)
             self._ports = Ports(self.state / "ports.json")
@@ -212,7 +213,8 @@ class Cloud:
                     stack.callback(part.close)
         self._parts = context.parts
         for bucket in self._buckets:
-            if _make_bucket(context.part(StorageService), bucket):
+            _make_bucket(context.part(StorageService), bucket)
+            if f"projects/_/buckets/{bucket}" not in self.iam.policies.names():
                 self.iam.grant_on_bucket(bucket)
             for prefix in self._prefixes:
                 self.iam.grant_below(bucket, prefix)
@@ -288,10 +290,10 @@ class Cloud:
         return self._ports.bound("http", server, lambda made: made.port)
 
 
-def _make_bucket(storage: StorageService, name: str) -> bool:
-    """Make a bucket; True if it did not exist."""
+def _make_bucket(storage: StorageService, name: str) -> None:
+    """Make a bucket, unless it exists."""
     try:
-        return storage.create_bucket(name)
+        storage.create_bucket(name)
     except ApiError as error:
         problem = f"bucket {name!r} cannot be made: {error.message}"
         raise ValueError(problem) from error

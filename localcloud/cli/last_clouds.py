@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from localcloud.core.state_folder import StateInUse, locked
+from localcloud.core.state_folder import IN_USE, StateInUse, locked
 
 MOST = 3  # directories that stay
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "submit"
-_IN_USE = "in-use"
 _CLOUD = "lock"  # of a Cloud that works in the directory
 
 
@@ -26,7 +25,7 @@ def directory(folder: Path = FOLDER) -> Iterator[Path]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix=f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-", dir=folder))
-    with locked(path / _IN_USE):
+    with locked(path / IN_USE):
         _remove_old(folder, path)
         yield path
 
@@ -36,7 +35,7 @@ def _remove_old(folder: Path, own: Path) -> None:
     for old in sorted(folder.iterdir(), reverse=True)[MOST:]:
         if old == own:
             continue
-        with contextlib.suppress(StateInUse, OSError), locked(old / _IN_USE), locked(old / _CLOUD):
+        with contextlib.suppress(StateInUse, OSError), locked(old / IN_USE), locked(old / _CLOUD):
             shutil.rmtree(old, ignore_errors=True)
 
 

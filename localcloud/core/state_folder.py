@@ -12,6 +12,9 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
+IN_USE = "in-use"
+"""The file of a state directory that is locked while `submit` uses the directory."""
+
 
 class StateInUse(Exception):
     """Another localcloud works on the same state directory."""
@@ -44,15 +47,24 @@ class Ports:
 
 
 def check_ours(state: Path) -> None:
-    """Raise FileExistsError when starting would empty folders that localcloud has not made."""
-    if (state / "lock").exists():
-        return
-    for name in ("vms", "storage-scratch"):
-        if (state / name).exists():
-            message = (
-                f"{state / name} is not localcloud's and would be emptied; choose another state directory"
-            )
-            raise FileExistsError(message)
+    """Raise FileExistsError for a folder with files that are not localcloud's.
+
+    A folder in which localcloud has never started may have the folder of buckets, with objects for the first start.
+    """
+    foreign = sorted(path.name for path in state.iterdir() if path.name not in {"storage", IN_USE})
+    if foreign and not (state / "lock").exists():
+        message = f"{state} has {foreign[0]}, which is not localcloud's; choose another state directory"
+        raise FileExistsError(message)
+
+
+def check_profile(state: Path, name: str) -> None:
+    """Raise FileExistsError if the first start was with another profile; `name` is kept at the first."""
+    file = state / "project.json"
+    if not file.exists():
+        write_private(file, json.dumps({"project": name}) + "\n")
+    elif (known := json.loads(file.read_text())["project"]) != name:
+        message = f"{state} was started with --project {known}; choose another --state"
+        raise FileExistsError(message)
 
 
 def write_private(file: Path, text: str) -> None:

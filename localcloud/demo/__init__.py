@@ -7,6 +7,7 @@ only the cloud is local. The terminal shows the main lines; one file for each ch
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -14,18 +15,27 @@ import traceback
 from pathlib import Path
 
 from localcloud.cloud import Cloud
+from localcloud.core.state_folder import StateInUse, locked
 from localcloud.demo.story import Story
 from localcloud.demo.telling import Surprise, Telling, shown
 
 _ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = _ROOT / "examples" / "bike-share"
 _INTERRUPTED = 130
+_USAGE = 2
 
 
 def main(folder: Path | None = None, example: Path = EXAMPLE) -> int:
-    """Run the demo on the repo `example`, in a new `folder`; return 0, or 1 at the first unexpected end."""
+    """Run the demo on the repo `example`, in a new `folder`; return 0, or 1 at the first unexpected end.
+
+    Return 2 while a cloud works in the folder of the last demo.
+    """
     folder = folder or _ROOT / "build" / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        _remove(folder)
+    except StateInUse as error:
+        sys.stderr.write(f"{error}; end it, then start the demo again\n")
+        return _USAGE
     telling = Telling(folder / "logs")
     try:
         _tell(telling, folder, example)
@@ -38,6 +48,13 @@ def main(folder: Path | None = None, example: Path = EXAMPLE) -> int:
         telling.note(traceback.format_exc())
         return _stopped(telling, f"expected no failure; {type(error).__name__}: {error}")
     return 0
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of the last demo; raises `StateInUse` while a cloud works in it."""
+    lock = folder / "cloud" / "lock"
+    with locked(lock) if lock.exists() else contextlib.nullcontext():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stopped(telling: Telling, why: str) -> int:

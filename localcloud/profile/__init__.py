@@ -48,8 +48,9 @@ EMPTY = Profile(
         "C3_CPUS": 8,
         "GPUS_ALL_REGIONS": 0,
     },
+    name="empty",
 )
-PROJECTS = {"default": PROFILE, "empty": EMPTY}
+PROJECTS = {profile.name: profile for profile in (PROFILE, EMPTY)}
 """Profiles by the name that `--project` takes."""
 
 __all__ = [

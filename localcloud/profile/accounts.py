@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import product
 
 from localcloud.core.caller import OWNER_ADDRESS
 from localcloud.core.iam import (
@@ -24,8 +25,10 @@ from localcloud.profile.table import DEPLOYING, table
 # The account of `exec` and `serve`, and of builds that name none (on Google, Compute Engine's default account).
 DEFAULT_ACCOUNT = "notebook-deployer"
 
-# The set-up's own choices: the region of a repository, and the prefix of the first repository of notebooks.
-REGION = "us-central1"
+# Regions that a set-up can choose: those of localcloud's Compute Engine. A build file names its own, so the grants on a
+# repository of Artifact Registry are made in each.
+REGIONS = ("us-central1", "us-east1", "us-west1", "europe-west1", "europe-west4")
+# The set-up's prefix of the first repository of notebooks.
 PREFIX = "notebooks"
 
 # Every Google project can read these without a grant.
@@ -40,26 +43,28 @@ PUBLIC = (
 """The grants of a new project, and those on public resources."""
 
 
-def _on(place: str) -> str:
-    """Return the resource that a grant of the table names."""
+def _on(place: str) -> tuple[str, ...]:
+    """Return the resources that a grant of the table names."""
     kind, _, name = place.partition(":")
     return {
-        "project": f"projects/{PROJECT}",
-        "bucket": EVERY_BUCKET,
-        "repository": f"projects/{PROJECT}/locations/{REGION}/repositories/{name}",
-        "account": account_name(name),
+        "project": (f"projects/{PROJECT}",),
+        "bucket": (EVERY_BUCKET,),
+        "repository": tuple(
+            f"projects/{PROJECT}/locations/{region}/repositories/{name}" for region in REGIONS
+        ),
+        "account": (account_name(name),),
     }[kind]
 
 
 def table_grants(parts: AbstractSet[str]) -> Iterator[Grant]:
     """Yield the grants of some parts of the table; those on a bucket keep BUCKET and PREFIX."""
     for grant in table().grants:
-        for account in grant.accounts if grant.part in parts else ():
-            condition = grant.condition or set_up.Condition("", "")
+        condition = grant.condition or set_up.Condition("", "")
+        for account, on in product(grant.accounts, _on(grant.on)) if grant.part in parts else ():
             yield Grant(
                 _valued(account),
                 grant.role if "/" in grant.role else f"projects/{PROJECT}/roles/{grant.role}",
-                _on(grant.on),
+                on,
                 condition.title,
                 _valued(condition.expression),
             )

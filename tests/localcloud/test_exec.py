@@ -139,7 +139,9 @@ def started(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
 
     def start(script: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*EXEC, "--state", str(tmp_path), "--", "bash", "-c", script], stdout=subprocess.PIPE, text=True
+            [*EXEC, "--state", str(tmp_path / "state"), "--", "bash", "-c", script],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         running.append(process)
         assert process.stdout is not None
@@ -227,12 +229,12 @@ def test_accounts_have_their_rights_below_the_named_prefixes_only() -> None:
 
 
 def test_faults_from_a_file_act_and_are_counted(tmp_path: Path) -> None:
-    faults = tmp_path / "faults.json"
+    faults, state = tmp_path / "faults.json", tmp_path / "state"
     args = {"status": 403, "message": "no, says the plan"}
     faults.write_text(json.dumps([{"method": "compute.zones.list", "action": "error", "args": args}]))
-    done = run(*python(LIST_ZONES), options=("--faults", str(faults), "--state", str(tmp_path)))
+    done = run(*python(LIST_ZONES), options=("--faults", str(faults), "--state", str(state)))
     assert "no, says the plan" in done.stdout
-    assert json.loads((tmp_path / "inventory.json").read_text())["faults"][0]["consumed"] == 1
+    assert json.loads((state / "inventory.json").read_text())["faults"][0]["consumed"] == 1
 
 
 def test_without_a_state_directory_nothing_stays(tmp_path: Path) -> None:
@@ -270,6 +272,9 @@ def test_without_a_state_directory_nothing_stays_after_a_sigkill_either(tmp_path
             id="missing faults file",
         ),
         pytest.param(["exec", "--faults", "/dev/null", "--", "true"], "is not JSON", id="empty faults file"),
+        pytest.param(["exec", "--prefix", "team/", "--", "true"], "is no folder of a bucket", id="prefix/"),
+        pytest.param(["serve", "--prefix", 'x"y'], "is no folder of a bucket", id="quote in a prefix"),
+        pytest.param(["submit", "--prefix", "source/x"], "is for the sources", id="reserved prefix"),
         pytest.param(["serve", "--port", "0x"], "no port", id="bad port"),
         pytest.param(["serve", "--", "true"], "only exec takes a command", id="command after serve"),
         pytest.param(

@@ -110,6 +110,12 @@ def test_the_token_is_the_accounts(rig: Rig) -> None:
     assert rig.iam.caller(f"Bearer {token['access_token']}").email == email("notebook-vm")
 
 
+def test_an_attribute_named_token_is_the_user_s_own(rig: Rig) -> None:
+    rig.identity = replace(VM, attributes={"token": "abc", "email": email("notebook-deployer")})
+    assert rig.get("instance/attributes/token").text == "abc"
+    assert rig.get("instance/attributes/email/token").status_code == 404
+
+
 def test_without_an_account_there_is_no_token(rig: Rig) -> None:
     rig.identity = replace(VM, email=None)
     assert rig.get("instance/service-accounts/default/token").status_code == 404

@@ -14,7 +14,7 @@ from googleapiclient.discovery import build
 
 from localcloud.cloud import Cloud
 from localcloud.core.iam import PROJECT, PROJECT_NUMBER, Grant, email
-from localcloud.profile import GRANTS
+from localcloud.profile import FIRST_BUCKET, GRANTS
 from tests.granting import granting
 from tests.patience import PATIENCE
 
@@ -177,17 +177,20 @@ def test_accounts_are_listed_in_pages(site: Site) -> None:
     assert site.call("GET", f"{path}?pageSize=101", account="notebook-deployer")[0] == 400
 
 
-def test_uniform_access_is_on_until_somebody_turns_it_off(site: Site) -> None:
+def test_uniform_access_is_off_unless_somebody_asks_for_it(site: Site) -> None:
     with Client(
         project=PROJECT,
         credentials=Credentials(token=site.cloud.iam.owner_token),
         client_options={"api_endpoint": site.cloud.url},
     ) as client:
         bucket = client.create_bucket("uniform-or-not")
-        assert client.get_bucket(bucket.name).iam_configuration.uniform_bucket_level_access_enabled
-        bucket.iam_configuration.uniform_bucket_level_access_enabled = False
-        bucket.patch()
         assert not client.get_bucket(bucket.name).iam_configuration.uniform_bucket_level_access_enabled
+        assert client.get_bucket(FIRST_BUCKET).iam_configuration.uniform_bucket_level_access_enabled
+        for enabled in (True, False):
+            bucket.iam_configuration.uniform_bucket_level_access_enabled = enabled
+            bucket.patch()
+            found = client.get_bucket(bucket.name).iam_configuration
+            assert found.uniform_bucket_level_access_enabled == enabled
         bucket.labels = {"a": "b"}
         bucket.patch()
         assert not client.get_bucket(bucket.name).iam_configuration.uniform_bucket_level_access_enabled

@@ -13,8 +13,10 @@ import pytest
 import requests
 
 from localcloud.cloud import Cloud
+from localcloud.core.caller import Caller
 from localcloud.core.http import Listener, json_response
 from localcloud.core.iam import email
+from localcloud.profile import EMPTY, FIRST_BUCKET
 from tests.owner import signed
 from tests.patience import PATIENCE
 
@@ -183,6 +185,45 @@ def test_a_folder_of_somebody_else_s_is_not_emptied(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="choose another state directory"), Cloud(tmp_path):
         pass
     assert precious.exists()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "storage-scratch", "iam"])
+def test_a_folder_with_files_of_somebody_else_s_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(FileExistsError, match=f"has {name}, which is not localcloud's"), Cloud(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert tmp_path.stat().st_mode == mode
+
+
+def test_accounts_have_their_rights_on_a_bucket_whose_folder_was_there_first(tmp_path: Path) -> None:
+    file = tmp_path / "storage" / FIRST_BUCKET / "notebooks" / "data.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("a,b\n")
+    (tmp_path / "storage" / "mine").mkdir()
+    with Cloud(tmp_path, buckets=["mine"]) as cloud:
+        for bucket in (FIRST_BUCKET, "mine"):
+            caller = Caller(email("notebook-deployer"))
+            resource = f"projects/_/buckets/{bucket}/objects/notebooks/data.csv"
+            assert cloud.iam.allowed(caller, "storage.objects.get", resource)
+
+
+def test_a_policy_that_was_emptied_stays_so_over_a_restart(tmp_path: Path) -> None:
+    resource = f"projects/_/buckets/{FIRST_BUCKET}"
+    with Cloud(tmp_path) as cloud:
+        cloud.iam.policies.set(resource, {"bindings": []})
+    with Cloud(tmp_path) as cloud:
+        assert "bindings" not in cloud.iam.policies.get(resource)
+
+
+def test_a_state_directory_is_for_one_project(tmp_path: Path) -> None:
+    with Cloud(tmp_path):
+        pass
+    with pytest.raises(FileExistsError, match="was started with --project default"):
+        Cloud(tmp_path, profile=EMPTY).start()
+    with Cloud(tmp_path):
+        pass
 
 
 def test_the_clock_is_moved_from_outside(cloud: Cloud) -> None:

@@ -50,14 +50,23 @@ class LocalCloud:
         self._get("/_localcloud/health")
 
     def connect_repository(self) -> None:
-        """Make the bucket that stands for a repository, unless it is there."""
-        from google.cloud.exceptions import Conflict
+        """Make the bucket that stands for a repository, and let every account read it, unless that is done.
 
-        with _refusals(), contextlib.suppress(Conflict):
-            bucket = self._storage().create_bucket(_COMMITS)
+        Another `submit` may do the same now, or may have been killed between the two.
+        """
+        from google.cloud.exceptions import Conflict, PreconditionFailed
+
+        reader = {"role": "roles/storage.objectViewer", "members": {EVERYONE}}
+        storage = self._storage()
+        with _refusals():
+            with contextlib.suppress(Conflict):
+                storage.create_bucket(_COMMITS)
+            bucket = storage.bucket(_COMMITS)
             policy = bucket.get_iam_policy(requested_policy_version=3)
-            policy.bindings.append({"role": "roles/storage.objectViewer", "members": {EVERYONE}})
-            bucket.set_iam_policy(policy)
+            if reader not in policy.bindings:
+                policy.bindings.append(reader)
+                with contextlib.suppress(PreconditionFailed):  # another one has just added it
+                    bucket.set_iam_policy(policy)
 
     def upload(self, archive: Path, url: str) -> Json:
         """Put an archive at a gs:// URL; return its `storageSource`."""

@@ -35,7 +35,7 @@ class Fault:
 def faults(file: BuildFile, substitutions: Mapping[str, str], *, triggered: bool = False) -> list[Fault]:
     """Return the faults of the build and of the substitutions given for it, in the order of the lines.
 
-    `triggered`: substitutions are matched loosely, as in a build that a trigger starts.
+    `triggered`: substitutions are matched loosely and evaluated, as in a build that a trigger starts.
     """
     build = merged(file.build, substitutions, triggered=triggered)
     found: list[Problem] = []
@@ -60,7 +60,8 @@ def merged(build: Json, substitutions: Mapping[str, str], *, triggered: bool) ->
     if substitutions:
         result["substitutions"] = {**part(build, "substitutions"), **substitutions}
     if triggered:
-        result["options"] = {**part(build, "options"), "substitutionOption": "ALLOW_LOOSE"}
+        always = {"substitutionOption": "ALLOW_LOOSE", "dynamicSubstitutions": True}
+        result["options"] = {**part(build, "options"), **always}
     return result
 
 

@@ -104,10 +104,14 @@ def _cloud(options: Options, own_cloud: OwnCloud) -> Iterator[LocalCloud]:
         with own_cloud() as (url, token):
             yield LocalCloud(url, token, options.region, options.runner)
         return
-    if options.docker_network is not None or options.docker_socket:
-        flag = "--docker-socket" if options.docker_network is None else "--docker-network"
+    own = {
+        "--docker-network": options.docker_network,
+        "--docker-socket": options.docker_socket,
+        "--prefix": options.prefix,
+    }
+    if given := [flag for flag, value in own.items() if value]:
         raise BadInputError(
-            f"{flag} is for a cloud of its own, and the exported variables name the one at {named}; "
+            f"{given[0]} is for a cloud of its own, and the exported variables name the one at {named}; "
             "give --state too, or unset LOCALCLOUD_URL"
         )
     token = os.environ.get("LOCALCLOUD_OWNER_TOKEN", "")

@@ -47,6 +47,7 @@ class Options:
     runner: str | None
     docker_network: str | None
     docker_socket: bool
+    prefix: list[str]
     region: str
     service_account: str | None
     source: bool

@@ -15,7 +15,7 @@ from localcloud.core.errors import ApiError, forbidden, invalid, unauthenticated
 from localcloud.core.iam.accounts import Accounts
 from localcloud.core.iam.policies import ANYONE, Policies
 from localcloud.core.iam.profile import EVERY_BUCKET, Profile
-from localcloud.core.iam.project import EVERYONE, PROJECT, by_id, email
+from localcloud.core.iam.project import EVERYONE, PROJECT, by_id, email, is_agent
 from localcloud.core.iam.roles import Roles
 from localcloud.core.kept import Kept
 from localcloud.core.spec import Spec
@@ -53,7 +53,8 @@ class Iam:
     "projects/P/locations/L/jobs/J" (functions, services and repositories likewise) and
     "projects/P/serviceAccounts/EMAIL", P being the project's id or number. Listing objects is asked of the bucket.
 
-    `folder` keeps accounts, roles and policies over a restart. They are the profile's at the first start.
+    `folder` keeps accounts, roles and policies over a restart. They are the profile's at the first start. Accounts of
+    Google's that the profile's grants name exist at each start.
     """
 
     def __init__(self, profile: Profile, specs: Sequence[Spec], folder: Path | None = None) -> None:
@@ -65,6 +66,9 @@ class Iam:
         self.default_account = profile.default_address
         self.accounts = Accounts(kept("accounts"))
         self.roles = Roles(kept("roles"))
+        self._agents = kept("agents")
+        for address in sorted({grant.account for grant in profile.grants if is_agent(grant.account)}):
+            self.make_agent(address)
         self.policies = Policies(kept("policies"), self.roles.check, self._check_member)
         if not self.policies.names():
             self._start()
@@ -81,6 +85,11 @@ class Iam:
     def grant_below(self, bucket: str, prefix: str) -> None:
         """Make the profile's grants on the objects of a bucket whose names begin with a prefix and a slash."""
         self._grant_bucket({"BUCKET": bucket, "PREFIX": prefix}, of_a_prefix=True)
+
+    def make_agent(self, address: str) -> None:
+        """Make an account of Google's that one of its services acts as in the project, if it is missing."""
+        if self._agents.find(address) is None:
+            self._agents.put(address, {})
 
     def token(self, address: str, scopes: Sequence[str] = (CLOUD_PLATFORM,), vm: str = "") -> tuple[str, int]:
         """Return an access token of an account, and the seconds that it is still valid (real time).
@@ -162,10 +171,11 @@ class Iam:
                 self.policies.grant(on, grant.role, grant.member, grant.binding(values))
 
     def _check_member(self, member: str) -> None:
-        """Raise `ApiError` 400 for an account of the project that does not exist."""
+        """Raise `ApiError` 400 for an account of the project, or of Google's for the project, that does not exist."""
         kind, _, address = member.partition(":")
-        ours = address.endswith(email("").removeprefix("@")) and not address.startswith("service-")
-        if kind == "serviceAccount" and ours and self.accounts.find(address) is None:
+        ours = address.endswith(email("")) or is_agent(address)
+        known = {*self.accounts.addresses(), *self._agents.names()}
+        if kind == "serviceAccount" and ours and address not in known:
             raise invalid(f"Service account {address} does not exist.")
 
     def _denied(self, caller: Caller, permission: str, resource: str) -> ApiError:

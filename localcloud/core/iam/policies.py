@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,9 @@ _CONCURRENT = (
 )
 _CONDITIONAL = 3
 _VERSIONS = (0, 1, _CONDITIONAL)
+_BASIC_ROLES = frozenset({"roles/owner", "roles/editor", "roles/viewer"})
+# Conditional bindings of the same role and member in one policy (docs/facts.md §4.4).
+_MOST_CONDITIONAL = 20
 _VERSION_HELP = "For more information, please refer to https://cloud.google.com/iam/docs/policies#versions."
 # The types of resources whose conditions see a name, by the collection of the resource.
 _TYPES = {
@@ -93,7 +97,9 @@ class Policies:
             if policy.get("etag"):
                 if _canonical(policy["etag"]) != _canonical(current["etag"]):
                     raise aborted(_CONCURRENT)
-                _check_versions(version, current.get("version", 1), conditional=conditional)
+                _check_not_lowered(version, current.get("version", 1))
+            if conditional:
+                _check_has_conditions(version)
             changed: Json = {
                 "version": _CONDITIONAL if conditional else 1,
                 "etag": base64.b64encode(secrets.token_bytes(8)).decode(),
@@ -146,8 +152,9 @@ class Policies:
                     yield each.role
 
     def _put(self, name: str, policy: Json) -> None:
+        ready = _compiled(policy)  # first: a policy that cannot be compiled must not be kept
         self._kept.put(name, policy)
-        self._compiled[name] = _compiled(policy)
+        self._compiled[name] = ready
 
     def _merged(self, policy: Json) -> list[Json]:
         """Return the bindings, one for each role and condition, in the order of roles."""
@@ -160,8 +167,10 @@ class Policies:
                 check_form(member)
                 self._check_member(member)
             if binding.get("condition"):
-                _check_condition(binding["condition"])
-        return _joined(policy.get("bindings") or ())
+                _check_conditional(binding)
+        bindings = _joined(policy.get("bindings") or ())
+        _check_number(bindings)
+        return bindings
 
 
 def check_version(version: int) -> None:
@@ -207,22 +216,42 @@ def _places(resource: str) -> Iterator[str]:
         yield "/".join(parts[:count])
 
 
-def _check_versions(version: int, current: int, *, conditional: bool) -> None:
+def _check_not_lowered(version: int, current: int) -> None:
     if version < current == _CONDITIONAL:
         raise invalid(
             f"Specified policy version ({version}) cannot be less than the existing policy version ({current}). "
             + _VERSION_HELP
         )
-    if conditional and version < _CONDITIONAL:
+
+
+def _check_has_conditions(version: int) -> None:
+    if version < _CONDITIONAL:
         raise invalid(
             f"Specified policy version ({version}) does not support conditional bindings: set version 3. {_VERSION_HELP}"
         )
 
 
-def _check_condition(condition: Json) -> None:
+def _check_conditional(binding: Json) -> None:
+    condition = binding["condition"]
     if not condition.get("title"):
         raise invalid("The condition of a binding needs a title.")
     compiled(condition.get("expression") or "")
+    if binding["role"] in _BASIC_ROLES:
+        raise invalid("Conditions can't be set on primitive roles")
+    if {ANYONE, EVERYONE} & set(binding.get("members") or ()):
+        raise invalid(f"Conditions can't be set on bindings for {ANYONE} and {EVERYONE}.")
+
+
+def _check_number(bindings: list[Json]) -> None:
+    """Raise `ApiError` 400 for too many conditional bindings of one role and member."""
+    conditional = [binding for binding in bindings if "condition" in binding]
+    found = Counter((binding["role"], member) for binding in conditional for member in binding["members"])
+    for (role, member), number in found.items():
+        if number > _MOST_CONDITIONAL:
+            raise invalid(
+                f"The policy has {number} conditional bindings of the role {role} for {member}: "
+                f"at most {_MOST_CONDITIONAL} are allowed."
+            )
 
 
 def _joined(bindings: Any) -> list[Json]:

@@ -81,6 +81,8 @@ class Profile:
     prefixes: tuple[str, ...] = ()
     policies: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The organization policies in force by constraint ("gcp.resourceLocations"), with the values that they allow."""
+    name: str = "default"
+    """The value of `--project`. A state directory is for one."""
 
     @property
     def default_address(self) -> str:

@@ -20,6 +20,12 @@ def email(account: str) -> str:
     return account if "@" in account else f"{account}@{PROJECT}.iam.gserviceaccount.com"
 
 
+def is_agent(address: str) -> bool:
+    """True for the address of an account that Google makes for the project, by the project's number in it."""
+    name, _, domain = address.partition("@")
+    return domain.endswith("gserviceaccount.com") and PROJECT_NUMBER in name.split("-")
+
+
 def account_name(account: str) -> str:
     """Return the resource name of one of the project's service accounts, by its short name or address."""
     return f"projects/{PROJECT}/serviceAccounts/{email(account)}"

@@ -31,6 +31,7 @@ _POLL_SECONDS = 0.2
 # iamcredentials.googleapis.com for the account's regional access boundary, and nothing on the local cloud may call
 # Google.
 _ACCOUNT_PAGE = re.compile(r"instance/service-accounts/[^/]+/?")
+_TOKEN = re.compile(r"instance/service-accounts/[^/]+/token")
 
 
 class MetadataServer:
@@ -70,7 +71,7 @@ class MetadataServer:
         if request.method not in {"GET", "HEAD"}:
             return _text("localcloud's metadata server can only be read.\n", 405)
         path = path.removeprefix(_ROOT + "/")
-        if path.endswith("/token"):
+        if _TOKEN.fullmatch(path):
             return self._token(path)
         return self._node(request, path)
 

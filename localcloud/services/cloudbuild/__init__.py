@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from localcloud.core.caller import Caller
 from localcloud.core.objects import Objects
 from localcloud.core.spec import Library, Spec
 from localcloud.services.cloudbuild.calls import BuildService
@@ -21,6 +22,7 @@ def _build(context: Context) -> Sequence[Any]:
         Objects(context.url, context.iam),
         context.environment,
         context.part(SecretManagerService).access_secret,
+        lambda account, permission, resource: context.iam.allowed(Caller(account), permission, resource),
         context.findings.error,
     )
     service = BuildService(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from localcloud.engines.build import RunnerError, Worker
 from localcloud.services.cloudbuild.job import Ending
 from localcloud.services.cloudbuild.problem import Json, part, texts
@@ -15,10 +17,14 @@ def images_of(build: Json) -> list[str]:
     return [image for _, image in listed]
 
 
-def push(worker: Worker, image: str, log: BuildLog) -> Json:
-    """Push an image, and return its entry in the build's results; raises `EndedError`."""
+def push(worker: Worker, image: str, log: BuildLog, check: Callable[[str], None]) -> Json:
+    """Push an image, and return its entry in the build's results; raises `EndedError`.
+
+    `check` raises `RunnerError` for an image that the build's account may not push.
+    """
     log.write(f"Pushing {image}")
     try:
+        check(image)
         digest = worker.push(image, log.write)
     except RunnerError as error:
         raise EndedError(Ending("FAILURE", str(error))) from error

@@ -33,8 +33,8 @@ __all__ = ["Problem", "problems"]
 def problems(build: Json, *, substituted: bool = False) -> list[Problem]:
     """Return all faults of the build, in order of place. Never raises; skips values of a wrong type.
 
-    `substituted` says that this is the build as `substitutions.apply` returned it, where arguments have their final
-    length.
+    `substituted` says that this is the build as `rules_substitutions.apply` returned it: arguments have their final
+    length, and values of substitutions are evaluated.
     """
     listed = build.get("steps") or []
     steps = [step if isinstance(step, dict) else {} for step in listed] if isinstance(listed, list) else []
@@ -44,7 +44,7 @@ def problems(build: Json, *, substituted: bool = False) -> list[Problem]:
         *order_problems(steps),
         *rules_secrets.problems(build, steps),
         *_keys(build),
-        *rules_dynamic.problems(build),
+        *(() if substituted else rules_dynamic.problems(build)),
         *rules_options.problems(build),
         *rules_outputs.problems(build),
     ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from localcloud.services.cloudbuild.names import MAX_VALUE_LENGTH
 from localcloud.services.cloudbuild.problem import Json, Path, Problem, part
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -67,7 +68,10 @@ def used(build: Json) -> Iterator[tuple[Path, str]]:
 
 
 def resolve(build: Json, values: Mapping[str, str]) -> dict[str, str]:
-    """Return `values`, with the build's own evaluated if it asks for that; faulty ones are empty."""
+    """Return `values`, with the build's own evaluated if it asks for that.
+
+    Faulty ones are empty. A value over the limit is cut, one character above it.
+    """
     own = _dynamic(build)
     result = {key: value for key, value in values.items() if key not in own}
 
@@ -77,7 +81,8 @@ def resolve(build: Json, values: Mapping[str, str]) -> dict[str, str]:
                 template = parse(own[name])
             except BadSyntaxError:
                 return ""
-            result[name] = _evaluate(template, lambda other: value_of(other, below | {name}))
+            value = _evaluate(template, lambda other: value_of(other, below | {name}))
+            result[name] = value[: MAX_VALUE_LENGTH + 1]  # too long: the rules refuse it
         return result.get(name, "")
 
     for key in own:

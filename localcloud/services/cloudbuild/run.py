@@ -17,6 +17,7 @@ from localcloud.engines.build import RunnerError, Worker
 from localcloud.services.cloudbuild.job import SUCCESS, TIMED_OUT, Ending, Job, secret_user, steps_shown
 from localcloud.services.cloudbuild.problem import Json, objects, part
 from localcloud.services.cloudbuild.publishing import images_of, push
+from localcloud.services.cloudbuild.rules_registry import PULL, PUSH, check_image
 from localcloud.services.cloudbuild.stage import Stage
 from localcloud.services.cloudbuild.watch import EndedError, Watch
 
@@ -28,14 +29,15 @@ class Tools:
     """The parts of the local cloud that builds use.
 
     `environment(account)` are the variables that lead a step here, as that account. `access_secret(account, version)`
-    is the content of a secret's version (ApiError as Secret Manager answers). `on_error(where, error)` hears of our
-    bugs.
+    is the content of a secret's version (ApiError as Secret Manager answers). `allowed(account, permission, resource)`
+    asks IAM. `on_error(where, error)` hears of our bugs.
     """
 
     clock: Clock
     objects: Objects
     environment: Callable[[str], Mapping[str, str]]
     access_secret: Callable[[str, str], bytes]
+    allowed: Callable[[str, str, str], bool]
     on_error: Callable[[str, BaseException], None]
 
 
@@ -78,7 +80,13 @@ class Run:
     def _work(self) -> Ending:
         self._log.write(f'starting build "{self.job.record.id}"\n\nFETCHSOURCE')
         worker = self._open()
-        self._stage = Stage(worker, self.job, clock=self._tools.clock, watch=self._watch)
+        self._stage = Stage(
+            worker,
+            self.job,
+            check_image=partial(check_image, self._allowed, PULL),
+            clock=self._tools.clock,
+            watch=self._watch,
+        )
         try:
             if self.job.source:
                 self._fetch(worker, self.job.source)
@@ -129,9 +137,14 @@ class Run:
         return found
 
     def _publish(self, worker: Worker) -> None:
+        check = partial(check_image, self._allowed, PUSH)
         self._pushed = [
-            self._watch.during(partial(push, worker, image, self._log)) for image in images_of(self._build)
+            self._watch.during(partial(push, worker, image, self._log, check))
+            for image in images_of(self._build)
         ]
+
+    def _allowed(self, permission: str, resource: str) -> bool:
+        return self._tools.allowed(self.job.account, permission, resource)
 
     def _finish(self, ending: Ending) -> None:
         self._log.write(_LAST_WORDS.get(ending.status, ending.status))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from localcloud.core.clock import Clock
 from localcloud.core.times import seconds
@@ -22,10 +22,16 @@ from localcloud.services.cloudbuild.watch import EndedError, Watch
 
 
 class Stage:
-    """The steps of a build in its worker. Call `run`, then always `close`, which also closes the worker."""
+    """The steps of a build in its worker. Call `run`, then always `close`, which also closes the worker.
 
-    def __init__(self, worker: Worker, job: Job, *, clock: Clock, watch: Watch) -> None:
+    `check_image` is called with the image of each step before it starts; see `Step`.
+    """
+
+    def __init__(
+        self, worker: Worker, job: Job, *, check_image: Callable[[str], None], clock: Clock, watch: Watch
+    ) -> None:
         self._worker = worker
+        self._check_image = check_image
         self._job = job
         self._clock = clock
         self._watch = watch
@@ -68,6 +74,7 @@ class Stage:
             self._worker,
             step_order(self._build, index, self._job.automapped[index], secrets, cloud),
             step_title(self._steps, index),
+            check_image=self._check_image,
             limit=seconds(limit) if (limit := text(self._steps[index], "timeout")) else None,
             clock=self._clock,
             log=self._job.record.log,

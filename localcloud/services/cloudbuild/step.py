@@ -14,6 +14,7 @@ from localcloud.services.cloudbuild.state_log import BuildLog
 class Step:
     """A step of a running build. `limit` is its own time limit in seconds, from the moment its image is there.
 
+    `check_image` raises `RunnerError` for an image that the build's account may not pull.
     `over(index, end)` is called once, from the step's thread; `bug(error)` instead after an error of localcloud's.
     """
 
@@ -23,6 +24,7 @@ class Step:
         order: StepOrder,
         title: str,
         *,
+        check_image: Callable[[str], None],
         limit: float | None,
         clock: Clock,
         log: BuildLog,
@@ -32,6 +34,7 @@ class Step:
         self._worker = worker
         self._order = order
         self._title = title
+        self._check_image = check_image
         self._limit = limit
         self._clock = clock
         self._log = log
@@ -72,6 +75,7 @@ class Step:
         if self._title:
             self._log.write(f"Starting {self._title}")
         try:
+            self._check_image(self._order.image)
             self._log_line(self._worker.describe(self._order.image))
             running = self._started()
         except RunnerError as error:

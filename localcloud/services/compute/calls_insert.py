@@ -138,6 +138,7 @@ class Inserts:
             created=now,
             address=self._state.new_address(),
             doomed=failure is not None,
+            gpu_metric=self._quotas.gpu_metric(wanted, self._state.vms.values()),
         )
         self._state.vms[vm.key] = vm
         for disk in wanted.disks:

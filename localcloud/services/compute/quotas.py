@@ -9,7 +9,7 @@ from typing import Any
 from localcloud.services.compute import catalog
 from localcloud.services.compute.state import Disk, Vm
 from localcloud.services.compute.state_operations import Failure
-from localcloud.services.compute.wanted import Gpus, Wanted
+from localcloud.services.compute.wanted import Wanted
 
 Json = dict[str, Any]
 _GPU_GLOBAL = "GPUS_ALL_REGIONS"
@@ -41,7 +41,7 @@ class Quotas:
         if wanted.gpus is not None:
             if everywhere[_GPU_GLOBAL] + wanted.gpus.count > self._limits[_GPU_GLOBAL]:
                 return self._exceeded(_GPU_GLOBAL, None)
-            demand[self._gpu_metric(wanted, wanted.gpus, regional)] = wanted.gpus.count
+            demand[self.gpu_metric(wanted, vms)] = wanted.gpus.count
         if everywhere["CPUS_ALL_REGIONS"] + wanted.machine.cpus > self._limits["CPUS_ALL_REGIONS"]:
             return self._exceeded("CPUS_ALL_REGIONS", None)
         for metric, amount in demand.items():
@@ -62,7 +62,12 @@ class Quotas:
     def _view(self, metric: str, used: Counter[str]) -> Json:
         return {"metric": metric, "limit": float(self._limits[metric]), "usage": float(used[metric])}
 
-    def _gpu_metric(self, wanted: Wanted, gpus: Gpus, used: Counter[str]) -> str:
+    def gpu_metric(self, wanted: Wanted, vms: Iterable[Vm]) -> str:
+        """Return the metric that an insert's GPUs count under; "" without GPUs."""
+        gpus = wanted.gpus
+        if gpus is None:
+            return ""
+        used = _used(vms, (), catalog.region_of(wanted.zone))
         spare = f"PREEMPTIBLE_{gpus.metric}"
         if wanted.schedule.spot:
             return spare if self._limits[spare] > 0 else gpus.metric
@@ -97,9 +102,7 @@ def _used(vms: Iterable[Vm], disks: Iterable[Disk], region: str | None) -> Count
         used["CPUS_ALL_REGIONS"] += wanted.machine.cpus
         used["IN_USE_ADDRESSES"] += wanted.interface.external_ip
         if wanted.gpus is not None:
-            used[f"PREEMPTIBLE_{wanted.gpus.metric}" if wanted.schedule.spot else wanted.gpus.metric] += (
-                wanted.gpus.count
-            )
+            used[vm.gpu_metric] += wanted.gpus.count
             used[_GPU_GLOBAL] += wanted.gpus.count
     for disk in disks:
         if region is None or catalog.region_of(disk.zone) == region:

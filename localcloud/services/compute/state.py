@@ -69,6 +69,8 @@ class Vm:
     status: str = "PROVISIONING"
     # It will never run, because its insert fails. Counts against no quota.
     doomed: bool = False
+    # The metric of the quota that its GPUs count under, chosen at its insert.
+    gpu_metric: str = ""
     boot: int = 0
     deadline: float | None = None
     preempted: bool = False

@@ -20,6 +20,7 @@ from localcloud.core.service import Part
 from localcloud.core.times import timestamp
 from localcloud.engines.function.instance import StartFailed
 from localcloud.engines.function.revision import INTERNAL_INGRESS, Revision
+from localcloud.engines.function.source import BuildFailed
 from localcloud.services.run.serving import Busy, Serving
 from localcloud.services.run.views_events import MODE, PUBSUB_MODE, event
 
@@ -97,8 +98,13 @@ class Front(Part):
                 return self._run(newer, forwarded)
             self._note(revision, "The request was aborted because there was no available instance.")
             return _text(Busy.status, "Rate exceeded.")
-        except StartFailed:
-            self._note(revision, "The request failed because the instance could not start successfully.")
+        except (StartFailed, BuildFailed, OSError) as error:
+            why = (
+                "" if isinstance(error, StartFailed) else f": {error}"
+            )  # the instance has written to the log itself
+            self._note(
+                revision, f"The request failed because the instance could not start successfully{why}."
+            )
             return _text(503, "Service Unavailable")
         except urllib3.exceptions.ReadTimeoutError:
             self._note(revision, _TOO_LONG)

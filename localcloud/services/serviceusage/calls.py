@@ -122,7 +122,7 @@ class ServiceUsage(Part):
 
 
 class ServiceUsageBeta(Part):
-    """The one method that only version 1beta1 has: it names the account of Google's that a service acts as."""
+    """The one method that only version 1beta1 has: it makes the account of Google's that a service acts as."""
 
     api = "serviceusage.v1beta1"
 
@@ -135,6 +135,7 @@ class ServiceUsageBeta(Part):
         short = name.partition(".")[0]
         agent = "gcf-admin-robot" if short == "cloudfunctions" else f"gcp-sa-{short}"
         address = f"service-{PROJECT_NUMBER}@{agent}.iam.gserviceaccount.com"
+        call.iam.make_agent(address)
         identity = {"@type": f"{_TYPES}v1beta1.ServiceIdentity", "email": address, "uniqueId": PROJECT_NUMBER}
         return {"name": "operations/finished.DONE_OPERATION", "done": True, "response": identity}
 

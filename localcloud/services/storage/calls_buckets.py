@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
+from localcloud.core.errors import ApiError
 from localcloud.core.iam import PROJECT
 from localcloud.core.iam.calls import check_supported
 from localcloud.core.service import Call, Handler, Json
@@ -103,13 +105,18 @@ class Buckets:
         return _policy_view(call, version)
 
     def set_policy(self, call: Call) -> Json:
-        """Replace a bucket's policy; raises a 412 for conditions without uniform bucket-level access."""
+        """Replace a bucket's policy; raises a 412 for conditions without uniform access, and for an old etag."""
         record = self._existing(call, "storage.buckets.setIamPolicy")
         conditional = any(binding.get("condition") for binding in call.body.get("bindings", ()))
         if conditional and not uniform_access(record["settings"]):
             raise refusals.conditions_need_uniform_access()
         check_supported(call, call.body, "storage.buckets")
-        call.iam.policies.set(bucket_name(call.params["bucket"]), call.body)
+        try:
+            call.iam.policies.set(bucket_name(call.params["bucket"]), call.body)
+        except ApiError as error:
+            if error.status == HTTPStatus.CONFLICT:  # other services' answer to the etag of an older policy
+                raise refusals.condition_not_met() from error
+            raise
         return _policy_view(call, 3)
 
     def test_permissions(self, call: Call) -> Json:

@@ -85,7 +85,7 @@ def wrong_checksum(kind: str, provided: str, calculated: str) -> ApiError:
 
 
 def no_acl() -> ApiError:
-    """400: the request sets an ACL; every bucket here has uniform bucket-level access."""
+    """400: the request sets an ACL; localcloud has none, with or without uniform access."""
     return invalid(
         "Cannot insert legacy ACL for an object when uniform bucket-level access is enabled. Read more at "
         "https://cloud.google.com/storage/docs/uniform-bucket-level-access"

@@ -23,7 +23,7 @@ from localcloud.services.storage.calls_objects import Objects
 from localcloud.services.storage.calls_uploads import Upload, Uploads
 from localcloud.services.storage.pace import Pace
 from localcloud.services.storage.refusals import NotModified, cut_off, not_covered
-from localcloud.services.storage.state import Store
+from localcloud.services.storage.state import UNIFORM, Store
 from localcloud.services.storage.views import with_links
 
 if TYPE_CHECKING:
@@ -93,12 +93,13 @@ class StorageService(Part):
             ]
         }
 
-    def create_bucket(self, name: str) -> bool:
-        """Make a bucket; True if it did not exist. Raises `ApiError` for a name that no bucket may have."""
-        if self._store.has_bucket(name):
-            return False
-        self._buckets.make(name, {})
-        return True
+    def create_bucket(self, name: str) -> None:
+        """Make a bucket with uniform access, unless it exists.
+
+        Raise `ApiError` for a name that no bucket may have.
+        """
+        if not self._store.has_bucket(name):
+            self._buckets.make(name, UNIFORM)
 
     def identify(self, request: Request) -> tuple[str, Mapping[str, Any]] | None:
         """Return the method, and the facts that a fault may match: parameters, scalars of the body, object, bucket."""

@@ -25,6 +25,9 @@ from localcloud.services.storage.refusals import bucket_not_empty, no_such_bucke
 from localcloud.services.storage.rules import is_bucket_name, is_object_name
 from localcloud.services.storage.state_index import Index, Version
 
+UNIFORM: Json = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}}
+"""The settings of a bucket that no call has made: localcloud's own, or a folder that somebody made."""
+
 _RESERVED = ".localcloud"
 # The longest name of one file on the file systems of Linux, in bytes.
 _LONGEST_SEGMENT = 255
@@ -69,7 +72,7 @@ class Store:
         """Return a bucket's times, metageneration and settings; raises a 404."""
         self.check_bucket(bucket)
         with self.lock:
-            return self._index.bucket(bucket) or self.set_bucket(bucket, {})
+            return self._index.bucket(bucket) or self.set_bucket(bucket, UNIFORM)
 
     def set_bucket(self, bucket: str, settings: Json) -> Json:
         """Make a bucket or change its settings, and return its record."""

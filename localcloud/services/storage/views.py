@@ -47,15 +47,15 @@ def object_view(version: Version) -> Json:
 
 
 def uniform_access(settings: Json) -> bool:
-    """True if a bucket of these settings has uniform bucket-level access, which is on until somebody turns it off."""
+    """True if a bucket of these settings has uniform bucket-level access, which is off unless somebody asks for it."""
     access = settings.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {})
-    return bool(access.get("enabled", True))
+    return bool(access.get("enabled"))
 
 
 def bucket_view(name: str, record: Json) -> Json:
     """Return a Bucket resource, without links. `record` is what the store keeps of the bucket."""
     settings = {"location": "US-CENTRAL1", "storageClass": "STANDARD"} | record["settings"]
-    access = {"uniformBucketLevelAccess": {"enabled": True}, "publicAccessPrevention": "enforced"}
+    access = {"uniformBucketLevelAccess": {"enabled": False}, "publicAccessPrevention": "enforced"}
     return {
         "kind": "storage#bucket",
         "id": name,

@@ -15,6 +15,7 @@ from google.cloud.devtools import cloudbuild_v1
 from google.cloud.storage import Client
 from google.protobuf import json_format
 
+from localcloud.core.caller import Caller
 from localcloud.core.control import Control
 from localcloud.core.errors import not_found
 from localcloud.core.iam import PROJECT, email
@@ -55,6 +56,7 @@ class CloudFixture(Served):
             Objects(lambda: self.url, self.iam),
             lambda account: {"CALLER": account, "WEAK": "cloud"},
             self.read_secret,
+            lambda account, permission, resource: self.iam.allowed(Caller(account), permission, resource),
             self.findings.error,
         )
         self.service = BuildService(directory, tools, runners=self.runners, default_runner="process")

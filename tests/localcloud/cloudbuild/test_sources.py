@@ -127,3 +127,42 @@ def test_an_image_that_cannot_be_pushed_fails_the_build(cloud_fixture: CloudFixt
     ended = cloud_fixture.run({"steps": [shell("true")], "images": ["gcr.io/p/missing"]}, runner=runner)
     assert ended["status"] == "FAILURE"
     assert "gcr.io/p/missing cannot be pushed" in ended["statusDetail"]
+
+
+OWN_REPOSITORY = f"projects/{PROJECT}/locations/us-central1/repositories/notebook-builder"
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "green"),
+    [
+        pytest.param("notebook-builder", "us-central1-docker.pkg.dev/$PROJECT_ID/notebook-builder/notebook-builder", True, id="reader"),
+        pytest.param("notebook-builder", "europe-west1-docker.pkg.dev/$PROJECT_ID/notebook-builder/notebook-builder", True, id="another region"),
+        pytest.param("notebook-trigger", "us-central1-docker.pkg.dev/$PROJECT_ID/notebook-builder/notebook-builder", False, id="no role"),
+        pytest.param("notebook-builder", "us-central1-docker.pkg.dev/$PROJECT_ID/other/notebook-builder", False, id="another repository"),
+        pytest.param("notebook-trigger", "us-central1-docker.pkg.dev/other-project/r/notebook-builder", True, id="another project"),
+    ],
+)  # fmt: skip
+def test_the_account_of_a_build_needs_the_right_to_pull_a_step_s_image(
+    cloud_fixture: CloudFixture, name: str, image: str, *, green: bool
+) -> None:
+    step = {"name": image, "entrypoint": "true"}
+    ended = cloud_fixture.run({"steps": [step], **account(name)})
+    assert (ended["status"] == "SUCCESS") == green, ended
+    if not green:
+        assert ended["steps"][0]["status"] == "FAILURE"
+        assert (
+            'failed: denied: Permission "artifactregistry.repositories.downloadArtifacts" denied on resource '
+            f'"projects/{PROJECT}/locations/us-central1/repositories/'
+        ) in ended["statusDetail"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("notebook-builder", "FAILURE"), ("image-builder", "SUCCESS")])
+def test_the_account_of_a_build_needs_the_right_to_push_an_image(
+    cloud_fixture: CloudFixture, name: str, status: str
+) -> None:
+    cloud_fixture.runners["pushing"] = Pushing(OWN_IMAGE)
+    images = [f"us-central1-docker.pkg.dev/{PROJECT}/notebook-builder/app:1"]
+    ended = cloud_fixture.run(one("true", images=images, **account(name)), runner="pushing")
+    assert ended["status"] == status
+    denied = f'"artifactregistry.repositories.uploadArtifacts" denied on resource "{OWN_REPOSITORY}"'
+    assert (denied in ended.get("statusDetail", "")) == (status == "FAILURE")

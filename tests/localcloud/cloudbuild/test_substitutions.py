@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.services.cloudbuild import rules_dynamic
-from localcloud.services.cloudbuild.names import BUILTIN_KEYS
+from localcloud.services.cloudbuild.names import BUILTIN_KEYS, MAX_VALUE_LENGTH
+from localcloud.services.cloudbuild.rules import problems
 from localcloud.services.cloudbuild.rules_substitutions import (
     TRIGGER_KEYS,
     apply,
@@ -297,3 +298,20 @@ def test_no_dynamic_value_makes_anything_raise(value: str, other: str) -> None:
 def test_plain_values_are_the_same_dynamic_or_not(values: dict[str, str]) -> None:
     build = _dynamic(**values)
     assert apply(build, {})["steps"] == apply(build | {"options": {}}, {})["steps"]
+
+
+def test_values_that_double_are_too_long_instead_of_endless() -> None:
+    values = {"_S0": "a" * 10} | {f"_S{n}": f"${{_S{n - 1}}}" * 2 for n in range(1, 100)}
+    build = _dynamic(**values)
+    assert problems(build) == []
+    found = apply(build, _BUILTIN)
+    assert max(map(len, found["substitutions"].values())) == MAX_VALUE_LENGTH + 1
+    [first, *_] = problems(found, substituted=True)
+    assert first.text == 'invalid .substitutions field: substitution value of "_S9" too long (max: 4000)'
+
+
+def test_an_evaluated_value_is_not_evaluated_again() -> None:
+    build = _dynamic(_A="$$_A")
+    found = apply(build, _BUILTIN)
+    assert found["substitutions"] == {"_A": "$_A"}
+    assert problems(found, substituted=True) == []

@@ -190,6 +190,38 @@ def test_spot_gpus_have_a_quota_of_their_own(cloud_fixture: CloudFixture) -> Non
     ).error.errors
 
 
+GPU_QUOTAS = ("NVIDIA_T4_GPUS", "PREEMPTIBLE_NVIDIA_T4_GPUS")
+SHORT = {"maxRunDuration": {"seconds": 3600}, "instanceTerminationAction": "DELETE"}
+SPOT = {"provisioningModel": "SPOT"}
+
+
+@pytest.mark.parametrize(
+    ("cloud_fixture", "scheduling", "metric"),
+    [
+        ({"NVIDIA_T4_GPUS": 0, "PREEMPTIBLE_NVIDIA_T4_GPUS": 1}, SHORT, "PREEMPTIBLE_NVIDIA_T4_GPUS"),
+        ({"NVIDIA_T4_GPUS": 1, "PREEMPTIBLE_NVIDIA_T4_GPUS": 0}, SPOT, "NVIDIA_T4_GPUS"),
+    ],
+    ids=["short run takes the preemptible quota", "Spot takes the standard quota"],
+    indirect=["cloud_fixture"],
+)
+def test_gpus_count_under_the_quota_that_let_them_in(
+    cloud_fixture: CloudFixture, scheduling: dict[str, object], metric: str
+) -> None:
+    first, second = (
+        cloud_fixture.done(
+            cloud_fixture.insert(
+                gpu_body(name=name, scheduling={"onHostMaintenance": "TERMINATE", **scheduling})
+            )
+        )
+        for name in ("vm-1", "vm-2")
+    )
+    assert not first.error.errors
+    assert second.error.errors[0].code == "QUOTA_EXCEEDED"
+    regions = cloud_fixture.client(compute_v1.RegionsClient)
+    used = {q.metric: q.usage for q in regions.get(project=PROJECT, region="us-central1").quotas}
+    assert {name: used[name] for name in GPU_QUOTAS} == {name: float(name == metric) for name in GPU_QUOTAS}
+
+
 def test_a_deprecated_image_still_works_by_name(cloud_fixture: CloudFixture) -> None:
     name = (
         "projects/deeplearning-platform-release/global/images/common-cu128-ubuntu-2204-nvidia-570-v20260330"

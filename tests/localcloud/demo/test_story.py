@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 import pytest
 
 from localcloud import demo
+from localcloud.cloud import Cloud
 from localcloud.engines.reaper import descendants
 
 pytestmark = pytest.mark.timeout(900)
@@ -89,6 +90,16 @@ def test_the_story_is_short_and_in_order(tmp_path: Path, capfd: pytest.CaptureFi
     for log in logs[1:]:
         assert log.name in printed
         assert "verdict: " in log.read_text()
+
+
+def test_it_does_not_remove_the_folder_of_a_cloud_that_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Cloud(tmp_path / "demo" / "cloud") as cloud:
+        assert demo.main(tmp_path / "demo", tmp_path / "no-example") == 2
+        assert cloud.iam.policies.names()
+        assert (tmp_path / "demo" / "cloud" / "iam" / "policies.json").exists()
+    assert "another localcloud works on the state directory" in capfd.readouterr().err
 
 
 def test_it_stops_where_a_good_commit_is_red(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,8 @@ import requests
 from google.cloud.functions_v2 import types
 
 from localcloud.core.iam import email
+from localcloud.engines.function.environments import Environments
+from localcloud.engines.function.source import BuildFailed
 from localcloud.services.run import serving
 from tests.localcloud.functions.conftest import REQUIREMENTS, SERVICE, CloudFixture, Start, result
 from tests.owner import signed
@@ -183,6 +185,23 @@ def test_a_restart_serves_the_same_function_by_the_same_subscription(
     assert line["env"]["K_REVISION"] == made.service_config.revision
     changed = result(again.patch("service_config.timeout_seconds", service_config__timeout_seconds=90))
     assert changed.service_config.timeout_seconds == 90
+
+
+def test_a_function_whose_packages_are_gone_answers_503(
+    start: Start, cloud_fixture: CloudFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cloud_fixture.create(
+        build_config__entry_point="answer", event_trigger=None, service_config__ingress_settings=ALLOW_ALL
+    )
+
+    def offline(_environments: Environments, _requirements: str) -> Path:
+        raise BuildFailed("no network")
+
+    monkeypatch.setattr(Environments, "python", offline)
+    again = start()
+    path = made.url.partition("/_run")[2]
+    assert again.call("POST", f"/_run{path}", {}).status_code == 503
+    assert "the instance could not start successfully: no network." in again.log()
 
 
 def test_a_restart_on_another_port_moves_the_subscription(start: Start, cloud_fixture: CloudFixture) -> None:

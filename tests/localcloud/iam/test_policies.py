@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from localcloud.cloud import Cloud
+from localcloud.core.errors import ApiError
 from localcloud.core.iam import PROJECT, email
-from localcloud.profile import FIRST_BUCKET
+from localcloud.profile import FIRST_BUCKET, GRANTS, PROFILE
 
 VM = f"serviceAccount:{email('notebook-vm')}"
 TRIGGER = f"serviceAccount:{email('notebook-trigger')}"
@@ -140,6 +142,91 @@ def test_a_binding_that_is_refused(cloud: Cloud, binding: Json, status: int, wor
     assert policy(cloud) == before
 
 
+@pytest.mark.parametrize("version", [None, 1])
+def test_conditions_need_version_3_without_an_etag_too(cloud: Cloud, version: int | None) -> None:
+    before = policy(cloud)
+    wanted = {"bindings": [*before["bindings"], *conditional(1)]}
+    assert refused(lambda: set_policy(cloud, wanted | ({"version": version} if version else {})))[0] == 400
+    assert policy(cloud) == before
+
+
+@pytest.mark.parametrize(
+    ("binding", "words"),
+    [
+        ({"role": "roles/owner", "members": [VM]}, "Conditions can't be set on primitive roles"),
+        ({"role": "roles/logging.logWriter", "members": ["allUsers"]}, "Conditions can't be set on bindings"),
+        ({"role": "roles/logging.logWriter", "members": [VM, "allAuthenticatedUsers"]}, "bindings for"),
+    ],
+    ids=["basic role", "everybody", "everybody known"],
+)
+def test_a_binding_that_can_have_no_condition(cloud: Cloud, binding: Json, words: str) -> None:
+    found = refused(lambda: bound(cloud, {**binding, "condition": CONDITION}))
+    assert found[0] == 400
+    assert words in found[2]
+
+
+def conditional(number: int, member: str = VM) -> list[Json]:
+    """Return bindings of one role and member that differ in their conditions."""
+    start = 'resource.name.startsWith("projects/'
+    return [
+        {
+            "role": "roles/logging.logWriter",
+            "members": [member],
+            "condition": {"title": f"t{index}", "expression": f'{start}{index}")'},
+        }
+        for index in range(number)
+    ]
+
+
+def test_a_role_and_member_have_at_most_20_conditional_bindings(tmp_path: Path) -> None:
+    with Cloud(tmp_path) as cloud:
+        bound(cloud, *conditional(20))
+        bound(cloud, *conditional(20, TRIGGER))
+        bound(cloud, {"role": "roles/logging.logWriter", "members": [VM]})
+        found = refused(lambda: bound(cloud, *conditional(21)))
+        assert found[0] == 400
+        assert f"21 conditional bindings of the role roles/logging.logWriter for {VM}" in found[2]
+
+
+EVENTARC = "service-123456789012@gcp-sa-eventarc.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        EVENTARC,
+        "123456789012-compute@developer.gserviceaccount.com",
+        "123456789012@cloudservices.gserviceaccount.com",
+        f"service-typo@{PROJECT}.iam.gserviceaccount.com",
+    ],
+    ids=["agent", "Compute Engine's", "APIs'", "like an agent of the project's own"],
+)
+def test_an_account_of_google_s_that_does_not_exist_is_refused(tmp_path: Path, address: str) -> None:
+    """pulumi-gcp, issue 1290: enabling Eventarc does not make its account."""
+    profile = replace(PROFILE, grants=tuple(grant for grant in GRANTS if grant.account != EVENTARC))
+    with Cloud(tmp_path, profile=profile) as cloud:
+        wanted = {"role": "roles/eventarc.serviceAgent", "members": [f"serviceAccount:{address}"]}
+        found = refused(lambda: bound(cloud, wanted))
+        assert (found[0], found[2]) == (400, f"Service account {address} does not exist.")
+
+
+def test_an_account_of_google_s_exists_once_it_is_made(tmp_path: Path) -> None:
+    profile = replace(PROFILE, grants=tuple(grant for grant in GRANTS if grant.account != EVENTARC))
+    wanted = {"role": "roles/eventarc.serviceAgent", "members": [f"serviceAccount:{EVENTARC}"]}
+    with Cloud(tmp_path, profile=profile) as cloud:
+        usage = service(cloud, "serviceusage", "v1beta1").services()
+        made = usage.generateServiceIdentity(parent=f"{PLACE}/services/eventarc.googleapis.com").execute()
+        assert made["response"]["email"] == EVENTARC
+    with Cloud(tmp_path, profile=profile) as cloud:
+        bound(cloud, wanted)
+
+
+def test_accounts_of_other_projects_are_not_looked_up(cloud: Cloud) -> None:
+    theirs = ("x@other-project.iam.gserviceaccount.com", "service-987@gcp-sa-pubsub.iam.gserviceaccount.com")
+    members = [f"serviceAccount:{address}" for address in theirs]
+    bound(cloud, {"role": "roles/logging.logWriter", "members": members})
+
+
 def test_the_project_keeps_an_owner(cloud: Cloud) -> None:
     assert refused(lambda: set_policy(cloud, {"bindings": []}))[0] == 400
 
@@ -167,13 +254,20 @@ def test_a_condition_on_a_bucket_opens_one_folder(cloud: Cloud) -> None:
 def test_a_condition_needs_uniform_access(cloud: Cloud) -> None:
     client: Any = bucket(cloud).client
     made = client.create_bucket("not-uniform")
-    made.iam_configuration.uniform_bucket_level_access_enabled = False
-    made.patch()
     asked = made.get_iam_policy(requested_policy_version=3)
     asked.version = 3
     asked.bindings.append({"role": "roles/storage.objectViewer", "members": {VM}, "condition": CONDITION})
     with pytest.raises(PreconditionFailed, match="uniform bucket-level access"):
         made.set_iam_policy(asked)
+
+
+def test_an_old_etag_of_a_bucket_s_policy_is_a_412(cloud: Cloud) -> None:
+    """The words of gsutil in terraform-provider-google, issue 7853."""
+    made: Any = bucket(cloud).client.create_bucket("changed-meanwhile")
+    old = made.get_iam_policy()
+    made.set_iam_policy(made.get_iam_policy())
+    with pytest.raises(PreconditionFailed, match="pre-conditions you specified did not hold"):
+        made.set_iam_policy(old)
 
 
 def test_a_policy_goes_with_its_bucket(cloud: Cloud) -> None:
@@ -242,6 +336,16 @@ def test_an_account_that_is_made_again_has_no_rights(cloud: Cloud) -> None:
 def test_account_ids(cloud: Cloud, account_id: str) -> None:
     accounts = service(cloud, "iam", "v1").projects().serviceAccounts()
     assert refused(lambda: accounts.create(name=PLACE, body={"accountId": account_id}).execute())[0] == 400
+
+
+def test_a_condition_that_cannot_be_read_is_not_kept(tmp_path: Path) -> None:
+    """`grant` checks nothing. A policy that cannot be compiled would end every later start."""
+    with Cloud(tmp_path) as cloud:
+        with pytest.raises(ApiError):
+            cloud.iam.grant_below(FIRST_BUCKET, 'x"y')
+        before = policy(cloud)
+    with Cloud(tmp_path) as cloud:
+        assert policy(cloud) == before
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:

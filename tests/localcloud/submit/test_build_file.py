@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.cli.submit.checking import faults
+from localcloud.cli.submit.checking import faults, merged
 from localcloud.cli.submit.reading import BuildFile, UnreadableError, read
 
 HERE = Path(__file__).parent
@@ -68,6 +68,16 @@ def test_a_wrong_substitution_of_the_command_line_is_reported_after_the_files_fa
 
 def test_a_triggered_build_matches_loosely() -> None:
     assert faults(read("FILE", STEP), {"COMMIT_SHA": "0" * 40}, triggered=True) == []
+
+
+def test_a_triggered_build_evaluates_its_substitutions() -> None:
+    """Cloud Build's discovery document, BuildOptions.dynamicSubstitutions: always enabled for triggered builds."""
+    file = read("FILE", STEP + b"substitutions: {_CITY: '${BRANCH_NAME//a/b}'}\n")
+    assert faults(file, {}) == []
+    assert "begins with neither" in str(faults(file, {"BRANCH_NAME": "main"}, triggered=True))
+    for own in ({}, {"dynamicSubstitutions": False}):
+        sent = merged({**file.build, "options": own}, {}, triggered=True)
+        assert sent["options"] == {"substitutionOption": "ALLOW_LOOSE", "dynamicSubstitutions": True}
 
 
 def test_lines_and_values() -> None:

@@ -1,6 +1,7 @@
 """`python -m localcloud submit` at a terminal: real builds, exit codes, messages."""
 
 import re
+import threading
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,8 +11,9 @@ import pytest
 from google.cloud import storage
 from google.oauth2.credentials import Credentials
 
+from localcloud.cli.submit.api import LocalCloud
 from localcloud.cloud import Cloud
-from localcloud.core.iam import PROJECT
+from localcloud.core.iam import EVERYONE, PROJECT
 from localcloud.profile import EMPTY
 from tests.localcloud.submit.repo import Repo
 from tests.localcloud.submit.terminal import builds, built, submit
@@ -118,9 +120,11 @@ def test_state_means_a_cloud_of_its_own(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", [("--docker-network", "host"), ("--docker-socket",)], ids=["network", "socket"]
+    "flag",
+    [("--docker-network", "host"), ("--docker-socket",), ("--prefix", "team")],
+    ids=["network", "socket", "prefix"],
 )
-def test_a_docker_flag_is_for_a_cloud_of_its_own(
+def test_a_flag_of_a_cloud_is_for_a_cloud_of_its_own(
     folder: Path, there: Mapping[str, str], flag: tuple[str, ...]
 ) -> None:
     done = submit(*flag, built(folder, "true"), **there)
@@ -234,6 +238,27 @@ def test_a_folder_goes_to_a_staging_folder_that_the_build_s_account_may_read(
     assert "could not resolve source" in closed.stderr
     assert "does not have storage.objects.get access" in closed.stderr
     assert builds(cloud) == []
+
+
+def test_the_bucket_of_commits_is_repaired(cloud: Cloud) -> None:
+    """An earlier `submit` was killed after it had made the bucket."""
+    storage.Client(
+        PROJECT, Credentials(token=cloud.iam.owner_token), client_options={"api_endpoint": cloud.url}
+    ).create_bucket("local-project_commits")
+    threads = [threading.Thread(target=connect, args=(cloud,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = cloud.iam.policies.get("projects/_/buckets/local-project_commits")
+    assert found["bindings"] == [{"role": "roles/storage.objectViewer", "members": [EVERYONE]}]
+    before = found["etag"]
+    connect(cloud)
+    assert cloud.iam.policies.get("projects/_/buckets/local-project_commits")["etag"] == before
+
+
+def connect(cloud: Cloud) -> None:
+    LocalCloud(cloud.url, cloud.iam.owner_token, "global", None).connect_repository()
 
 
 def test_a_commit_needs_no_bucket_of_the_project(tmp_path: Path) -> None:
