@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from localcloud.core.faults import Fault
     from localcloud.core.iam import Iam
 
-_TASK = "localcloud.engines.bigquery"
+_TASK = "localcloud.services.bigquery"
 _BAD = 400
 _OF_A_JOB = frozenset({"bigquery.jobs.get", "bigquery.jobs.getQueryResults", "bigquery.jobs.cancel"})
 

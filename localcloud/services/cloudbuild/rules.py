@@ -2,7 +2,7 @@
 
 The words are Google's where they are known: from reports of refused builds, else from Google's own local builder. What
 follows them names the step and the accepted values. A text that still has a substitution in it is not judged
-by its form or length: ask again about the build that `substitutions.apply` returns.
+by its form or length: ask again about the build that `rules_substitutions.apply` returns.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ __all__ = ["Problem", "problems"]
 def problems(build: Json, *, substituted: bool = False) -> list[Problem]:
     """Return all faults of the build, in order of place. Never raises; skips values of a wrong type.
 
-    `substituted` says that this is the build as `substitutions.apply` returned it, where arguments have their final
-    length.
+    `substituted` says that this is the build as `rules_substitutions.apply` returned it, where arguments have their
+    final length.
     """
     listed = build.get("steps") or []
     steps = [step if isinstance(step, dict) else {} for step in listed] if isinstance(listed, list) else []
