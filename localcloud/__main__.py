@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import signal
+import sqlite3
 import sys
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from localcloud import demo
 from localcloud.cli import execution, last_clouds, temporary
 from localcloud.cli.submit import options as submit_options
 from localcloud.cloud import Cloud, shell_exports
+from localcloud.core.errors import ApiError
 from localcloud.core.state_folder import StateInUse
 from localcloud.profile import PROJECTS
 
@@ -233,7 +235,7 @@ def _started(parser: _Parser, state: Path, **how: Any) -> Iterator[Cloud]:
     try:
         cloud = Cloud(state, **how)
         cloud.start()
-    except (OSError, ValueError, StateInUse) as error:
+    except (OSError, ValueError, StateInUse, sqlite3.Error, ApiError) as error:
         parser.error(f"cannot start: {error}")
     sys.stderr.write(_UNSANDBOXED)
     with contextlib.closing(cloud):

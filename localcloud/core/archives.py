@@ -1,6 +1,7 @@
 """Unpacks an untrusted tar file: nothing is written outside the folder, and no device or pipe is made.
 
-tarfile can refuse such members itself only since Python 3.11.4, and Debian 12 has 3.11.2. So this is one way for all.
+tarfile can refuse such members itself only since Python 3.11.4, and Debian 12 has 3.11.2. This works on every
+version.
 """
 
 from __future__ import annotations
@@ -43,10 +44,15 @@ def unpack(archive: tarfile.TarFile, target: Path) -> None:
 def _inside(root: Path, name: str, of: str) -> Path:
     """Path of `name` below `root`, its folder resolved: an earlier member may be a link that the name leads through."""
     path = root / name.lstrip("/")  # as tar takes the slash off
-    place = path.parent.resolve() / path.name if path.name != ".." else path.resolve()
+    place = _resolved(path.parent) / path.name if path.name != ".." else _resolved(path)
     if place != root and not place.is_relative_to(root):
         raise UnsafeMember(f"{of!r} would be outside the destination")
     return place
+
+
+def _resolved(path: Path) -> Path:
+    """Like `Path.resolve`, which raises RuntimeError for a loop of links before Python 3.13."""
+    return Path(os.path.realpath(path))
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, root: Path) -> None:
@@ -71,7 +77,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, root: 
 
 def _check_link(member: tarfile.TarInfo, path: Path, root: Path) -> None:
     led_to = path.parent / member.linkname
-    if member.linkname.startswith("/") or not led_to.resolve().is_relative_to(root):
+    if member.linkname.startswith("/") or not _resolved(led_to).is_relative_to(root):
         raise UnsafeMember(f"{member.name!r} is a link to {member.linkname!r}, outside the destination")
 
 

@@ -77,7 +77,7 @@ class Clock:
         """Run `action` after `seconds` of virtual time."""
         return self.call_at(self.now() + seconds, action)
 
-    def stand_for(self, wait: Action) -> None:
+    def add_wait(self, wait: Action) -> None:
         """Make `advance` wait for the effects of a timer: `wait` returns once they are over, or have taken too long."""
         self._waits.append(wait)
 

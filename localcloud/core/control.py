@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_MOST_SECONDS = 10 * 366 * 86400.0
+
 Route = Callable[[Request, str], Response]
 """A control route of a service."""
 
@@ -61,8 +63,10 @@ class Control:
     def _move_clock(self, request: Request) -> Json:
         body = _body(request)
         seconds = body.get("advance") if isinstance(body, dict) else None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-            raise invalid('The body is {"advance": SECONDS}, and the clock only moves forward.')
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise invalid('The body is {"advance": SECONDS}.')
+        if not 0 <= seconds <= _MOST_SECONDS:
+            raise invalid("The clock only moves forward, by ten years at most.")
         self._clock.advance(seconds)
         return {"now": self._clock.now()}
 
@@ -70,11 +74,10 @@ class Control:
         body = _body(request)
         if not isinstance(body, list):
             raise invalid("The body is a list of faults.")
-        for spec in body:
-            try:
-                self._faults.add(spec)
-            except ValueError as error:
-                raise invalid(str(error)) from error
+        try:
+            self._faults.add(*body)
+        except ValueError as error:
+            raise invalid(str(error)) from error
         return self._faults.inventory()
 
 

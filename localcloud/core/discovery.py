@@ -27,6 +27,8 @@ Json = dict[str, Any]
 
 # The place of a parameter in a path.
 _PLACE = re.compile(r"\{[^}]+\}")
+# Levels of lists and objects in a request's body: protobuf's limit, which Google's servers have too.
+_MOST_LEVELS = 100
 # The key of methods whose paths may have any number of segments.
 _ANY_LENGTH = -1
 
@@ -96,8 +98,11 @@ class Method:
         """
         try:
             value = json.loads(body) if body.strip() else {}
-        except ValueError:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair has no bytes
+        except (ValueError, RecursionError):
             raise invalid("Parse Error", reason="parseError") from None
+        if _is_deep(value):
+            raise invalid("Invalid JSON payload received. Message too deep.", reason="parseError")
         if not isinstance(value, dict):
             raise invalid(
                 "Invalid JSON payload received. Root element must be a message.", reason="badRequest"
@@ -259,6 +264,21 @@ def _plain(value: str, spec: Json) -> str:
     if "/" not in spec.get("pattern", ""):
         return unquote(value)
     return "%2F".join(unquote(piece) for piece in re.split("%2F", value, flags=re.IGNORECASE))
+
+
+def _is_deep(value: Any) -> bool:
+    """True if lists and objects are nested in more levels than a body may have."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        held = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, dict | list)
+        ]
+        level = [item for items in held for item in items]
+        if not level:
+            return False
+    return True
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

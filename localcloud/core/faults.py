@@ -80,16 +80,20 @@ class FaultPlan:
         self._entries: list[_Entry] = []
         self._lock = threading.Lock()
 
-    def add(self, spec: Json) -> None:
-        """Append a fault; raises ValueError that names its mistakes."""
+    def add(self, *specs: Json) -> None:
+        """Append faults; raises ValueError that names the first mistake, and then appends none."""
+        entries = [_Entry(self._checked(spec)) for spec in specs]
+        with self._lock:
+            self._entries += entries
+
+    def _checked(self, spec: Json) -> Json:
         full = _DEFAULTS | spec if isinstance(spec, dict) else {}
         problem = (
             next(self._forms.problems(full), None) if full else f"a fault is a JSON object, not {spec!r}"
         )
         if problem is not None:
             raise ValueError(problem)
-        with self._lock:
-            self._entries.append(_Entry(full))
+        return full
 
     def take(self, method: str, facts: Mapping[str, Any]) -> Fault | None:
         """Return the fault that is due on this call, and count it as consumed."""

@@ -41,7 +41,10 @@ def _parsed(text: str) -> Selection:
     tokens = _TOKEN.findall(text)
     if "".join(tokens) != re.sub(r"\s", "", text):
         raise _unreadable(text)
-    selection = _list(tokens, text)
+    try:
+        selection = _list(tokens, text)
+    except RecursionError:
+        raise _unreadable(text) from None
     if tokens:
         raise _unreadable(text)
     return selection

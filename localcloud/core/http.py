@@ -206,7 +206,10 @@ class Listener(ThreadedWSGIServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Return False for a connection that is ended without an answer."""
-        return not self._own_user_only or is_ours(client_address, request.getsockname())
+        try:
+            return not self._own_user_only or is_ours(client_address, request.getsockname())
+        except OSError:  # no descriptor is left, for instance: an exception would end the listener's thread
+            return False
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Remember the connection, so that `close` can end it."""

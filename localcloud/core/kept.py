@@ -16,6 +16,7 @@ class Kept:
     """JSON values by name. Hold `lock` from a read to the write that depends on it; a value is replaced, never changed.
 
     `file` is read if it exists, and its folder is made if not. Only their owner can read them. None keeps no file.
+    Raises ValueError for a damaged file.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -24,7 +25,7 @@ class Kept:
         self._values: dict[str, Json] = {}
         if file is not None:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._values = json.loads(file.read_bytes()) if file.exists() else {}
+            self._values = _read(file) if file.exists() else {}
 
     def items(self) -> list[tuple[str, Json]]:
         """Return every name with its value, in the order of names."""
@@ -58,3 +59,11 @@ class Kept:
         fresh = self._file.with_suffix(".new")
         write_private(fresh, json.dumps(self._values, indent=2) + "\n")
         fresh.replace(self._file)
+
+
+def _read(file: Path) -> dict[str, Json]:
+    try:
+        values: dict[str, Json] = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); remove it, or choose another --state") from error
+    return values

@@ -248,7 +248,7 @@ class _Patience:
 
 
 def _within(look: Callable[[], Any]) -> Any:
-    """The first result of `look` that is not None; None if that takes too long."""
+    """The first result of `look` that is neither None nor empty; None if that takes too long."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         if found := look():

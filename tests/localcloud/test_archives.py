@@ -100,6 +100,14 @@ def test_members_that_lead_out_are_refused(tmp_path: Path, members: list[Member]
     assert outside == {"secret", "deep", "one"}
 
 
+def test_a_loop_of_links_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "t"
+    unpack(made(("link", "a", "a"), ("link", "c", "a"), ("file", "b", "b")), target)
+    assert {name: (target / name).readlink() for name in ("a", "c")} == {"a": Path("a"), "c": Path("a")}
+    with pytest.raises(UnsafeMember):
+        unpack(made(("link", "a", "a"), ("link", "d", "a/../../x")), tmp_path / "u")
+
+
 def test_a_time_that_no_file_can_have_is_no_failure(tmp_path: Path) -> None:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -182,7 +182,16 @@ def test_an_unknown_number_of_an_enum_that_only_google_sets_is_no_fault() -> Non
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"[]", b'"x"', b"\xff"], ids=["half of an object", "a list", "text", "not UTF-8"]
+    "body",
+    [
+        pytest.param(b"{", id="half of an object"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(b'"x"', id="text"),
+        pytest.param(b"\xff", id="not UTF-8"),
+        pytest.param(b"[" * 100_000, id="deeper than Python reads"),
+        pytest.param(b'{"labels":' * 600 + b"{}" + b"}" * 600, id="deeper than the checks read"),
+        pytest.param(rb'{"name": "\ud800"}', id="half of a surrogate pair"),
+    ],
 )
 def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
     assert refusal(body).status == 400

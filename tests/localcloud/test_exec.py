@@ -369,3 +369,21 @@ def test_it_needs_no_network_but_loopback(tmp_path: Path) -> None:
         check=False,
     )
     assert "notebook-deployer@" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", ["iam/policies.json", "storage.sqlite3"])
+def test_a_damaged_file_of_the_state_is_named_in_one_sentence(tmp_path: Path, name: str) -> None:
+    damaged = tmp_path / name
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.write_text("no JSON and no database" * 100)
+    (tmp_path / "lock").touch()
+    done = subprocess.run(
+        [*EXEC, "--state", tmp_path, "--", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 2
+    assert f"cannot start: {damaged} is damaged" in done.stderr
+    assert "Traceback" not in done.stderr

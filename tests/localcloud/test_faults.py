@@ -25,6 +25,13 @@ def actions(faults: FaultPlan, *names: str, method: str = "compute.instances.get
     return [fault.action if fault else None for fault in taken]
 
 
+def test_a_list_with_a_mistake_adds_no_fault() -> None:
+    faults = plan()
+    with pytest.raises(ValueError, match="explode"):
+        faults.add(DROP, {**DROP, "action": "explode"})
+    assert faults.inventory() == []
+
+
 def test_a_fault_acts_once_and_is_counted() -> None:
     faults = plan(DROP)
     assert actions(faults, "a", "b") == ["drop_before", None]

@@ -1,12 +1,16 @@
 """The HTTP server by itself: clients that disconnect early."""
 
+import contextlib
 import gc
 import socket
 import struct
 import threading
+from pathlib import Path
 
+import pytest
 from werkzeug import Request, Response
 
+from localcloud.core import peers
 from localcloud.core.http import Listener
 from tests.patience import PATIENCE
 
@@ -34,3 +38,23 @@ def test_a_client_that_is_gone_before_its_answer_leaves_no_socket_open() -> None
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
     gc.collect()  # a socket left open is a ResourceWarning, which fails the test
+
+
+def test_a_kernel_that_does_not_name_the_owner_once_ends_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(lambda _request: Response(b"ours"), own_user_only=True)
+    listener.start()
+
+    def ask() -> bytes:
+        with socket.create_connection(("127.0.0.1", listener.port), PATIENCE) as client:
+            client.sendall(f"GET / HTTP/1.0\r\nHost: {listener.address}\r\n\r\n".encode())
+            with contextlib.suppress(ConnectionError):
+                return client.makefile("rb").read()
+        return b""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(peers, "_TABLE", tmp_path / "missing")
+        assert ask() == b""
+    assert ask().endswith(b"ours")
+    listener.close()

@@ -15,7 +15,7 @@ _COMMITS = f"{PROJECT}_commits"
 COMMITS = f"gs://{_COMMITS}"
 """The folder of commits. It stands for a connected repository, which the account of every build may read."""
 _SECONDS = 60.0
-_BAD_REQUEST = 400
+_BAD_REQUEST, _NOT_FOUND = 400, 404
 # The clients' prefix of Google's messages.
 _CALL = re.compile(r"^[A-Z]+ https?://\S+: ")
 
@@ -104,7 +104,7 @@ class LocalCloud:
             json_format.ParseDict(build, Build.pb(wanted))
         except json_format.ParseError as error:
             raise RefusedError(str(error), bad_input=True) from error
-        with _refusals():
+        with _refusals(_BAD_REQUEST, _NOT_FOUND):
             operation = self._builds.create_build(
                 request={"parent": self._parent, "build": wanted}, metadata=self._metadata, timeout=_SECONDS
             )
@@ -116,7 +116,7 @@ class LocalCloud:
             return _json(self._builds.get_build(request=self._named(build_id), timeout=_SECONDS))
 
     def cancel(self, build_id: str) -> None:
-        """Cancel a build; no effect on a finished one."""
+        """Cancel a build; raises `RefusedError` for a finished one too."""
         with _refusals():
             self._builds.cancel_build(request=self._named(build_id), timeout=_SECONDS)
 
@@ -145,8 +145,8 @@ class LocalCloud:
 
 
 @contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn an exception of Google's clients into a `RefusedError`."""
+def _refusals(*bad_input: int) -> Iterator[None]:
+    """Turn an exception of Google's clients into a `RefusedError`. Of bad input are the statuses given, else a 400."""
     import requests
     from google.api_core.exceptions import GoogleAPICallError, RetryError
 
@@ -154,7 +154,7 @@ def _refusals() -> Iterator[None]:
         yield
     except GoogleAPICallError as error:
         words = _CALL.sub("", error.message)
-        raise RefusedError(words, bad_input=error.code == _BAD_REQUEST) from error
+        raise RefusedError(words, bad_input=error.code in (bad_input or (_BAD_REQUEST,))) from error
     except (RetryError, requests.RequestException) as error:
         raise RefusedError(f"the cloud does not answer: {error}") from error
 

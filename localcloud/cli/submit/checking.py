@@ -32,10 +32,13 @@ class Fault:
         return f"{place}: {printed(self.path)}: {self.text}" if self.path else f"{place}: {self.text}"
 
 
-def faults(file: BuildFile, substitutions: Mapping[str, str], *, triggered: bool = False) -> list[Fault]:
+def faults(
+    file: BuildFile, substitutions: Mapping[str, str], *, triggered: bool = False, own_account: bool = False
+) -> list[Fault]:
     """Return the faults of the build and of the substitutions given for it, in the order of the lines.
 
-    `triggered`: substitutions are matched loosely and evaluated, as in a build that a trigger starts.
+    `triggered`: substitutions are matched loosely and evaluated, as in a build that a trigger starts. `own_account`: the
+    build's account is that of the command line.
     """
     build = merged(file.build, substitutions, triggered=triggered)
     found: list[Problem] = []
@@ -50,7 +53,12 @@ def faults(file: BuildFile, substitutions: Mapping[str, str], *, triggered: bool
         reported = {problem.path for problem in found}
         found += [problem for problem in check if problem.path not in reported]
     ranks = {path: rank for rank, path in enumerate(file.lines)}
-    placed = [_placed(file, problem, substitutions) for problem in found]
+    placed = [
+        Fault("--service-account", 0, (), problem.text)
+        if own_account and problem.path == ("serviceAccount",)
+        else _placed(file, problem, substitutions)
+        for problem in found
+    ]
     return sorted(placed, key=lambda fault: (fault.line == 0, fault.line, ranks.get(fault.path, len(ranks))))
 
 

@@ -104,7 +104,8 @@ def _build(options: Options, name: str, data: bytes, given: dict[str, str], *, t
         ) from error
     if options.service_account:
         file = BuildFile(name, {**file.build, "serviceAccount": options.service_account}, file.lines)
-    if found := faults(file, given, triggered=triggered):
+    own_account = bool(options.service_account)
+    if found := faults(file, given, triggered=triggered, own_account=own_account):
         count = f"{len(found)} fault{'s' if len(found) > 1 else ''}; nothing was sent"
         raise BadInputError(f"{name} has {count}", [str(fault) for fault in found])
     return merged(file.build, given, triggered=triggered)

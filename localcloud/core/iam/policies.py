@@ -57,7 +57,7 @@ class _Bound:
 class Policies:
     """Policies by resource name, kept in a file. A policy is compiled when it is set, so a look-up is cheap.
 
-    `check_role` and `check_member` raise `ApiError` for what no policy may name.
+    `check_role` and `check_member` raise `ApiError` if a policy may not name it.
     """
 
     def __init__(

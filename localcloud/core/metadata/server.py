@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
 _ROOT = "/computeMetadata/v1"
 _FLAVOR = "Metadata-Flavor"
-# What the programs of a VM call the server, which no one else's web page can have as its own name.
+# Host names that VMs use for the server. No web page can have them.
 _NAMES = ("169.254.169.254", "metadata.google.internal", "metadata")
 # Each VM has a call that waits for hours, so a check must be cheap.
 _POLL_SECONDS = 0.2
-# The query by which Google's libraries look up their account, and the address in the answer: a workload
-# identity pool, as GKE's metadata server answers. An account's address here makes google-auth ask
-# iamcredentials.googleapis.com for the account's regional access boundary, and nothing on the local cloud may call
-# Google.
+# google-auth reads this page. The answer names a workload identity pool instead of the account, because for an account
+# google-auth calls iamcredentials.googleapis.com.
 _ACCOUNT_PAGE = re.compile(r"instance/service-accounts/[^/]+/?")
 _TOKEN = re.compile(r"instance/service-accounts/[^/]+/token")
 

@@ -31,7 +31,7 @@ _READY = re.compile(rb"^ready\n", re.MULTILINE)
 
 
 class Emulator:
-    """One emulator, not yet started. Its data is in memory and ends with it."""
+    """One emulator, not yet started, and started again after its end. Its data is in memory and ends with it."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` gets its log and its temporary files, and is made at its start."""
@@ -73,6 +73,9 @@ class Emulator:
         with self._lock:
             if self._closed:
                 raise self._broken("localcloud is ending")
+            if self._process is not None and _has_ended(self._process):
+                self._process.__exit__()
+                self._process = None
             if self._process is None:
                 self._process = self._start()
 
@@ -108,6 +111,14 @@ class Emulator:
             f"localcloud's BigQuery emulator did not do its part: {what}; its messages are in {self._log}"
         )
         return ApiError(503, "backendError", message)
+
+
+def _has_ended(process: OwnedProcess) -> bool:
+    try:
+        process.wait(0)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _is_ready(process: OwnedProcess) -> bool:

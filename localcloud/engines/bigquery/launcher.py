@@ -100,7 +100,7 @@ def _bytes(context: Any, table: Table, column: str, kind: str) -> int:
 
 
 async def _analysis(request: Request) -> dict[str, Any]:
-    """The checks that service.py makes before it passes a query on."""
+    """The checks that services/bigquery/calls.py makes before it passes a query on."""
     context = request.app.state.context
     asked = await request.json()
     dataset = tuple(asked["dataset"]) if asked["dataset"] else None

@@ -33,12 +33,12 @@ _LAST_CHARACTERS = 1500
 
 
 class Environments:
-    """Makes environments, one at a time. `close` ends a running installation."""
+    """Makes environments, each one once. `close` ends the running installations."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._running: OwnedProcess | None = None
+        self._running: set[OwnedProcess] = set()
         self._closed = False
 
     def python(self, requirements: str) -> Path:
@@ -59,12 +59,12 @@ class Environments:
         return done / "bin" / "python"
 
     def close(self) -> None:
-        """Make a running installation fail."""
+        """Make the running installations fail."""
         with self._lock:
             self._closed = True
-            running = self._running
-        if running is not None:
-            running.kill()
+            running = list(self._running)
+        for process in running:
+            process.kill()
 
     def _make(self, target: Path, requirements: str) -> None:
         """Make an environment in its final place, because it cannot be moved; `.ready` marks it as complete."""
@@ -92,12 +92,17 @@ class Environments:
         with self._lock:
             if self._closed:
                 raise BuildFailed("localcloud is ending")
-            process = self._running = OwnedProcess.start(
+            process = OwnedProcess.start(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
-        with process:
-            output = b"" if process.stdout is None else process.stdout.read()
-            code = process.wait()
+            self._running.add(process)
+        try:
+            with process:
+                output = b"" if process.stdout is None else process.stdout.read()
+                code = process.wait()
+        finally:
+            with self._lock:
+                self._running.discard(process)
         if code:
             text = output.decode(errors="replace").strip()[-_LAST_CHARACTERS:]
             raise BuildFailed(f"failed to install the packages of requirements.txt:\n{text}")

@@ -7,10 +7,21 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from localcloud.engines.supervisor import OwnedProcess
 
+# What zipfile raises for a damaged archive, and the file system for members that exclude each other.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 _MOST_BYTES = 512 << 20
 
 _NO_MAIN = (
@@ -32,7 +43,7 @@ def unpack(archive: Path, folder: Path) -> None:
             _check(members)
             folder.mkdir(parents=True)
             opened.extractall(folder, members)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise BuildFailed(f"the source archive is no zip file that can be read: {error}") from error
     if not (folder / "main.py").is_file():
         raise BuildFailed(_NO_MAIN)

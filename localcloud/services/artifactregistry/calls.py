@@ -86,7 +86,10 @@ class ArtifactRegistryService(Part):
 
     def _create(self, call: Call) -> Json:
         parent = call.authorize("artifactregistry.repositories.create", call.params["parent"])
-        repository, _ = parse(f"{parent}/repositories/{call.params.get('repositoryId') or '-'}")
+        repository_id = call.params.get("repositoryId") or "-"
+        if "/" in repository_id:
+            raise invalid("Request contains an invalid argument.")
+        repository, _ = parse(f"{parent}/repositories/{repository_id}")
         if not repository.is_valid or not call.body.get("format"):
             raise invalid("Request contains an invalid argument.")
         unknown = sorted(set(call.body) - _SETTINGS)

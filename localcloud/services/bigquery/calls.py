@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from localcloud.core.faults import Fault
     from localcloud.core.iam import Iam
 
-_TASK = "localcloud.engines.bigquery"
+_TASK = "localcloud.services.bigquery"
 _BAD = 400
 _OF_A_JOB = frozenset({"bigquery.jobs.get", "bigquery.jobs.getQueryResults", "bigquery.jobs.cancel"})
 
@@ -79,9 +80,9 @@ class BigQueryService(Part):
             answer = self._run(task, query, request, caller)
         elif task.id in _OF_A_JOB:
             job = self._job(task, caller)
-            answer = rules_queries.with_costs(self._passed_on(request), job.costs)
+            answer = rules_queries.with_costs(self._passed_on(request, task), job.costs)
         else:
-            answer = self._passed_on(request)
+            answer = self._passed_on(request, task)
         return _printed(task, answer)
 
     def _run(self, task: Task, query: Query, request: Request, caller: Caller) -> Json:
@@ -94,7 +95,7 @@ class BigQueryService(Part):
         analysis = self._emulator.analyse(query.text, task.project, query.dataset)
         self._access.check_tables(caller, analysis["reads"], analysis["writes"])
         rules_queries.check(query, analysis)
-        answer = self._passed_on(request)
+        answer = self._passed_on(request, task)
         costs = {
             "processed": int(analysis["bytes"]),
             "billed": 0 if query.dry else rules_queries.billed(analysis),
@@ -117,10 +118,11 @@ class BigQueryService(Part):
             )
         return job
 
-    def _passed_on(self, request: Request) -> Json:
+    def _passed_on(self, request: Request, task: Task) -> Json:
         """Return the emulator's answer; raises its error."""
         path = request.environ["RAW_URI"]
-        status, answer = self._emulator.ask(request.method, path, request.get_data())
+        body = json.dumps(task.body).encode() if task.body else b""
+        status, answer = self._emulator.ask(request.method, path, body)
         if status >= _BAD:
             error = answer.get("error", {})
             reason = (error.get("errors") or [{}])[0].get("reason", "backendError")

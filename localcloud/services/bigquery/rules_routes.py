@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from localcloud.core.bodies import without_nulls
 from localcloud.core.discovery import Method, load
-from localcloud.core.errors import unimplemented
+from localcloud.core.errors import invalid, unimplemented
 from localcloud.core.service import Json
 
 _PLAIN = "/bigquery/v2/"
@@ -14,6 +15,10 @@ PREFIXES = (_PLAIN, "/upload/bigquery/", "/resumable/upload/bigquery/", "/batch/
 
 # Parameters of every method of the API, beside those of each; Google's client also sends `projection`.
 _GENERAL = frozenset({"fields", "oauth_token", "projection", "userIp"})
+_NO_CONFIGURATION = (
+    "Job configuration must contain exactly one job-specific configuration object (e.g., query, load, extract, "
+    "spreadsheetExtract), but there were 0: "
+)
 METHODS = frozenset(
     f"bigquery.{name}"
     for name in (
@@ -66,8 +71,10 @@ def understood(verb: str, path: str, query: Mapping[str, Sequence[str]], data: b
     own = {name: values for name, values in query.items() if name not in _GENERAL}
     general = {name: values[-1] for name, values in query.items() if name in _GENERAL}
     params = general | found.method.check_params(found.params, own)
-    body = found.method.check_request(data)
+    body = without_nulls(found.method.check_request(data))
     kinds = [kind for kind in ("load", "extract", "copy") if kind in body.get("configuration", {})]
     if kinds:
         raise unimplemented(f"localcloud's BigQuery runs queries only, no {kinds[0]} jobs.")
+    if found.method.id == "bigquery.jobs.insert" and "query" not in body.get("configuration", {}):
+        raise invalid(_NO_CONFIGURATION)
     return Task(found.method, params, body)

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from localcloud.core.errors import forbidden, invalid, not_found
-from localcloud.core.iam import PROJECT, PROJECT_NUMBER
+from localcloud.core.iam import PROJECT, PROJECT_NUMBER, Iam, by_id
 from localcloud.core.objects import ObjectError, Objects, Place
 from localcloud.core.service import Call
 from localcloud.core.times import timestamp
@@ -47,11 +47,12 @@ class Creation:
         runner = self._runner(call)
         check_submitted(submitted)
         build_id = str(uuid.uuid4())
-        account = _account(submitted, _values(location, build_id, "")) or call.iam.default_account
+        account_name = _account(call.iam, submitted, _values(location, build_id, ""))
+        account = account_name.rpartition("/")[2]
         values = _values(location, build_id, account)
         build = rules_substitutions.apply(submitted, values)
         check_substituted(build)
-        _check_account(call, account)
+        _check_account(call, account_name)
         source = self._source(account, build)
         record = self._builds.add(_first(build, build_id, location, account, now=self._now(), source=source))
         automapped = tuple(
@@ -91,18 +92,21 @@ def _values(location: str, build_id: str, account: str) -> dict[str, str]:
     )
 
 
-def _account(submitted: Json, values: Mapping[str, str]) -> str:
-    """Return the address of the build's account, after substitution; "" for none."""
+def _account(iam: Iam, submitted: Json, values: Mapping[str, str]) -> str:
+    """Return the name of the build's account, after substitution; an account's unique id becomes its address."""
     fields = ("serviceAccount", "substitutions", "options")
     named = rules_substitutions.apply({key: submitted[key] for key in fields if key in submitted}, values)
-    return text(named, "serviceAccount").rpartition("/")[2]
+    name = text(named, "serviceAccount") or f"projects/{PROJECT}/serviceAccounts/{iam.default_account}"
+    parent, _, account = by_id(name).rpartition("/")
+    known = iam.accounts.find(account)
+    return f"{parent}/{known['email'] if known else account}"
 
 
-def _check_account(call: Call, account: str) -> None:
-    name = f"projects/{PROJECT}/serviceAccounts/{account}"
+def _check_account(call: Call, name: str) -> None:
     if not call.iam.allowed(call.caller, "iam.serviceAccounts.actAs", name):
         raise forbidden(f"caller does not have permission to act as service account {name}")
-    if call.iam.accounts.find(account) is None:
+    known = call.iam.accounts.find(name.rpartition("/")[2])
+    if known is None or known["name"] != name:
         there = ", ".join(call.iam.accounts.addresses())
         raise not_found(f"service account {name} was not found; there are {there}")
 

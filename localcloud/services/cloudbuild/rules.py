@@ -2,7 +2,7 @@
 
 The words are Google's where they are known: from reports of refused builds, else from Google's own local builder. What
 follows them names the step and the accepted values. A text that still has a substitution in it is not judged
-by its form or length: ask again about the build that `substitutions.apply` returns.
+by its form or length: ask again about the build that `rules_substitutions.apply` returns.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`dynamicSubstitutions`: values of substitutions that refer to others, by bash's parameter expansions. Pure.
 
 Google evaluates them before it looks at the steps: `${X}` and `${X:-default}`, where a default may refer to others.
-Bash's other expansions are not covered.
+Bash's other expansions are not covered, and neither are very deep ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from localcloud.services.cloudbuild.problem import Json, Path, Problem, part
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _DEFAULT = ":-"
+# Defaults in defaults: a deeper value is not covered.
+_MOST_LEVELS = 50
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,14 @@ def resolve(build: Json, values: Mapping[str, str]) -> dict[str, str]:
             result[name] = value[: MAX_VALUE_LENGTH + 1]  # too long: the rules refuse it
         return result.get(name, "")
 
-    for key in own:
+    for key in _referred_first(build):
         value_of(key, frozenset())
     return {key: result.get(key, "") for key in values}
 
 
 def parse(value: str) -> Template:
     """Return the parts of a value; raises BadSyntaxError."""
-    return _parse(value, 0, "")[0]
+    return _parse(value, 0, "", 0)[0]
 
 
 def names(template: Template) -> Iterator[str]:
@@ -120,7 +122,22 @@ def _reaches(graph: Mapping[str, set[str]], start: str) -> bool:
     return start in seen
 
 
-def _parse(value: str, at: int, until: str) -> tuple[Template, int]:
+def _referred_first(build: Json) -> list[str]:
+    """Return the keys, each after those that its value refers to; those of a cycle come last.
+
+    So the evaluation of a long chain of values does not nest.
+    """
+    waiting: dict[str, set[str]] = {key: set() for key in _dynamic(build)}
+    for (_, key), name in used(build):
+        waiting[str(key)].add(name)
+    ordered: list[str] = []
+    while ready := [key for key, needed in waiting.items() if not needed & waiting.keys()]:
+        ordered += ready
+        waiting = {key: needed for key, needed in waiting.items() if key not in ready}
+    return [*ordered, *waiting]
+
+
+def _parse(value: str, at: int, until: str, level: int) -> tuple[Template, int]:
     """Read up to one of the characters `until`, or to the end; return the parts and the position of the stop."""
     pieces: list[str | Expansion] = []
     while at < len(value) and value[at] not in until:
@@ -128,7 +145,7 @@ def _parse(value: str, at: int, until: str) -> tuple[Template, int]:
             pieces.append("$")
             at += 2
         elif value.startswith("${", at):
-            expansion, at = _expansion(value, at + 2)
+            expansion, at = _expansion(value, at + 2, level + 1)
             pieces.append(expansion)
         elif value[at] == "$" and (name := _NAME.match(value, at + 1)):
             pieces.append(Expansion(name[0]))
@@ -141,7 +158,7 @@ def _parse(value: str, at: int, until: str) -> tuple[Template, int]:
     return tuple(pieces), at
 
 
-def _expansion(value: str, at: int) -> tuple[Expansion, int]:
+def _expansion(value: str, at: int, level: int) -> tuple[Expansion, int]:
     """Read what follows `${`, up to and with its `}`."""
     name = _NAME.match(value, at)
     if name is None:
@@ -149,7 +166,9 @@ def _expansion(value: str, at: int) -> tuple[Expansion, int]:
     end = name.end()
     default: Template = ()
     if value.startswith(_DEFAULT, end):
-        default, end = _parse(value, end + len(_DEFAULT), "}")
+        if level > _MOST_LEVELS:
+            raise BadSyntaxError(f"it has more than {_MOST_LEVELS} defaults inside each other")
+        default, end = _parse(value, end + len(_DEFAULT), "}", level)
     if not value.startswith("}", end):
         raise _bad(value, at)
     return Expansion(name[0], default), end + 1

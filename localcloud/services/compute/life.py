@@ -262,15 +262,15 @@ class _Events:
         self._boot = vm.boot
 
     def serial(self, data: bytes) -> None:
-        """See machine.MachineEvents."""
+        """Handle bytes from serial port 1."""
         self._life.heard(self._vm, self._boot, data)
 
     def guest_shutdown(self) -> None:
-        """See machine.MachineEvents."""
+        """Stop the VM after `shutdown` inside it."""
         self._life.shut_down(self._vm, self._boot)
 
     def ended(self) -> None:
-        """See machine.MachineEvents."""
+        """Handle a VM whose processes ended without a power-off."""
         self._life.crashed(self._vm, self._boot)
 
 

@@ -10,12 +10,20 @@ from typing import Any
 from localcloud.core.iam import Iam
 from localcloud.core.iam.predefined import PERMISSIONS
 from localcloud.core.listing import page
+from localcloud.core.masks import UpdateMask
 from localcloud.core.service import Call, Handler, Part
-from localcloud.services.iam.refusals import no_such_role, not_deleted, role_changed, role_exists
+from localcloud.services.iam.refusals import (
+    bad_role_mask,
+    no_such_role,
+    not_deleted,
+    role_changed,
+    role_exists,
+)
 from localcloud.services.iam.rules import ROLE_FIELDS, check_role_id, role_fields
 
 Json = dict[str, Any]
 
+_MASK = UpdateMask("iam.v1", "Role", ROLE_FIELDS, bad_role_mask)
 _LARGEST_PAGE = 1000
 
 
@@ -62,9 +70,8 @@ class RoleCalls(Part):
         role = self._authorized(call, "update")
         _check_etag(role, call.body.get("etag"))
         given = role_fields(call.body)
-        mask = [path for path in call.params.get("updateMask", "").split(",") if path] or list(given)
-        kept = {key: value for key, value in role.items() if key not in mask}
-        return self._put(kept | {key: given[key] for key in mask if key in ROLE_FIELDS and key in given})
+        mask = call.params.get("updateMask", "") or ",".join(given)
+        return self._put(_MASK.changed(role, given, mask) if mask else role)
 
     def _delete(self, call: Call) -> Json:
         role = self._authorized(call, "delete")

@@ -9,6 +9,7 @@ from localcloud.core.errors import (
     already_exists,
     failed_precondition,
     forbidden,
+    invalid,
     not_found,
 )
 from localcloud.core.iam import PROJECT
@@ -48,6 +49,11 @@ def role_exists(role_id: str, *, deleted: bool) -> ApiError:
             "in a deleted state."
         )
     return already_exists(f"A role named {role_id} in projects/{PROJECT} already exists.")
+
+
+def bad_role_mask(path: str) -> ApiError:
+    """400: an unknown field of a role, or one that an update cannot change."""
+    return invalid(f"Invalid update mask: '{path}' is no field of a role that can be updated.")
 
 
 def not_deleted(name: str) -> ApiError:

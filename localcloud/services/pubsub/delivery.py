@@ -69,7 +69,7 @@ class Delivery:
         self._workers = 0
         self._under_way: dict[_Held, float] = {}  # since when, by the real clock
         self._closed = False
-        clock.stand_for(self._wait_for_pushes)
+        clock.add_wait(self._wait_for_pushes)
 
     def open(self, name: str) -> None:
         """Begin a backlog."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from werkzeug import Request, Response
+from werkzeug.datastructures import Range
 
 from localcloud.core.http import json_response
 from localcloud.services.storage.content import chunks, part_of
@@ -36,7 +37,9 @@ def _response(version: Version, file: BinaryIO, request: Request) -> Response:
     wanted = request.range
     if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
         return Response(part_of(file, 0, size), 200, headers | {"Content-Length": str(size)})
-    part = wanted.range_for_length(size)
+    first, end = wanted.ranges[0]
+    # Of a suffix that is longer than the object, the whole object is meant.
+    part = Range("bytes", [(max(first, -size), end)]).range_for_length(size)
     if part is None:
         error = range_not_satisfiable()
         refusal = json_response(error.response_json("storage"), error.status)

@@ -19,6 +19,7 @@ from localcloud.services.storage.rules import (
     OBJECT_FIELDS,
     Conditions,
     check_etag,
+    check_headers,
     check_object_name,
     check_params,
     object_fields,
@@ -194,6 +195,7 @@ class Objects:
         """
         bucket, name = draft.key
         check_object_name(name)
+        check_headers(draft.fields)
         self._store.check_bucket(bucket)
         self._iam.require(draft.caller, "storage.objects.create", object_name(bucket, name))
         with self._store.lock:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from werkzeug import Request, Response
 
+from localcloud.core.bodies import without_nulls
 from localcloud.core.caller import Caller
 from localcloud.core.discovery import Method
 from localcloud.core.errors import ApiError, invalid
@@ -114,10 +115,10 @@ class Uploads:
         content_type = request.headers.get("Content-Type", "")
         if kind == "multipart":
             multipart = Multipart(request.stream, content_type)
-            metadata = method.check_request(b"".join(multipart.part()[1]))
+            metadata = without_nulls(method.check_request(b"".join(multipart.part()[1])))
             content_type, rest = multipart.part()
         elif kind == "resumable":
-            metadata = method.check_request(request.get_data())
+            metadata = without_nulls(method.check_request(request.get_data()))
             content_type = request.headers.get("X-Upload-Content-Type", "")
         elif kind == "media":
             rest = chunks(request.stream)

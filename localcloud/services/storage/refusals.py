@@ -99,7 +99,7 @@ def conditions_need_uniform_access() -> ApiError:
 
 def not_covered(what: str) -> ApiError:
     """501: localcloud's Cloud Storage does not have this method, field or parameter."""
-    return unimplemented(f"localcloud's storage has no {what}; see localcloud/README.md")
+    return unimplemented(f"localcloud's storage has no {what}; see localcloud/services/storage/README.md")
 
 
 def cut_off() -> ApiError:

@@ -14,6 +14,7 @@ _LONGEST_OBJECT = 1024
 _SHORTEST_BUCKET, _LONGEST_LABEL, _LONGEST_DOTTED = 3, 63, 222
 _LABEL = r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?"
 _BUCKET = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
 # The fields of an object that a caller may set. The server sets all others.
@@ -27,6 +28,8 @@ OBJECT_FIELDS = (
     "metadata",
     "storageClass",
 )
+# Those that a download has as headers.
+_HEADER_FIELDS = ("cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "contentType")
 # Fields that a caller may set in a new bucket, and those that it may change later.
 BUCKET_FIELDS = ("labels", "location", "storageClass", "iamConfiguration")
 BUCKET_CHANGES = ("labels", "iamConfiguration")
@@ -179,6 +182,13 @@ def object_fields(body: Json) -> Json:
     if "metadata" in fields:
         fields["metadata"] = {key: text for key, text in fields["metadata"].items() if text is not None}
     return fields
+
+
+def check_headers(fields: Json) -> None:
+    """Raise a 400 for a field that no header of a download can carry."""
+    for key in _HEADER_FIELDS:
+        if _CONTROL.search(fields.get(key, "")):
+            raise invalid(f"Invalid value for '{key}': it has a control character.")
 
 
 def bucket_fields(body: Json, settable: tuple[str, ...]) -> Json:

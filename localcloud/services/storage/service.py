@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from werkzeug import Request, Response
 from werkzeug.exceptions import ClientDisconnected
 
+from localcloud.core.bodies import without_nulls
 from localcloud.core.caller import Caller
 from localcloud.core.discovery import Match, load
 from localcloud.core.errors import invalid
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _TASK = "localcloud.services.storage"
 _OWN_KEY = "X-Goog-Encryption-Key"
+# The one method here for which null has a meaning: it removes a field.
+_PATCH = "storage.buckets.patch"
 _EMPTY = frozenset({"storage.objects.delete", "storage.buckets.delete"})
 # Parameters of every method of the API, which Google's document lists nowhere.
 _GENERAL = frozenset({"fields", "uploadType", "upload_id", "oauth_token", "userIp"})
@@ -156,7 +159,10 @@ class StorageService(Part):
         params = _params(match, request) | {key: request.args[key] for key in ("alt",) if key in request.args}
         if match.method.id == "storage.objects.get" and params.get("alt") == "media":
             kind = "download"
-        return _Task(match, kind, params, match.method.check_request(request.get_data()), None)
+        body = match.method.check_request(request.get_data())
+        if match.method.id != _PATCH:
+            body = without_nulls(body)
+        return _Task(match, kind, params, body, None)
 
 
 def _match(verb: str, path: str) -> tuple[Match, Kind]:

@@ -1,4 +1,4 @@
-"""Buckets and objects as folders and files. Who may do what, and under which conditions, is the business of calls.py.
+"""Buckets and objects as folders and files. Rights and conditions are checked in calls_buckets.py and calls_objects.py.
 
 Object `x` of bucket `b` is the file `storage/b/x` in the state directory. A name that no file can have there (`a//b`,
 `folder/`, `x` beside `x/y`) stands for a file in the bucket's folder `.localcloud/`, named by a hash.

@@ -47,15 +47,19 @@ class Version:
 
 
 class Index:
-    """The rows. Safe to use from several threads."""
+    """The rows. Safe to use from several threads. Raises ValueError for a damaged file."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # Rows survive the end of the process, but not a power cut.
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # Rows survive the end of the process, but not a power cut.
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise ValueError(f"{path} is damaged ({error}); choose another --state") from error
 
     def close(self) -> None:
         """Close the database. A later call raises an error of sqlite3."""

@@ -116,19 +116,24 @@ def download_headers(version: Version) -> dict[str, str]:
         for key, text in fields.get("metadata", {}).items()
     }
     return {
-        "Content-Type": fields["contentType"],
-        "Cache-Control": fields.get("cacheControl", _NO_CACHE),
+        "Content-Type": _in_header(fields["contentType"]),
+        "Cache-Control": _in_header(fields.get("cacheControl", _NO_CACHE)),
         "Accept-Ranges": "bytes",
         "ETag": _etag(version.generation, METAGENERATION),
         "X-Goog-Generation": str(version.generation),
         "X-Goog-Metageneration": str(METAGENERATION),
         "X-Goog-Storage-Class": fields["storageClass"],
         "X-Goog-Hash": ",".join(hashes),
-        "X-Goog-Stored-Content-Encoding": fields.get("contentEncoding", "identity"),
+        "X-Goog-Stored-Content-Encoding": _in_header(fields.get("contentEncoding", "identity")),
         "X-Goog-Stored-Content-Length": fields["size"],
-        **{name: value for name, value in optional.items() if value},
+        **{name: _in_header(value) for name, value in optional.items() if value},
         **custom,
     }
+
+
+def _in_header(value: str) -> str:
+    """Return a value whose UTF-8 bytes the HTTP server sends: it writes each character of a header as one byte."""
+    return value.encode().decode("latin-1")
 
 
 def _etag(version: object, metageneration: int) -> str:

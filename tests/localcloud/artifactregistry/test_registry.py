@@ -197,7 +197,8 @@ def test_a_new_project_has_the_repositories_that_were_created(new_project: Calla
         done = locations.operations().get(name=begun["name"]).execute()
         assert (done["done"], done["response"]["format"]) == (True, "PYTHON")
         assert refused(found.create(parent=parent, repositoryId="pypi", body=body))[0] == 409
-        assert refused(found.create(parent=parent, repositoryId="Pypi", body=body))[0] == 400
+        for wrong in ("Pypi", "a/b", "/a"):
+            assert refused(found.create(parent=parent, repositoryId=wrong, body=body))[0] == 400
     with registry(new_project()) as locations:
         found = locations.repositories()
         name = f"{parent}/repositories/pypi"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from localcloud.engines.bigquery import emulator
 from tests.localcloud.bigquery.conftest import PROJECT
 from tests.owner import signed
 from tests.patience import PATIENCE
+from tests.polling import eventually
 
 ALONE = ["unshare", "--map-root-user", "--net"]
 ASK = """
@@ -46,6 +49,18 @@ def test_it_starts_when_it_is_asked_and_ends_with_localcloud(tmp_path: Path) -> 
         assert pool.request("GET", f"{cloud.url}{PROJECT}/datasets", headers=signed(cloud.iam)).status == 200
         assert running(state) != []
     assert running(state) == []
+
+
+def test_one_that_ends_by_itself_is_started_again(tmp_path: Path) -> None:
+    with Cloud(tmp_path / "state") as cloud, urllib3.PoolManager(retries=False) as pool:
+
+        def status() -> int:
+            return pool.request("GET", f"{cloud.url}{PROJECT}/datasets", headers=signed(cloud.iam)).status
+
+        assert status() == 200
+        for pid in running(tmp_path / "state"):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: status() == 200)
 
 
 @pytest.mark.needs("namespaces")

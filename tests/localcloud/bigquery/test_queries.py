@@ -140,3 +140,10 @@ def test_statements_that_are_not_covered_are_a_501(
 
 def test_a_field_that_google_does_not_know_is_a_400(site: Site) -> None:
     assert refusal(site.query("SELECT 1", someNewField=1))[0] == 400
+
+
+def test_null_means_not_set(site: Site) -> None:
+    assert refusal(site.call("POST", f"{PROJECT}/jobs", {"configuration": None}))[0] == 400
+    spec = {"query": "SELECT 1", "useLegacySql": False, "defaultDataset": None}
+    job = {"jobReference": None, "configuration": {"query": spec, "load": None, "dryRun": None}}
+    assert site.call("POST", f"{PROJECT}/jobs", job)[0] == 200

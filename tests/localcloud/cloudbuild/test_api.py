@@ -259,6 +259,20 @@ def test_acting_as_another_account_needs_a_grant(cloud_fixture: CloudFixture) ->
     assert cloud_fixture.run(build)["status"] == "SUCCESS"
 
 
+def test_an_account_by_its_unique_id_is_that_account(cloud_fixture: CloudFixture) -> None:
+    known = cloud_fixture.iam.accounts.find(email("notebook-builder"))
+    assert known is not None
+    by_number = f"projects/{NUMBER}/serviceAccounts/{known['uniqueId']}"
+    build = cloud_fixture.run(one("true", serviceAccount=by_number, options={"logging": "NONE"}))
+    assert (build["status"], build["serviceAccount"]) == ("SUCCESS", known["name"])
+
+
+def test_an_account_of_another_project_is_not_ours(cloud_fixture: CloudFixture) -> None:
+    account = f"projects/other/serviceAccounts/{email('notebook-builder')}"
+    with pytest.raises(Forbidden, match="to act as service account projects/other/"):
+        cloud_fixture.create(one("true", serviceAccount=account, options={"logging": "NONE"}))
+
+
 def test_an_account_must_exist(cloud_fixture: CloudFixture) -> None:
     account = f"projects/{PROJECT}/serviceAccounts/nobody@{PROJECT}.iam.gserviceaccount.com"
     with pytest.raises(NotFound, match=r"nobody@.* was not found"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.services.cloudbuild import rules_dynamic
-from localcloud.services.cloudbuild.names import BUILTIN_KEYS, MAX_VALUE_LENGTH
+from localcloud.services.cloudbuild.names import BUILTIN_KEYS, MAX_SUBSTITUTIONS, MAX_VALUE_LENGTH
 from localcloud.services.cloudbuild.rules import problems
 from localcloud.services.cloudbuild.rules_substitutions import (
     TRIGGER_KEYS,
@@ -260,6 +260,20 @@ def test_other_expansions_are_not_covered(value: str) -> None:
     ((key, words),) = rules_dynamic.not_covered(build)
     assert (key, "neither ${X} nor ${X:-default}" in words) == ("_A", True)
     assert apply(build, {})["steps"][0]["args"][0] == ""
+
+
+def test_defaults_inside_each_other_are_covered_to_a_depth() -> None:
+    assert _resolved("${_E:-" * 50 + "x" + "}" * 50, _E="") == "x"
+    build = _dynamic(_A="${_E:-" * 600 + "x" + "}" * 600, _E="")
+    assert [words for _, words in rules_dynamic.not_covered(build)] == [
+        "it has more than 50 defaults inside each other"
+    ]
+    assert apply(build, {})["steps"][0]["args"][0] == ""
+
+
+def test_a_chain_of_as_many_values_as_a_build_may_have() -> None:
+    chain = {f"_A{n}": f"$_A{n + 1}" for n in range(MAX_SUBSTITUTIONS - 1)}
+    assert _resolved("$_A0", **chain, **{f"_A{MAX_SUBSTITUTIONS - 1}": "x"}) == "x"
 
 
 @pytest.mark.parametrize(

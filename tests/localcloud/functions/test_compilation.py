@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
+from localcloud.engines.function import source
 from tests.patience import PATIENCE, SOON
 from tests.polling import alive, eventually
 
@@ -27,6 +30,30 @@ def _compilers(owner: int) -> list[psutil.Process]:
             if process.cmdline()[1:4] == _COMPILE:
                 found.append(process)
     return found
+
+
+def _damaged(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("main.py", "value = 1\n" * 1000)
+    content = bytearray(path.read_bytes())
+    start = len("main.py") + 30  # the size of a member's header without its name
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+
+
+def _in_each_other(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("main.py", "a", "a/b"):
+            archive.writestr(name, "")
+
+
+@pytest.mark.parametrize("write", [_damaged, _in_each_other], ids=["damaged", "in each other"])
+def test_an_archive_that_cannot_be_unpacked_is_a_failed_build(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    write(tmp_path / "source.zip")
+    with pytest.raises(source.BuildFailed, match="no zip file that can be read"):
+        source.unpack(tmp_path / "source.zip", tmp_path / "unpacked")
 
 
 def test_compilation_ends_with_its_owner_that_is_killed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from localcloud.engines.function import environments
 from localcloud.engines.function.environments import Environments
 from localcloud.engines.function.source import BuildFailed
 from tests.localcloud.functions.conftest import REQUIREMENTS
+from tests.patience import HANGS, PATIENCE
+from tests.polling import eventually
 
 
 @pytest.fixture
@@ -80,3 +83,23 @@ def test_the_command_makes_those_that_are_there(tmp_path: Path, capfd: pytest.Ca
 
 def test_the_framework_is_not_beside_localcloud() -> None:
     assert not imports(Path(sys.executable), "functions_framework")
+
+
+def test_all_running_installations_end_at_the_end(tmp_path: Path) -> None:
+    running = Environments(tmp_path)
+    failed: list[str] = []
+
+    def install() -> None:
+        try:
+            running._run(["sleep", str(HANGS)])
+        except BuildFailed as error:
+            failed.append(str(error))
+
+    threads = [threading.Thread(target=install) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(running._running) == len(threads))
+    running.close()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(failed) == len(threads)

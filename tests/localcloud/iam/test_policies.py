@@ -298,6 +298,14 @@ def test_a_custom_role_gives_what_it_has_now(cloud: Cloud) -> None:
     assert roles.patch(name=made["name"], body=change).execute()["title"] == "L"
     assert refused(lambda: roles.patch(name=made["name"], body=change).execute())[1] == "ABORTED"
     assert held() == ["pubsub.topics.list"]
+    change = {"title": "M", "includedPermissions": ["pubsub.topics.get"]}
+    snake = {"body": change, "updateMask": "included_permissions"}
+    assert roles.patch(name=made["name"], **snake).execute()["title"] == "L"
+    assert held() == ["pubsub.topics.get"]
+    unknown = {"body": change, "updateMask": "title,foo"}
+    assert refused(lambda: roles.patch(name=made["name"], **unknown).execute())[0] == 400
+    change = {"includedPermissions": ["pubsub.topics.list"]}
+    assert roles.patch(name=made["name"], body=change).execute()["title"] == "L"
     assert roles.delete(name=made["name"]).execute()["deleted"]
     assert held() == []
     assert refused(lambda: roles.create(parent=PLACE, body=body).execute())[1] == "FAILED_PRECONDITION"

@@ -74,6 +74,21 @@ def test_bad_request(
     assert answer.json()["error"]["errors"][0]["domain"] == "global"
 
 
+def test_null_means_not_set(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:
+    upload, base = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable", "/storage/v1/b"
+    access = {"iamConfiguration": {"uniformBucketLevelAccess": None}}
+    for verb, path, body in (
+        ("PUT", f"{base}/{bucket.name}/iam", {"bindings": None}),
+        ("POST", f"{base}?project=local-project", {"name": f"{bucket.name}-null", **access}),
+        ("GET", f"{base}/{bucket.name}-null", None),
+        ("PATCH", f"{base}/{bucket.name}", access),
+        ("POST", f"{upload}&name=x", {"name": None, "metadata": None}),
+    ):
+        content = None if body is None else json.dumps(body)
+        assert http.request(verb, path, body=content, headers=JSON).status == 200, (verb, path)
+    assert http.request("POST", upload, body=json.dumps({"name": None}), headers=JSON).status == 400
+
+
 @pytest.mark.parametrize(
     ("verb", "path"),
     [
@@ -122,6 +137,45 @@ def test_media_upload_and_answers_without_a_body(http: urllib3.HTTPConnectionPoo
     assert http.request("POST", f"{up}?uploadType=media&name=a&ifGenerationMatch=0", body=b"b").status == 412
     deleted = http.request("DELETE", f"{base}/a")
     assert (deleted.status, deleted.data) == (204, b"")
+
+
+def test_a_field_outside_latin_1_comes_back_in_a_downloads_header(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket
+) -> None:
+    blob = bucket.blob("x")
+    blob.content_disposition = 'attachment; filename="数据é.ipynb"'
+    blob.upload_from_string("1")
+    answer = http.request("GET", f"/storage/v1/b/{bucket.name}/o/x?alt=media")
+    assert answer.headers["Content-Disposition"].encode("latin-1").decode() == blob.content_disposition
+
+
+@pytest.mark.parametrize("field", ["contentDisposition", "contentType", "cacheControl"])
+def test_a_field_that_no_header_can_carry_is_a_400(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket, field: str
+) -> None:
+    path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable&name=x"
+    answer = http.request("POST", path, body=json.dumps({field: "a\r\nb: c"}), headers=JSON)
+    assert answer.status == 400
+    assert field in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content"),
+    [
+        ("bytes=-3", 206, "789"),
+        ("bytes=-10", 206, "0123456789"),
+        ("bytes=-1000", 206, "0123456789"),
+        ("bytes=8-1000", 206, "89"),
+        ("bytes=10-", 416, ""),
+    ],
+    ids=["suffix", "all as a suffix", "longer suffix", "longer end", "start after the end"],
+)
+def test_ranges(
+    http: urllib3.HTTPConnectionPool, bucket: Bucket, asked: str, status: int, content: str
+) -> None:
+    bucket.blob("x").upload_from_string(b"0123456789")
+    answer = http.request("GET", f"/storage/v1/b/{bucket.name}/o/x?alt=media", headers={"Range": asked})
+    assert (answer.status, answer.data.decode() if status == 206 else "") == (status, content)
 
 
 def test_wrong_hash_in_the_header(http: urllib3.HTTPConnectionPool, bucket: Bucket) -> None:

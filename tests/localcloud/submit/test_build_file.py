@@ -96,3 +96,10 @@ def test_deep_nesting_is_no_crash() -> None:
     assert problems("FILE", b"steps: " + b"[" * 5000 + b"]" * 5000) == [
         "FILE:1: lists and mappings are nested too deeply"
     ]
+
+
+def test_a_fault_of_the_command_lines_account_names_no_line() -> None:
+    file = read("FILE", b"steps:\n- name: bash\n  script: x\noptions: {logging: NONE}\n")
+    given = BuildFile("FILE", {**file.build, "serviceAccount": "notebook-builder"}, file.lines)
+    (found,) = faults(given, {}, own_account=True)
+    assert str(found).startswith("--service-account: invalid value for 'build.service_account'")

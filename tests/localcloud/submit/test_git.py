@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.cli.submit import git
 from localcloud.cli.submit.git import GitError, Repository, substitutions
 from tests.localcloud.submit.repo import Repo
 
@@ -152,3 +153,21 @@ def test_the_substitutions_of_a_trigger(repo: Repo) -> None:
         "BRANCH_NAME": "feature",
         "REF_NAME": "feature",
     }
+
+
+def test_a_repository_of_another_user_is_read_if_the_users_configuration_trusts_it(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.commit(a="a")
+    clean = git._environment()
+    monkeypatch.setattr(git, "_environment", lambda: clean | {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    settings = tmp_path / "gitconfig"
+    settings.touch()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    git._trusted.cache_clear()
+    with pytest.raises(GitError, match="dubious ownership"):
+        Repository(repo.folder)
+    settings.write_text(f"[safe]\n\tdirectory = {repo.folder}\n")
+    git._trusted.cache_clear()
+    assert (unpacked(repo.folder, tmp_path / "out") / "a").read_text() == "a"
+    git._trusted.cache_clear()

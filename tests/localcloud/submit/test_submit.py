@@ -100,6 +100,14 @@ def test_bad_input(arguments: list[str], words: str, folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_account_that_does_not_exist_is_bad_input(folder: Path, there: Mapping[str, str]) -> None:
+    built(folder, "true", "options: {logging: CLOUD_LOGGING_ONLY}\n")
+    account = f"projects/{PROJECT}/serviceAccounts/nobody@{PROJECT}.iam.gserviceaccount.com"
+    done = submit("--service-account", account, folder, **there)
+    assert done.returncode == 2, done.stderr
+    assert "was not found" in done.stderr
+
+
 def test_a_cloud_that_is_gone(folder: Path) -> None:
     done = submit(built(folder, "true"), LOCALCLOUD_URL="http://127.0.0.1:9")
     assert done.returncode == 2
