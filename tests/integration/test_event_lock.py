@@ -552,7 +552,7 @@ def test_where_the_dead_runs_vm_cannot_be_deleted_there_is_no_second_one(
     cloud_fixture.fault(
         "compute.instances.delete", "error", times=10_000, status=403, reason="forbidden", message="no"
     )
-    with pytest.raises(EnvironmentFailed, match="Run run-1, .* has VMs that could not be deleted"):
+    with pytest.raises(EnvironmentFailed, match=r"Run run-1, .* has VMs that could not be deleted"):
         Process(cloud_fixture, plan, session.event).execute()
     assert len(cloud_fixture.inserted()) == 1
     assert session.stored()["verdict"] == "red"

@@ -37,8 +37,8 @@ def faults(
 ) -> list[Fault]:
     """Return the faults of the build and of the substitutions given for it, in the order of the lines.
 
-    `triggered`: substitutions are matched loosely and evaluated, as in a build that a trigger starts. `own_account`: the
-    build's account is that of the command line.
+    `triggered`: substitutions are matched loosely and evaluated, as in a build that a trigger starts. `own_account`:
+    the build's account is that of the command line.
     """
     build = merged(file.build, substitutions, triggered=triggered)
     found: list[Problem] = []
