@@ -13,6 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.test_clients import CALLS as DEPLOY_CALLS
+from tests.deploy.test_clients import label as deploy_call
+from tests.integration.call_cases import CALLS as RUN_CALLS
+from tests.integration.call_cases import label as run_call
+from tests.integration.test_placement import PLACES, ROWS
+
 pytestmark = pytest.mark.test_all
 
 TESTS = Path(__file__).parent
@@ -43,15 +49,15 @@ TAKEN = {
 
 
 def collect(
-    folder: Path, seed: int, *arguments: str, sample: str | None = None
+    place: Path, seed: int, *arguments: str, sample: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Collect the tests of `folder` in a process of its own, with this hash seed."""
+    """Collect the tests of a folder or a file in a process of its own, with this hash seed."""
     options = ["--collect-only", "-q", "--assert=plain", "-p", "no:cacheprovider", *arguments]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NB_SAMPLE"))}
     env |= {} if sample is None else {"NB_SAMPLE": sample}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(folder)],
-        cwd=folder,
+        [sys.executable, "-m", "pytest", *options, str(place)],
+        cwd=place if place.is_dir() else place.parent,
         env=env | {"PYTHONHASHSEED": str(seed)},
         capture_output=True,
         text=True,
@@ -68,6 +74,17 @@ def write_suite(folder: Path, cases: dict[str, str]) -> None:
             f'@pytest.mark.parametrize(("fine", "odd"), [{case}])\n'
             "def test_it(fine, odd): ...\n"
         )
+
+
+def expression() -> str:
+    """The expression with which `make test` chooses by marks."""
+    # Not as a part of the make that runs this test, whose flags and variables it would take.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "T"}
+    recipe = subprocess.run(
+        ["make", "-n", "test"], cwd=TESTS.parent, env=env, capture_output=True, text=True, check=True
+    )
+    words = shlex.split(recipe.stdout.splitlines()[-1])
+    return words[len(words) - words[::-1].index("-m")]
 
 
 def test_two_processes_collect_the_same_ids() -> None:
@@ -139,11 +156,31 @@ def test_make_test_runs_no_test_that_has_a_marker(tmp_path: Path) -> None:
     named = {"always"} | {marker.partition("(")[0] for marker in markers}
     configured = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
     assert {re.split(r"[(:]", line)[0] for line in configured["markers"]} == named
-    # Not as a part of the make that runs this test, whose flags and variables it would take.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "T"}
-    recipe = subprocess.run(
-        ["make", "-n", "test"], cwd=TESTS.parent, env=env, capture_output=True, text=True, check=True
-    )
-    words = shlex.split(recipe.stdout.splitlines()[-1])
-    done = collect(tmp_path, 1, "-m", words[len(words) - words[::-1].index("-m")])
+    done = collect(tmp_path, 1, "-m", expression())
     assert re.findall(r"::(\w+)", done.stdout) == ["test_plain"], done.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "calls"),
+    [
+        pytest.param("integration", {run_call(call) for call in RUN_CALLS}, id="run"),
+        pytest.param("deploy", {deploy_call(call) for call in DEPLOY_CALLS}, id="deploy"),
+    ],
+)
+def test_make_test_has_each_call_in_each_test_of_the_calls(folder: str, calls: set[str]) -> None:
+    file = {"integration": "test_calls.py", "deploy": "test_clients.py"}[folder]
+    done = collect(TESTS / folder / file, 1, "-m", expression())
+    found: dict[str, set[str]] = {}
+    for test, case in re.findall(r"::(\w+)\[(.*)\]", done.stdout):
+        found.setdefault(test, set()).add(case.rpartition("-")[2])
+    assert len(found) >= 3, done.stdout
+    clock = {"zones.list", "builds.list"}  # it is read from an error too, so no lasting refusal of it is one
+    for test, met in found.items():
+        assert calls - clock <= met <= calls, test
+
+
+def test_make_test_has_each_refusal_of_a_vm_and_each_place_of_one() -> None:
+    done = collect(TESTS / "integration" / "test_placement.py", 1, "-m", expression())
+    cases = re.findall(r"::test_each_refusal_reaches_as_far_as_it_should\[(.*)-(.*)\]", done.stdout)
+    assert [row for row, _ in cases] == list(ROWS), done.stdout
+    assert {place for _, place in cases} == set(PLACES)

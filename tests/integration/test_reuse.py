@@ -85,14 +85,14 @@ def test_results_of_a_reused_run_are_reused_from_their_first_run(
     assert len(cloud_fixture.inserted()) == 1
 
 
-@pytest.mark.always(2)
+@pytest.mark.always(3)
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({}, id="not asked for"),
-        pytest.param({"NB_REUSE_GREEN": "never"}, id="never"),
         pytest.param({"NB_REUSE_GREEN": "7d", "NB_ENV": "A=1"}, id="another option"),
         pytest.param({"NB_REUSE_GREEN": "7d", "NB_EVENT": "{}", "NB_EVENT_ID": "e1"}, id="a run of an event"),
+        pytest.param({}, id="not asked for"),
+        pytest.param({"NB_REUSE_GREEN": "never"}, id="never"),
     ],
 )
 def test_other_runs_reuse_nothing(
@@ -163,9 +163,9 @@ def test_a_red_run_proves_nothing(cloud_fixture: CloudFixture, tmp_path: Path) -
     assert len(cloud_fixture.inserted()) == 2
 
 
-@pytest.mark.always(3)
-@pytest.mark.parametrize("name", ["demo.ipynb", "outputs/out.csv", "run.log", "result.json"])
+@pytest.mark.always(4)
 @pytest.mark.parametrize("change", ["removed", "replaced"])
+@pytest.mark.parametrize("name", ["demo.ipynb", "outputs/out.csv", "run.log", "result.json"])
 def test_results_that_changed_are_not_reused(
     cloud_fixture: CloudFixture, plan: Plan, name: str, change: str
 ) -> None:
