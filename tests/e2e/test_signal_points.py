@@ -201,7 +201,9 @@ def stop_at(builder: Builder, method: str, action: str, skip: int) -> Boundary |
     try:
         until(lambda: hold.held or process.poll() is not None, "the held call", _LIMIT)
         if not hold.held:
-            assert process.communicate()[0].splitlines()[-1] == "left behind: nothing"
+            output, _ = process.communicate()
+            assert process.returncode == 0, output
+            assert output.splitlines()[-1] == "left behind: nothing"
             assert builder.left() == []
             return None
         if (hold.held, action) == (_INSERT, "delay_after"):
