@@ -39,7 +39,7 @@ from tests.integration.simulated_guests import (
     silent,
     vanishing,
 )
-from tests.integration.test_call_faults import ENDS
+from tests.integration.test_call_faults import ENDS, MAY_MISS
 from tests.integration.test_placement import ROWS as REFUSALS
 from tests.integration.test_sweep import lost, seed
 
@@ -172,6 +172,7 @@ def refused(scene: Scene, name: str, place: str = "http") -> None:
 
 def every_call(scene: Scene) -> None:
     """Three times 503 from each call of a run."""
+    scene.cloud.may_miss = MAY_MISS
     for method in ENDS:
         scene.fault(method, "error", times=3, match=BUILDER, status=503)
 
