@@ -190,7 +190,7 @@ def test_an_unknown_number_of_an_enum_that_only_google_sets_is_no_fault() -> Non
         pytest.param(b"\xff", id="not UTF-8"),
         pytest.param(b"[" * 100_000, id="deeper than Python reads"),
         pytest.param(b'{"labels":' * 600 + b"{}" + b"}" * 600, id="deeper than the checks read"),
-        pytest.param(rb'{"name": "\ud800"}', id="half of a surrogate pair"),
+        pytest.param(rb'{"name": "vm", "description": "\ud800"}', id="half of a surrogate pair"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
