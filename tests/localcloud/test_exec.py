@@ -352,8 +352,13 @@ def test_no_vm_survives_a_sigkill_of_localcloud(
     script = tmp_path / "boot.py"
     script.write_text(BOOT)
     process = started(f"exec python {script}")
-    below = descendants(process.pid)
-    assert any(command.startswith("sleep 603") for command in below.values())
+    below: dict[int, str] = {}
+
+    def script_runs() -> bool:  # a moment after the VM
+        below.update(descendants(process.pid))
+        return any(command.startswith("sleep 603") for command in below.values())
+
+    eventually(script_runs, lambda: below)
     process.kill()
     eventually(lambda: not any(alive(pid) for pid in below))
 
