@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
 import signal
 import sqlite3
 import sys
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from localcloud.core.iam import Profile
 
 _USAGE = 2
-# The forms that setup/repo.sh takes, and the folders of the bucket that it refuses.
-_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*")
-_SOURCES = ("source", "image-source")
 _UNSANDBOXED = "localcloud is no sandbox: notebooks, build steps and functions run unsandboxed, with your user's rights.\n"
 
 
@@ -91,7 +87,7 @@ def _parser() -> _Parser:
     )
     _add_project(run)
     _add_policies(run)
-    _add_prefix(run)
+    submit_options.add_prefix(run)
     serve = verbs.add_parser(
         "serve",
         help="run a local cloud until a signal ends it",
@@ -108,11 +104,10 @@ def _parser() -> _Parser:
     )
     _add_project(serve)
     _add_policies(serve)
-    _add_prefix(serve)
+    submit_options.add_prefix(serve)
     submit_options.add_runner(serve)
     submit = verbs.add_parser("submit", help="run a folder's cloudbuild.yaml")
     submit_options.add_arguments(submit)
-    _add_prefix(submit)
     verbs.add_parser(
         "demo", help="a green commit goes live, a broken one does not, its fix does, and the schedule runs it"
     )
@@ -149,28 +144,6 @@ def _project(options: argparse.Namespace) -> Profile:
     for constraint, values in options.policy:
         policies[constraint] = (*policies.get(constraint, ()), *values)
     return replace(PROJECTS[options.project], policies=policies)
-
-
-def _add_prefix(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--prefix",
-        action="append",
-        default=[],
-        type=_prefix,
-        metavar="NAME",
-        help="give the accounts their rights below this prefix of the buckets too, as setup/repo.sh does; may be given "
-        "again",
-    )
-
-
-def _prefix(text: str) -> str:
-    if not _PREFIX.fullmatch(text):
-        message = f"{text!r} is no folder of a bucket, such as my-repo"
-        raise argparse.ArgumentTypeError(message)
-    if text.partition("/")[0] in _SOURCES:
-        message = f"{text} is for the sources of builds"
-        raise argparse.ArgumentTypeError(message)
-    return text
 
 
 def _port(text: str) -> int:

@@ -33,6 +33,9 @@ Without DIR, a value of --commit or --branch that is a folder counts as DIR.
 exit codes: 0 the build succeeded; 1 it did not; 2 bad input, and nothing was sent; 130, 143 cancelled
 """
 _PAIR = re.compile(r"(?P<key>[A-Za-z0-9_]+)=(?P<value>.*)", re.DOTALL)
+# The forms that setup/repo.sh takes, and the folders of the bucket that it refuses.
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*")
+_SOURCES = ("source", "image-source")
 _DELIMITED = re.compile(r"\^(?P<delimiter>[^^]+)\^(?P<rest>.*)", re.DOTALL)
 
 
@@ -119,6 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the files of a folder go; the build's account must be allowed to read it (default: %(default)s)",
     )
     add_runner(parser)
+    add_prefix(parser)
 
 
 def add_runner(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +142,19 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prefix(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag for prefixes of a cloud that is started."""
+    parser.add_argument(
+        "--prefix",
+        action="append",
+        default=[],
+        type=_prefix,
+        metavar="NAME",
+        help="give the accounts their rights below this prefix of the buckets too, as setup/repo.sh does; may be given "
+        "again",
+    )
+
+
 def runner(parsed: argparse.Namespace) -> dict[str, Any]:
     """The flags' meaning for a cloud that is started, also for builds of its builds and functions, and for digests."""
     return {
@@ -145,6 +162,16 @@ def runner(parsed: argparse.Namespace) -> dict[str, Any]:
         "docker_network": parsed.docker_network or "host",
         "docker_socket": parsed.docker_socket,
     }
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        message = f"{text!r} is no folder of a bucket, such as my-repo"
+        raise argparse.ArgumentTypeError(message)
+    if text.partition("/")[0] in _SOURCES:
+        message = f"{text} is for the sources of builds"
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def _staging(text: str) -> str:
