@@ -32,7 +32,6 @@ def test_bad_substitutions(text: str) -> None:
 
 def parsed(*arguments: str) -> Options:
     parser = argparse.ArgumentParser()
-    parser.set_defaults(prefix=[])  # of all commands
     add_arguments(parser)
     return options(parser.parse_args(arguments))
 
