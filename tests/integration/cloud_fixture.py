@@ -154,7 +154,8 @@ class CloudFixture:
     log: io.StringIO = field(default_factory=io.StringIO)
     runs: list[Run] = field(default_factory=list)
     most_alive: int = 0
-    broken: list[str] = field(default_factory=list)  # guests that ended by a mistake of the test
+    broken: list[str] = field(default_factory=list)  # guests that raised an error while their VM ran
+    guests_may_break: bool = False  # where faults meet what guests do, or where their builder is killed
     counting: threading.Lock = field(default_factory=threading.Lock)
     may_miss: frozenset[str] = frozenset()  # methods whose planned faults no call need meet
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -377,7 +378,7 @@ def opened(
         compute.close()
         clock.close()
     check_requests(compute.inserts())
-    assert cloud_fixture.broken == [], "guests that ended by a mistake of the test"
+    assert cloud_fixture.guests_may_break or cloud_fixture.broken == [], "guests with a mistake of the test"
     noticed = findings.inventory()
     assert noticed["schema_violations"] == []
     assert noticed["internal_errors"] == []

@@ -54,7 +54,7 @@ def cloud_fixture(
 ) -> Iterator[CloudFixture]:
     with opened(tmp_path / "cloud", storage, identities, faults=faults) as made:
         made.use_prefix(tmp_path.name)
-        made.guests = [green]
+        made.guests, made.guests_may_break = [green], True
         yield made
 
 

@@ -301,6 +301,7 @@ def stage(tmp_path: Path, identities: Iam, small_kit: Kit) -> Iterator[Stage]:
         opened_storage(tmp_path, identities) as storage,
         opened(tmp_path / "cloud", storage, identities, faults=faults) as cloud,
     ):
+        cloud.guests_may_break = True
         made = Stage(cloud, faults, small_kit, tmp_path, tmp_path / "storage" / BUCKET)
         with made.clients:
             yield made
