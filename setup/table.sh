@@ -138,9 +138,9 @@ grant deploy notebook-function-build roles/storage.objectViewer project \
   "fetch the function's source, which Cloud Functions keeps in a bucket of its own" \
   function-sources 'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-NUMBER-")'
 grant deploy service-NUMBER@gcp-sa-eventarc.iam.gserviceaccount.com roles/eventarc.serviceAgent project \
-  "Google's own account of Eventarc, which a new project can lack: create the trigger"
+  "Google's own account of Eventarc, which can lack this role in a new project: create the trigger"
 grant deploy service-NUMBER@gcf-admin-robot.iam.gserviceaccount.com roles/cloudfunctions.serviceAgent project \
-  "Google's own account of Cloud Functions, which a new project can lack: build and start the function"
+  "Google's own account of Cloud Functions, which can lack this role in a new project: build and start the function"
 
 # Once per repository: what is below its prefix.
 grant run notebook-builder roles/storage.objectUser bucket \

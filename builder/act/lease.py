@@ -65,5 +65,5 @@ class LeaseRenewer:
             _logger.exception("the lease")
             self._report(
                 f"warning: because of a bug in Notebook Builder ({type(error).__name__}), this run did not renew its lease. If "
-                f"this continues for {LEASE_SECONDS} s, its VMs end themselves."
+                f"this continues for {LEASE_SECONDS} s, its VMs end their notebooks."
             )

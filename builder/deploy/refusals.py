@@ -35,8 +35,8 @@ _FUNCTIONS_ADVICE = (
     "roles/cloudfunctions.serviceAgent, as setup/project.sh with --schedule does; then deploy again."
 )
 _BUILD_ADVICE = (
-    "Read the log of the build. If a permission is missing, see the roles of the account of "
-    "NB_FUNCTION_BUILD_SERVICE_ACCOUNT in docs/accounts.md. The next deploy repairs the function."
+    "Read the log of the build. If a permission is missing, grant the account of NB_FUNCTION_BUILD_SERVICE_ACCOUNT its roles "
+    "(docs/accounts.md). Then deploy again: that repairs the function."
 )
 # In a project that has not used these services before, Google's own accounts get their roles some minutes later.
 _EVENTARC_IS_NEW = "ermission denied while using the Eventarc Service Agent"

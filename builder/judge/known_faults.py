@@ -10,7 +10,7 @@ from builder.judge.expected import Expected
 from builder.judge.step_faults import STEP_FAULTS
 from builder.vm.protocol import PREEMPTED, Evidence
 
-OVERRUN_ADVICE = "Write less to outputs/, or raise NB_TIMEOUT: the uploads have the time that the notebook leaves of it, and ten minutes more."
+OVERRUN_ADVICE = "Write less to outputs/, or raise NB_TIMEOUT: uploads can use the rest of NB_TIMEOUT and ten more minutes."
 
 SPOT_ADVICE = (
     "Run again, raise NB_MAX_ATTEMPTS, or set NB_PROVISIONING=spot-then-standard, which uses a standard VM for the last "

@@ -95,8 +95,8 @@ class RunOptions:
     )
     run_id: str | None = option(
         RESULTS,
-        "The id of the run: letters, digits, dashes, dots, and underscores. If the id is taken, `-2`, `-3`, and "
-        "so on is appended.",
+        "The ID of the run: letters, digits, dashes, dots, and underscores. If another run has the ID, the builder "
+        "appends `-2`, `-3`, and so on.",
         "nightly-42",
         google_names.run_id,
         default=None,

@@ -111,7 +111,7 @@ def _cloud(options: Options, own_cloud: OwnCloud) -> Iterator[LocalCloud]:
     }
     if given := [flag for flag, value in own.items() if value]:
         raise BadInputError(
-            f"{given[0]} is for a cloud of its own, and the exported variables name the one at {named}; "
+            f"{given[0]} applies only to a cloud that submit starts, and LOCALCLOUD_URL names {named}; "
             "give --state too, or unset LOCALCLOUD_URL"
         )
     token = os.environ.get("LOCALCLOUD_OWNER_TOKEN", "")

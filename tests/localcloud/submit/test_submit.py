@@ -137,7 +137,7 @@ def test_a_flag_of_a_cloud_is_for_a_cloud_of_its_own(
 ) -> None:
     done = submit(*flag, built(folder, "true"), **there)
     assert done.returncode == 2
-    assert f"{flag[0]} is for a cloud of its own" in done.stderr
+    assert f"{flag[0]} applies only to a cloud that submit starts" in done.stderr
 
 
 def test_the_runner_can_be_chosen(folder: Path, there: Mapping[str, str]) -> None:
