@@ -144,7 +144,7 @@ def test_a_day_shows_verdict_reason_parameters_and_links_below_its_own_folder(tm
     body = dumped.partition("<body>")[2]
     text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
     assert text.startswith(
-        "RED 2026-11-29: 3 of 4 notebooks green The folder has 2 more notebooks, which are not shown."
+        "RED 2026-11-29: 3 of 4 jobs green The folder has 2 more results, which are not shown."
     )
     assert "RED costs 41.5 s cell 3 of 5 failed: AssertionError: no rides page page without code" in text
     assert 'today "2026-11-29"' in text
