@@ -79,8 +79,8 @@ class RealClock:
 def run_in_background(work: Callable[[], T], cancellation: Cancellation) -> T:
     """Do the work on a thread of its own, and check for cancellation on this thread, which receives the signals.
 
-    Raises Interrupted soon after a signal, whatever call the work is stuck in; the work may go on then. Work that has
-    ended before a signal has its result.
+    Raises Interrupted soon after a signal, even if the work hangs in a call. The work can then continue. If the work
+    ends before the signal, its result is returned.
     """
     future: Future[T] = Future()
 

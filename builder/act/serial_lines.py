@@ -27,7 +27,6 @@ _NO_PYTHON = {
     "no_kit": "Run the published image of notebook-builder, which has a kit for each of them; a checkout builds them with "
     "`python -m builder.kit.build build/kit cp311 cp312 cp313 cp314 cp315 uv`.",
 }
-FRESH_VM = START_AGAIN  # the log has the serial port's lines if the runner did not start
 
 
 def boot_error(vm: Vm, project: str, lines: Sequence[str]) -> BuilderError | None:
@@ -51,7 +50,7 @@ def boot_error(vm: Vm, project: str, lines: Sequence[str]) -> BuilderError | Non
     if reason == "unreachable" and _lacks_private_access(vm, said):
         return no_private_access(vm, project, f"VM {vm.name} cannot reach Cloud Storage: {said}")
     return EnvironmentFailed(
-        f"VM {vm.name} could not start its runner: {said}", reason="boot_failed", advice=FRESH_VM
+        f"VM {vm.name} could not start its runner: {said}", reason="boot_failed", advice=START_AGAIN
     )
 
 

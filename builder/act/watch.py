@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from builder.act.serial_lines import (
-    FRESH_VM,
     boot_error,
     no_private_access,
     overrun,
@@ -19,6 +18,7 @@ from builder.act.serial_lines import (
 )
 from builder.act.vm import Vm
 from builder.errors import BuilderError, EnvironmentFailed, TimeLimit
+from builder.judge.cell_checks import START_AGAIN
 from builder.judge.known_faults import SPOT_ADVICE
 from builder.model import region_of
 from builder.plan.subnetworks import subnetwork_of
@@ -294,7 +294,7 @@ class Watch:
         return self._lost("vm_lost", f"VM {self._vm.name} {how} and left no evidence{why}.")
 
     def _lost(self, reason: str, message: str) -> BuilderError:
-        return self._with_serial_tail(EnvironmentFailed(message, reason=reason, advice=FRESH_VM))
+        return self._with_serial_tail(EnvironmentFailed(message, reason=reason, advice=START_AGAIN))
 
     def _with_serial_tail(self, error: BuilderError) -> BuilderError:
         """Return the error, after adding the serial port's last lines to the log: they explain a failed boot."""

@@ -18,9 +18,9 @@ from tests.patience import PATIENCE
 
 
 def look(session: GuestSession, victim: str) -> tuple[list[str], dict[str, Any]]:
-    """What the session's account finds of the victim: the names of its objects, and the heartbeats by their prefix.
+    """Return what the session's account can read of the victim: names of objects, and heartbeats by their prefix.
 
-    Whoever looks has its own metadata, and knows how the builder names things.
+    The session has its own metadata, and knows how the builder names objects.
     """
     names: list[str] = []
     heartbeats: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def test_a_notebook_cannot_make_a_failing_sibling_green(cloud_fixture: CloudFixt
     )
     assert code is not ExitCode.GREEN
     assert found == []
-    assert there, "the attack finds no victim, whoever makes it"
+    assert there, "an account with more rights did not find the victim either"
     assert not [text for text in cloud_fixture.said if text.startswith("guest of")]
 
 

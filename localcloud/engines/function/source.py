@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from localcloud.engines.supervisor import OwnedProcess
 
-# What zipfile raises for a damaged archive, and the file system for members that exclude each other.
+# zipfile raises these for damaged archives (NotImplementedError: an unknown compression), and the file system raises
+# OSError for members that exclude each other.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
