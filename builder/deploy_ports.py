@@ -233,8 +233,8 @@ class Builds(Protocol):
     def newest(self, tags: Sequence[str], region: str) -> BuildState | None:
         """The newest build that has all of these tags; None if there is none."""
 
-    def count(self, tag: str, region: str, *, since: datetime, most: int) -> int:
-        """The number of builds with this tag that were created after `since`; the count ends at `most`."""
+    def count(self, tag: str, region: str, *, since: datetime, limit: int) -> int:
+        """The number of builds with this tag that were created after `since`; the count ends at `limit`."""
 
     def now(self, region: str) -> str:
         """The time (RFC 3339) in the answers of Cloud Build."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST_LINE = 2000  # characters
-LONGEST_SHOWN = 80  # characters of a value in a message
+MAX_LINE = 2000  # characters
+MAX_SHOWN = 80  # characters of a value in a message
 
 _ESCAPE_CODE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -28,9 +28,7 @@ def plain(text: str) -> str:
     """Return the text in plain lines, each ended by a newline alone and cut at 2,000 characters."""
     bare = _OTHER_BREAK.sub(" ", _LINE_END.sub("\n", _ESCAPE_CODE.sub("", text)))
     bare = _CONTROL.sub("", bare)
-    return "\n".join(
-        line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…" for line in bare.split("\n")
-    )
+    return "\n".join(line if len(line) <= MAX_LINE else line[:MAX_LINE] + "…" for line in bare.split("\n"))
 
 
 def one_line(text: str, limit: int = 300) -> str:
@@ -44,12 +42,12 @@ def log_line(text: str) -> str:
     kept = "".join(
         char if char == "\t" or unicodedata.category(char) not in _UNSAFE_CATEGORIES else " " for char in text
     )
-    return kept if len(kept) <= LONGEST_LINE else f"{kept[:LONGEST_LINE]} [cut]"
+    return kept if len(kept) <= MAX_LINE else f"{kept[:MAX_LINE]} [cut]"
 
 
 def escaped(text: str) -> str:
     """Return the text as a message shows a value: invisible characters as escapes, cut at 80 characters."""
     shown = "".join(
-        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: LONGEST_SHOWN + 1]
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: MAX_SHOWN + 1]
     )
-    return shown if len(shown) <= LONGEST_SHOWN else shown[: LONGEST_SHOWN - 1] + "…"
+    return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"

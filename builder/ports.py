@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from builder.model import JsonObject, Listed
 
 # Of an object that is read into memory. The documents that this project stores are smaller.
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 # The HTTP statuses of answers that may be different when the call is repeated.
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -146,13 +146,15 @@ class ObjectStore(Protocol):
         A lost reply is treated as by `create`.
         """
 
-    def read(self, name: str, *, generation: int | None = None, most: int = MOST_BYTES) -> bytes | None:
+    def read(self, name: str, *, generation: int | None = None, max_bytes: int = MAX_BYTES) -> bytes | None:
         """The object's bytes, with their checksum verified; None if it does not exist.
 
-        Of a larger object than `most`, only the first `most` + 1 bytes are read, and not verified.
+        Of a larger object than `max_bytes`, only the first `max_bytes` + 1 bytes are read, and not verified.
         """
 
-    def read_newer(self, name: str, generation: int, *, most: int = MOST_BYTES) -> tuple[bytes, int] | None:
+    def read_newer(
+        self, name: str, generation: int, *, max_bytes: int = MAX_BYTES
+    ) -> tuple[bytes, int] | None:
         """Bytes, as `read` has them, and generation of the object.
 
         None if it has this generation, or does not exist.

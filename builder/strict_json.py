@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 JsonObject = dict[str, Any]
-DEEPEST = 100  # levels of objects and lists; parameters have up to 40, wrapped in at most ten
-LONGEST_NUMBER = 1000  # digits
-_LONGEST_SHOWN = 80  # characters of a value in an error
-TOO_LONG = f"at most {LONGEST_NUMBER} digits in a number; put it in quotes if it is text"
+MAX_DEPTH = 100  # levels of objects and lists; parameters have up to 40, wrapped in at most ten
+MAX_NUMBER = 1000  # digits
+_MAX_SHOWN = 80  # characters of a value in an error
+TOO_LONG = f"at most {MAX_NUMBER} digits in a number; put it in quotes if it is text"
 
 
 class UnreadableJson(ValueError):
@@ -59,7 +59,7 @@ def read_value(raw: bytes | str) -> Any:
         raise _too_deep() from None
     except ValueError as error:
         raise NotJson(f"not valid JSON ({error})") from error
-    if is_deeper(value, DEEPEST):
+    if is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value
 
@@ -69,7 +69,7 @@ def read_document(raw: bytes, schema: int) -> JsonObject:
     document = read_object(raw)
     found = document.get("schema")
     if type(found) is not int or found != schema:
-        raise UnreadableJson(f"its schema is {ascii(found)[:_LONGEST_SHOWN]}, and {schema} was expected")
+        raise UnreadableJson(f"its schema is {ascii(found)[:_MAX_SHOWN]}, and {schema} was expected")
     return document
 
 
@@ -118,10 +118,10 @@ def _finite(word: str) -> float:
 
 
 def _whole(word: str) -> int:
-    if len(word) > LONGEST_NUMBER:
+    if len(word) > MAX_NUMBER:
         raise UnreadableJson(TOO_LONG, word)
     return int(word)
 
 
 def _too_deep() -> UnreadableJson:
-    return UnreadableJson(f"at most {DEEPEST} levels of nesting")
+    return UnreadableJson(f"at most {MAX_DEPTH} levels of nesting")

@@ -21,9 +21,9 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 _SHARE = 0.05  # of the time waited so far, as the next interval of a wait that begins with short ones
 _CHECK_SECONDS = 0.2  # between two checks for cancellation
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0  # seconds between two tries of a call
+_FIRST_PAUSE, _MAX_PAUSE = 0.5, 20.0  # seconds between two tries of a call
 _LONG = 30.0  # seconds of repeating a call after which people are told what is waited for
-_MOST_MISMATCHES = 4  # tries after a checksum mismatch: a damaged object does not repair itself
+_MAX_MISMATCHES = 4  # tries after a checksum mismatch: a damaged object does not repair itself
 
 
 class WaitTimeout(Exception):
@@ -158,13 +158,11 @@ def retry_transient(call: Callable[[], T], *, budget: float, clock: Clock) -> T:
     def expired(state: tenacity.RetryCallState) -> bool:
         failure = _failure(state)
         hopeless = failure is not None and failure.code == "checksumMismatch"
-        if hopeless and state.attempt_number >= _MOST_MISMATCHES:
+        if hopeless and state.attempt_number >= _MAX_MISMATCHES:
             return True
         return clock.monotonic() - started + state.upcoming_sleep > budget
 
-    growing = tenacity.wait_exponential_jitter(
-        multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_FIRST_PAUSE
-    )
+    growing = tenacity.wait_exponential_jitter(multiplier=_FIRST_PAUSE, max=_MAX_PAUSE, jitter=_FIRST_PAUSE)
 
     def pause(state: tenacity.RetryCallState) -> float:
         failure = _failure(state)

@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from tests import needs, sampling
 
-LONGEST_ID = 40
+MAX_ID = 40
 
 # How long one example takes depends on what else the machine does. The examples are the same each time, so that a
 # change is judged by what it changes. `make soak`, which sets NB_EXAMPLES, looks for new ones.
@@ -29,7 +29,7 @@ class UnnamedCase(pytest.Collector.CollectError):
 def names_itself(value: object) -> bool:
     """True if the id that pytest derives from the value is short, printable and the same in every process."""
     if isinstance(value, str):
-        return 0 < len(value) <= LONGEST_ID and value.isascii() and value.isprintable()
+        return 0 < len(value) <= MAX_ID and value.isascii() and value.isprintable()
     if isinstance(value, type | FunctionType | BuiltinFunctionType):
         return value.__name__ != "<lambda>"
     return value is None or isinstance(value, int | float | Enum)

@@ -27,7 +27,7 @@ PAIRS = {
     "green-red": (GREEN, RED),
     "red-red": (RED, RED),
 }
-MOST_CALLS = 18  # of one publication that nobody disturbs
+MAX_CALLS = 18  # of one publication that nobody disturbs
 
 
 class InOrder(Executor):

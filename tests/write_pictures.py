@@ -13,7 +13,7 @@ from tests.needs import CHROMIUM
 from tests.unit.sample_reports import GREEN, RED, job, report
 
 DOCS = Path(__file__).parent.parent / "docs"
-LARGEST = 120_000  # bytes of a picture
+MAX_BYTES = 120_000  # bytes of a picture
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
     *("--disable-dev-shm-usage", "--virtual-time-budget=3000", "--window-size=900,620"),
@@ -38,7 +38,7 @@ def main() -> None:
                 [str(CHROMIUM), *FLAGS, *flags, taken, page.as_uri()], check=True, capture_output=True
             )
         size = (DOCS / name).stat().st_size
-        print(f"{name}: {size} bytes{'' if size < LARGEST else ', too large'}")
+        print(f"{name}: {size} bytes{'' if size < MAX_BYTES else ', too large'}")
 
 
 if __name__ == "__main__":

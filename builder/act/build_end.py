@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Self
 
 from builder.errors import BuilderError, InputRefused, Interrupted, TimeLimit
-from builder.plan.build_plan import LONGEST_BUILD, Plan
+from builder.plan.build_plan import MAX_BUILD_SECONDS, Plan
 from builder.plan.format import counted, duration
 from builder.ports import BuildTime, CallFailed, Clock
 
@@ -91,8 +91,8 @@ class BuildEnd:
         worst = self._plan.worst_case_seconds
         raised = (
             f"Raise `timeout` in cloudbuild.yaml (worst case {worst} s)"
-            if worst <= LONGEST_BUILD
-            else f"Raise `timeout` in cloudbuild.yaml (at most {LONGEST_BUILD} s; worst case {worst} s), "
+            if worst <= MAX_BUILD_SECONDS
+            else f"Raise `timeout` in cloudbuild.yaml (at most {MAX_BUILD_SECONDS} s; worst case {worst} s), "
             "divide the notebooks among builds"
         )
         return TimeLimit(

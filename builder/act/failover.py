@@ -55,14 +55,14 @@ _BY_CODE = {
 _NOT_FOUND = {"notFound", "RESOURCE_NOT_FOUND"}
 _INVALID = {"invalid", "badRequest"}
 # Refusals that often pass: placement asks the same zone again before the next one.
-_PASSING = {
+_TRANSIENT = {
     "RESOURCE_NOT_READY",
     "resourceNotReady",
     "RESOURCE_OPERATION_RATE_EXCEEDED",
     "operationRateExceeded",
 }
 _QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
-_NOT_ABOUT_CAPACITY = _PASSING | {"OPERATION_CANCELED_BY_USER"}
+_NOT_ABOUT_CAPACITY = _TRANSIENT | {"OPERATION_CANCELED_BY_USER"}
 _LOCATIONS = "constraints/gcp.resourceLocations"  # the organization policy of the allowed locations
 _SUBNETWORK = "/subnetworks/"
 # Words in the message that are more precise than the code; the first match counts.
@@ -92,9 +92,9 @@ def scope_of(code: str, message: str) -> Scope:
     return _BY_CODE.get(code, Scope.UNKNOWN)
 
 
-def passes(code: str) -> bool:
+def is_transient(code: str) -> bool:
     """Return True if the same zone can accept soon."""
-    return code in _PASSING
+    return code in _TRANSIENT
 
 
 def is_configuration(code: str, message: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from builder.act.failover import Scope, passes, scope_of
+from builder.act.failover import Scope, is_transient, scope_of
 from builder.act.fleet import Fleet, is_own
 from builder.act.refusals import Refusal
 from builder.act.vm import Insert, Vm
@@ -148,7 +148,7 @@ class Insertion:
         if done.errors:
             error = done.errors[0]
             scope = scope_of(error.code, error.message)
-            return Refusal(vm.zone, error.code, error.message, scope, passing=passes(error.code))
+            return Refusal(vm.zone, error.code, error.message, scope, transient=is_transient(error.code))
         return None
 
     def _await_running(self, vm: Vm) -> Refusal | None:

@@ -217,7 +217,7 @@ class JobRun:
         return (
             None
             if item is None
-            else self._s.store.read(item.name, generation=item.generation, most=MAX_EXECUTED_BYTES)
+            else self._s.store.read(item.name, generation=item.generation, max_bytes=MAX_EXECUTED_BYTES)
         )
 
     def _expected(self, attempt: Attempt, generations: Mapping[str, int]) -> Expected:

@@ -13,7 +13,7 @@ from builder.plan.build_plan import JobPlan
 from builder.ports import CallFailed, Machines, TypeKind
 
 _logger = logging.getLogger(__name__)
-_MOST_MEANT = 3
+_MAX_SUGGESTIONS = 3
 _THREADS = 4
 _PATIENCE = 5.0  # the longest that an insert waits for the look-up, in seconds
 _Type = tuple[TypeKind, str]
@@ -53,7 +53,7 @@ class Offer:
         except CallFailed as failure:
             _logger.info("%s of %s were not looked up: %s", kind, place, failure)
             return ()
-        return difflib.get_close_matches(name, names, n=_MOST_MEANT)
+        return difflib.get_close_matches(name, names, n=_MAX_SUGGESTIONS)
 
 
 def _types(job: JobPlan) -> list[_Type]:

@@ -28,7 +28,7 @@ from builder.plan.build_plan import PLACING_BUDGET, ImageChoice, JobPlan
 from builder.plan.vm_spec import models_to_try
 from builder.ports import CallFailed, Clock, Image, Machines
 
-_PASSING_PAUSES = (5.0, 15.0)  # seconds before a zone is asked again after a refusal that can pass
+_TRANSIENT_PAUSES = (5.0, 15.0)  # seconds before a zone is asked again after a refusal that can pass
 
 
 class Placement:
@@ -144,7 +144,7 @@ class Placement:
 
     def _ask(self, zone: str, model: str, request: VmRequest, numbers: Iterator[int]) -> Vm | Refusal:
         """Ask one zone, repeatedly if its refusal can pass. Each try has its own VM name."""
-        pauses = iter(_PASSING_PAUSES)
+        pauses = iter(_TRANSIENT_PAUSES)
         while True:
             vm = Vm(
                 name=request.attempt.vm_name(next(numbers)),
@@ -158,7 +158,7 @@ class Placement:
             if refusal is None:
                 return vm
             pause = next(pauses, None)
-            if pause is None or not refusal.passing:
+            if pause is None or not refusal.transient:
                 return refusal
             self._clock.sleep(pause)
 

@@ -70,7 +70,7 @@ class Refusal:
     code: str
     message: str
     scope: Scope
-    passing: bool = False  # the same zone can accept soon
+    transient: bool = False  # the same zone can accept soon
     model: str = STANDARD  # the requested provisioning model
 
     def __str__(self) -> str:
@@ -188,7 +188,7 @@ def no_secure_boot(image: Image) -> InputRefused:
     )
 
 
-_MOST_ZONES = 12  # zones in a message
+_MAX_ZONES = 12  # zones in a message
 _OPTION: dict[TypeKind, str] = {"machineTypes": "NB_MACHINE_TYPE", "acceleratorTypes": "NB_ACCELERATOR"}
 
 
@@ -207,7 +207,7 @@ def not_in_zones(kind: TypeKind, name: str, *, offered: Sequence[str], allowed: 
     """Return the error of a machine type or accelerator type that no allowed zone offers."""
     return NoCapacity(
         f"{_OPTION[kind]} is {name}, which none of the allowed zones offers ({', '.join(allowed)}). "
-        f"It is in {', '.join(offered[:_MOST_ZONES])}{' and others' if len(offered) > _MOST_ZONES else ''}.",
+        f"It is in {', '.join(offered[:_MAX_ZONES])}{' and others' if len(offered) > _MAX_ZONES else ''}.",
         reason="not_in_zones",
         advice="Set NB_ZONES to one of these zones, or choose another type.",
     )

@@ -17,7 +17,7 @@ from builder.judge.executed_notebook import MAX_EXECUTED_BYTES
 from builder.model import GcsLocation, JsonObject, Listed, Verdict
 from builder.plan.build_plan import JobPlan
 from builder.plan.named_inputs import NamedInputs
-from builder.ports import MOST_BYTES, ObjectStore
+from builder.ports import MAX_BYTES, ObjectStore
 from builder.strict_json import readable
 
 _HOURS_SHOWN = 48  # an older proof's age is told in days
@@ -93,7 +93,7 @@ class Reuse:
         """Return the earlier results as an outcome of this job."""
         proven = reused.proven[:16].replace("T", " ")
         message = f"not run again: run {reused.run} was green for the same inputs, {proven} UTC"
-        executed = self._read(objects.get(f"{job.name}.ipynb"), most=MAX_EXECUTED_BYTES)
+        executed = self._read(objects.get(f"{job.name}.ipynb"), max_bytes=MAX_EXECUTED_BYTES)
         return Outcome(
             verdict=Verdict(ExitCode.GREEN, "green", message),
             objects=tuple(objects.values()),
@@ -103,8 +103,12 @@ class Reuse:
             reused=reused,
         )
 
-    def _read(self, item: Listed | None, *, most: int = MOST_BYTES) -> bytes | None:
-        return None if item is None else self._store.read(item.name, generation=item.generation, most=most)
+    def _read(self, item: Listed | None, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+        return (
+            None
+            if item is None
+            else self._store.read(item.name, generation=item.generation, max_bytes=max_bytes)
+        )
 
 
 def _objects(result: JsonObject) -> Mapping[str, tuple[Any, ...]]:

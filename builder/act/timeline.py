@@ -9,7 +9,7 @@ from collections.abc import Callable
 from builder.act.result import Event
 from builder.ports import Clock
 
-MOST_EVENTS = 200  # of one job; the log has all
+MAX_EVENTS = 200  # of one job; the log has all
 
 
 class Timeline:
@@ -26,7 +26,7 @@ class Timeline:
         """Keep a state change of a job, and pass it on."""
         event = Event(self._clock.monotonic() - self._began, text)
         with self._lock:
-            if len(self._events[job]) < MOST_EVENTS:
+            if len(self._events[job]) < MAX_EVENTS:
                 self._events[job].append(event)
         self._pass_on(job, text)
 

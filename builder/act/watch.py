@@ -1,7 +1,7 @@
 """Follows one attempt by its heartbeat, log and evidence in Cloud Storage, and distinguishes a slow VM from a lost one.
 
 Ages count on the builder's own monotonic clock, from the last change of the heartbeat's counter; no clocks are
-compared. While nothing happens, a tick costs one conditional read, and now and then one look at the VM.
+compared. While nothing happens, a tick costs one conditional read, and sometimes a check of the VM.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from builder.vm.protocol import (
 )
 from builder.waiting import WaitTimeout, poll
 
-TICK = 1.0  # seconds between two looks at the heartbeat ...
+TICK = 1.0  # seconds between two reads of the heartbeat ...
 FIRST_TICK = 0.4  # ... and at first, so that the verdict on a short notebook does not wait
-LOOK_AT_VM = 15.0  # seconds between two looks at the VM itself
-LOOK_AT_SERIAL = 5.0  # seconds between two looks at the serial port, before the first heartbeat
+VM_INTERVAL = 15.0  # seconds between two checks of the VM itself
+SERIAL_INTERVAL = 5.0  # seconds between two reads of the serial port, before the first heartbeat
 SILENCE = 180.0  # seconds without a heartbeat after which a VM that still runs is given up
 QUIET = 10.0  # seconds without a heartbeat after which evidence and VM are read more often ...
-LOOK_WHEN_QUIET = 5.0  # ... and how often
+QUIET_INTERVAL = 5.0  # ... and how often
 _ALIVE = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
 # A VM whose calls are refused for this share of its boot limit, after everything is staged, lacks a role.
 _REFUSED_SHARE = 0.1
@@ -95,9 +95,9 @@ class Watch:
         self._log = log
         self._started = clock.monotonic()
         self._supplied = self._started  # the time since which the bucket has all that the VM waits for
-        self._heard = self._started
-        self._looked_at_vm = self._started
-        self._looked_at_serial = self._started
+        self._last_change = self._started  # of the heartbeat's counter
+        self._vm_checked = self._started
+        self._serial_checked = self._started
         self._heartbeat: Heartbeat | None = None
         self._unreadable = ""  # why the last heartbeat that cannot be read counts as silence
         self._generation = 0
@@ -130,16 +130,16 @@ class Watch:
 
     def _tick(self) -> bytes | None:
         now = self._clock.monotonic()
-        self._listen(now)
-        quiet = now - self._heard
+        self._read_heartbeat(now)
+        quiet = now - self._last_change
         phase = self._heartbeat.phase if self._heartbeat else ""
         if phase in {UPLOAD, DONE, PREEMPTED}:
             evidence = self._read_evidence()
             if evidence is not None:
                 return evidence
-        if now - self._looked_at_vm >= (LOOK_WHEN_QUIET if quiet > QUIET else LOOK_AT_VM):
-            self._looked_at_vm = now
-            evidence = self._look_around(self._read_evidence())
+        if now - self._vm_checked >= (QUIET_INTERVAL if quiet > QUIET else VM_INTERVAL):
+            self._vm_checked = now
+            evidence = self._check_vm()
             if evidence is not None:
                 return evidence
         if self._heartbeat is None:
@@ -153,10 +153,12 @@ class Watch:
         return None
 
     def _read_evidence(self) -> bytes | None:
-        return self._store.read(self._prefix + EVIDENCE, most=MAX_EVIDENCE_BYTES)
+        return self._store.read(self._prefix + EVIDENCE, max_bytes=MAX_EVIDENCE_BYTES)
 
-    def _listen(self, now: float) -> None:
-        newer = self._store.read_newer(self._prefix + HEARTBEAT, self._generation, most=MAX_HEARTBEAT_BYTES)
+    def _read_heartbeat(self, now: float) -> None:
+        newer = self._store.read_newer(
+            self._prefix + HEARTBEAT, self._generation, max_bytes=MAX_HEARTBEAT_BYTES
+        )
         if newer is None:
             return
         raw, self._generation = newer
@@ -176,14 +178,14 @@ class Watch:
         if self._heartbeat is None:
             self._relay(f"# first heartbeat {now - self._started:.0f} s after the VM's start")
         if self._heartbeat is None or message.counter != self._heartbeat.counter:
-            self._heard = now
+            self._last_change = now
         self._heartbeat, self._unreadable = message, ""
         self._relay_chunks(message.log_chunks)
 
     def _relay_chunks(self, upto: int) -> None:
         while self._log.chunks < upto:
             name = self._prefix + log_chunk(self._log.chunks + 1)
-            chunk = self._store.read(name, most=MAX_CHUNK_BYTES)
+            chunk = self._store.read(name, max_bytes=MAX_CHUNK_BYTES)
             if chunk is None:
                 return  # announced, but not there yet: the next tick reads it
             self._log.chunks += 1
@@ -207,8 +209,8 @@ class Watch:
         return int(digits) if digits.isdecimal() else 0
 
     def _check_boot(self, now: float) -> None:
-        if now - self._looked_at_serial >= LOOK_AT_SERIAL:
-            self._looked_at_serial = now
+        if now - self._serial_checked >= SERIAL_INTERVAL:
+            self._serial_checked = now
             self._read_serial()
             failed = boot_error(self._vm, self._machines.project, self._serial_lines)
             if failed is not None:
@@ -257,8 +259,9 @@ class Watch:
         self._serial_lines.extend(output.text.splitlines())
         del self._serial_lines[:-200]
 
-    def _look_around(self, evidence: bytes | None) -> bytes | None:
+    def _check_vm(self) -> bytes | None:
         """Return the evidence, if it is there. Raises EnvironmentFailed if the VM has ended without it."""
+        evidence = self._read_evidence()
         if evidence is not None:
             return evidence
         try:
@@ -278,7 +281,7 @@ class Watch:
 
     def _saves_its_results(self, instance: Instance) -> bool:
         """Return True if the VM is stopping and its runner still writes: a preempted Spot VM has 30 seconds."""
-        return instance.status == "STOPPING" and self._clock.monotonic() - self._heard < QUIET
+        return instance.status == "STOPPING" and self._clock.monotonic() - self._last_change < QUIET
 
     def _ended(self, how: str) -> BuilderError:
         """Return the error of a VM that ended without evidence, with the cause that Compute Engine names."""

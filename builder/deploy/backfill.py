@@ -54,10 +54,10 @@ class _Backfill:
 
     def builds_left(self, now: str) -> int:
         """The number of builds that the function can still start in this hour."""
-        most = self.live.builds_per_hour
+        limit = self.live.builds_per_hour
         since = moment(now) - _HOUR
-        return most - self.context.clients.builds.count(
-            self.tag, self.live.location.region, since=since, most=most
+        return limit - self.context.clients.builds.count(
+            self.tag, self.live.location.region, since=since, limit=limit
         )
 
     def has_results(self, day: date) -> bool:

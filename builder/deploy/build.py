@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from builder.deploy.live import ArchiveRef
 from builder.model import LIVE_TAG, GcsLocation, JsonObject
-from builder.plan.build_plan import LONGEST_BUILD
+from builder.plan.build_plan import MAX_BUILD_SECONDS
 from builder.plan.deployed import CONFIG
 
 # Seconds beside the plan's worst case: to start the step, to wait for a run that may hold the event, to report the
 # result.
 ALLOWANCE = 600
 # Seconds that a build may wait in the queue. After the default of one hour it would end without a message.
-LONGEST_QUEUE = 6 * 3600
+MAX_QUEUE_SECONDS = 6 * 3600
 _OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
 
 
@@ -47,8 +47,8 @@ def scheduled_build(
             }
         },
         "steps": [{"id": "notebooks", "name": image, "args": ["run"], "env": env}],
-        "timeout": f"{min(worst_case_seconds + ALLOWANCE, LONGEST_BUILD)}s",
-        "queueTtl": f"{LONGEST_QUEUE}s",
+        "timeout": f"{min(worst_case_seconds + ALLOWANCE, MAX_BUILD_SECONDS)}s",
+        "queueTtl": f"{MAX_QUEUE_SECONDS}s",
         "serviceAccount": f"projects/{project}/serviceAccounts/{account}",
         "tags": ["notebook-builder", LIVE_TAG + function],
         "options": {"logging": "CLOUD_LOGGING_ONLY", "automapSubstitutions": True},

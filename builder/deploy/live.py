@@ -12,7 +12,7 @@ from builder.model import LIVE_SCHEMA, GcsLocation, JsonObject
 from builder.options.day import moment
 from builder.strict_json import UnreadableJson, read_document
 
-MOST_EARLIER = 10
+MAX_EARLIER = 10
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class LiveDocument:
     def promoted(self, live: Live) -> LiveDocument:
         """The document after this promotion."""
         newest = Newest(live.source.build, live.source.created)
-        return LiveDocument(live, newest, (self.live, *self.earlier)[:MOST_EARLIER])
+        return LiveDocument(live, newest, (self.live, *self.earlier)[:MAX_EARLIER])
 
     def rolled_back(self) -> LiveDocument:
         """The document after a rollback, with the same `newest`. `earlier` must not be empty."""

@@ -31,11 +31,11 @@ from builder.deploy.refusals import contested
 from builder.deploy.steps import STAGES, Step
 from builder.errors import EnvironmentFailed, ProjectSetup
 from builder.options.day import moment
-from builder.plan.build_plan import LONGEST_BUILD, ChosenNotebook, Plan
+from builder.plan.build_plan import MAX_BUILD_SECONDS, ChosenNotebook, Plan
 from builder.plan.event import scheduled_types
 from builder.ports import CallFailed
 
-_MOST_TRIES = 10  # of writing live.json while others write it
+_MAX_TRIES = 10  # of writing live.json while others write it
 _LATER = ("live.json", "schedule")  # what a promotion writes after the resources
 
 
@@ -200,7 +200,7 @@ def _wanted(
     seconds = request.plan.worst_case_seconds
     if request.plan.exceeds_longest_build:
         context.log(
-            f"warning: scheduled builds may take {seconds} s, and Cloud Build ends them after {LONGEST_BUILD}"
+            f"warning: scheduled builds may take {seconds} s, and Cloud Build ends them after {MAX_BUILD_SECONDS}"
         )
     build = scheduled_build(
         function=deployment.function,
@@ -264,7 +264,7 @@ def _split(context: DeploymentContext, wanted: Live) -> str:
 
 def _write(context: DeploymentContext, wanted: Live) -> LiveDocument | Newest | None:
     """Write live.json, which makes the promotion live. If another promotion comes in between, decide again."""
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         current, generation = context.current()
         decision = decide(current, wanted)
         if not isinstance(decision, LiveDocument) or context.write(decision, generation):

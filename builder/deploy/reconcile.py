@@ -35,7 +35,7 @@ _TRIES = 5  # writes in one stage; others may overtake them, and faults of Googl
 # While Google's agents get their roles, which takes "a few minutes" (Google), `deploy` tries again after so many
 # seconds.
 _SETTING_UP = 60.0
-_MOST_SETTING_UP = 10
+_MAX_SETTING_UP = 10
 _OVERTAKEN = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
 # Values of google.rpc.Code.
 _NOT_FOUND, _ALREADY_EXISTS = 5, 6
@@ -237,7 +237,7 @@ class _Reconciliation:
             return _Result.UNKNOWN
         if not ended.code:
             return _Result.DONE
-        if is_setting_up(ended.message) and self._setting_up < _MOST_SETTING_UP:
+        if is_setting_up(ended.message) and self._setting_up < _MAX_SETTING_UP:
             self._setting_up += 1
             self.log(
                 f"Google is still setting up Cloud Functions and Eventarc in this project: waiting {_SETTING_UP:.0f} s"

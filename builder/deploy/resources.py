@@ -25,7 +25,7 @@ PAYLOAD = b"{}"
 RETRIES = 3  # of publishing; Pub/Sub repeats deliveries by itself
 # The services of Google that the function calls.
 _CALLED = frozenset({"storage", "cloudbuild"})
-_LONGEST_LABEL = 63
+_MAX_LABEL = 63
 SOURCE_PATH = "build_config.source"
 _CODE_PATHS = (SOURCE_PATH, "labels")
 # By field of FunctionConfig. An update names the whole trigger, as gcloud does.
@@ -131,7 +131,7 @@ def resources(
         topic=names.topic_path,
         trigger_account=accounts.trigger,
         retry="RETRY_POLICY_RETRY",
-        labels={TOOL_LABEL: TOOL, CODE_LABEL: code[:_LONGEST_LABEL]},
+        labels={TOOL_LABEL: TOOL, CODE_LABEL: code[:_MAX_LABEL]},
     )
     job = None if cron is None else _job(names, cron, time_zone)
     return Resources(names, FunctionSpec(config, source, code, any_code), job)

@@ -16,9 +16,9 @@ from builder.plain_text import one_line
 from builder.ports import TRANSIENT_STATUS, CallFailed, Clock
 from builder.strict_json import UnreadableJson, read_value
 
-MOST_BYTES = 64 * 2**20  # of an answer; a page has 50 comments
+MAX_BYTES = 64 * 2**20  # of an answer; a page has 50 comments
 _TIMEOUT = 20.0  # seconds to connect, and for each piece of an answer
-_LONGEST = 60.0  # seconds for a whole answer
+_MAX_SECONDS = 60.0  # seconds for a whole answer
 _PIECE = 1 << 16
 _SECONDARY = (
     "secondary rate limit"  # GitHub's words, with or without headers; it asks for a minute's pause then
@@ -78,14 +78,14 @@ class ForgeCalls:
 
     def _read(self, answer: requests.Response) -> bytes:
         """Return the body. Raises requests.ConnectionError if it is too long, or takes too long."""
-        deadline = self._clock.monotonic() + _LONGEST
+        deadline = self._clock.monotonic() + _MAX_SECONDS
         content = bytearray()
         while piece := answer.raw.read1(_PIECE):
             content += piece
-            if len(content) > MOST_BYTES:
-                raise requests.ConnectionError(f"the answer is longer than {MOST_BYTES} bytes")
+            if len(content) > MAX_BYTES:
+                raise requests.ConnectionError(f"the answer is longer than {MAX_BYTES} bytes")
             if self._clock.monotonic() > deadline:
-                raise requests.ConnectionError(f"the answer takes longer than {_LONGEST:.0f} s")
+                raise requests.ConnectionError(f"the answer takes longer than {_MAX_SECONDS:.0f} s")
         return bytes(content)
 
     def _refused(self, verb: str, path: str, answer: requests.Response, content: bytes) -> CallFailed:

@@ -12,7 +12,7 @@ from builder.model import PullRequest
 from builder.ports import CallFailed, Clock
 
 CONTEXT = "notebook-builder"  # the name of the commit's status
-MOST_PAGES = 40
+MAX_PAGES = 40
 _PAGE = 50  # comments
 
 
@@ -99,7 +99,7 @@ class Forge:
 
     def comments(self) -> Iterator[Comment]:
         """Yield the comments of the pull request, the oldest first, at most 2,000."""
-        for page in range(1, MOST_PAGES + 1):
+        for page in range(1, MAX_PAGES + 1):
             params = {"per_page": _PAGE, "page": page, "sort": "asc"}
             found = self._calls.send("GET", self._api.comments, params=params)
             if not isinstance(found, list):

@@ -11,7 +11,7 @@ from typing import Any
 
 from builder import gcloud
 
-_LONGEST = 500  # characters of an API's message
+_MAX_MESSAGE = 500  # characters of an API's message
 _PASSING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _RATE_LIMITED = frozenset({"RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"})
 # The message of Cloud Build if the build's account cannot read the archive (docs/facts.md 4).
@@ -155,4 +155,4 @@ def _message(content: bytes) -> str:
     text = str(_error(content).get("message", content.decode(errors="replace")))
     if "NB_EVENT" in text:
         return "the API's message repeats the event and is left out"
-    return " ".join(text.split())[:_LONGEST]
+    return " ".join(text.split())[:_MAX_MESSAGE]

@@ -23,7 +23,7 @@ from builder.function.outcome import Dropped, Redeliver
 from builder.options.message import MessageRefused, parameter_faults
 
 _STALE = timedelta(hours=6)  # Pub/Sub delivers for a day, but a build that late is no longer wanted
-_MOST_CLOCK_ERROR = timedelta(hours=1)  # between this machine's clock and the event's
+_MAX_CLOCK_ERROR = timedelta(hours=1)  # between this machine's clock and the event's
 _DEPLOYING = timedelta(minutes=10)  # a first deploy creates the topic minutes before it writes live.json
 
 # No other event may come between the look for an event's build and its creation. The function is deployed with one
@@ -45,7 +45,7 @@ def handle_event(event_id: str, time: str, data: Any) -> None:
         _log("ERROR", f"No build was submitted, the message was refused: {refused}.", logged_id)
     except Redeliver as failed:
         # Without an answer, there is no time but this machine's own.
-        if event is not None and _is_stale(event, datetime.now(UTC) - _MOST_CLOCK_ERROR):
+        if event is not None and _is_stale(event, datetime.now(UTC) - _MAX_CLOCK_ERROR):
             _log("ERROR", _too_late(event, failed.message).message, logged_id)
             return
         _log(failed.severity, f"{failed.message} The event will be delivered again.", logged_id)

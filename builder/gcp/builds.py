@@ -28,10 +28,10 @@ class GoogleBuilds:
         expression = " AND ".join(f'tags="{tag}"' for tag in tags)
         return next(map(_state, self._list(expression, region)), None)
 
-    def count(self, tag: str, region: str, *, since: datetime, most: int) -> int:
+    def count(self, tag: str, region: str, *, since: datetime, limit: int) -> int:
         moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = self._list(f'tags="{tag}" AND create_time>"{moment}"', region)
-        return sum(1 for _ in islice(found, most))
+        return sum(1 for _ in islice(found, limit))
 
     def _list(self, expression: str, region: str) -> Iterator[JsonObject]:
         """The builds that a filter selects. A list begins with the newest, and any of its pages can be empty."""

@@ -23,7 +23,7 @@ from builder.check_ports import BucketSettings
 from builder.gcp.calls import Calls
 from builder.gcp.clients import CALL_BUDGET, CALL_TIMEOUT, Access
 from builder.model import Listed
-from builder.ports import MOST_BYTES, CallFailed, Clock
+from builder.ports import MAX_BYTES, CallFailed, Clock
 
 T = TypeVar("T")
 
@@ -135,14 +135,14 @@ class GoogleObjectStore:
 
         return self._call("storage.objects.insert", name, send)
 
-    def read(self, name: str, *, generation: int | None = None, most: int = MOST_BYTES) -> bytes | None:
+    def read(self, name: str, *, generation: int | None = None, max_bytes: int = MAX_BYTES) -> bytes | None:
         blob = self._bucket.blob(name, generation=generation)
         return self._unless(
-            {HTTPStatus.NOT_FOUND}, "storage.objects.get", name, lambda: self._download(blob, most)
+            {HTTPStatus.NOT_FOUND}, "storage.objects.get", name, lambda: self._download(blob, max_bytes)
         )
 
-    def _download(self, blob: Blob, most: int, unless_generation: int | None = None) -> bytes:
-        target = _Beginning(most + 1)
+    def _download(self, blob: Blob, max_bytes: int, unless_generation: int | None = None) -> bytes:
+        target = _Beginning(max_bytes + 1)
         with suppress(_FullError):
             blob.download_to_file(
                 target,
@@ -153,11 +153,13 @@ class GoogleObjectStore:
             )
         return target.getvalue()
 
-    def read_newer(self, name: str, generation: int, *, most: int = MOST_BYTES) -> tuple[bytes, int] | None:
+    def read_newer(
+        self, name: str, generation: int, *, max_bytes: int = MAX_BYTES
+    ) -> tuple[bytes, int] | None:
         blob = self._bucket.blob(name)
 
         def fetch() -> tuple[bytes, int]:
-            content = self._download(blob, most, generation)
+            content = self._download(blob, max_bytes, generation)
             if blob.generation is None:  # known only after the whole download
                 blob.reload(timeout=self._calls.timeout, retry=None)
             return content, int(blob.generation or 0)

@@ -10,7 +10,7 @@ from builder.model import CellFailure, JsonObject, Notebook
 from builder.plain_text import one_line, plain
 from builder.plan.notebooks import joined
 
-LONGEST_TRACEBACK = 15
+MAX_TRACEBACK_LINES = 15
 
 # The first line of a frame in a cell, as IPython prints it since 5.x; group "count" is the cell's execution count.
 _CELL_FRAME = re.compile(
@@ -115,10 +115,10 @@ def _shortened(lines: list[str]) -> list[str]:
         kept.pop()
     if dropped:
         kept.insert(max(len(kept) - 1, 0), f"… {dropped} frame{'s' if dropped > 1 else ''} in libraries")
-    if len(kept) <= LONGEST_TRACEBACK:
+    if len(kept) <= MAX_TRACEBACK_LINES:
         return kept
-    head = LONGEST_TRACEBACK // 2
-    tail = LONGEST_TRACEBACK - head - 1
+    head = MAX_TRACEBACK_LINES // 2
+    tail = MAX_TRACEBACK_LINES - head - 1
     return [*kept[:head], f"… {len(kept) - head - tail} lines", *kept[-tail:]]
 
 

@@ -11,8 +11,8 @@ from builder.model import CellFailure, CellRun, CellState, Notebook
 from builder.plain_text import one_line, plain
 from builder.plan.notebooks import UnreadableNotebook, is_executed, joined
 
-LONGEST_TEXT = 2000  # characters of one cell's output in a report
-LONGEST_TEXTS = 64_000  # characters of one notebook's outputs in a report
+MAX_TEXT = 2000  # characters of one cell's output in a report
+MAX_TEXTS = 64_000  # characters of one notebook's outputs in a report
 
 
 def cell_runs(
@@ -27,10 +27,10 @@ def cell_runs(
     if len(after.cells) != len(expected):
         return tuple(_not_run(cell) for cell in expected)
     failure = find_failure(notebook, after, expected)
-    left = LONGEST_TEXTS
+    left = MAX_TEXTS
     runs = []
     for wanted, cell in zip(expected, after.cells, strict=True):
-        text = _text(cell)[-min(LONGEST_TEXT, left) :] if left else ""
+        text = _text(cell)[-min(MAX_TEXT, left) :] if left else ""
         left -= len(text)
         runs.append(
             CellRun(
@@ -71,4 +71,4 @@ def _text(cell: ExecutedCell) -> str:
         elif output["output_type"] in {"execute_result", "display_data"}:
             text = output["data"].get("text/plain")
             parts.append(joined(text) + "\n" if isinstance(text, str | list) else "")
-    return plain("".join(part[-2 * LONGEST_TEXT :] for part in parts if part))
+    return plain("".join(part[-2 * MAX_TEXT :] for part in parts if part))

@@ -10,7 +10,7 @@ from builder.plan.notebooks import RAISES_TAG, code_cells_of, load_notebook
 
 # Its JSON takes some nine times as much memory, and Cloud Build's default machine has 4 GB.
 MAX_EXECUTED_BYTES = 128 * 2**20
-_LONGEST_CELL = 366 * 86400  # seconds; a longer duration in the notebook was not measured
+_MAX_CELL_SECONDS = 366 * 86400  # seconds; a longer duration in the notebook was not measured
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _executed_cell(raw_cells: list[JsonObject], cell: CodeCell) -> ExecutedCell:
 
 
 def _seconds(value: Any) -> float | None:
-    known = type(value) in {int, float} and 0 <= value < _LONGEST_CELL
+    known = type(value) in {int, float} and 0 <= value < _MAX_CELL_SECONDS
     return float(value) if known else None
 
 

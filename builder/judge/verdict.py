@@ -32,7 +32,7 @@ from builder.plain_text import one_line
 from builder.plan.notebooks import UnreadableNotebook, is_executed
 from builder.vm.protocol import DEAD_KERNEL, Evidence, FaultReport
 
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 
 def judge(
@@ -229,8 +229,8 @@ def _written(evidence: Evidence) -> str:
     names = sorted(item.name for item in evidence.objects if item.name.startswith("outputs/"))
     if not names:
         return "the notebook wrote nothing below outputs/"
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"the notebook wrote {', '.join(map(one_line, names[:MOST_NAMED]))}{more}"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"the notebook wrote {', '.join(map(one_line, names[:MAX_NAMED]))}{more}"
 
 
 def _green(expected: Expected, evidence: Evidence) -> Verdict:

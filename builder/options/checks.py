@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from builder.errors import Problem
 from builder.model import Accelerator, region_of
 from builder.options.google_names import region_in
-from builder.options.job_options import LONGEST_LIFE, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
+from builder.options.job_options import MAX_LIFE_SECONDS, SERVER_ALLOWANCE, UPLOAD_ALLOWANCE
 from builder.options.layers import Setting, show
 from builder.options.machine_types import (
     ATTACHABLE_GPUS,
@@ -130,12 +130,12 @@ def _lifetime(settings: Settings) -> Iterator[Problem]:
     if not (timeout and boot and isinstance(timeout.value, int) and isinstance(boot.value, int)):
         return
     before = boot.value + sum(steps_seconds(settings))
-    most = LONGEST_LIFE - UPLOAD_ALLOWANCE - SERVER_ALLOWANCE - before
+    most = MAX_LIFE_SECONDS - UPLOAD_ALLOWANCE - SERVER_ALLOWANCE - before
     if timeout.value > most:
         yield Problem(
             timeout.variable,
             str(timeout.value),
-            f"at most {most} seconds: with boot and upload, a VM may live for 120 days ({LONGEST_LIFE} s)",
+            f"at most {most} seconds: with boot and upload, a VM may live for 120 days ({MAX_LIFE_SECONDS} s)",
         )
 
 

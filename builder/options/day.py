@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from builder.model import UTC
 
-MOST_DAYS = 366  # of one range
+MAX_DAYS = 366  # of one range
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -36,8 +36,8 @@ def read_range(text: str) -> DayRange:
     days = (found.last - found.first).days + 1
     if days < 1:
         raise ValueError(f"expected FROM..TO, but {found.last} is before {found.first}")
-    if days > MOST_DAYS:
-        raise ValueError(f"expected at most {MOST_DAYS} days, and these are {days}")
+    if days > MAX_DAYS:
+        raise ValueError(f"expected at most {MAX_DAYS} days, and these are {days}")
     return found
 
 

@@ -11,7 +11,7 @@ from builder.options.flags import nearest
 from builder.options.google_names import project
 from builder.options.layers import Rank, Setting, show
 from builder.options.table import BY_ENV
-from builder.options.values import LONGEST_TEXT, InvalidValue, parse_text
+from builder.options.values import MAX_TEXT, InvalidValue, parse_text
 from builder.plain_text import escaped
 
 # Variables of Jupyter's own images; no warning mentions them.
@@ -116,7 +116,7 @@ def _endpoints(given: Mapping[str, str], problems: list[Problem]) -> dict[str, s
         name = _ENDPOINT + service.upper()
         if name not in given:
             continue
-        match = re.fullmatch(_URL, given[name]) if len(given[name]) <= LONGEST_TEXT else None
+        match = re.fullmatch(_URL, given[name]) if len(given[name]) <= MAX_TEXT else None
         if match is None:
             problems.append(
                 Problem(name, show(given[name]), "expected an address such as https://compute.example.com/")

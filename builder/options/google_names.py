@@ -25,9 +25,9 @@ REGION = r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}"
 PROJECT = r"(?:[a-z0-9.-]{1,63}:)?[a-z][-a-z0-9]{4,28}[a-z0-9]"
 _API = r"(?:https://[a-z0-9.-]+/compute/v1/)?"
 _RESERVED_LABELS = "nb-"
-_MOST_LABELS = 59  # 64 per resource; five are the tool's own
-_LONGEST_PREFIX = 200
-_SHORTEST_BUCKET, _LONGEST_BUCKET, _LONGEST_DOTTED_BUCKET = 3, 63, 222
+_MAX_LABELS = 59  # 64 per resource; five are the tool's own
+_MAX_PREFIX = 200
+_MIN_BUCKET, _MAX_BUCKET, _MAX_DOTTED_BUCKET = 3, 63, 222
 
 project = matching(f"{PROJECT}|[0-9]{{6,20}}", "expected a project's ID, such as my-project-123")
 zone_or_region = matching(
@@ -98,8 +98,8 @@ def _parse_gcs_location(value: object) -> GcsLocation:
         raise InvalidValue(
             f"{expected}; a bucket's name is 3 to 63 small letters, digits, dashes, underscores and dots"
         )
-    if len(prefix) > _LONGEST_PREFIX:
-        raise InvalidValue(f"{expected} with at most {_LONGEST_PREFIX} characters in PREFIX")
+    if len(prefix) > _MAX_PREFIX:
+        raise InvalidValue(f"{expected} with at most {_MAX_PREFIX} characters in PREFIX")
     if prefix and not all(re.fullmatch(_PREFIX_PART, part) for part in prefix.split("/")):
         raise InvalidValue(
             f"{expected}; PREFIX is names of letters, digits and ._=+@~- with one / between them"
@@ -109,9 +109,9 @@ def _parse_gcs_location(value: object) -> GcsLocation:
 
 def is_bucket(name: str) -> bool:
     """Return True if a bucket may have this name."""
-    longest = _LONGEST_DOTTED_BUCKET if "." in name else _LONGEST_BUCKET
+    longest = _MAX_DOTTED_BUCKET if "." in name else _MAX_BUCKET
     return (
-        _SHORTEST_BUCKET <= len(name) <= longest
+        _MIN_BUCKET <= len(name) <= longest
         and re.fullmatch(_BUCKET, name) is not None
         and not re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}", name)
         and not name.startswith("goog")
@@ -145,8 +145,8 @@ def _parse_accelerator(value: object) -> Accelerator:
 def _parse_labels(value: object) -> Mapping[str, str]:
     """Return Compute Engine's labels from `key=value,key=value`, or from a mapping."""
     pairs = key_values(value)
-    if len(pairs) > _MOST_LABELS:
-        raise InvalidValue(f"at most {_MOST_LABELS} labels")
+    if len(pairs) > _MAX_LABELS:
+        raise InvalidValue(f"at most {_MAX_LABELS} labels")
     return dict(parse_each(pairs, _label))
 
 

@@ -12,7 +12,7 @@ from builder.options.machine_options import MachineOptions
 from builder.options.option import LIMITS, RUNS, SCHEDULED, option
 from builder.options.values import boolean, list_of, one_of, or_none, seconds, whole_number
 
-LONGEST_LIFE = 120 * 24 * 3600  # seconds; the most that Compute Engine's maxRunDuration takes
+MAX_LIFE_SECONDS = 120 * 24 * 3600  # seconds; the most that Compute Engine's maxRunDuration takes
 SILENT = ("bigquery", "shell", "thread", "widget")
 UPLOAD_ALLOWANCE = 600  # seconds that a VM gets beyond boot and notebook, to upload the outputs
 SERVER_ALLOWANCE = 300  # seconds by which Compute Engine may delete a VM late
@@ -136,14 +136,14 @@ class JobOptions(MachineOptions):
         LIMITS,
         "Seconds that the notebook may run. The build's own `timeout` must exceed what `plan` prints.",
         "3600",
-        seconds(1, LONGEST_LIFE),
+        seconds(1, MAX_LIFE_SECONDS),
         default=2400,
     )
     cell_timeout: int | None = option(
         LIMITS,
         "Seconds that one cell may run; `none` for no limit of its own.",
         "600",
-        or_none(seconds(1, LONGEST_LIFE)),
+        or_none(seconds(1, MAX_LIFE_SECONDS)),
         default=None,
     )
     boot_timeout: int = option(
@@ -157,14 +157,14 @@ class JobOptions(MachineOptions):
         LIMITS,
         "Seconds that the set-up script may run.",
         "1200",
-        seconds(1, LONGEST_LIFE),
+        seconds(1, MAX_LIFE_SECONDS),
         default=600,
     )
     requirements_timeout: int = option(
         LIMITS,
         "Seconds that resolving and installing the requirements may take.",
         "1200",
-        seconds(1, LONGEST_LIFE),
+        seconds(1, MAX_LIFE_SECONDS),
         default=600,
     )
     max_attempts: int = option(

@@ -18,7 +18,7 @@ from builder.options.parameters import MATRIX, parse_parameters, secrets_in
 from builder.options.values import InvalidValue
 from builder.strict_json import UnreadableJson, read_object
 
-LONGEST_MESSAGE = 4000  # bytes in a build's variable, where each dollar sign is written twice
+MAX_MESSAGE = 4000  # bytes in a build's variable, where each dollar sign is written twice
 _FIELDS = _TODAY, _PARAMETERS, _PUBLISH, _ID = "today", "parameters", "publish", "id"
 _LOOKS_PRIVATE = (
     "looks like a secret, and messages can be read in the build, the bucket and the notebook: use NB_SECRETS; "
@@ -146,10 +146,8 @@ def fits(value: Any, wanted_type: str) -> bool:
 
 
 def _load(raw: str) -> dict[str, Any]:
-    if len(raw.encode(errors="surrogatepass")) + raw.count("$") > LONGEST_MESSAGE:
-        raise MessageRefused(
-            [f"the message is longer than {LONGEST_MESSAGE} bytes, of which each $ takes two"]
-        )
+    if len(raw.encode(errors="surrogatepass")) + raw.count("$") > MAX_MESSAGE:
+        raise MessageRefused([f"the message is longer than {MAX_MESSAGE} bytes, of which each $ takes two"])
     try:
         return read_object(raw.strip() or "{}")
     except UnreadableJson as error:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
-from builder.options.values import DEEPEST, InvalidValue, Schema, ValueType, refuse
+from builder.options.values import MAX_DEPTH, InvalidValue, Schema, ValueType, refuse
 from builder.vm.secret_like import has_known_form, names_secret
 
 MATRIX = "matrix"
 PARAMETERS: Schema = {"type": ["object", "string"]}
-MOST_POINTS = 256  # jobs that one notebook may fan out into
+MAX_POINTS = 256  # jobs that one notebook may fan out into
 
 Fault = tuple[str, str]  # the wrong name, and what is expected
 
@@ -70,9 +70,9 @@ def faults(given: Mapping[str, Any]) -> Iterator[Fault]:
     found = [fault for name, values in matrix.items() for fault in _list_faults(given, str(name), values)]
     yield from found
     count = 1 if found else math.prod(len(values) for values in matrix.values())
-    if count > MOST_POINTS:
+    if count > MAX_POINTS:
         sizes = " x ".join(str(len(values)) for values in matrix.values())
-        yield MATRIX, f"{sizes} makes {count} jobs; at most {MOST_POINTS} for a notebook"
+        yield MATRIX, f"{sizes} makes {count} jobs; at most {MAX_POINTS} for a notebook"
 
 
 def _matrix(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,8 +130,8 @@ def _check_json(data: object) -> None:
     """Raise InvalidValue for data that JSON in UTF-8 cannot carry. Never repeats a value, which may be private."""
     level, depth = [data], 0
     while level:
-        if depth > DEEPEST:
-            raise InvalidValue(f"at most {DEEPEST} levels of nesting")
+        if depth > MAX_DEPTH:
+            raise InvalidValue(f"at most {MAX_DEPTH} levels of nesting")
         if any(isinstance(value, str) and re.search("[\ud800-\udfff]", value) for value in level):
             raise InvalidValue("text with half of a surrogate pair in it cannot be stored")
         mappings = [value for value in level if isinstance(value, Mapping)]

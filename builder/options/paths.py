@@ -9,9 +9,9 @@ from builder.globs import is_glob
 from builder.model import Expectation
 from builder.options.values import NONE, TEXT, InvalidValue, ValueType, parse_text
 
-LONGEST_NAME = 255  # bytes of UTF-8; a file system's limit
-LONGEST_PATH = 800  # bytes of UTF-8; leaves room for the prefix in an object's name
-LARGEST_OBJECT = 5 * 2**40  # bytes; Cloud Storage's limit for one object
+MAX_NAME = 255  # bytes of UTF-8; a file system's limit
+MAX_PATH = 800  # bytes of UTF-8; leaves room for the prefix in an object's name
+MAX_OBJECT_BYTES = 5 * 2**40  # bytes; Cloud Storage's limit for one object
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmg", 1)}
 _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmg", 1)}
@@ -32,8 +32,8 @@ def parse_path(value: object) -> str:
         raise InvalidValue(
             "expected letters in Unicode's composed form (NFC); type the name again or rename the file"
         )
-    if any(len(part.encode()) > LONGEST_NAME for part in parts) or len(path.encode()) > LONGEST_PATH:
-        raise InvalidValue(f"at most {LONGEST_NAME} bytes per name and {LONGEST_PATH} in all")
+    if any(len(part.encode()) > MAX_NAME for part in parts) or len(path.encode()) > MAX_PATH:
+        raise InvalidValue(f"at most {MAX_NAME} bytes per name and {MAX_PATH} in all")
     return path
 
 
@@ -73,7 +73,7 @@ def _parse_size(value: object) -> int:
         raise InvalidValue("expected a size like 500, 10KB or 2MiB (units B, KB, KiB, MB, MiB, GB, GiB)")
     whole, fraction = match[1], match[2] or ""
     result: int = -(-int(whole + fraction) * unit // 10 ** len(fraction))
-    if result > LARGEST_OBJECT:
+    if result > MAX_OBJECT_BYTES:
         raise InvalidValue("at most 5 TiB, the largest object that Cloud Storage holds")
     return result
 

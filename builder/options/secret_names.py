@@ -21,7 +21,7 @@ _VERSION = r"(?:[1-9][0-9]{0,9}|[A-Za-z][A-Za-z0-9_-]{0,62})"  # a number, an al
 _RESOURCE = rf"projects/(?:{PROJECT}|[0-9]{{6,20}})/secrets/[A-Za-z0-9_-]{{1,255}}/versions/{_VERSION}"
 _LINE = "expected NAME=projects/PROJECT/secrets/SECRET/versions/VERSION"
 _FORM = "expected projects/PROJECT/secrets/SECRET/versions/VERSION, the version a number, an alias or latest"
-_MOST = 100
+_MAX_NAMES = 100
 
 
 def _parse_secrets(value: object) -> Mapping[str, str]:
@@ -37,8 +37,8 @@ def _parse_secrets(value: object) -> Mapping[str, str]:
             faults.append((place, expected))
         else:
             found[name] = str(resource).strip()
-    if len(found) > _MOST:
-        faults.append(("…", f"at most {_MOST} secrets"))
+    if len(found) > _MAX_NAMES:
+        faults.append(("…", f"at most {_MAX_NAMES} secrets"))
     refuse(faults)
     return found
 

@@ -15,8 +15,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Schema = dict[str, Any]
 
-LONGEST_TEXT = 1024  # characters; no object name of Cloud Storage, pattern or address is longer
-DEEPEST = 40  # levels of lists and mappings in one value
+MAX_TEXT = 1024  # characters; no object name of Cloud Storage, pattern or address is longer
+MAX_DEPTH = 40  # levels of lists and mappings in one value
 NONE = "none"  # the word that unsets a value
 TEXT: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}
@@ -70,8 +70,8 @@ def parse_text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InvalidValue("expected text; in YAML, put it in quotes")
     result = str(value).strip()
-    if len(result) > LONGEST_TEXT:
-        raise InvalidValue(f"at most {LONGEST_TEXT} characters")
+    if len(result) > MAX_TEXT:
+        raise InvalidValue(f"at most {MAX_TEXT} characters")
     if _UNSAFE.search(result):
         raise InvalidValue("text without control or invisible characters")
     if not result:
@@ -145,7 +145,7 @@ def seconds(lowest: int, highest: int) -> ValueType[int]:
 
 NEVER = "never"
 _UNITS = {"h": 3600, "d": 86400}
-_LONGEST_AGE = 366 * 86400
+_MAX_AGE_SECONDS = 366 * 86400
 
 
 def _parse_age(value: object) -> int | None:
@@ -154,7 +154,7 @@ def _parse_age(value: object) -> int | None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", word)
     seconds = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not 0 < seconds <= _LONGEST_AGE:
+    if not 0 < seconds <= _MAX_AGE_SECONDS:
         raise InvalidValue("expected never, or an age in hours or days such as 12h or 7d, at most 366d")
     return seconds
 

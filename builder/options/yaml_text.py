@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from builder.options.values import DEEPEST, InvalidValue
+from builder.options.values import MAX_DEPTH, InvalidValue
 from builder.options.yaml_mistakes import BRACE, STAR, TAG, explained
 from builder.plain_text import escaped
 from builder.strict_json import TOO_LONG, NotJson, UnreadableJson, read_value
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Characters. The parser is pure Python, and the worst text of this length takes it half a second.
-LONGEST_TEXT = 64 * 1024
-LONGEST_JSON = (
-    4 * 2**20
-)  # characters; export_options writes long files, with the parameters of many notebooks
-MOST_VALUES = 20_000
+MAX_TEXT = 64 * 1024
+MAX_JSON = 4 * 2**20  # characters; export_options writes long files, with the parameters of many notebooks
+MAX_VALUES = 20_000
 _WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 _WHOLE = r"[-+]?(?:0|[1-9][0-9]{0,999})"
@@ -68,10 +66,10 @@ def read_yaml(text: str) -> object:
 
     Longer text may still be JSON, whose parser is fast; the lines of its keys are unknown.
     """
-    if len(text) > LONGEST_TEXT:
-        if text.startswith("{") and len(text) <= LONGEST_JSON:
+    if len(text) > MAX_TEXT:
+        if text.startswith("{") and len(text) <= MAX_JSON:
             return _read_long_json(text)
-        raise YamlMistake(f"at most {LONGEST_TEXT} characters of YAML")
+        raise YamlMistake(f"at most {MAX_TEXT} characters of YAML")
     try:
         return _Reader(yaml.parse(text, Loader=yaml.BaseLoader)).document()
     except yaml.MarkedYAMLError as error:
@@ -105,8 +103,8 @@ class _Reader:
 
     def _value(self, event: yaml.Event, depth: int) -> object:
         self._values += 1
-        if depth > DEEPEST or self._values > MOST_VALUES:
-            raise YamlMistake(f"at most {DEEPEST} levels and {MOST_VALUES} values", *_place(event))
+        if depth > MAX_DEPTH or self._values > MAX_VALUES:
+            raise YamlMistake(f"at most {MAX_DEPTH} levels and {MAX_VALUES} values", *_place(event))
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise YamlMistake(STAR, *_place(event))
         if getattr(event, "tag", None) is not None:
@@ -181,7 +179,7 @@ def _read_long_json(text: str) -> object:
     try:
         return _lined(read_value(text))
     except NotJson:
-        raise YamlMistake(f"at most {LONGEST_TEXT} characters of YAML, and this is no JSON") from None
+        raise YamlMistake(f"at most {MAX_TEXT} characters of YAML, and this is no JSON") from None
     except UnreadableJson as error:
         raise YamlMistake(str(error), part=error.part and escaped(error.part)) from None
 

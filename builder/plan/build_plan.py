@@ -27,8 +27,8 @@ PLACING_ALLOWANCE = PLACING_BUDGET + 600
 TEARDOWN_ALLOWANCE = 300
 # Seconds of an attempt beside its notebook's steps, usually and at least. The VM's start takes most of them.
 USUAL_START_AND_END = 180
-LEAST_START_AND_END = 10
-LONGEST_BUILD = 24 * 3600  # seconds; Cloud Build's longest timeout of a build
+MIN_START_AND_END = 10
+MAX_BUILD_SECONDS = 24 * 3600  # seconds; Cloud Build's longest timeout of a build
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Plan:
     @property
     def least_seconds(self) -> int:
         """The run's shortest duration: only the time that the VMs take to start."""
-        return self._on_tracks([LEAST_START_AND_END for _ in self.jobs])
+        return self._on_tracks([MIN_START_AND_END for _ in self.jobs])
 
     def _on_tracks(self, seconds: Sequence[int]) -> int:
         """Return the time at which the last of jobs with these durations ends, `concurrency` at a time."""
@@ -167,7 +167,7 @@ class Plan:
     @property
     def exceeds_longest_build(self) -> bool:
         """True if the worst case exceeds the longest build. Only a warning, since most runs end much earlier."""
-        return self.worst_case_seconds > LONGEST_BUILD
+        return self.worst_case_seconds > MAX_BUILD_SECONDS
 
     def output_prefix(self, run: str, job: str) -> str:
         """Return the name prefix of the job's published folder, with its slash."""

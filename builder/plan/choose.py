@@ -21,7 +21,7 @@ from builder.plan.notebooks import read_notebook
 from builder.plan.preparation import Preparation, Preparations
 from builder.plan.workspace import Workspace
 
-MOST_JOBS = 1000
+MAX_JOBS = 1000
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def choose(options: Options, workspace: Workspace, request: RunRequest) -> Seque
 def _too_many_jobs(chosen: Sequence[ChosenNotebook], request: RunRequest) -> list[Problem]:
     given = [given_parameters(item.options, item.notebook, request) for item in chosen]
     count = sum(len(fan_out(parameters)) for parameters in given)
-    if count <= MOST_JOBS:
+    if count <= MAX_JOBS:
         return []
-    what = f"{len(chosen)} notebooks and their matrices make {count} jobs; at most {MOST_JOBS} in a run"
+    what = f"{len(chosen)} notebooks and their matrices make {count} jobs; at most {MAX_JOBS} in a run"
     return [Problem("NB_NOTEBOOKS", "", what)]
 
 

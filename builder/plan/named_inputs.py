@@ -15,7 +15,7 @@ from builder.plan.build_plan import JobPlan
 from builder.plan.inputs import described_inputs
 from builder.plan.packing import Archive
 
-_MOST = 1000  # files, and other inputs, that are kept by name
+_MAX_NAMED = 1000  # files, and other inputs, that are kept by name
 _SHOWN = 6  # inputs that a text names
 _DIGITS = 16  # of a hash: it only says that two values differ
 _OPTIONS = {
@@ -68,8 +68,8 @@ def named_inputs(job: JobPlan, workspace: Archive, kit_sha256: str) -> NamedInpu
     return NamedInputs(
         notebook=job.notebook.path,
         code=job.notebook.code_sha256[:_DIGITS],
-        files=files if len(files) <= _MOST else {},
-        others=others if len(others) <= _MOST else {},
+        files=files if len(files) <= _MAX_NAMED else {},
+        others=others if len(others) <= _MAX_NAMED else {},
     )
 
 

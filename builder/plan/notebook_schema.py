@@ -19,7 +19,7 @@ from builder.model import JsonObject
 
 _NEWEST_MINOR = 5
 _FIRST_MINOR_WITH_IDS = 5
-_LONGEST_FAULT = 300
+_MAX_FAULT = 300
 
 
 def schema_fault(notebook: JsonObject) -> str | None:
@@ -108,4 +108,4 @@ def _field(path: Iterable[str | int]) -> str:
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_FAULT else line[:_LONGEST_FAULT] + "…"
+    return line if len(line) <= _MAX_FAULT else line[:_MAX_FAULT] + "…"

@@ -28,7 +28,7 @@ RAISES_TAG = "raises-exception"
 SKIP_TAG = "skip-execution"
 
 _FORMAT = 4
-_DEEPEST = 200  # levels of objects and lists; a chart's output has about twenty
+_MAX_DEPTH = 200  # levels of objects and lists; a chart's output has about twenty
 _TOO_DEEP = "not a notebook: its JSON is nested too deeply"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -158,7 +158,7 @@ def _parse(content: bytes, limit: int) -> JsonObject:
         raise UnreadableNotebook(_why_no_json(error)) from error
     if not isinstance(data, dict):
         raise UnreadableNotebook("holds no JSON object; expected a Jupyter notebook")
-    if is_deeper(data, _DEEPEST):
+    if is_deeper(data, _MAX_DEPTH):
         raise UnreadableNotebook(_TOO_DEEP)
     return data
 

@@ -10,7 +10,7 @@ from builder.options import JobOptions
 from builder.plan.requirements_file import Requirements, read_requirements
 from builder.plan.workspace import Workspace
 
-_LONGEST_LINE = 64 * 1024  # bytes of a script's first line that are read
+_MAX_LINE = 64 * 1024  # bytes of a script's first line that are read
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _script_problem(script: Path) -> str:
     if not script.is_file():
         return "there is no such file in the workspace; expected a script's path"
     with script.open("rb") as file:
-        spoilt = file.readline(_LONGEST_LINE).endswith(b"\r\n")
+        spoilt = file.readline(_MAX_LINE).endswith(b"\r\n")
     if not spoilt:
         return ""
     return (

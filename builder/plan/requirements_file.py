@@ -23,7 +23,7 @@ _INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url|--no-index|--pypi-url)
 _PATH_OR_URL = re.compile(r"\.{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://|.*\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)(?:\s|$)")
 _COMMENT = re.compile(r"(?:^|(?<!\s)\s+)#.*")
 _HASH = "--hash"
-_DEEPEST = 50  # files that include one another in a row
+_MAX_DEPTH = 50  # files that include one another in a row
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class _Reader:
         if path in self.files:
             return
         self.files[path] = None
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             self.problems.append(
-                Problem(asked_by, path, f"at most {_DEEPEST} files may include one another in a row")
+                Problem(asked_by, path, f"at most {_MAX_DEPTH} files may include one another in a row")
             )
             return
         try:

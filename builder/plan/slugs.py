@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_LONGEST = 100
-_LONGEST_NAME = 30  # of a parameter in a folder's name
+_MAX_LENGTH = 100
+_MAX_NAME = 30  # of a parameter in a folder's name
 _SPELT = {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
 
 
@@ -39,17 +39,17 @@ def values_slug(values: Mapping[str, Any]) -> str:
     Only equal values have the same name. It has an equals sign, so it is no job's name.
     """
     readable = ",".join(
-        f"{_plain(name)[:_LONGEST_NAME]}={_plain(_spelt(values[name]))}" for name in sorted(values)
+        f"{_plain(name)[:_MAX_NAME]}={_plain(_spelt(values[name]))}" for name in sorted(values)
     )
-    return f"{readable[:_LONGEST]}-{_hash('', values)}"
+    return f"{readable[:_MAX_LENGTH]}-{_hash('', values)}"
 
 
 def _slug(path: str, point: Mapping[str, Any]) -> str:
     # Sorted by name: the order of a matrix's lines changes no job's name.
     chosen = [part for name in sorted(point) for part in (name, _spelt(point[name]))]
     slug = "-".join(filter(None, (_plain(part) for part in (path.removesuffix(".ipynb"), *chosen))))
-    if len(slug) > _LONGEST:
-        slug = f"{slug[:_LONGEST].strip('-')}-{_hash(path, point)}"
+    if len(slug) > _MAX_LENGTH:
+        slug = f"{slug[:_MAX_LENGTH].strip('-')}-{_hash(path, point)}"
     return slug or "notebook"
 
 

@@ -21,10 +21,10 @@ from builder.plan.tracked import Tracked
 MAX_WORKSPACE_BYTES = 2 * 2**30
 OUTPUTS = "outputs"
 _EXECUTABLE = 0o111
-_LARGEST_POINTER = 1024  # bytes, of Git LFS
+_MAX_POINTER_BYTES = 1024  # bytes, of Git LFS
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
 _NAMED = 5  # files that a warning names
-_MOST_THROUGH_LINKS = 50_000  # files, since folders that link to others can double with each link
+_MAX_THROUGH_LINKS = 50_000  # files, since folders that link to others can double with each link
 _AFTER_SLASH = chr(ord("/") + 1)
 
 
@@ -99,7 +99,7 @@ class _Tree:
             return _Look(real, _Kind.OUTSIDE)
         status = real.stat()
         if stat.S_ISREG(status.st_mode):
-            if status.st_size < _LARGEST_POINTER and _is_pointer(real):
+            if status.st_size < _MAX_POINTER_BYTES and _is_pointer(real):
                 self.pointers.add(path)
             return _Look(real, StagedFile(path, real, status.st_size, bool(status.st_mode & _EXECUTABLE)))
         return _Look(real, _Kind.FOLDER if stat.S_ISDIR(status.st_mode) else _Kind.OTHER)
@@ -315,9 +315,9 @@ class _Collection:
             staged = f"{path}/{inside}"
             if self._wrong_links:
                 return  # folders that link to one another have ever more paths
-            if len(self.files) > _MOST_THROUGH_LINKS:
+            if len(self.files) > _MAX_THROUGH_LINKS:
                 self._wrong_links = True
-                told = f"is a symbolic link; with its files, more than {_MOST_THROUGH_LINKS} would be staged"
+                told = f"is a symbolic link; with its files, more than {_MAX_THROUGH_LINKS} would be staged"
                 self._wrong.append(Problem(path, "", told))
                 return
             if staged not in self.files and not self._is_output(staged):

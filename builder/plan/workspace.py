@@ -20,8 +20,8 @@ from builder.plan.notebooks import MAX_NOTEBOOK_BYTES
 from builder.plan.staged_files import OUTPUTS, Collected, Collector
 from builder.plan.tracked import IndexUnreadable, Tracked, find_tracked
 
-_MOST_SHOWN = 5  # files of a glob that may not run
-_MOST_COMPARED = 20  # patterns without a match to compare with every notebook's name
+_MAX_SHOWN = 5  # files of a glob that may not run
+_MAX_COMPARED = 20  # patterns without a match to compare with every notebook's name
 _SUFFIX = ".ipynb"
 
 
@@ -144,8 +144,8 @@ class Workspace:
                 except _Refused as error:
                     refused.append(f"finds {escaped(path)}, which {error}")
         if refused:
-            more = [f"and finds {len(refused) - _MOST_SHOWN} more such files"] * (len(refused) > _MOST_SHOWN)
-            raise _Refused("; ".join([*refused[:_MOST_SHOWN], *more]))
+            more = [f"and finds {len(refused) - _MAX_SHOWN} more such files"] * (len(refused) > _MAX_SHOWN)
+            raise _Refused("; ".join([*refused[:_MAX_SHOWN], *more]))
         if not found:
             raise _Refused(self._no_match(local))
         return found
@@ -180,7 +180,7 @@ class Workspace:
     def _near(self, wanted: str) -> list[str]:
         """Return up to three similar names, or equal names in other folders; none after many unmatched patterns."""
         self._compared += 1
-        if self._compared > _MOST_COMPARED:
+        if self._compared > _MAX_COMPARED:
             return []
         near = difflib.get_close_matches(wanted, self._known, n=3)
         base = posixpath.basename(wanted)

@@ -14,7 +14,7 @@ from builder.ports import CallFailed
 from builder.report.ending import left_lines
 
 BUDGET = 30.0  # seconds for the message with all its repetitions: the run's last lines wait for it
-_LONGEST = 2_000  # characters of one reason; the report has all of it
+_MAX_REASON = 2_000  # characters of one reason; the report has all of it
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ class Alert:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} [cut]"
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]} [cut]"

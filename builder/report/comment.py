@@ -17,7 +17,7 @@ from builder.report.markdown import code
 from builder.report.run_report import browser_url
 
 MARKER = "<!-- notebook-builder: this comment is replaced by the next run -->"
-MOST_CHARACTERS = 65_000  # GitHub takes 65,536
+MAX_CHARACTERS = 65_000  # GitHub takes 65,536
 _FENCE = re.compile(r"`{3,}")
 
 
@@ -72,14 +72,14 @@ def short_summary(run: Reported) -> str:
 def comment_text(summary: str, report: str) -> str:
     """Return the comment with this summary, cut at the end of a line if a comment cannot be so long."""
     text = f"{MARKER}\n{summary}"
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= MAX_CHARACTERS:
         return text
     return "\n".join(_beginning(text.splitlines(), f"… The rest is in the [report]({report})."))
 
 
 def _beginning(lines: Sequence[str], rest: str) -> Iterator[str]:
     """Yield the first lines that fit, the end of a code block that they leave open, and the last line."""
-    room = MOST_CHARACTERS - len(rest) - 100  # the end of a block, and line ends
+    room = MAX_CHARACTERS - len(rest) - 100  # the end of a block, and line ends
     fence = ""
     for line in lines:
         room -= len(line) + 1

@@ -19,8 +19,8 @@ from builder.ports import CallFailed, ObjectStore
 from builder.report.page import render_page
 
 PAGE = "index.html"
-MOST_JOBS = 500  # that a page shows
-MOST_OUTPUTS = 200  # of one job
+MAX_JOBS = 500  # that a page shows
+MAX_OUTPUTS = 200  # of one job
 _TRIES = 5  # other runs may write the page at the same time
 # A job's folder, or one in a folder of values, whose name has an equals sign. `outputs/` of a job can have any name.
 _RESULT = re.compile(r"((?:[^/]*=[^/]*/)?[^/=]+/)result\.json")
@@ -93,7 +93,7 @@ def _render(store: ObjectStore, location: GcsLocation, folder: str) -> bytes | N
     prefix = location.object(folder) + "/"
     names = [item.name.removeprefix(prefix) for item in store.list(prefix)]
     found = [match[1] for name in names if (match := _RESULT.fullmatch(name))]
-    documents = read_results(store, [prefix + job for job in found[:MOST_JOBS]])
+    documents = read_results(store, [prefix + job for job in found[:MAX_JOBS]])
     up = "../" * (folder.count("/") + 1)
     entries = [
         _entry(job, document, [name.removeprefix(job) for name in names if name.startswith(job)], up)
@@ -101,7 +101,7 @@ def _render(store: ObjectStore, location: GcsLocation, folder: str) -> bytes | N
         if document is not None
     ]
     entries.sort(key=lambda entry: entry.green)  # red ones first
-    more = max(0, len(found) - MOST_JOBS)
+    more = max(0, len(found) - MAX_JOBS)
     title = folder.removeprefix("versions/")
     return render_page("folder.html.j2", folder=title, entries=entries, more=more) if entries else None
 
@@ -109,7 +109,7 @@ def _render(store: ObjectStore, location: GcsLocation, folder: str) -> bytes | N
 def _entry(folder: str, document: JsonObject, names: Sequence[str], up: str) -> Entry:
     """Return what the page shows of a job's folder. `names` are relative to it; `up` leads to the location."""
     run, parameters, seconds = str(document.get("run")), document.get("parameters"), document.get("seconds")
-    outputs = [name for name in names if name.startswith("outputs/")][:MOST_OUTPUTS]
+    outputs = [name for name in names if name.startswith("outputs/")][:MAX_OUTPUTS]
     return Entry(
         job=folder.rstrip("/"),
         notebook=str(document.get("notebook")),

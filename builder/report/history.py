@@ -13,9 +13,9 @@ from builder.ports import CallFailed, ObjectStore
 from builder.report.run_report import PastRun
 from builder.strict_json import UnreadableJson, read_document
 
-MOST_RUNS = 20  # of one job
-MOST_JOBS = 1000  # those that ran last
-MOST_BYTES = 8 * 2**20
+MAX_RUNS = 20  # of one job
+MAX_JOBS = 1000  # those that ran last
+MAX_BYTES = 8 * 2**20
 _SCHEMA = 1
 _TRIES = 5  # other runs may write the object at the same time
 
@@ -52,18 +52,18 @@ def with_run(history: History, result: RunResult) -> History:
         job.job: (
             *history.get(job.job, ()),
             PastRun(result.run, result.began, color(job.verdict), round(job.seconds, 3)),
-        )[-MOST_RUNS:]
+        )[-MAX_RUNS:]
         for job in result.jobs
         if job.attempts
     }
     kept = [item for item in history.items() if item[0] not in added]
-    room = max(0, MOST_JOBS - len(added))
+    room = max(0, MAX_JOBS - len(added))
     return {**dict(kept[len(kept) - room :] if room < len(kept) else kept), **added}
 
 
 def _read(store: ObjectStore, name: str, size: int, generation: int) -> History:
     """Return what the object holds; nothing if it is too large, is gone, or another version wrote it."""
-    raw = store.read(name, generation=generation) if size <= MOST_BYTES else None
+    raw = store.read(name, generation=generation) if size <= MAX_BYTES else None
     return decode(raw or b"")
 
 
@@ -71,7 +71,7 @@ def decode(raw: bytes) -> History:
     """Return the history in these bytes; an empty one if they hold none of this version."""
     try:
         jobs = read_document(raw, _SCHEMA)["jobs"]
-        return {str(job): tuple(_past_run(run) for run in runs)[-MOST_RUNS:] for job, runs in jobs.items()}
+        return {str(job): tuple(_past_run(run) for run in runs)[-MAX_RUNS:] for job, runs in jobs.items()}
     except (UnreadableJson, KeyError, TypeError, ValueError, AttributeError):
         return {}
 

@@ -13,10 +13,10 @@ from builder.report.page import render_page
 from builder.report.run_report import PastRun, RunReport, excerpt, shown_parameters, vm_seconds
 
 _BAR_WIDTH = 1000.0  # units of the drawing; a browser scales it
-_LEAST_WIDTH = 4.0  # of a cell that took no time
+_MIN_WIDTH = 4.0  # of a cell that took no time
 _HISTORY_HEIGHT = 24.0
-MOST_PACKAGES = 500  # of one notebook that the page names
-MOST_FILES = 200
+MAX_PACKAGES = 500  # of one notebook that the page names
+MAX_FILES = 200
 _CLASSES = {
     CellState.PASSED: "passed",
     CellState.ALLOWED: "allowed",
@@ -54,16 +54,16 @@ def render_index(report: RunReport) -> bytes:
         outputs=outputs,
         parameters=shown_parameters,
         classes=_CLASSES,
-        most_packages=MOST_PACKAGES,
-        most_files=MOST_FILES,
+        most_packages=MAX_PACKAGES,
+        most_files=MAX_FILES,
     )
 
 
 def cell_bars(cells: Sequence[CellRun]) -> Sequence[Bar]:
     """Return a bar for each cell, as wide as its part of the notebook's time."""
     total = sum(cell.seconds or 0.0 for cell in cells) or 1.0
-    free = max(0.0, _BAR_WIDTH - _LEAST_WIDTH * len(cells))
-    least = min(_LEAST_WIDTH, _BAR_WIDTH / max(1, len(cells)))
+    free = max(0.0, _BAR_WIDTH - _MIN_WIDTH * len(cells))
+    least = min(_MIN_WIDTH, _BAR_WIDTH / max(1, len(cells)))
     bars, x = [], 0.0
     for cell in cells:
         width = least + free * (cell.seconds or 0.0) / total

@@ -11,8 +11,8 @@ from builder.plain_text import one_line
 from builder.plan.format import duration, green_count
 from builder.report.run_report import RunReport, browser_url, excerpt
 
-MOST_CHARACTERS = 60_000
-_MOST_FAILURES = 20
+MAX_CHARACTERS = 60_000
+_MAX_FAILURES = 20
 _TICKS = re.compile(r"`+")
 
 
@@ -20,7 +20,7 @@ def render_markdown(report: RunReport) -> bytes:
     """Return the summary: the verdict, the red notebooks with their reasons, and a table of all."""
     text = ""
     for block in _blocks(report):
-        if len(text) + len(block) > MOST_CHARACTERS:
+        if len(text) + len(block) > MAX_CHARACTERS:
             text += f"\n… The rest is in the [report]({browser_url(report.folder + '/index.html')}).\n"
             break
         text += block + "\n"
@@ -36,10 +36,10 @@ def _blocks(report: RunReport) -> Iterator[str]:
     yield f"{' · '.join(_origin(report))}\n"
     if result.trouble:
         yield f"{code(result.trouble)}\n"
-    for job in red[:_MOST_FAILURES]:
+    for job in red[:_MAX_FAILURES]:
         yield _failure(job)
-    if len(red) > _MOST_FAILURES:
-        yield f"… and {len(red) - _MOST_FAILURES} more in red.\n"
+    if len(red) > _MAX_FAILURES:
+        yield f"… and {len(red) - _MAX_FAILURES} more in red.\n"
     yield "| notebook | verdict | time | results |\n| --- | --- | --- | --- |"
     yield from (_row(job) for job in (*red, *(job for job in result.jobs if job.verdict.green)))
 

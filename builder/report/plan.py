@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from posixpath import basename
 
 from builder.model import JsonObject
-from builder.plan.build_plan import LONGEST_BUILD, Plan
+from builder.plan.build_plan import MAX_BUILD_SECONDS, Plan
 from builder.plan.format import counted, duration
 
 _SHOWN_FILES = 5
@@ -28,7 +28,7 @@ def plan_lines(description: JsonObject) -> Iterator[str]:
     worst = description["worst_case_seconds"]
     limit = "the build's own timeout must exceed it"
     if description["exceeds_longest_build"]:
-        limit = f"no build lasts so long: Cloud Build's longest timeout is {duration(LONGEST_BUILD)}"
+        limit = f"no build lasts so long: Cloud Build's longest timeout is {duration(MAX_BUILD_SECONDS)}"
     expected = description["expected_seconds"]
     yield f"VMs:        at most {description['vm_seconds'] / 3600:.1f} hours, if every VM lives until its deadline"
     yield f"expected:   at most {expected} s ({duration(expected)}), if no attempt is repeated"
@@ -39,7 +39,7 @@ def too_long(plan: Plan) -> str:
     """The warning about a worst case that is longer than any build may last, and what shortens it."""
     worst = plan.worst_case_seconds
     return (
-        f"the worst case of {worst} s ({duration(worst)}) is longer than the {duration(LONGEST_BUILD)} that a build may "
+        f"the worst case of {worst} s ({duration(worst)}) is longer than the {duration(MAX_BUILD_SECONDS)} that a build may "
         f"run: raise NB_CONCURRENCY (it is {plan.concurrency}), lower NB_TIMEOUT or NB_MAX_ATTEMPTS, or use several builds, "
         "each with its own glob in NB_NOTEBOOKS"
     )

@@ -13,7 +13,7 @@ from builder.errors import ExitCode
 from builder.model import GcsLocation, JsonObject
 from builder.ports import CallFailed, ObjectStore
 
-MOST_BUILD_OUTPUT = 50_000  # bytes
+MAX_BUILD_OUTPUT = 50_000  # bytes
 
 
 def write_summary(
@@ -55,9 +55,9 @@ def write_build_output(result: RunResult, folder: Path, log: Callable[[str], Non
     jobs = sorted(document["jobs"], key=lambda job: str(job["verdict"]) == "green")
     kept = len(jobs)
     while len(content := _compact({**document, "jobs": jobs[:kept], "jobs_left_out": len(jobs) - kept})) > (
-        MOST_BUILD_OUTPUT
+        MAX_BUILD_OUTPUT
     ):
-        kept = kept * MOST_BUILD_OUTPUT // (len(content) + 1)
+        kept = kept * MAX_BUILD_OUTPUT // (len(content) + 1)
     try:
         (folder / "output").write_bytes(content)
     except OSError as error:

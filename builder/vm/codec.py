@@ -14,7 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
-_LONGEST_SHOWN = 80
+_MAX_SHOWN = 80
 _FOREVER = 10**12  # seconds; larger numbers could overflow a float
 _ABSENT = object()
 _OPTIONAL = (Union, UnionType)  # the only use of a union here is X | None
@@ -131,4 +131,4 @@ def _fail(place: str, expected: str, value: object) -> NoReturn:
 
 def _shown(value: object) -> str:
     """Return a value as it can stand in an error: printable, in ASCII, and short."""
-    return ascii(value)[:_LONGEST_SHOWN]
+    return ascii(value)[:_MAX_SHOWN]

@@ -70,7 +70,7 @@ class _Document:
     """A JSON object in Cloud Storage or in the VM's metadata. `NAME` begins each error about it."""
 
     NAME: ClassVar[str]
-    MOST_BYTES: ClassVar[int] = 32 * 2**20
+    MAX_BYTES: ClassVar[int] = 32 * 2**20
 
     def document(self) -> JsonObject:
         """Return the document as `json.dumps` takes it."""
@@ -83,7 +83,7 @@ class _Document:
     @classmethod
     def decode(cls, raw: bytes) -> Self:
         """Return the document in these bytes. Raises `ProtocolError`."""
-        return cls._of(_read(raw, cls.NAME, cls.MOST_BYTES))
+        return cls._of(_read(raw, cls.NAME, cls.MAX_BYTES))
 
     @classmethod
     def _of(cls, value: JsonObject) -> Self:
@@ -247,7 +247,7 @@ class Heartbeat(_Document):
     """heartbeat.json: the runner's progress, written every few seconds. It carries the nonce's hash, not the nonce."""
 
     NAME = HEARTBEAT
-    MOST_BYTES = MAX_HEARTBEAT_BYTES
+    MAX_BYTES = MAX_HEARTBEAT_BYTES
 
     nonce_sha256: str
     attempt: int
@@ -272,7 +272,7 @@ class KitRequest(_Document):
 
 def decode_heartbeat(raw: bytes) -> Heartbeat | KitRequest:
     """Return what heartbeat.json holds. Raises `ProtocolError`."""
-    value = _read(raw, HEARTBEAT, Heartbeat.MOST_BYTES)
+    value = _read(raw, HEARTBEAT, Heartbeat.MAX_BYTES)
     return KitRequest._of(value) if value.get("phase") == KIT else Heartbeat._of(value)  # noqa: SLF001 - of this module
 
 
@@ -406,7 +406,7 @@ class Evidence(_Document):
     """
 
     NAME = EVIDENCE
-    MOST_BYTES = MAX_EVIDENCE_BYTES
+    MAX_BYTES = MAX_EVIDENCE_BYTES
 
     run: str
     job: str

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from localcloud.core.state_folder import IN_USE, StateInUse, locked
 
-MOST = 3  # directories that stay
+MAX_KEPT = 3  # directories that stay
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "submit"
 _CLOUD = "lock"  # of a Cloud that works in the directory
 
 
 @contextlib.contextmanager
 def directory(folder: Path = FOLDER) -> Iterator[Path]:
-    """Yield a new directory, which only this user can read. It stays until `MOST` later ones exist.
+    """Yield a new directory, which only this user can read. It stays until `MAX_KEPT` later ones exist.
 
     Directories that another process works in are not removed. Raises OSError.
     """
@@ -32,7 +32,7 @@ def directory(folder: Path = FOLDER) -> Iterator[Path]:
 
 def _remove_old(folder: Path, own: Path) -> None:
     """Remove all but the newest directories. Their names begin with the time."""
-    for old in sorted(folder.iterdir(), reverse=True)[MOST:]:
+    for old in sorted(folder.iterdir(), reverse=True)[MAX_KEPT:]:
         if old == own:
             continue
         with contextlib.suppress(StateInUse, OSError), locked(old / IN_USE), locked(old / _CLOUD):
@@ -49,6 +49,6 @@ def tell(state: Path, since: float, *, given: bool) -> None:
     ]
     for page in sorted(pages):
         sys.stderr.write(f"Report: {page.resolve().as_uri()}\n")
-    until = "" if given else f" `submit` keeps the last {MOST}; --state DIR keeps one for longer."
+    until = "" if given else f" `submit` keeps the last {MAX_KEPT}; --state DIR keeps one for longer."
     sys.stderr.write(f"The state of this cloud stays in {state.resolve()}.{until}\n")
     sys.stderr.flush()

@@ -13,8 +13,8 @@ import tarfile
 from pathlib import Path
 
 # Of an archive when it is unpacked; a source is far smaller, and a small archive can have more.
-MOST_BYTES = 10 << 30
-MOST_MEMBERS = 1_000_000
+MAX_BYTES = 10 << 30
+MAX_MEMBERS = 1_000_000
 
 
 class UnsafeMember(ValueError):
@@ -34,9 +34,9 @@ def unpack(archive: tarfile.TarFile, target: Path) -> None:
     size = 0
     for number, member in enumerate(archive):
         size += member.size
-        if size > MOST_BYTES or number >= MOST_MEMBERS:
+        if size > MAX_BYTES or number >= MAX_MEMBERS:
             raise UnsafeMember(
-                f"at {member.name!r}, the archive has more than {MOST_BYTES >> 20} MB or {MOST_MEMBERS:,} members"
+                f"at {member.name!r}, the archive has more than {MAX_BYTES >> 20} MB or {MAX_MEMBERS:,} members"
             )
         _write(archive, member, _inside(root, member.name, member.name), root)
 

@@ -13,13 +13,13 @@ Json = dict[str, Any]
 
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
-_MOST_LABELS = 64
+_MAX_LABELS = 64
 
 
 def label_problem(labels: Mapping[str, str]) -> str | None:
     """Return the first fault of a resource's labels, as a sentence; None without one."""
-    if len(labels) > _MOST_LABELS:
-        return f"There are {len(labels)} labels; at most {_MOST_LABELS} are allowed."
+    if len(labels) > _MAX_LABELS:
+        return f"There are {len(labels)} labels; at most {_MAX_LABELS} are allowed."
     for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
             return f"'{key}: {value}' is no label."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_MOST_SECONDS = 10 * 366 * 86400.0
+_MAX_SECONDS = 10 * 366 * 86400.0
 
 Route = Callable[[Request, str], Response]
 """A control route of a service."""
@@ -65,7 +65,7 @@ class Control:
         seconds = body.get("advance") if isinstance(body, dict) else None
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise invalid('The body is {"advance": SECONDS}.')
-        if not 0 <= seconds <= _MOST_SECONDS:
+        if not 0 <= seconds <= _MAX_SECONDS:
             raise invalid("The clock only moves forward, by ten years at most.")
         self._clock.advance(seconds)
         return {"now": self._clock.now()}

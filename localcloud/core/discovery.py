@@ -28,7 +28,7 @@ Json = dict[str, Any]
 # The place of a parameter in a path.
 _PLACE = re.compile(r"\{[^}]+\}")
 # Levels of lists and objects in a request's body: protobuf's limit, which Google's servers have too.
-_MOST_LEVELS = 100
+_MAX_LEVELS = 100
 # The key of methods whose paths may have any number of segments.
 _ANY_LENGTH = -1
 
@@ -269,7 +269,7 @@ def _plain(value: str, spec: Json) -> str:
 def _is_deep(value: Any) -> bool:
     """True if lists and objects are nested in more levels than a body may have."""
     level = [value]
-    for _ in range(_MOST_LEVELS):
+    for _ in range(_MAX_LEVELS):
         held = [
             each.values() if isinstance(each, dict) else each
             for each in level

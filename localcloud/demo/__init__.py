@@ -16,8 +16,8 @@ from pathlib import Path
 
 from localcloud.cloud import Cloud
 from localcloud.core.state_folder import StateInUse, locked
-from localcloud.demo.story import Story
-from localcloud.demo.telling import Surprise, Telling, shown
+from localcloud.demo.chapters import Demo
+from localcloud.demo.terminal import Terminal, UnexpectedEnd, shown
 
 _ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = _ROOT / "examples" / "bike-share"
@@ -36,17 +36,17 @@ def main(folder: Path | None = None, example: Path = EXAMPLE) -> int:
     except StateInUse as error:
         sys.stderr.write(f"{error}; end it, then start the demo again\n")
         return _USAGE
-    telling = Telling(folder / "logs")
+    terminal = Terminal(folder / "logs")
     try:
-        _tell(telling, folder, example)
+        _play(terminal, folder, example)
     except KeyboardInterrupt:
-        telling.say("\nInterrupted. What ran has been ended.")
+        terminal.say("\nInterrupted. What ran has been ended.")
         return _INTERRUPTED
-    except Surprise as surprise:
-        return _stopped(telling, str(surprise))
+    except UnexpectedEnd as unexpected:
+        return _stopped(terminal, str(unexpected))
     except Exception as error:  # noqa: BLE001  the outermost edge: the traceback goes to the log
-        telling.note(traceback.format_exc())
-        return _stopped(telling, f"expected no failure; {type(error).__name__}: {error}")
+        terminal.note(traceback.format_exc())
+        return _stopped(terminal, f"expected no failure; {type(error).__name__}: {error}")
     return 0
 
 
@@ -57,26 +57,26 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stopped(telling: Telling, why: str) -> int:
-    sys.stderr.write(f"\nThe story stops at {telling.place}: {why}. The log is {shown(telling.log)}\n")
+def _stopped(terminal: Terminal, why: str) -> int:
+    sys.stderr.write(f"\nThe demo stopped at {terminal.place}: {why}. The log is {shown(terminal.log)}\n")
     return 1
 
 
-def _tell(telling: Telling, folder: Path, example: Path) -> None:
+def _play(terminal: Terminal, folder: Path, example: Path) -> None:
     started = time.monotonic()
     shutil.copytree(example, folder / "repo")
     with Cloud(folder / "cloud") as cloud:
-        telling.say(f"A Google Cloud on this machine answers at {cloud.url}; no Google account is involved.")
-        telling.say(
+        terminal.say(f"A Google Cloud on this machine answers at {cloud.url}; no Google account is involved.")
+        terminal.say(
             f"The repo {shown(folder / 'repo')} has a notebook, and a cloudbuild.yaml that runs and deploys it."
         )
-        telling.say(
+        terminal.say(
             f"You see what matters of each build's log; the whole of it is in {shown(folder / 'logs')}."
         )
-        story = Story(cloud, folder / "repo", telling)
-        for number, (title, act) in enumerate(story.chapters, 1):
-            telling.begin(number, len(story.chapters), title)
+        demo = Demo(cloud, folder / "repo", terminal)
+        for number, (title, act) in enumerate(demo.chapters, 1):
+            terminal.begin(number, len(demo.chapters), title)
             act()
-        story.nothing_is_left()
-        story.show_bucket()
-    telling.say(f"\nThe story ends as it should, after {time.monotonic() - started:.0f} s.")
+        demo.nothing_is_left()
+        demo.show_bucket()
+    terminal.say(f"\nThe demo ended as expected, after {time.monotonic() - started:.0f} s.")

@@ -49,7 +49,7 @@ from tests.integration.killable import (
 DEPLOYER = "notebook-deployer"
 # Functions start in real time. With a clock that runs this many times slower, a busy machine starts them in time.
 _SLOWER = 20
-LEAST_POINTS = 75
+MIN_POINTS = 75
 _SAMPLE = 3
 # The changes of an update.
 PATCHES = (
@@ -231,7 +231,7 @@ def test_after_a_crash_at_a_call_of_each_change_the_next_deployment_ends_as_usua
 @pytest.mark.exhaustive
 def test_after_a_crash_at_calls_of_a_sample_the_next_deployment_ends_as_usual(crashes: Crashes) -> None:
     for side in SIDES:
-        for number in sampled_calls(side, LEAST_POINTS, _SAMPLE):
+        for number in sampled_calls(side, MIN_POINTS, _SAMPLE):
             assert crashes.at(number, side)
 
 
@@ -239,6 +239,6 @@ def test_after_a_crash_at_calls_of_a_sample_the_next_deployment_ends_as_usual(cr
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_any_call_the_next_deployment_ends_as_usual(crashes: Crashes, side: str) -> None:
-    kill_at_each_call(crashes.at, side, LEAST_POINTS)
+    kill_at_each_call(crashes.at, side, MIN_POINTS)
     for method in PATCHES:  # the number of such a call varies with the polls before it
         assert crashes.at(0, side, method)

@@ -27,7 +27,7 @@ DELIVERIES = 1000
 AT_ONCE = 32
 INSERT = "compute.instances.insert"
 BUSY = 429  # the one instance takes one event at a time, and Pub/Sub comes again, later each time
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.6  # seconds
+FIRST_PAUSE, MAX_PAUSE = 0.2, 1.6  # seconds
 
 
 def version(deployer: Deployer, day: str) -> dict[str, bytes]:
@@ -72,19 +72,19 @@ def push(deployer: Deployer, event: str, message: bytes) -> Callable[[], int]:
             if answer.status_code != BUSY:
                 return answer.status_code
             time.sleep(random.uniform(pause / 2, pause))
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
     return deliver
 
 
 @pytest.mark.exhaustive
 def test_a_thousand_deliveries_are_one_green_build_and_then_a_red_event_is_reported(
-    telling: Deployer,
+    alerting: Deployer,
 ) -> None:
-    assert telling.deploy(NB_ALERT_TOPIC=TOPIC).code == 0
-    first, green = a_thousand_deliveries_are_one_build_and_one_vm(telling)
-    a_red_event_is_a_failed_build_that_is_told_of_and_changes_no_green_day(telling, first, green)
-    a_message_that_is_refused_submits_no_build(telling)
+    assert alerting.deploy(NB_ALERT_TOPIC=TOPIC).code == 0
+    first, green = a_thousand_deliveries_are_one_build_and_one_vm(alerting)
+    a_red_event_is_a_failed_build_that_is_told_of_and_changes_no_green_day(alerting, first, green)
+    a_message_that_is_refused_submits_no_build(alerting)
 
 
 def a_thousand_deliveries_are_one_build_and_one_vm(
@@ -118,7 +118,7 @@ def told(deployer: Deployer, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def telling(proven: Proven, tmp_path: Path) -> Iterator[Deployer]:
+def alerting(proven: Proven, tmp_path: Path) -> Iterator[Deployer]:
     """The branch that deploys, where scheduled builds may publish to a topic that has a subscription."""
     grant = Grant("notebook-scheduler", "roles/pubsub.publisher", f"projects/{PROJECT}")
     with proven.copied(tmp_path / "proven", grants=[*GRANTS, grant]) as made:

@@ -14,9 +14,9 @@ import pytest
 from tests.e2e.builder_process import BUCKET, Builder, Finished, Repo, notebook
 from tests.patience import PATIENCE
 
-MOST_MEMORY = 400 * 2**20
-LEAST_MEMORY = 20 * 2**20  # of any Python with Google's clients: less was not measured
-LONGEST_LINE = 2_100
+MAX_MEMORY = 400 * 2**20
+MIN_MEMORY = 20 * 2**20  # of any Python with Google's clients: less was not measured
+MAX_LINE = 2_100
 
 
 @dataclass
@@ -68,9 +68,9 @@ def test_a_flood_is_bounded_for_the_builder_and_whole_in_the_notebook(builder: B
     found = watched(builder, NB_NOTEBOOKS="*.ipynb")
     done = found.done
     assert done.code == 0, done.output[-3000:]
-    assert LEAST_MEMORY < found.memory < MOST_MEMORY
+    assert MIN_MEMORY < found.memory < MAX_MEMORY
     lines = done.output.split("\n")
-    assert max(len(line) for line in lines) < LONGEST_LINE
+    assert max(len(line) for line in lines) < MAX_LINE
     assert len(done.output) < 25 * 2**20
     assert "flood  | line 0 " in done.output
     assert re.search(r"^flood  [\d.]+ (MB|bytes) of output are not shown here", done.output, re.MULTILINE)

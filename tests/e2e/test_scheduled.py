@@ -48,10 +48,10 @@ class Scheduler(Builder):
 
 
 @pytest.fixture
-def telling(tmp_path: Path, repo: Repo) -> Iterator[Builder]:
+def alerting(tmp_path: Path, repo: Repo) -> Iterator[Builder]:
     """The builder on a cloud whose topic it may publish to, with a subscription."""
     grant = Grant("notebook-scheduler", "roles/pubsub.publisher", f"projects/{PROJECT}")
-    with Cloud(tmp_path / "telling", buckets=[BUCKET], profile=granting([*GRANTS, grant])) as cloud:
+    with Cloud(tmp_path / "alerting", buckets=[BUCKET], profile=granting([*GRANTS, grant])) as cloud:
         put(cloud, "topics/red", {})
         put(cloud, "subscriptions/reader", {"topic": TOPIC})
         yield Scheduler(cloud, repo.folder)
@@ -108,13 +108,13 @@ IN_PARIS = {"NB_EVENT_TIME": "2018-03-30T23:00:00Z", "NB_TIME_ZONE": "Europe/Par
 
 
 @pytest.mark.exhaustive  # integration/test_event_lock.py has each of it, e2e/test_archive.py a run of an event
-def test_a_day_is_green_once_then_red_and_each_is_reported(telling: Builder, repo: Repo) -> None:
+def test_a_day_is_green_once_then_red_and_each_is_reported(alerting: Builder, repo: Repo) -> None:
     """The dates that were promised.
 
     Nothing for a duplicate; a red run leaves what is green, and the topic hears of it.
     """
     repo.write({"sub/keep.ipynb": KEPT, "sub/renew.ipynb": RENEWED})
-    telling.folder = repo.folder / "sub"  # where a build's step may stand
+    alerting.folder = repo.folder / "sub"  # where a build's step may stand
     options = {
         "NB_NOTEBOOKS": "keep.ipynb,renew.ipynb",
         "NB_PARAMETERS": '{"matrix": {"start": ["2017-01-01", "2017-02-01"]}}',
@@ -122,7 +122,7 @@ def test_a_day_is_green_once_then_red_and_each_is_reported(telling: Builder, rep
         "NB_RUN_ID": "again",
         "NB_ALERT_TOPIC": TOPIC,
     }
-    runs = EventRuns(telling, options)
+    runs = EventRuns(alerting, options)
     green = a_green_day(runs)
     a_duplicate_does_nothing(runs, green)
     red = a_red_run_of_the_same_day(runs, green)
@@ -200,11 +200,11 @@ def a_red_duplicate_says_what_to_do(runs: EventRuns, red: Finished) -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_run_that_cannot_begin_is_reported_too(telling: Builder, repo: Repo) -> None:
+def test_a_run_that_cannot_begin_is_reported_too(alerting: Builder, repo: Repo) -> None:
     """A scheduled run that cannot begin sends an alert; a run that somebody started by hand sends none."""
     repo.write({"rides.ipynb": notebook(DATED, "1")})
     options = {"NB_NOTEBOOKS": "rides.ipynb", "NB_ALERT_TOPIC": TOPIC}
-    runs = EventRuns(telling, options)
+    runs = EventRuns(alerting, options)
     unfit = '{"parameters": {"town": 1}}'
     mistakes = runs.run("e3", unfit)
     assert mistakes.code == 2
@@ -217,17 +217,17 @@ def test_a_run_that_cannot_begin_is_reported_too(telling: Builder, repo: Repo) -
     missing = runs.run("e3", unfit, NB_ALERT_TOPIC=f"{TOPIC}-gone")
     assert missing.code == 2
     assert "warning: the alert on this run could not be published" in missing.output
-    assert telling.run(**options, NB_PARAMETERS='{"town": 1}').code == 2
+    assert alerting.run(**options, NB_PARAMETERS='{"town": 1}').code == 2
     assert [message for message in pulled(runs.cloud) if message["event"] is None] == []
 
 
 @pytest.mark.exhaustive
-def test_a_run_whose_event_another_one_has_stops_with_6(telling: Builder, repo: Repo) -> None:
+def test_a_run_whose_event_another_one_has_stops_with_6(alerting: Builder, repo: Repo) -> None:
     """The other one took over while this builder was thought dead.
 
     Its VM goes, nothing is published, and the topic is told.
     """
-    builder = telling
+    builder = alerting
     repo.write({"rides.ipynb": notebook(DATED, "print('never')")})
     builder.cloud.faults.add({"method": "vm.boot", "action": "idle"})
     event = f"e-{builder.prefix}"

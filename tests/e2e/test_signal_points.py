@@ -53,8 +53,8 @@ _LIMIT = PATIENCE  # of the tests; the promise is 2 s for the delete and 8 s for
 _WATCHED_FROM = 20
 # The guest is green once the builder has made so many calls, unless one is held.
 _GREEN_AFTER = 23
-LEAST_POINTS = 40
-LEAST_DELETED = 12  # of these, the points with a VM that only the signal deletes
+MIN_POINTS = 40
+MIN_DELETED = 12  # of these, the points with a VM that only the signal deletes
 
 
 class Hold(FaultPlan):
@@ -268,7 +268,7 @@ def test_sigterm_at_a_boundary_deletes_and_ends(waiting: Builder, method: str, a
 def test_sigterm_at_calls_of_a_sample_deletes_and_ends(waiting: Builder, action: str) -> None:
     seed = os.environ.get("NB_SEED", "1")
     chosen = random.Random(f"{seed} {action}")
-    before, after = chosen.randrange(_WATCHED_FROM), chosen.randrange(_GREEN_AFTER, LEAST_POINTS)
+    before, after = chosen.randrange(_WATCHED_FROM), chosen.randrange(_GREEN_AFTER, MIN_POINTS)
     watched = chosen.sample(range(_WATCHED_FROM, _GREEN_AFTER), 2)
     for number in (before, *watched, after):
         boundary = stop_at(waiting, "*", action, number)
@@ -284,9 +284,9 @@ def test_sigterm_at_each_boundary_deletes_and_ends(waiting: Builder, action: str
     while (boundary := stop_at(waiting, "*", action, len(boundaries))) is not None:
         print(f"call {len(boundaries)} {action} {boundary}")
         boundaries.append(boundary)
-    assert len(boundaries) >= LEAST_POINTS, "the number of boundaries must not fall"
+    assert len(boundaries) >= MIN_POINTS, "the number of boundaries must not fall"
     deleted = sum(boundary.deletes for boundary in boundaries)
-    assert deleted >= LEAST_DELETED, "the number of VMs that the signal deletes must not fall"
+    assert deleted >= MIN_DELETED, "the number of VMs that the signal deletes must not fall"
 
 
 def test_sigterm_while_a_library_computes_ends_the_process(waiting: Builder, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from localcloud.core.faults import Fault
 from tests.function.function_fixture import FUNCTION, FunctionFixture, new_id
 from tests.polling import eventually
 
-LEAST_POINTS = 4  # live.json, the builds of the event, the builds of the last hour, the new build
+MIN_POINTS = 4  # live.json, the builds of the event, the builds of the last hour, the new build
 _LOST = (ConnectionError, http.client.HTTPException)
 
 
@@ -72,4 +72,4 @@ def test_an_event_whose_delivery_died_has_one_build(
         points += 1
     assert delivery.acknowledged
     print(f"{points} calls: {called}")
-    assert points >= LEAST_POINTS, "the number of crash points must not fall"
+    assert points >= MIN_POINTS, "the number of crash points must not fall"

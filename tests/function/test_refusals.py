@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from builder.options.message import LONGEST_MESSAGE
+from builder.options.message import MAX_MESSAGE
 from tests.function.function_fixture import FunctionFixture, new_id
 
 CANARY = "canary-7c1f"
@@ -101,11 +101,9 @@ def test_requested_parameters_are_declared_and_of_their_type(
         pytest.param(b'{"parameters": {"share": 1e400}}', id="endless number"),
         pytest.param(b"[" * 5000, id="nested too deeply"),
         pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(json.dumps({"parameters": {"day": CANARY + "x" * MAX_MESSAGE}}).encode(), id="too long"),
         pytest.param(
-            json.dumps({"parameters": {"day": CANARY + "x" * LONGEST_MESSAGE}}).encode(), id="too long"
-        ),
-        pytest.param(
-            json.dumps({"parameters": {"day": CANARY + "$" * (LONGEST_MESSAGE // 2)}}).encode(),
+            json.dumps({"parameters": {"day": CANARY + "$" * (MAX_MESSAGE // 2)}}).encode(),
             id="too long once escaped",
         ),
     ],

@@ -13,7 +13,7 @@ from builder.function.event import read_event
 from builder.function.live import Live
 from builder.options import schedule
 from builder.options.google_names import run_id
-from builder.options.message import LONGEST_MESSAGE
+from builder.options.message import MAX_MESSAGE
 from tests.function.function_fixture import ADDRESS, FunctionFixture, new_id
 
 OWN = hashlib.sha256(ADDRESS.encode()).hexdigest()[:8]  # in the names of this function's runs
@@ -156,7 +156,7 @@ def test_a_message_of_blanks_is_no_unset_variable(function_fixture: FunctionFixt
 
 @pytest.mark.parametrize("letter", ["x", "é", "$"], ids=["ASCII", "not ASCII", "dollar"])
 def test_the_longest_message_fits_a_builds_variable(function_fixture: FunctionFixture, letter: str) -> None:
-    room = LONGEST_MESSAGE - len(json.dumps({"parameters": {"day": ""}}))
+    room = MAX_MESSAGE - len(json.dumps({"parameters": {"day": ""}}))
     cost = len(letter.replace("$", "$$").encode())
     raw = json.dumps({"parameters": {"day": letter * (room // cost)}}, ensure_ascii=False)
     assert function_fixture.deliver(raw).line["severity"] == "INFO"

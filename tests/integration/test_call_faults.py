@@ -54,9 +54,9 @@ MAY_MISS = frozenset({method for method, code in ENDS.items() if code is ExitCod
 _MANY, _AT_ONCE = 40, 8  # notebooks
 # Seconds that all tries of an outage wait for an answer, on all threads: 210, and 3,500 to 4,500. They depend less on
 # the machine than the length of the run does.
-_MOST_WAITED = {"from the start": 400.0, "while VMs run": 7000.0}
+_MAX_WAITED = {"from the start": 400.0, "while VMs run": 7000.0}
 _SCALE = 60.0
-_LONGEST = 3600.0  # moved seconds: far below the limits of a job, which are hours
+_MAX_SECONDS = 3600.0  # moved seconds: far below the limits of a job, which are hours
 
 
 def end(cloud_fixture: CloudFixture, plan: Plan) -> ExitCode:
@@ -122,7 +122,7 @@ def test_a_lasting_fault_of_one_call_ends_in_time_with_its_exit_code_and_tears_d
     ended = end(cloud_fixture, plan)
     (fault,) = cloud_fixture.faults.inventory()
     assert ended is (ENDS[method] if fault["consumed"] else ExitCode.GREEN), cloud_fixture.log.getvalue()
-    assert cloud_fixture.time.monotonic() - started < _LONGEST
+    assert cloud_fixture.time.monotonic() - started < _MAX_SECONDS
     assert len(cloud_fixture.inserted()) <= 1
     if method == "compute.instances.delete":
         # The VM ended by itself, and with that its deadline: it is named, and the next sweep takes it.
@@ -194,7 +194,7 @@ def test_a_run_that_nothing_answers_any_more_ends_in_minutes(
     seconds = [timeout * _SCALE for timeout in waited if timeout is not None]
     print(f"{len(waited)} tries waited for {sum(seconds):.0f} s in all")
     assert 0 < len(seconds) == len(waited), "a try had no timeout"
-    assert sum(seconds) < _MOST_WAITED[moment]
+    assert sum(seconds) < _MAX_WAITED[moment]
     # Most notebooks come later, and nobody could delete their VMs.
     assert len(cloud_fixture.inserted()) < _MANY / 2
     told = cloud_fixture.log.getvalue()

@@ -193,8 +193,8 @@ def test_of_a_large_object_no_more_is_read_than_was_asked_for(cloud_fixture: Clo
     store, name = cloud_fixture.store(), f"calls/{uuid.uuid4().hex}"
     store.create(name, bytes(24 * 2**20), content_type="text/plain")
     tracemalloc.start()
-    content = store.read(name, most=1000)
-    newer = store.read_newer(name, 0, most=1000)
+    content = store.read(name, max_bytes=1000)
+    newer = store.read_newer(name, 0, max_bytes=1000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert content is not None

@@ -23,7 +23,7 @@ from builder.forge.forges import Forge
 from builder.gcp import clients
 from builder.gcp.clients import Access
 from builder.options.pull_request import pull_request
-from builder.report.comment import MARKER, MOST_CHARACTERS
+from builder.report.comment import MARKER, MAX_CHARACTERS
 from builder.report.console import Console
 from builder.report.markdown import render_markdown
 from builder.report.summary import render_summary
@@ -292,7 +292,7 @@ def test_a_long_summary_fits_a_comment(commenting: Commenting) -> None:
     commenting.write("results/b1/summary.md", (block * 900).encode())
     assert commenting.comment() == 0
     (text,) = commenting.forge.own(USER)
-    assert MOST_CHARACTERS - 300 < len(text) <= MOST_CHARACTERS
+    assert MAX_CHARACTERS - 300 < len(text) <= MAX_CHARACTERS
     assert text.count("````") % 2 == 0, "no block is left open"
     assert text.splitlines()[-1].startswith("… The rest is in the [report](https://storage.cloud.google.com/")
 
@@ -403,7 +403,7 @@ def test_a_redirect_is_not_followed(commenting: Commenting, tls: tuple[Path, Pat
 
 @ONE_FORGE
 def test_an_endless_answer_ends(commenting: Commenting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.forge.calls.MOST_BYTES", 1000)
+    monkeypatch.setattr("builder.forge.calls.MAX_BYTES", 1000)
     commenting.run()
     commenting.forge.planned += [Planned("list", 200, body=b" " * 100_000) for _ in range(100)]
     assert commenting.comment() == 6

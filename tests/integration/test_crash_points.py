@@ -36,7 +36,7 @@ from tests.integration.simulated_guests import green
 _BEYOND_ANY_DEADLINE = 20_000.0
 _EVENT_IS_FREE = 1000.0
 _SCHEDULED = {"NB_EVENT": '{"today": "2018-04-01"}'}
-LEAST_POINTS = 35
+MIN_POINTS = 35
 _SAMPLE = 6
 # The first call of each: before the VM is requested, when it is requested, and while results are published. The numbers
 # of a run's calls vary, since its threads make them.
@@ -177,7 +177,7 @@ def test_after_a_crash_at_one_of_three_calls_the_next_run_is_as_green(crashes: C
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_calls_of_a_sample_the_next_run_is_as_green(crashes: Crashes, side: str) -> None:
-    for number in sampled_calls(side, LEAST_POINTS, _SAMPLE):
+    for number in sampled_calls(side, MIN_POINTS, _SAMPLE):
         assert crashes.at(number, side)
 
 
@@ -185,4 +185,4 @@ def test_after_a_crash_at_calls_of_a_sample_the_next_run_is_as_green(crashes: Cr
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("side", SIDES)
 def test_after_a_crash_at_any_call_the_next_run_is_as_green(crashes: Crashes, side: str) -> None:
-    kill_at_each_call(crashes.at, side, LEAST_POINTS)
+    kill_at_each_call(crashes.at, side, MIN_POINTS)

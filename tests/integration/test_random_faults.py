@@ -48,7 +48,7 @@ from tests.integration.simulated_guests import (
     with_fault,
 )
 from tests.integration.test_call_faults import ENDS, PASSING
-from tests.integration.test_crash_points import LEAST_POINTS
+from tests.integration.test_crash_points import MIN_POINTS
 
 _SEED = int(os.environ.get("NB_SEED", "1"))
 _STORIES = 100  # of a part
@@ -95,7 +95,7 @@ class Story:
 
 # By their methods, faults meet calls that a run makes once; by their numbers, any call.
 _FAULT = st.tuples(
-    st.one_of(st.sampled_from(sorted(ENDS)), st.integers(0, LEAST_POINTS - 1)),
+    st.one_of(st.sampled_from(sorted(ENDS)), st.integers(0, MIN_POINTS - 1)),
     st.sampled_from(sorted(PASSING)),
     st.integers(1, 3),
 )

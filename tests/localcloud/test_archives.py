@@ -134,10 +134,10 @@ def test_every_python_of_this_machine_unpacks_it(tmp_path: Path, python: str) ->
 def test_an_archive_that_would_fill_the_disk_ends_early(tmp_path: Path) -> None:
     """Zeros are packed to a thousandth of their size, and holes to nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("localcloud.core.archives.MOST_BYTES", 20)
+        patch.setattr("localcloud.core.archives.MAX_BYTES", 20)
         with pytest.raises(UnsafeMember, match="the archive has more than"):
             unpack(made(("file", "a", "x" * 15), ("file", "b", "y" * 15)), tmp_path)
-        patch.setattr("localcloud.core.archives.MOST_MEMBERS", 1)
+        patch.setattr("localcloud.core.archives.MAX_MEMBERS", 1)
         with pytest.raises(UnsafeMember, match="at 'b'"):
             unpack(made(("folder", "a", ""), ("folder", "b", "")), tmp_path / "members")
     assert (tmp_path / "a").is_file()

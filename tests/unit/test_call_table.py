@@ -62,7 +62,7 @@ def test_budgets_are_those_of_the_clients() -> None:
     own = {call.name: call.budget for call in CALLS if not call.maker}
     assert own.pop("compute.instances.getSerialPortOutput") == 10
     assert set(own.values()) == {CALL_BUDGET}
-    assert [call.budget for call in CALLS if call.maker == VM] == [secret_manager.PATIENCE]
+    assert [call.budget for call in CALLS if call.maker == VM] == [secret_manager.BUDGET_SECONDS]
     # The function has no loop at all: Pub/Sub delivers the event again.
     assert [call.budget for call in CALLS if call.maker == FUNCTION] == [0]
     assert "retry" not in (ROOT / "builder/function/google.py").read_text().lower().replace("redeliver", "")

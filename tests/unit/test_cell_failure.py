@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from builder.judge.cell_failure import LONGEST_TRACEBACK, failure_at, find_failure
+from builder.judge.cell_failure import MAX_TRACEBACK_LINES, failure_at, find_failure
 from builder.judge.executed_notebook import expected_cells, read_executed
 from builder.model import CellFailure
 from tests.unit.good_attempt import Json, code, error_output, notebook_json, read, run_cell
@@ -86,7 +86,7 @@ def test_frames_of_libraries_are_counted(paths: list[str], words: list[str]) -> 
 def test_only_a_traceback_of_more_lines_is_shortened(lines: int) -> None:
     text = [f"Cell In[6], line {number}" for number in range(1, lines + 1)]
     found = failure_of(with_traceback(*text)).traceback.split("\n")
-    assert (found == text) == (lines == LONGEST_TRACEBACK)
+    assert (found == text) == (lines == MAX_TRACEBACK_LINES)
 
 
 def test_a_line_is_found_up_to_the_cells_last() -> None:
@@ -126,7 +126,7 @@ def test_no_line_is_better_than_a_wrong_one(frame: str) -> None:
 def test_a_long_traceback_keeps_both_ends() -> None:
     frames = [f"Cell In[6], line {number}\n----> {number} again()" for number in range(1, 3000)]
     lines = failure_of(with_traceback(*frames, "RecursionError: too deep")).traceback.split("\n")
-    assert len(lines) == LONGEST_TRACEBACK
+    assert len(lines) == MAX_TRACEBACK_LINES
     assert lines[0] == "Cell In[6], line 1"
     assert lines[7] == "… 5985 lines"
     assert lines[-1] == "RecursionError: too deep"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from builder.judge.cell_runs import LONGEST_TEXT, LONGEST_TEXTS, cell_runs
+from builder.judge.cell_runs import MAX_TEXT, MAX_TEXTS, cell_runs
 from builder.model import CellRun, CellState
 from tests.unit.good_attempt import Json, code, error_output, notebook_json, read, run_cell
 
@@ -111,7 +111,7 @@ def test_a_cell_that_was_not_to_run_is_skipped() -> None:
         pytest.param([result({"image/png": "aa"})], "", id="picture without text"),
         pytest.param([result({"text/plain": 7})], "", id="text of another type"),
         pytest.param([printed("\x1b[31mred\x1b[0m")], "red", id="colours"),
-        pytest.param([printed("x\n" * LONGEST_TEXT)], "x\n" * (LONGEST_TEXT // 2), id="the end of much"),
+        pytest.param([printed("x\n" * MAX_TEXT)], "x\n" * (MAX_TEXT // 2), id="the end of much"),
     ],
 )
 def test_a_cells_text_is_what_it_printed_and_its_results(outputs: list[Json], text: str) -> None:
@@ -122,13 +122,13 @@ def test_a_cells_text_is_what_it_printed_and_its_results(outputs: list[Json], te
 
 
 def test_the_texts_of_a_notebook_have_a_limit_together() -> None:
-    each = "x\n" * LONGEST_TEXT
-    source = notebook_json(*(code(number, "print(x)") for number in range(LONGEST_TEXTS // LONGEST_TEXT + 2)))
+    each = "x\n" * MAX_TEXT
+    source = notebook_json(*(code(number, "print(x)") for number in range(MAX_TEXTS // MAX_TEXT + 2)))
 
     def change(executed: Json) -> None:
         for count, cell in enumerate(executed["cells"], start=1):
             run_cell(cell, count, printed(each))
 
     found = runs(source, change)
-    assert sum(len(run.text) for run in found) == LONGEST_TEXTS
+    assert sum(len(run.text) for run in found) == MAX_TEXTS
     assert found[-1].text == ""

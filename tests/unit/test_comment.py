@@ -11,13 +11,13 @@ from builder.model import PullRequest
 from builder.options.pull_request import pull_request
 from builder.options.secret_names import secret_version
 from builder.options.values import InvalidValue
-from builder.report.comment import MOST_CHARACTERS, comment_text
+from builder.report.comment import MAX_CHARACTERS, comment_text
 from tests.gcloud_commands import ROOT
 from tests.loading import load_options
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SECRET = "projects/my-project/secrets/comment-token/versions/latest"
-LEAST = {
+MINIMAL = {
     "BUILD_ID": "b1",
     "COMMIT_SHA": COMMIT,
     "NB_GCS_LOCATION": "gs://my-bucket/ci",
@@ -79,15 +79,15 @@ def test_another_address_is_refused(url: str) -> None:
 
 def test_options_of_the_comment_come_from_environment_and_flags() -> None:
     options = load_options(
-        ["comment", "--comment-token", SECRET.replace("latest", "3")], LEAST, lambda _: "]["
+        ["comment", "--comment-token", SECRET.replace("latest", "3")], MINIMAL, lambda _: "]["
     )
     assert options.comment is not None
     assert options.comment.comment_token.endswith("/versions/3")
     assert options.comment.pull_request == PullRequest(
-        "github", LEAST["NB_PULL_REQUEST"], "https://api.github.com", "acme/rides", 7
+        "github", MINIMAL["NB_PULL_REQUEST"], "https://api.github.com", "acme/rides", 7
     )
     assert (options.run_id, options.gcs_location.prefix) == ("b1", "ci")
-    assert load_options(["comment"], {**LEAST, "NB_RUN_ID": "mine"}, lambda _: None).run_id == "mine"
+    assert load_options(["comment"], {**MINIMAL, "NB_RUN_ID": "mine"}, lambda _: None).run_id == "mine"
 
 
 def test_what_made_the_run_red_does_not_stop_the_comment() -> None:
@@ -97,7 +97,7 @@ def test_what_made_the_run_red_does_not_stop_the_comment() -> None:
         "NB_NOTEBOOKS": "../x.ipynb",
         "NB_VM_SERVICE_ACCOUNT": "me",
     }
-    assert load_options(["comment"], {**LEAST, **wrong}, lambda _: "][").warnings == ()
+    assert load_options(["comment"], {**MINIMAL, **wrong}, lambda _: "][").warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_made_the_run_red_does_not_stop_the_comment() -> None:
 )
 def test_a_missing_or_wrong_option_is_a_mistake(variable: str, value: str) -> None:
     with pytest.raises(BadInput) as caught:
-        load_options(["comment"], {**LEAST, variable: value}, lambda _: None)
+        load_options(["comment"], {**MINIMAL, variable: value}, lambda _: None)
     assert [problem.variable for problem in caught.value.problems] == [variable]
 
 
@@ -125,7 +125,7 @@ def test_a_flag_without_value_does_not_make_others_missing() -> None:
 
 def test_a_token_in_place_of_its_secret_is_not_repeated() -> None:
     with pytest.raises(BadInput) as caught:
-        load_options(["comment"], {**LEAST, "NB_COMMENT_TOKEN": "ghp_abcdef"}, lambda _: None)
+        load_options(["comment"], {**MINIMAL, "NB_COMMENT_TOKEN": "ghp_abcdef"}, lambda _: None)
     assert "ghp" not in str(caught.value)
     with pytest.raises(InvalidValue):
         secret_version.parse(["ghp_abcdef"])
@@ -133,17 +133,17 @@ def test_a_token_in_place_of_its_secret_is_not_repeated() -> None:
 
 def test_only_the_comment_has_these_flags() -> None:
     with pytest.raises(BadInput, match="--comment-token: no such flag"):
-        load_options(["plan", "--comment-token", SECRET], LEAST, lambda _: None)
+        load_options(["plan", "--comment-token", SECRET], MINIMAL, lambda _: None)
     with pytest.raises(BadInput, match="--timeout: no such flag"):
-        load_options(["comment", "--timeout", "5"], LEAST, lambda _: None)
+        load_options(["comment", "--timeout", "5"], MINIMAL, lambda _: None)
     file = f"comment_token: {SECRET}\nnotebooks: [demo.ipynb]\n"
     with pytest.raises(BadInput, match="comment_token"):
-        load_options(["plan"], LEAST, lambda name: file if name == "notebooks.yaml" else None)
+        load_options(["plan"], MINIMAL, lambda name: file if name == "notebooks.yaml" else None)
 
 
 def test_a_run_accepts_the_options_of_the_comment_in_its_environment() -> None:
     env = {
-        **LEAST,
+        **MINIMAL,
         "NB_NOTEBOOKS": "demo.ipynb",
         "NB_VM_SERVICE_ACCOUNT": "notebook-vm@my-project.iam.gserviceaccount.com",
     }
@@ -151,11 +151,11 @@ def test_a_run_accepts_the_options_of_the_comment_in_its_environment() -> None:
     assert (options.comment, options.warnings) == (None, ())
 
 
-@pytest.mark.parametrize("length", [0, 100, MOST_CHARACTERS - 100, MOST_CHARACTERS, 10 * MOST_CHARACTERS])
+@pytest.mark.parametrize("length", [0, 100, MAX_CHARACTERS - 100, MAX_CHARACTERS, 10 * MAX_CHARACTERS])
 def test_a_comment_is_never_too_long(length: int) -> None:
     text = comment_text("x" * length, "https://x.example/")
-    assert len(text) <= MOST_CHARACTERS
-    assert ("The rest is in the" in text) == (length >= MOST_CHARACTERS - 50)
+    assert len(text) <= MAX_CHARACTERS
+    assert ("The rest is in the" in text) == (length >= MAX_CHARACTERS - 50)
 
 
 def test_the_page_names_the_limits_that_the_code_has() -> None:

@@ -122,7 +122,7 @@ def test_a_wrong_field_is_named(keys: tuple[str | int, ...], value: Any) -> None
         pytest.param(GOOD.replace('"schema": 1', '"schema": 1, "schema": 1').encode(), id="key given twice"),
         pytest.param(GOOD.replace("3.2", "NaN").encode(), id="NaN"),
         pytest.param(GOOD.replace("3.2", "Infinity").encode(), id="infinity"),
-        pytest.param(b" " * (Evidence.MOST_BYTES + 1), id="too long"),
+        pytest.param(b" " * (Evidence.MAX_BYTES + 1), id="too long"),
     ],
 )
 def test_evidence_that_is_not_plain_json_is_refused(raw: bytes) -> None:

@@ -16,13 +16,13 @@ from builder.model import Accelerator, Expectation
 from builder.options import JobOptions, Options
 from builder.options.option import DEPLOYMENT
 from builder.options.table import BY_NAME, OPTIONS
-from builder.options.yaml_text import LONGEST_TEXT
+from builder.options.yaml_text import MAX_TEXT
 from builder.plan.deployed import CONFIG
 from builder.plan.preparation import Preparation
 from builder.plan.requirements_file import Requirements
 from tests.loading import load_options
 
-LEAST = {
+MINIMAL = {
     "NB_NOTEBOOKS": "books/a.ipynb",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
     "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
@@ -35,7 +35,7 @@ TRAPS = ["yes", "no", "on", "~", "null", "1e3", "1_000", "0x1F", "007", "12:30",
 
 
 def load(**env: str) -> Options:
-    return load_options([], {**LEAST, **env}, lambda _path: None)
+    return load_options([], {**MINIMAL, **env}, lambda _path: None)
 
 
 BASE = load().notebooks[0].options
@@ -201,7 +201,7 @@ def test_any_parameter_reads_back(value: Any, values: list[Any]) -> None:
 def test_any_variable_that_can_be_given_reads_back(env: dict[str, str]) -> None:
     file = notebooks_json(load(), [{"path": PATH, "env": env}])
     try:
-        options = load_options([], LEAST, {"notebooks.yaml": file}.get)
+        options = load_options([], MINIMAL, {"notebooks.yaml": file}.get)
     except BadInput:
         return
     unchanged(options.notebooks[0].options)
@@ -258,7 +258,7 @@ def test_what_is_the_runs_own() -> None:
 
 def test_a_document_of_any_length_is_read() -> None:
     """YAML is read up to 64 Ki characters, since its reader is slow; JSON beyond them, too."""
-    long = replace(BASE, parameters={"text": "x" * LONGEST_TEXT, "lists": list(range(30_000))})
+    long = replace(BASE, parameters={"text": "x" * MAX_TEXT, "lists": list(range(30_000))})
     unchanged(long)
     text = notebooks_json(load(), [entry_of(PATH, exported(long))])
     for wrong, words in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.act.failover import Scope, is_capacity, is_configuration, is_quota, passes, scope_of
+from builder.act.failover import Scope, is_capacity, is_configuration, is_quota, is_transient, scope_of
 
 _PROJECT = "projects/p"
 
@@ -216,13 +216,15 @@ _LOCATION = "violates constraint constraints/gcp.resourceLocations on the resour
 
 
 def test_the_same_zone_is_asked_again_after_these_codes_alone() -> None:
-    passing = {
+    transient = {
         "RESOURCE_NOT_READY",
         "resourceNotReady",
         "RESOURCE_OPERATION_RATE_EXCEEDED",
         "operationRateExceeded",
     }
-    assert {code for code in (*(case.values[0] for case in CASES), *passing) if passes(str(code))} == passing
+    assert {
+        code for code in (*(case.values[0] for case in CASES), *transient) if is_transient(str(code))
+    } == transient
 
 
 @pytest.mark.parametrize(
@@ -246,7 +248,7 @@ def test_a_regions_setup_is_told_from_the_projects(code: str, message: str, *, e
         pytest.param("stockout", "no", True, id="stock-out"),
         pytest.param("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.", True, id="quota of a region"),
         pytest.param("quotaExceeded", "Quota 'GPUS_ALL_REGIONS' exceeded.", True, id="quota of all regions"),
-        pytest.param("RESOURCE_NOT_READY", "no", False, id="passes"),
+        pytest.param("RESOURCE_NOT_READY", "no", False, id="transient"),
         pytest.param("OPERATION_CANCELED_BY_USER", "no", False, id="cancelled"),
         pytest.param("conditionNotMet", _LOCATION, False, id="location policy"),
         pytest.param("notFound", _SUBNETWORK, False, id="no such subnetwork"),

@@ -22,7 +22,7 @@ CELL_ENDS = [row for row in ROWS if len(row) == 4 and re.fullmatch(r"`\w+`", row
 ENDINGS = {row[3].strip(" |`"): row[2].strip("`") for row in CELL_ENDS}
 WITH_TEST = [row for row in ROWS if len(row) == 4 and row not in CELL_ENDS]
 SPOILT = {row[0]: row[1].strip(" |`") for row in ROWS if len(row) == 2}
-LEAST = 25
+MIN_ROWS = 25
 ELSEWHERE = {"test_trap": REAL, "test_spoilt_in_one_way_it_is_red": PURE}
 
 
@@ -61,5 +61,5 @@ def test_every_end_of_a_cell_is_on_the_page_with_its_reason() -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(WITH_TEST) + len(SPOILT) > LEAST
+    assert len(WITH_TEST) + len(SPOILT) > MIN_ROWS
     assert len(REAL) >= 10

@@ -37,7 +37,7 @@ GROWTH = 1.3  # of the time, as a power of the growth of the size; 1 for a linea
 START = 1.5  # seconds of the processor's time for the builder's start
 LEAVES = 2.0  # seconds for the large text; only then can a signal be heard
 FLOOR = 20e-6  # seconds; what is quicker on the small input is noise
-LONGEST = 10  # seconds of the process's own time for one row
+MAX_SECONDS = 10  # seconds of the process's own time for one row
 # How readers refuse a text; those of HTML do so with a plain ValueError.
 LIMITS = ("elements inside of one another", "ampersands in one text")
 REFUSALS = (InvalidValue, MessageRefused, ProtocolError, TemplateMistake, UnreadableNotebook, YamlMistake)
@@ -160,14 +160,14 @@ def option_rows() -> Iterator[tuple[str, Row]]:
     from builder.options.message import read_message
     from builder.options.parameters import secrets_in
     from builder.options.templates import render
-    from builder.options.yaml_text import LONGEST_TEXT, read_data
+    from builder.options.yaml_text import MAX_TEXT, read_data
 
     for name, text in {
         "lists": "[", "mappings": "{", "questions": "? ", "items": "- ", "keys": "a: ", "lines": "\n", "spaces": " ",
         "quotes": "'", "double quotes": '"', "blocks": "|\n", "text": "a\n", "anchors": "&a ", "tags": "!", "comments": "#\n",
         "commas": ",", "escapes": '"\\u0041', "pairs": "[a, ", "list of pairs": "- a: b\n",
     }.items():  # fmt: skip
-        yield f"YAML: {name}", Row(read_data, again(text), 600, LONGEST_TEXT - 10)
+        yield f"YAML: {name}", Row(read_data, again(text), 600, MAX_TEXT - 10)
     for name, worst in {
         "lists": again("[", '{"a":'),
         "keys": lambda size: "{" + ",".join(f'"{n}":1' for n in range(size // 8)) + "}",
@@ -459,7 +459,7 @@ def measure() -> None:
     for line in sys.stdin:
         row = TABLE[line.rstrip("\n")]
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + LONGEST, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + MAX_SECONDS, hard))
         real, own = time.perf_counter, time.process_time
         fastest(row, row.small, real, times=1)  # what is imported or compiled at the first use
         small = fastest(row, row.small, real, times=9)

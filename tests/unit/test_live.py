@@ -9,7 +9,7 @@ import pytest
 
 from builder.deploy.build import scheduled_build
 from builder.deploy.live import (
-    MOST_EARLIER,
+    MAX_EARLIER,
     Accounts,
     ArchiveRef,
     BuilderRef,
@@ -27,7 +27,7 @@ from builder.deploy.live import (
 from builder.deploy.promotion import decide
 from builder.errors import ProjectSetup
 from builder.model import GcsLocation
-from builder.plan.build_plan import LONGEST_BUILD
+from builder.plan.build_plan import MAX_BUILD_SECONDS
 
 EARLY, LATER = "2026-07-01T06:00:00.123456789Z", "2026-07-01T06:00:00.223456789Z"
 
@@ -105,10 +105,10 @@ def test_a_rollback_leaves_the_newest_so_that_older_builds_stay_late() -> None:
 
 def test_only_so_many_earlier_ones_are_kept() -> None:
     document = first(live("0" * 64))
-    for number in range(1, MOST_EARLIER + 5):
+    for number in range(1, MAX_EARLIER + 5):
         document = document.promoted(live(f"{number:064}", LATER))
-    assert len(document.earlier) == MOST_EARLIER
-    assert document.earlier[0].archive.sha256 == f"{MOST_EARLIER + 3:064}"
+    assert len(document.earlier) == MAX_EARLIER
+    assert document.earlier[0].archive.sha256 == f"{MAX_EARLIER + 3:064}"
 
 
 def test_nothing_stands_there_yet() -> None:
@@ -152,5 +152,5 @@ def test_no_build_is_longer_than_cloud_build_lets_it_be() -> None:
         endpoints={},
         worst_case_seconds=10**6,
     )
-    assert build["timeout"] == f"{LONGEST_BUILD}s"
+    assert build["timeout"] == f"{MAX_BUILD_SECONDS}s"
     assert "NB_GCS_LOCATION=gs://b" in build["steps"][0]["env"]

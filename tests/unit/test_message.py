@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from builder.options.message import (
-    LONGEST_MESSAGE,
+    MAX_MESSAGE,
     AcceptedParameters,
     Message,
     MessageRefused,
@@ -51,9 +51,9 @@ def test_another_day_is_refused(day: str) -> None:
     ids=["ASCII", "two bytes", "four bytes", "dollar"],
 )
 def test_it_is_as_long_as_a_builds_variable_may_be(letter: str, cost: int) -> None:
-    most = (LONGEST_MESSAGE - FRAME) // cost
+    most = (MAX_MESSAGE - FRAME) // cost
     assert read_message(of(letter * most)).parameters == {"day": letter * most}
-    assert f"longer than {LONGEST_MESSAGE} bytes" in refusal(of(letter * (most + 1)))
+    assert f"longer than {MAX_MESSAGE} bytes" in refusal(of(letter * (most + 1)))
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,14 @@ from tests.loading import load_options
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "notebook-vm@local-project.iam.gserviceaccount.com"
-LEAST = {"NB_NOTEBOOKS": "a.ipynb", "NB_GCS_LOCATION": "gs://nb-test/ci", "NB_VM_SERVICE_ACCOUNT": ACCOUNT}
+MINIMAL = {"NB_NOTEBOOKS": "a.ipynb", "NB_GCS_LOCATION": "gs://nb-test/ci", "NB_VM_SERVICE_ACCOUNT": ACCOUNT}
 
 
 def load(
     *argv: str, env: Mapping[str, str] | None = None, file: str | None = None, least: bool = True
 ) -> Options:
     files = {} if file is None else {"notebooks.yaml": file}
-    return load_options(argv, (LEAST if least else {}) | dict(env or {}), files.get)
+    return load_options(argv, (MINIMAL if least else {}) | dict(env or {}), files.get)
 
 
 def job(*argv: str, env: Mapping[str, str] | None = None, file: str | None = None) -> JobOptions:
@@ -205,7 +205,7 @@ def test_environment_selects_notebooks_and_keeps_their_settings() -> None:
 
 def test_other_config_file() -> None:
     files = {"ci/nb.yaml": "timeout: 9\n", "notebooks.yaml": "timeout: x\n"}
-    assert load_options(["--config", "ci/nb.yaml"], LEAST, files.get).notebooks[0].options.timeout == 9
+    assert load_options(["--config", "ci/nb.yaml"], MINIMAL, files.get).notebooks[0].options.timeout == 9
     assert one_problem(env={"NB_CONFIG": "gone.yaml"}).variable == "NB_CONFIG"
     assert one_problem(env={"NB_CONFIG": "../nb.yaml"}).variable == "NB_CONFIG"
 
@@ -217,7 +217,7 @@ def problems_of_other_ending(error: ValueError) -> Sequence[Problem]:
         return None
 
     with pytest.raises(BadInput) as caught:
-        load_options([], LEAST, read)
+        load_options([], MINIMAL, read)
     return caught.value.problems
 
 
@@ -233,21 +233,21 @@ def problems_of_other_ending(error: ValueError) -> Sequence[Problem]:
 def test_a_flag_given_twice_is_a_mistake(flags: list[str], told: str) -> None:
     """The first value would be lost, and the run green without its notebooks."""
     with pytest.raises(BadInput) as caught:
-        load_options(flags, LEAST, lambda _name: None)
+        load_options(flags, MINIMAL, lambda _name: None)
     (problem,) = caught.value.problems
     assert str(problem) == f"{told}: is given twice; several values need commas between them"
 
 
 def test_another_ending_is_refused_by_name() -> None:
     with pytest.raises(BadInput) as caught:
-        load_options([], LEAST, {"notebooks.yml": "timeout: 9\n"}.get)
+        load_options([], MINIMAL, {"notebooks.yml": "timeout: 9\n"}.get)
     (problem,) = caught.value.problems
     assert problem.variable == "notebooks.yml"
     assert "rename it to notebooks.yaml" in problem.expected
     (problem,) = problems_of_other_ending(UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid"))
     assert str(problem) == "notebooks.yml: cannot be read: it is no UTF-8 text"
     both = {"notebooks.yaml": "timeout: 9\n", "notebooks.yml": "timeout: 8\n"}
-    assert load_options([], LEAST, both.get).notebooks[0].options.timeout == 9
+    assert load_options([], MINIMAL, both.get).notebooks[0].options.timeout == 9
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_unreadable_config_file() -> None:
         raise PermissionError(13, "Permission denied")
 
     with pytest.raises(BadInput, match=r"notebooks\.yaml: cannot be read: Permission denied"):
-        load_options([], LEAST, refuse)
+        load_options([], MINIMAL, refuse)
 
 
 def test_everything_required_is_asked_for_at_once() -> None:

@@ -21,7 +21,7 @@ from builder.options.table import OPTIONS
 from tests.fuzzing import FUZZ
 from tests.loading import load_options
 
-LEAST = {
+MINIMAL = {
     "NB_NOTEBOOKS": "a.ipynb",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
     "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
@@ -110,7 +110,7 @@ def outcome(argv: Sequence[str], env: Mapping[str, str], file: str | None) -> Op
 @example(env={"CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": "http://" + "a" * 500 + "/" * 500 + "\n"})
 def test_any_environment(env: dict[str, str]) -> None:
     outcome([], env, None)
-    outcome([], LEAST | env, None)
+    outcome([], MINIMAL | env, None)
 
 
 @FUZZ
@@ -122,7 +122,7 @@ def test_any_environment(env: dict[str, str]) -> None:
 @example(file="timeout: 1\n" * 5_900)
 def test_any_file(file: str) -> None:
     outcome([], {}, file)
-    outcome(["plan"], LEAST, file)
+    outcome(["plan"], MINIMAL, file)
 
 
 @FUZZ
@@ -131,20 +131,20 @@ def test_any_file(file: str) -> None:
 @example(argv=["--kernel=--", "--fail-fast=--"])
 @example(argv=["comment", "--pull-request"])
 def test_any_command_line(argv: list[str]) -> None:
-    outcome(argv, LEAST, None)
+    outcome(argv, MINIMAL, None)
 
 
 @FUZZ
 @given(argv=COMMAND_LINES, env=ENVIRONMENTS, file=FILES)
 def test_all_together(argv: list[str], env: dict[str, str], file: str) -> None:
-    outcome(argv, LEAST | env, file)
+    outcome(argv, MINIMAL | env, file)
 
 
 @FUZZ
 @given(path=st.text(alphabet="ab./\\~*[ü\u0308\x00\u202e ", max_size=20))
 def test_no_accepted_path_leaves_the_workspace(path: str) -> None:
     result = outcome(
-        [], LEAST | {"NB_NOTEBOOKS": f"{path}.ipynb", "NB_INCLUDE": path, "NB_EXPECT": path}, None
+        [], MINIMAL | {"NB_NOTEBOOKS": f"{path}.ipynb", "NB_INCLUDE": path, "NB_EXPECT": path}, None
     )
     if isinstance(result, Options):
         for entry in result.notebooks:

@@ -18,7 +18,7 @@ from papermill.translators import PythonTranslator
 
 from builder.errors import BadInput
 from builder.options import JobOptions
-from builder.options.parameters import MOST_POINTS, fan_out, parse_parameters
+from builder.options.parameters import MAX_POINTS, fan_out, parse_parameters
 from builder.options.values import InvalidValue
 from builder.plan import choose as choose_module
 from builder.plan.build_plan import build_plan, describe
@@ -251,7 +251,7 @@ def test_mistakes_in_a_matrix(text: str, told: str) -> None:
 def test_values_that_only_python_holds_for_equal_are_different_jobs() -> None:
     read = parse_parameters('{"matrix": {"a": [1, 1.0, true, "1", null]}}')
     assert len(fan_out(read)) == 5
-    assert len(fan_out(parse_parameters(json.dumps({"matrix": {"a": list(range(256))}})))) == MOST_POINTS
+    assert len(fan_out(parse_parameters(json.dumps({"matrix": {"a": list(range(256))}})))) == MAX_POINTS
 
 
 def test_a_conflict_between_file_and_option_is_reported() -> None:
@@ -309,7 +309,7 @@ def test_a_name_in_the_matrix_must_be_declared_too(folder: Path) -> None:
 
 
 def test_a_run_has_a_largest_number_of_jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose_module, "MOST_JOBS", 3)
+    monkeypatch.setattr(choose_module, "MAX_JOBS", 3)
     assert len(jobs(folder, parameters='{"matrix": {"days": [1, 2, 3]}}')) == 3
     with pytest.raises(BadInput, match="make 4 jobs; at most 3 in a run"):
         jobs(folder, parameters='{"matrix": {"days": [1, 2, 3, 4]}}')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.plain_text import LONGEST_LINE, escaped, one_line, plain
+from builder.plain_text import MAX_LINE, escaped, one_line, plain
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_plain(text: str, expected: str) -> None:
 
 
 def test_long_lines_are_cut() -> None:
-    assert plain("x" * 5000 + "\ny") == "x" * LONGEST_LINE + "…\ny"
+    assert plain("x" * 5000 + "\ny") == "x" * MAX_LINE + "…\ny"
 
 
 def test_one_line() -> None:

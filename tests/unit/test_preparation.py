@@ -27,7 +27,7 @@ from tests.unit.good_attempt import code, notebook_json
 
 REQUEST = RunRequest(date(2026, 7, 1), date(2026, 7, 1))
 ACCOUNT = "notebook-vm@local-project.iam.gserviceaccount.com"
-LEAST = {
+MINIMAL = {
     "NB_NOTEBOOKS": "books/a.ipynb",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
     "NB_VM_SERVICE_ACCOUNT": ACCOUNT,
@@ -36,7 +36,7 @@ BOOK = json.dumps(notebook_json(code(0, "1")))
 
 
 def load(env: Mapping[str, str] | None = None, file: str = "") -> Options:
-    return load_options([], {**LEAST, **(env or {})}, {"notebooks.yaml": file or None}.get)
+    return load_options([], {**MINIMAL, **(env or {})}, {"notebooks.yaml": file or None}.get)
 
 
 def problem(env: Mapping[str, str] | None = None, file: str = "") -> Problem:

@@ -15,8 +15,8 @@ import google_crc32c
 import pytest
 
 from builder.model import Listed, Verdict
-from builder.ports import MOST_BYTES, CallFailed
-from tests.publishing import BEFORE, GREEN, MOST_CALLS, PAIRS, RED, Day, Publishing, a_run_killed, two_runs
+from builder.ports import MAX_BYTES, CallFailed
+from tests.publishing import BEFORE, GREEN, MAX_CALLS, PAIRS, RED, Day, Publishing, a_run_killed, two_runs
 
 
 class Bucket:
@@ -47,7 +47,7 @@ class Bucket:
             return self.replace(name, content, content_type=content_type)
         return existing if existing and self._objects[name][0] == content else None
 
-    def read(self, name: str, *, generation: int | None = None, most: int = MOST_BYTES) -> bytes | None:  # noqa: ARG002
+    def read(self, name: str, *, generation: int | None = None, max_bytes: int = MAX_BYTES) -> bytes | None:  # noqa: ARG002
         content, item = self._objects.get(name, (None, None))
         return content if item and generation in {None, item.generation} else None
 
@@ -56,7 +56,7 @@ class Bucket:
         name: str,
         generation: int,
         *,
-        most: int = MOST_BYTES,  # noqa: ARG002
+        max_bytes: int = MAX_BYTES,  # noqa: ARG002
     ) -> tuple[bytes, int] | None:
         found = self._objects.get(name)
         return (found[0], found[1].generation) if found and found[1].generation != generation else None
@@ -90,8 +90,8 @@ class Bucket:
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_of_two_runs_of_a_day_one_is_there_whole(pair: str, before: str) -> None:
-    for first in range(MOST_CALLS):
-        for second in range(MOST_CALLS):
+    for first in range(MAX_CALLS):
+        for second in range(MAX_CALLS):
             first_ended, second_ended = two_runs(Day(Bucket()), pair, before, first, second)
             if second_ended:
                 break
@@ -104,13 +104,13 @@ def test_of_two_runs_of_a_day_one_is_there_whole(pair: str, before: str) -> None
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("verdict", [GREEN, RED], ids=["green", "red"])
 def test_after_a_crash_at_any_call_the_next_run_is_there_whole(verdict: Verdict, before: str) -> None:
-    crashes = [a_run_killed(Day(Bucket()), verdict, before, calls) for calls in range(1, MOST_CALLS)]
+    crashes = [a_run_killed(Day(Bucket()), verdict, before, calls) for calls in range(1, MAX_CALLS)]
     assert not crashes[-1], "one publication has fewer calls than that"
     assert sum(crashes) >= 3
 
 
 def test_of_runs_that_crash_one_after_the_other_nothing_is_left() -> None:
-    for first, second in itertools.product(range(1, MOST_CALLS), repeat=2):
+    for first, second in itertools.product(range(1, MAX_CALLS), repeat=2):
         day = Day(Bucket())
         day.publish("old", GREEN)
         day.killed("one", GREEN, first)

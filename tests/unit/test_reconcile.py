@@ -112,7 +112,7 @@ class Cloud:
     def newest(self, tags: Sequence[str], region: str) -> BuildState | None:
         raise AssertionError
 
-    def count(self, tag: str, region: str, *, since: datetime, most: int) -> int:
+    def count(self, tag: str, region: str, *, since: datetime, limit: int) -> int:
         raise AssertionError
 
     def now(self, region: str) -> str:

@@ -22,12 +22,12 @@ from builder.errors import ExitCode
 from builder.model import CellRun, CellState, GcsLocation, Verdict
 from builder.report.comment import reported
 from builder.report.folder_page import folders
-from builder.report.history import MOST_JOBS, MOST_RUNS, decode, with_run
+from builder.report.history import MAX_JOBS, MAX_RUNS, decode, with_run
 from builder.report.index import cell_bars, render_index
 from builder.report.junit import render_junit
-from builder.report.markdown import MOST_CHARACTERS, code, fence, render_markdown
+from builder.report.markdown import MAX_CHARACTERS, code, fence, render_markdown
 from builder.report.run_report import PastRun, RunReport, browser_url
-from builder.report.summary import MOST_BUILD_OUTPUT, render_summary, write_build_output
+from builder.report.summary import MAX_BUILD_OUTPUT, render_summary, write_build_output
 from tests.unit.junit_format import junit_faults
 from tests.unit.sample_reports import GREEN, LOST, RED, SOURCE, cells, job, large, report
 from tests.vm.hostile import payloads
@@ -206,14 +206,14 @@ def test_markdown_of_a_green_run_is_short() -> None:
 def test_markdown_has_as_many_rows_as_fit() -> None:
     text = render_markdown(large(2000, red=0)).decode()
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert len("\n".join(rows)) > MOST_CHARACTERS - 2000
+    assert len("\n".join(rows)) > MAX_CHARACTERS - 2000
     assert text.splitlines()[-2:][0] == ""
     assert text.splitlines()[-1].startswith("… The rest is in the [report]")
 
 
 def test_markdown_stays_within_a_comment() -> None:
     text = render_markdown(large(200, red=200)).decode()
-    assert len(text) <= MOST_CHARACTERS + 200
+    assert len(text) <= MAX_CHARACTERS + 200
     assert "… and 180 more in red." in text
 
 
@@ -356,16 +356,16 @@ def test_bars_of_cells_fill_the_width(count: int) -> None:
 
 def test_history_keeps_the_last_runs_of_each_job() -> None:
     history: Any = {}
-    for number in range(MOST_RUNS + 5):
+    for number in range(MAX_RUNS + 5):
         history = with_run(history, replace(report(job("demo", GREEN)).result, run=f"run-{number}"))
-    assert [run.run for run in history["demo"]] == [f"run-{number}" for number in range(5, MOST_RUNS + 5)]
+    assert [run.run for run in history["demo"]] == [f"run-{number}" for number in range(5, MAX_RUNS + 5)]
 
 
 def test_history_forgets_the_jobs_that_ran_longest_ago() -> None:
     past = [PastRun("r", "", "green", 1.0)]
-    old = {f"old-{number}": past for number in range(MOST_JOBS)}
+    old = {f"old-{number}": past for number in range(MAX_JOBS)}
     kept = with_run(old, report(job("demo", GREEN)).result)
-    assert len(kept) == MOST_JOBS
+    assert len(kept) == MAX_JOBS
     assert "old-0" not in kept
     assert {"old-1", "demo"} <= kept.keys()
 
@@ -412,7 +412,7 @@ def test_build_output_keeps_the_red_jobs_within_its_limit(tmp_path: Path) -> Non
     write_build_output(large(600, red=3).result, tmp_path, print, Origin())
     content = (tmp_path / "output").read_bytes()
     found = json.loads(content)
-    assert len(content) <= MOST_BUILD_OUTPUT
+    assert len(content) <= MAX_BUILD_OUTPUT
     assert [item["verdict"] for item in found["jobs"][:4]] == ["red", "red", "red", "green"]
     assert found["jobs_left_out"] == 600 - len(found["jobs"])
 

@@ -13,7 +13,7 @@ from builder.errors import ProjectSetup
 from builder.function.live import LiveUnreadable, read_live
 from builder.plan.deployed import decode_manifest
 from builder.plan.notebooks import UnreadableNotebook, load_notebook
-from builder.strict_json import DEEPEST, UnreadableJson, is_deeper, read_object
+from builder.strict_json import MAX_DEPTH, UnreadableJson, is_deeper, read_object
 from builder.vm.codec import ProtocolError
 from builder.vm.protocol import Evidence
 
@@ -61,7 +61,7 @@ def test_readers_of_documents_raise_the_documented_errors(name: str) -> None:
 
 
 def test_levels_are_counted() -> None:
-    deepest = "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1)
+    deepest = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
     assert read_object(f'{{"a": {deepest}}}') == {"a": json.loads(deepest)}
     with pytest.raises(UnreadableJson, match="levels"):
         read_object(f'{{"a": [{deepest}]}}')

@@ -348,7 +348,7 @@ def test_folders_that_link_to_one_another_are_refused_in_one_sentence(tmp_path: 
 
 
 def test_links_that_double_the_files_end_at_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staged_files, "_MOST_THROUGH_LINKS", 100)
+    monkeypatch.setattr(staged_files, "_MAX_THROUGH_LINKS", 100)
     write(tmp_path, "a.ipynb", "p12/f")
     for number in range(12):
         (tmp_path / f"p{number}").mkdir()

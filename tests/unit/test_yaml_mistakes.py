@@ -14,7 +14,7 @@ from builder.options.values import InvalidValue
 from builder.options.yaml_text import YamlMistake, read_yaml
 from tests.loading import load_options
 
-LEAST = {
+MINIMAL = {
     "NB_VM_SERVICE_ACCOUNT": "notebook-vm@local-project.iam.gserviceaccount.com",
     "NB_GCS_LOCATION": "gs://nb-test/ci",
     "NB_NOTEBOOKS": "a.ipynb",
@@ -105,11 +105,11 @@ def test_an_example_is_valid_yaml(name: str) -> None:
 
 def test_the_file_and_the_place_are_named() -> None:
     with pytest.raises(BadInput, match=re.escape(f"notebooks.yaml line 2, column 8: {said.BRACE}")):
-        load_options([], LEAST, {"notebooks.yaml": "parameters:\n  day: {today}\n"}.get)
+        load_options([], MINIMAL, {"notebooks.yaml": "parameters:\n  day: {today}\n"}.get)
 
 
 def test_a_parameter_file_and_an_option_name_the_place_too() -> None:
-    env = {**LEAST, "NB_PARAMETERS_FILE": "p.yaml", "NB_SCHEDULE_PARAMETERS": "day: 1\ndays: {today}"}
+    env = {**MINIMAL, "NB_PARAMETERS_FILE": "p.yaml", "NB_SCHEDULE_PARAMETERS": "day: 1\ndays: {today}"}
     with pytest.raises(BadInput) as caught:
         load_options([], env, {"p.yaml": "a: 1\n\tb: 2\n"}.get)
     places = sorted(problem.variable for problem in caught.value.problems)
@@ -127,7 +127,7 @@ def test_a_parameter_file_and_an_option_name_the_place_too() -> None:
 )
 def test_a_file_without_options(text: str, advice: str) -> None:
     with pytest.raises(BadInput, match="expected options with values, such as") as caught:
-        load_options([], LEAST, {"notebooks.yaml": text}.get)
+        load_options([], MINIMAL, {"notebooks.yaml": text}.get)
     assert str(caught.value.problems[0].expected).endswith(advice)
 
 

@@ -27,7 +27,7 @@ HOST = "exfiltrated.example"
 
 # Packets take real time. A page without protection shows how long; the page under test gets twice as long, and at least
 # this.
-LEAST_SECONDS = 3.0
+MIN_SECONDS = 3.0
 
 
 def open_page(
@@ -110,7 +110,7 @@ def test_no_packet_leaves_a_charts_frame(way: str, packets: Packets, tmp_path: P
         lambda port: f"<!DOCTYPE html><script>{WAYS[way](port)}</script>", tmp_path
     )
     made = pages(chart(WAYS[way](packets.port)), "honest", tmp_path)[0]
-    open_page(made, tmp_path, lambda: packets.received, LEAST_SECONDS + 2 * took)
+    open_page(made, tmp_path, lambda: packets.received, MIN_SECONDS + 2 * took)
     assert packets.received == []
 
 
@@ -128,7 +128,7 @@ def test_no_packet_leaves_a_frame_within_a_charts_frame(data: str, packets: Pack
         f"<script{data}>{rtc(packets.port)}</script>{framed(packets.port)}"
     )
     made = pages(book, "honest", tmp_path)[0]
-    open_page(made, tmp_path, lambda: packets.received, LEAST_SECONDS + 2 * took)
+    open_page(made, tmp_path, lambda: packets.received, MIN_SECONDS + 2 * took)
     assert packets.received == []
 
 
@@ -149,7 +149,7 @@ def test_no_name_is_looked_up(tmp_path: Path) -> None:
     assert looked_up(log)  # without a frame, names are looked up: the test can fail
     log.unlink()
     made = pages(chart(script), "honest", tmp_path)[0]
-    open_page(made, tmp_path, lambda: looked_up(log), LEAST_SECONDS + 2 * took, logged)
+    open_page(made, tmp_path, lambda: looked_up(log), MIN_SECONDS + 2 * took, logged)
     assert log.stat().st_size
     assert looked_up(log) == []
 

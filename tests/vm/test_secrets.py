@@ -428,7 +428,7 @@ def test_passing_trouble_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_lasting_trouble_is_the_environments(monkeypatch: pytest.MonkeyPatch, trouble: Any) -> None:
     script(monkeypatch, trouble)
-    monkeypatch.setattr(secret_manager, "PATIENCE", 0.05)
+    monkeypatch.setattr(secret_manager, "BUDGET_SECONDS", 0.05)
     with pytest.raises(Fault) as caught:
         secret_manager.resolve("http://x", {"A": "projects/p/secrets/s/versions/latest"})
     assert caught.value.reason == "secret_unavailable"

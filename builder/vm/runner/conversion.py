@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .frames import Injected
 
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 class ConversionError(Exception):
@@ -49,10 +49,10 @@ class Conversion:
         if child is None:
             raise ConversionError("no conversion was begun")
         try:
-            _, complaint = child.communicate(timeout=PATIENCE)
+            _, complaint = child.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self.abandon()
-            raise ConversionError(f"the conversion took more than {PATIENCE:g} s") from None
+            raise ConversionError(f"the conversion took more than {TIMEOUT_SECONDS:g} s") from None
         self._child = None
         if child.returncode:
             last = complaint.strip().splitlines()[-1:] or [f"exit status {child.returncode}"]

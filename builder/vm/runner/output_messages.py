@@ -12,7 +12,7 @@ DISPLAYS = {"display_data", "execute_result", "update_display_data"}
 # nbformat allows any JSON for these media types, and text only for the others.
 JSON_TYPE = re.compile(r"application/(.*\+)?json")
 # The executed notebook may have 200 levels, and an output is four levels down.
-DEEPEST = 190
+MAX_DEPTH = 190
 COMMS = {"comm_open", "comm_msg", "comm_close"}
 
 
@@ -53,7 +53,7 @@ def _fit_display(content: dict[str, Any]) -> list[str]:
 
 
 def _fit_value(media: str, value: Any) -> Any:
-    if JSON_TYPE.fullmatch(media) and not is_deeper(value, DEEPEST):
+    if JSON_TYPE.fullmatch(media) and not is_deeper(value, MAX_DEPTH):
         return value
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         return [_text(line) for line in value]

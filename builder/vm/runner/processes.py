@@ -13,7 +13,7 @@ import psutil
 PR_SET_CHILD_SUBREAPER = 36
 # Orphans of ended processes become ours; each round ends one generation.
 ROUNDS = 5
-PATIENCE = 2.0  # seconds of a round
+ROUND_SECONDS = 2.0
 
 
 def adopt_orphans() -> None:
@@ -38,7 +38,7 @@ def end_descendants(*, gently: bool, spared: Collection[int]) -> list[str]:
             with contextlib.suppress(psutil.Error):
                 (process.terminate if gently and attempt == 0 else process.kill)()
         # A dead process stays in the list until its parent has waited for it.
-        psutil.wait_procs(found, timeout=PATIENCE)
+        psutil.wait_procs(found, timeout=ROUND_SECONDS)
     return ended
 
 

@@ -20,7 +20,7 @@ _HEAD = 4
 # Bytes that a program adds to one byte of a value: `&#x27;`, `\u0027`, colours. A stream holds back no more than this.
 _SPREAD = 8
 _SPREAD_ONCE = 512
-_MOST_BACKSLASHES = 64  # before the place where a stream is cut
+_MAX_BACKSLASHES = 64  # before the place where a stream is cut
 
 Found = tuple[int, int, str]  # begin, end, the secret's name
 
@@ -214,7 +214,7 @@ class Stream:
             2
         ):  # the beginning of a match can follow a backslash, too; no more, so that the time stays linear
             # A backslash and what it escapes are read together.
-            unsure -= _trailing_backslashes(data[max(0, unsure - _MOST_BACKSLASHES) : unsure])
+            unsure -= _trailing_backslashes(data[max(0, unsure - _MAX_BACKSLASHES) : unsure])
             # What is complete may be part of something longer.
             for begin, end, _ in reversed(found):
                 if begin < unsure < end:

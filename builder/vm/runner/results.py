@@ -16,7 +16,7 @@ from .storage import StorageError
 UPLOADS_AT_ONCE = 8
 SHOWN_SKIPPED = 10
 PREEMPTED_SECONDS = 10.0
-MOST_LISTED_BYTES = MAX_EVIDENCE_BYTES * 3 // 4  # of the evidence, for what it says about the outputs
+MAX_LISTED_BYTES = MAX_EVIDENCE_BYTES * 3 // 4  # of the evidence, for what it says about the outputs
 
 
 def store(attempt: Attempt, job: Job) -> None:
@@ -84,7 +84,7 @@ def _store_pages(attempt: Attempt, job: Job) -> None:
 
 def _store_outputs(attempt: Attempt, folder: Path) -> None:
     found, attempt.facts.skipped = outputs.scan(folder)
-    if outputs.listed_bytes(found) > MOST_LISTED_BYTES:
+    if outputs.listed_bytes(found) > MAX_LISTED_BYTES:
         raise Fault("too_many_outputs", f"outputs/ has {len(found)} files, more than can be listed")
     if attempt.redactor:
         found = _without_secrets(attempt, found)

@@ -18,7 +18,7 @@ from .redaction import label
 from .secret_forms import MIN_BYTES, WORDS
 from .storage import ask_google, crc32c
 
-PATIENCE = 120.0
+BUDGET_SECONDS = 120.0
 CALL_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 10.0
@@ -42,7 +42,7 @@ class Secret:
 
 def resolve(endpoint: str, wanted: Mapping[str, str]) -> list[Secret]:
     """Return every secret (`wanted`: resource by name). Raises `Fault` if Secret Manager cannot be reached in time."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + BUDGET_SECONDS
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda name: _access(endpoint, name, wanted[name], deadline), wanted))
 

@@ -11,7 +11,7 @@ from . import steps
 from .fault import Fault, Stop
 from .log import Log
 
-MOST_BYTES = 1024 * 1024  # of the script that are searched for Windows' line ends
+MAX_BYTES = 1024 * 1024  # of the script that are searched for Windows' line ends
 
 
 def run(
@@ -53,7 +53,7 @@ def _line_ends(script: Path) -> str:
     """Return the end of a message about a script that Windows' line ends spoil; "" without them."""
     try:
         with script.open("rb") as file:
-            spoilt = b"\r\n" in file.read(MOST_BYTES)
+            spoilt = b"\r\n" in file.read(MAX_BYTES)
     except OSError:  # the script has deleted itself
         return ""
     return "; the script has Windows line ends (CRLF), so save it with LF" if spoilt else ""

@@ -34,7 +34,7 @@ _INCOMPLETE = re.compile(
     rb"|\\+(?:u[dD][89abAB][0-9A-Fa-f]{2}(?:\\+(?:u[0-9A-Fa-f]{0,3})?)?|u[0-9A-Fa-f]{0,3}|u\{[0-9A-Fa-f]{0,6}|U[0-9A-Fa-f]{0,7}"
     rb"|x[0-9A-Fa-f]?|[0-7]{0,2})?)\Z"
 )
-_LONGEST_ESCAPE = 64
+_MAX_ESCAPE = 64
 _QUOTES, _SPACE, _SEPARATORS = b"'\"`\\", b" ", b":,-"
 _HEX_PREFIX = re.compile(rb"0x")
 _HEX_PREFIX_OR_ITS_BEGINNING = re.compile(rb"0x|0\Z")
@@ -106,7 +106,7 @@ class View:
 
     def _cut(self) -> None:
         """Leave out an escape that is not complete yet."""
-        if found := _INCOMPLETE.search(self.data, max(0, len(self.data) - _LONGEST_ESCAPE)):
+        if found := _INCOMPLETE.search(self.data, max(0, len(self.data) - _MAX_ESCAPE)):
             self.unsure = min(self.unsure, self.place(found.start(), found.start() + 1)[0])
             self.data = self.data[: found.start()]
 

@@ -16,7 +16,7 @@ _MERGE = f"{_TAG}merge"
 _KEYWORD = f"{_TAG}value"  # what YAML 1.1 calls a bare "="
 _SCALARS = frozenset(f"{_TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp"))
 # A build has at most 300 steps of 100 arguments; aliases of aliases make more out of a few lines.
-_MOST_VALUES = 100_000
+_MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class _Reader:
         """Return the value of a node; `line` overrides the line at which it begins."""
         self.lines[path] = line or _line(node)
         self._count += 1
-        if self._count > _MOST_VALUES:
+        if self._count > _MAX_VALUES:
             raise UnreadableError(
-                self.lines[path], f"the aliases here stand for more than {_MOST_VALUES:,} values"
+                self.lines[path], f"the aliases here stand for more than {_MAX_VALUES:,} values"
             )
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
@@ -160,7 +160,7 @@ class _Reader:
             if not isinstance(source, yaml.MappingNode):
                 raise UnreadableError(_line(node), "<< takes a mapping, or a list of mappings, such as *name")
             self._count += 1
-            if self._count > _MOST_VALUES or id(source) in self._open:
+            if self._count > _MAX_VALUES or id(source) in self._open:
                 raise UnreadableError(_line(node), "what << merges here contains itself, or too much")
             yield source
 

@@ -14,7 +14,7 @@ from localcloud.core.service import Call, Handler
 
 Json = dict[str, Any]
 
-_MOST_PERMISSIONS = 100
+_MAX_PERMISSIONS = 100
 _MASK = frozenset({"bindings", "etag", "version"})
 
 
@@ -108,7 +108,7 @@ def tested(call: Call, resource: str) -> Json:
     Raise `ApiError`: 400 for an invalid permission, or too many; 501 for one that no role has.
     """
     asked = call.body.get("permissions") or []
-    if len(asked) > _MOST_PERMISSIONS:
+    if len(asked) > _MAX_PERMISSIONS:
         raise invalid("Request contains an invalid argument.")
     for permission in asked:
         if "*" in permission or permission.count(".") < 2:  # noqa: PLR2004  service.resources.verb

@@ -19,10 +19,10 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)")
-_LONGEST = 4096
-_MOST_OPERATORS = 12
+_MAX_LENGTH = 4096
+_MAX_OPERATORS = 12
 # Not Google's; it bounds the recursion here.
-_MOST_PARENTHESES = 100
+_MAX_PARENTHESES = 100
 _COMPARISONS: dict[str, Callable[[object, object], bool]] = {"==": operator.eq, "!=": operator.ne}
 _ATTRIBUTES = ("name", "service", "type")
 
@@ -47,8 +47,8 @@ def compiled(expression: str) -> Condition:
     It knows `resource.name`, `.type` and `.service`; `==`, `!=`, `!`, `&&`, `||`; `startsWith`, `endsWith`, `extract`.
     Raise `ApiError`: 400 for what is no expression, 501 for the rest of the language.
     """
-    if len(expression) > _LONGEST:
-        raise invalid(f"The condition expression is longer than {_LONGEST} characters.")
+    if len(expression) > _MAX_LENGTH:
+        raise invalid(f"The condition expression is longer than {_MAX_LENGTH} characters.")
     return _Parser(expression).condition()
 
 
@@ -74,10 +74,10 @@ class _Parser:
 
     def __init__(self, expression: str) -> None:
         self._tokens = list(_tokens(expression))
-        if sum(text == "(" for _, text in self._tokens) > _MOST_PARENTHESES:
-            raise invalid(f"The condition expression has more than {_MOST_PARENTHESES} parentheses.")
-        if sum(text in {"&&", "||", "!"} for _, text in self._tokens) > _MOST_OPERATORS:
-            raise invalid(f"The condition expression has more than {_MOST_OPERATORS} logical operators.")
+        if sum(text == "(" for _, text in self._tokens) > _MAX_PARENTHESES:
+            raise invalid(f"The condition expression has more than {_MAX_PARENTHESES} parentheses.")
+        if sum(text in {"&&", "||", "!"} for _, text in self._tokens) > _MAX_OPERATORS:
+            raise invalid(f"The condition expression has more than {_MAX_OPERATORS} logical operators.")
         self._at = 0
 
     def condition(self) -> Condition:

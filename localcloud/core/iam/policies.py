@@ -31,7 +31,7 @@ _CONDITIONAL = 3
 _VERSIONS = (0, 1, _CONDITIONAL)
 _BASIC_ROLES = frozenset({"roles/owner", "roles/editor", "roles/viewer"})
 # Conditional bindings of the same role and member in one policy (docs/facts.md §4.4).
-_MOST_CONDITIONAL = 20
+_MAX_CONDITIONAL = 20
 _VERSION_HELP = "For more information, please refer to https://cloud.google.com/iam/docs/policies#versions."
 # The types of resources whose conditions see a name, by the collection of the resource.
 _TYPES = {
@@ -247,10 +247,10 @@ def _check_number(bindings: list[Json]) -> None:
     conditional = [binding for binding in bindings if "condition" in binding]
     found = Counter((binding["role"], member) for binding in conditional for member in binding["members"])
     for (role, member), number in found.items():
-        if number > _MOST_CONDITIONAL:
+        if number > _MAX_CONDITIONAL:
             raise invalid(
                 f"The policy has {number} conditional bindings of the role {role} for {member}: "
-                f"at most {_MOST_CONDITIONAL} are allowed."
+                f"at most {_MAX_CONDITIONAL} are allowed."
             )
 
 

@@ -17,7 +17,7 @@ LABEL = "localcloud.build"
 """On every container, volume and image that we make; its value is the build's id."""
 
 # The client reads its env file by lines of at most 64 KiB.
-_LONGEST_LINE = 32 * 1024
+_MAX_LINE = 32 * 1024
 
 # Pulls and steps, which can take longer, are started by `start`.
 _CALL_SECONDS = 600
@@ -93,9 +93,7 @@ def environment_options(variables: Mapping[str, str]) -> tuple[list[str], bytes,
 
 
 def _fits_line(name: str, value: str) -> bool:
-    return (
-        not ({"\n", "\r"} & set(value)) and not name.startswith("#") and len(value.encode()) < _LONGEST_LINE
-    )
+    return not ({"\n", "\r"} & set(value)) and not name.startswith("#") and len(value.encode()) < _MAX_LINE
 
 
 def _last_line(said: bytes) -> str:

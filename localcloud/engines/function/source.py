@@ -23,7 +23,7 @@ _UNREADABLE = (
     RuntimeError,
     ValueError,
 )
-_MOST_BYTES = 512 << 20
+_MAX_BYTES = 512 << 20
 
 _NO_MAIN = (
     "missing main.py and GOOGLE_FUNCTION_SOURCE not specified. Either create the function in main.py or specify "
@@ -64,8 +64,8 @@ def requirements(folder: Path) -> str:
 
 def _check(members: list[zipfile.ZipInfo]) -> None:
     size = sum(member.file_size for member in members)
-    if size > _MOST_BYTES:
-        raise BuildFailed(f"the source is larger than {_MOST_BYTES >> 20} MB when it is unpacked")
+    if size > _MAX_BYTES:
+        raise BuildFailed(f"the source is larger than {_MAX_BYTES >> 20} MB when it is unpacked")
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in member.filename:

@@ -39,7 +39,7 @@ GPUS = {
 DRIVER = "580.95.05"
 # The longest folder for TMPDIRs, in bytes. The path of a Unix socket has at most 107, and multiprocessing's are
 # TMPDIR/notebook-builder-12345678/tmp/pymp-12345678/listener-12345678.
-LONGEST_PARENT = 30
+MAX_PARENT = 30
 # The longest wait of a power-off for the serial port's receiver, which may itself wait for the power-off.
 LAST_WORDS = 0.2
 
@@ -233,7 +233,7 @@ def _temporary_folder() -> Path:
     A notebook's TMPDIR, HOME and current folder are below it, and programs make Unix sockets in each of them.
     """
     usual = tempfile.gettempdir()
-    parent = usual if len(os.fsencode(usual)) <= LONGEST_PARENT else "/tmp"  # noqa: S108  mkdtemp makes it private
+    parent = usual if len(os.fsencode(usual)) <= MAX_PARENT else "/tmp"  # noqa: S108  mkdtemp makes it private
     return Path(tempfile.mkdtemp(prefix="vm-", dir=parent))
 
 

@@ -11,7 +11,7 @@ from localcloud.services.bigquery.rules_routes import Task
 
 _MEGABYTE = 1 << 20
 # The smallest charge for each table that a query reads.
-_LEAST = 10 * _MEGABYTE
+_MIN_BILLED_BYTES = 10 * _MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def billed(analysis: Json) -> int:
     """Bytes that a query is charged for: whole megabytes, and ten for each of its tables."""
     processed = int(analysis["bytes"])
     whole = -(-processed // _MEGABYTE) * _MEGABYTE
-    return max(whole, _LEAST * len(analysis["reads"]))
+    return max(whole, _MIN_BILLED_BYTES * len(analysis["reads"]))
 
 
 def check(query: Query, analysis: Json) -> None:

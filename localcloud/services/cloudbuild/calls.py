@@ -23,7 +23,7 @@ from localcloud.services.cloudbuild.state import Builds, Record
 from localcloud.services.cloudbuild.views import GLOBAL, location_of, operation
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
-_DEFAULT_PAGE, _LARGEST_PAGE = 50, 1000
+_DEFAULT_PAGE, _MAX_PAGE = 50, 1000
 _FILTER_TIMES = ("create_time", "start_time", "finish_time")
 # The fields that the page "View build results" and the discovery document name.
 _FILTER_FIELDS = {
@@ -121,7 +121,7 @@ class BuildService(Part):
             fields=_FILTER_FIELDS,
             times=_FILTER_TIMES,
         )
-        return page(found, call.params, "builds", _LARGEST_PAGE, default=_DEFAULT_PAGE)
+        return page(found, call.params, "builds", _MAX_PAGE, default=_DEFAULT_PAGE)
 
     def _cancel(self, call: Call) -> Json:
         return self._cancelled(self._record(call, "update")).view()

@@ -16,7 +16,7 @@ from localcloud.services.cloudbuild.problem import Json, Path, Problem, part
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _DEFAULT = ":-"
 # Defaults in defaults: a deeper value is not covered.
-_MOST_LEVELS = 50
+_MAX_LEVELS = 50
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,8 @@ def _expansion(value: str, at: int, level: int) -> tuple[Expansion, int]:
     end = name.end()
     default: Template = ()
     if value.startswith(_DEFAULT, end):
-        if level > _MOST_LEVELS:
-            raise BadSyntaxError(f"it has more than {_MOST_LEVELS} defaults inside each other")
+        if level > _MAX_LEVELS:
+            raise BadSyntaxError(f"it has more than {_MAX_LEVELS} defaults inside each other")
         default, end = _parse(value, end + len(_DEFAULT), "}", level)
     if not value.startswith("}", end):
         raise _bad(value, at)

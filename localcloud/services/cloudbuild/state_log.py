@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 # The largest answer in bytes; a reader calls again.
-_MOST = 4 << 20
+_MAX_BYTES = 4 << 20
 
 
 class BuildLog:
@@ -41,8 +41,8 @@ class BuildLog:
         """Return the bytes from `offset` on, as many as fit one answer, and True if they are the last."""
         with self._lock, self._path.open("rb") as file:
             file.seek(offset)
-            data = file.read(_MOST)
-            return data, self._complete and len(data) < _MOST
+            data = file.read(_MAX_BYTES)
+            return data, self._complete and len(data) < _MAX_BYTES
 
     def _append(self, data: bytes) -> None:
         with self._lock:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 # Google's creation time of resources that have always existed.
 _ALWAYS = "1969-12-31T16:00:00.000-08:00"
-_LARGEST_PAGE = 500
+_MAX_PAGE = 500
 
 
 def listing(kind: str, path: str, resources: Iterable[Json], params: Mapping[str, str]) -> Json:
@@ -36,7 +36,7 @@ def _page(resources: Iterable[Json], params: Mapping[str, str]) -> Json:
     by_name = sorted(resources, key=lambda resource: (str(resource["name"]), str(resource.get("zone", ""))))
     expression = params.get("filter", "")
     chosen = matching(by_name, expression, lambda reason: bad_filter(expression, reason))
-    return page(chosen, params, "items", _LARGEST_PAGE, size="maxResults", clamp=False)
+    return page(chosen, params, "items", _MAX_PAGE, size="maxResults", clamp=False)
 
 
 def resource(kind: str, path: str, **fields: object) -> Json:

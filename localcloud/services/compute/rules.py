@@ -23,8 +23,8 @@ from localcloud.services.compute.wanted import Gpus, Interface, Wanted
 Json = dict[str, Any]
 
 _METADATA_KEY = r"[a-zA-Z0-9-_]{1,128}"
-_LARGEST_VALUE = 256 * 1024
-_LARGEST_METADATA = 512 * 1024
+_MAX_VALUE_BYTES = 256 * 1024
+_MAX_METADATA_BYTES = 512 * 1024
 
 
 def read(project: str, zone: str, body: Json, networks: Networks) -> Wanted:
@@ -77,12 +77,12 @@ def read_metadata(metadata: Json) -> Mapping[str, str]:
             raise bad_field(f"{field}.key", key, f"Must be a match of regex '{_METADATA_KEY}'")
         if key in found:
             raise bad_field("resource.metadata", "", f"Metadata has duplicate keys: {key}")
-        if (size := len(value.encode())) > _LARGEST_VALUE:
-            raise _too_large(f"metadata.items[{number}].value", _LARGEST_VALUE, size)
+        if (size := len(value.encode())) > _MAX_VALUE_BYTES:
+            raise _too_large(f"metadata.items[{number}].value", _MAX_VALUE_BYTES, size)
         found[key] = value
     total = sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
-    if total > _LARGEST_METADATA:
-        raise _too_large("metadata", _LARGEST_METADATA, total)
+    if total > _MAX_METADATA_BYTES:
+        raise _too_large("metadata", _MAX_METADATA_BYTES, total)
     return found
 
 

@@ -12,7 +12,7 @@ from localcloud.services.compute.wanted import WantedDisk
 
 Json = dict[str, Any]
 _SMALLEST_GB = 10
-_LARGEST_GB = 65536
+_MAX_GB = 65536
 _SMALLEST_WITH_GPU_GB = 40
 
 
@@ -79,9 +79,9 @@ def _size(field: str, disk: Json, params: Json, image: images.Image | None) -> i
         raise bad_field(
             field, size, f"Requested disk size cannot be smaller than the image size ({image.size_gb} GB)"
         )
-    if not _SMALLEST_GB <= size <= _LARGEST_GB:
+    if not _SMALLEST_GB <= size <= _MAX_GB:
         raise bad_field(
-            field, size, f"Disk size must be between {_SMALLEST_GB} GB and {_LARGEST_GB} GB inclusive."
+            field, size, f"Disk size must be between {_SMALLEST_GB} GB and {_MAX_GB} GB inclusive."
         )
     return size
 

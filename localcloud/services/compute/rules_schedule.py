@@ -9,8 +9,8 @@ from localcloud.services.compute.refusals import bad_field
 from localcloud.services.compute.wanted import Schedule
 
 Json = dict[str, Any]
-_SHORTEST_RUN = 30
-_LONGEST_RUN = 120 * 24 * 3600
+_MIN_RUN_SECONDS = 30
+_MAX_RUN_SECONDS = 120 * 24 * 3600
 _FIELD = "resource.scheduling"
 
 
@@ -66,7 +66,7 @@ def _max_run(scheduling: Json) -> int | None:
     if duration is None:
         return None
     seconds = int(duration.get("seconds", 0))
-    if not _SHORTEST_RUN <= seconds <= _LONGEST_RUN:
-        text = f"Must be between {_SHORTEST_RUN} seconds and 120 days ({_LONGEST_RUN} seconds)."
+    if not _MIN_RUN_SECONDS <= seconds <= _MAX_RUN_SECONDS:
+        text = f"Must be between {_MIN_RUN_SECONDS} seconds and 120 days ({_MAX_RUN_SECONDS} seconds)."
         raise bad_field(f"{_FIELD}.maxRunDuration", f"{seconds}s", text)
     return seconds

@@ -18,8 +18,8 @@ Json = dict[str, Any]
 
 # The longest wait of zoneOperations.wait: Google's two minutes of the virtual clock, or a few real seconds
 # (each waiting call occupies a thread).
-LONGEST_WAIT = 120.0
-LONGEST_REAL_WAIT = 5.0
+MAX_WAIT_SECONDS = 120.0
+MAX_REAL_WAIT_SECONDS = 5.0
 # The longest time until a waiting call sees a moved clock; a finished operation wakes it at once.
 _GLANCE = 0.5
 # Done operations are kept for up to 14 days (docs/facts.md 1.7).
@@ -140,7 +140,7 @@ class Operations:
 
     def wait(self, operation: Operation) -> None:
         """Block until it is DONE, for two minutes of the virtual clock or a few real seconds at most."""
-        virtual, real = self._clock.now() + LONGEST_WAIT, time.monotonic() + LONGEST_REAL_WAIT
+        virtual, real = self._clock.now() + MAX_WAIT_SECONDS, time.monotonic() + MAX_REAL_WAIT_SECONDS
         with self._changed:
             while operation.status != "DONE" and self._clock.now() < virtual:
                 left = real - time.monotonic()

@@ -21,7 +21,7 @@ _ENTRY_POINT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUILD_ACCOUNT = re.compile(r"projects/[^/]+/serviceAccounts/([^/]+)")
 _SOURCE_BUCKET = re.compile(rf"gcf-v2-(uploads-{PROJECT_NUMBER}\.|sources-{PROJECT_NUMBER}-).+")
 _TOPIC = re.compile(rf"projects/{PROJECT}/topics/[^/]+")
-_LONGEST_DESCRIPTION = 2048
+_MAX_DESCRIPTION = 2048
 _RETRY, _DO_NOT_RETRY = "RETRY_POLICY_RETRY", "RETRY_POLICY_DO_NOT_RETRY"
 
 _NOT_COVERED = ("kmsKeyName",)
@@ -55,8 +55,8 @@ def function(name: str, body: Json, default_account: str) -> Json:
         raise not_covered("environment: GEN_1")
     if problem := label_problem(body.get("labels") or {}):
         raise bad_field("labels", problem)
-    if len(body.get("description") or "") > _LONGEST_DESCRIPTION:
-        raise bad_field("description", f"it must not have more than {_LONGEST_DESCRIPTION} characters")
+    if len(body.get("description") or "") > _MAX_DESCRIPTION:
+        raise bad_field("description", f"it must not have more than {_MAX_DESCRIPTION} characters")
     trigger = body.get("eventTrigger")
     found: Json = {
         "name": name,

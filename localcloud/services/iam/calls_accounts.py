@@ -14,7 +14,7 @@ from localcloud.services.iam.rules import account_fields, check_account_id
 
 Json = dict[str, Any]
 
-_DEFAULT_PAGE, _LARGEST_PAGE = 20, 100
+_DEFAULT_PAGE, _MAX_PAGE = 20, 100
 
 
 class AccountCalls(Part):
@@ -55,7 +55,7 @@ class AccountCalls(Part):
     def _list(self, call: Call) -> Json:
         call.authorize("iam.serviceAccounts.list", call.params["name"])
         found = self._iam.accounts.all()
-        return page(found, call.params, "accounts", _LARGEST_PAGE, default=_DEFAULT_PAGE, clamp=False)
+        return page(found, call.params, "accounts", _MAX_PAGE, default=_DEFAULT_PAGE, clamp=False)
 
     def _delete(self, call: Call) -> Json:
         """Delete an account. Policies name it as deleted from then on, and a new one of the same name gets nothing."""

@@ -24,7 +24,7 @@ from localcloud.services.iam.rules import ROLE_FIELDS, check_role_id, role_field
 Json = dict[str, Any]
 
 _MASK = UpdateMask("iam.v1", "Role", ROLE_FIELDS, bad_role_mask)
-_LARGEST_PAGE = 1000
+_MAX_PAGE = 1000
 
 
 class RoleCalls(Part):
@@ -51,7 +51,7 @@ class RoleCalls(Part):
         asked: dict[str, str] = {
             key: str(call.body[key]) for key in ("pageSize", "pageToken") if key in call.body
         }
-        return page(found, asked, "permissions", _LARGEST_PAGE, default=100)
+        return page(found, asked, "permissions", _MAX_PAGE, default=100)
 
     def _create(self, call: Call) -> Json:
         parent = call.authorize("iam.roles.create", call.params["parent"])

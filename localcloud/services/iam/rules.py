@@ -13,9 +13,9 @@ Json = dict[str, Any]
 _ACCOUNT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _ROLE_ID = re.compile(r"[A-Za-z0-9_.]{3,64}")
 _ACCOUNT_FIELDS = ("displayName", "description")
-_LONGEST = {"displayName": 100, "description": 256, "title": 100}
+_MAX_LENGTH = {"displayName": 100, "description": 256, "title": 100}
 ROLE_FIELDS = ("title", "description", "includedPermissions", "stage")
-_MOST_PERMISSIONS = 3000
+_MAX_PERMISSIONS = 3000
 
 
 def check_account_id(account_id: str) -> None:
@@ -43,8 +43,8 @@ def role_fields(given: Json) -> Json:
     """Return the fields of a role that a caller sets; raises `ApiError` for permissions, see `check_permission`."""
     _check_lengths(given)
     permissions = given.get("includedPermissions") or []
-    if len(permissions) > _MOST_PERMISSIONS:
-        raise invalid(f"A role can have {_MOST_PERMISSIONS} permissions at most.")
+    if len(permissions) > _MAX_PERMISSIONS:
+        raise invalid(f"A role can have {_MAX_PERMISSIONS} permissions at most.")
     for permission in permissions:
         check_permission(permission)
     fields = {key: given[key] for key in ROLE_FIELDS if given.get(key)}
@@ -52,6 +52,6 @@ def role_fields(given: Json) -> Json:
 
 
 def _check_lengths(given: Json) -> None:
-    for key, longest in _LONGEST.items():
+    for key, longest in _MAX_LENGTH.items():
         if len(given.get(key) or "") > longest:
             raise invalid(f"{key} is longer than {longest} characters.")

@@ -14,7 +14,7 @@ from localcloud.services.pubsub.refusals import missing, no_pull, taken, too_sma
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 1000
+_MAX_PAGE = 1000
 
 
 class Subscriptions:
@@ -75,7 +75,7 @@ class Subscriptions:
     def _list(self, call: Call) -> Json:
         call.authorize("pubsub.subscriptions.list", call.params["project"])
         found = [subscription for _, subscription in self._kept.items()]
-        return page(found, call.params, "subscriptions", _LARGEST_PAGE)
+        return page(found, call.params, "subscriptions", _MAX_PAGE)
 
     def _delete(self, call: Call) -> Json:
         self.remove(call.authorize("pubsub.subscriptions.delete", call.params["subscription"]))

@@ -17,7 +17,7 @@ from localcloud.services.pubsub.refusals import missing, taken
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 1000
+_MAX_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Topics:
 
     def _list(self, call: Call) -> Json:
         call.authorize("pubsub.topics.list", call.params["project"])
-        return page([topic for _, topic in self._state.topics.items()], call.params, "topics", _LARGEST_PAGE)
+        return page([topic for _, topic in self._state.topics.items()], call.params, "topics", _MAX_PAGE)
 
     def _list_subscriptions(self, call: Call) -> Json:
         name = call.authorize("pubsub.topics.get", call.params["topic"])
         self._named(name)
-        return page(self._state.attached(name), call.params, "subscriptions", _LARGEST_PAGE)
+        return page(self._state.attached(name), call.params, "subscriptions", _MAX_PAGE)
 
     def _delete(self, call: Call) -> Json:
         name = call.authorize("pubsub.topics.delete", call.params["topic"])

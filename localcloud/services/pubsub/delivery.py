@@ -28,7 +28,7 @@ _PUSHES_AT_ONCE = 32
 # The longest wait of a moving clock for a push, in real seconds.
 _CLOCK_STANDS = 10.0
 _ACK_ID = re.compile(r"local-[0-9]+")
-_MOST_DOUBLINGS = 20
+_MAX_DOUBLINGS = 20
 
 
 @dataclass(eq=False)
@@ -208,7 +208,7 @@ class Delivery:
 def retry_delay(policy: Json, attempts: int) -> float:
     """Return the seconds from a failed push to the next one, by a `RetryPolicy`; `attempts` counts those made."""
     least, most = seconds(policy["minimumBackoff"]), seconds(policy["maximumBackoff"])
-    return min(most, least * 2.0 ** min(max(attempts - 1, 0), _MOST_DOUBLINGS))
+    return min(most, least * 2.0 ** min(max(attempts - 1, 0), _MAX_DOUBLINGS))
 
 
 def _check_ack_ids(ack_ids: Sequence[str]) -> None:

@@ -14,11 +14,11 @@ from localcloud.services.pubsub.refusals import empty_message, too_large, too_sm
 
 Json = dict[str, Any]
 
-_MOST_MESSAGES = 1000
-_MOST_BYTES = 10_000_000
-_MOST_ATTRIBUTES = 100
-_LONGEST_KEY = 256
-_LONGEST_VALUE = 1024
+_MAX_MESSAGES = 1000
+_MAX_BYTES = 10_000_000
+_MAX_ATTRIBUTES = 100
+_MAX_KEY = 256
+_MAX_VALUE = 1024
 _RESERVED = "goog"
 
 
@@ -66,12 +66,12 @@ def contents(messages: Sequence[Json]) -> list[Content]:
     """Return the messages of a `PublishRequest`; raises `ApiError` 400 or 501. Ids and times in it are ignored."""
     if not messages:
         raise too_small("message_count", 0, 1)
-    if len(messages) > _MOST_MESSAGES:
-        raise too_large("message_count", len(messages), _MOST_MESSAGES)
+    if len(messages) > _MAX_MESSAGES:
+        raise too_large("message_count", len(messages), _MAX_MESSAGES)
     found = [_content(message) for message in messages]
     size = sum(content.size for content in found)
-    if size > _MOST_BYTES:
-        raise too_large("request_size", size, _MOST_BYTES)
+    if size > _MAX_BYTES:
+        raise too_large("request_size", size, _MAX_BYTES)
     return found
 
 
@@ -86,8 +86,8 @@ def _content(message: Json) -> Content:
     check_covered(message, ("orderingKey",), "message")
     if not data and not attributes:
         raise empty_message()
-    if len(attributes) > _MOST_ATTRIBUTES:
-        raise too_large("attribute_count", len(attributes), _MOST_ATTRIBUTES)
+    if len(attributes) > _MAX_ATTRIBUTES:
+        raise too_large("attribute_count", len(attributes), _MAX_ATTRIBUTES)
     for name, value in attributes.items():
         _check_attribute(name, value)
     return Content(data, attributes)
@@ -96,7 +96,7 @@ def _content(message: Json) -> Content:
 def _check_attribute(name: str, value: str) -> None:
     if not name or name.startswith(_RESERVED):
         raise invalid(f"Invalid attribute key '{name}': it must not be empty or begin with '{_RESERVED}'.")
-    if len(name.encode()) > _LONGEST_KEY:
-        raise too_large("attribute_key_size", len(name.encode()), _LONGEST_KEY)
-    if len(value.encode()) > _LONGEST_VALUE:
-        raise too_large("attribute_value_size", len(value.encode()), _LONGEST_VALUE)
+    if len(name.encode()) > _MAX_KEY:
+        raise too_large("attribute_key_size", len(name.encode()), _MAX_KEY)
+    if len(value.encode()) > _MAX_VALUE:
+        raise too_large("attribute_value_size", len(value.encode()), _MAX_VALUE)

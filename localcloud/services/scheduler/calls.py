@@ -22,7 +22,7 @@ from localcloud.services.scheduler.timetable import Timetable
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 500
+_MAX_PAGE = 500
 _NAME = re.compile(r"(projects/[^/]+/locations/[^/]+)/jobs/[A-Za-z0-9_-]{1,500}")
 
 
@@ -68,7 +68,7 @@ class Jobs:
         parent = call.authorize("cloudscheduler.jobs.list", call.params["parent"])
         check_location(parent)
         found = [job for name, job in self._jobs.items() if name.startswith(f"{parent}/")]
-        return page(found, call.params, "jobs", _LARGEST_PAGE)
+        return page(found, call.params, "jobs", _MAX_PAGE)
 
     def _patch(self, call: Call) -> Json:
         name = call.authorize("cloudscheduler.jobs.update", call.params["name"])

@@ -17,10 +17,10 @@ from localcloud.services.scheduler.refusals import bad_location, bad_mask, bad_s
 Json = dict[str, Any]
 
 _OTHER_TARGETS = ("httpTarget", "appEngineHttpTarget")
-_LONGEST_DESCRIPTION = 500
-_MOST_BYTES = 1_000_000
-_MOST_RETRIES = 5
-_MOST_DOUBLINGS = 16
+_MAX_DESCRIPTION = 500
+_MAX_BYTES = 1_000_000
+_MAX_RETRIES = 5
+_MAX_DOUBLINGS = 16
 _TOPIC = re.compile(rf"projects/{PROJECT}/topics/[^/]+")
 _DEFAULT_RETRIES: Json = {
     "maxRetryDuration": "0s",
@@ -52,8 +52,8 @@ def job(name: str, body: Json) -> Json:
         raise unimplemented(f"localcloud takes schedules in unix-cron form only, not '{schedule}'.")
     if not rules_cron.is_valid(schedule, zone):
         raise bad_schedule()
-    if len(body.get("description") or "") > _LONGEST_DESCRIPTION:
-        raise invalid(f"The description must not have more than {_LONGEST_DESCRIPTION} characters.")
+    if len(body.get("description") or "") > _MAX_DESCRIPTION:
+        raise invalid(f"The description must not have more than {_MAX_DESCRIPTION} characters.")
     found: Json = {
         "name": name,
         "pubsubTarget": _target(body["pubsubTarget"]),
@@ -63,7 +63,7 @@ def job(name: str, body: Json) -> Json:
     }
     if body.get("description"):
         found["description"] = body["description"]
-    if len(json.dumps(found)) > _MOST_BYTES:
+    if len(json.dumps(found)) > _MAX_BYTES:
         raise invalid("The job is too large: it must not have more than 1 MB.")
     return found
 
@@ -113,7 +113,7 @@ def _target(target: Json) -> Json:
 
 def _retry_config(config: Json) -> Json:
     found = _DEFAULT_RETRIES | {key: value for key, value in config.items() if value is not None}
-    for field, most in (("retryCount", _MOST_RETRIES), ("maxDoublings", _MOST_DOUBLINGS)):
+    for field, most in (("retryCount", _MAX_RETRIES), ("maxDoublings", _MAX_DOUBLINGS)):
         if not 0 <= found.get(field, 0) <= most:
             raise invalid(f"Invalid retryConfig.{field}: {found[field]}. It must be from 0 to {most}.")
     for field in ("maxRetryDuration", "minBackoffDuration", "maxBackoffDuration"):

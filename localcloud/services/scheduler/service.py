@@ -20,7 +20,7 @@ from localcloud.services.scheduler.timetable import Timetable
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 500
+_MAX_PAGE = 500
 
 
 class SchedulerService(Part):
@@ -76,7 +76,7 @@ class SchedulerService(Part):
 
 def _list_locations(call: Call) -> Json:
     project = call.authorize("cloudscheduler.locations.list", call.params["name"])
-    return page([_location(project, region) for region in REGIONS], call.params, "locations", _LARGEST_PAGE)
+    return page([_location(project, region) for region in REGIONS], call.params, "locations", _MAX_PAGE)
 
 
 def _get_location(call: Call) -> Json:

@@ -30,7 +30,7 @@ from localcloud.services.secretmanager.state import Secret, Secrets, State, Vers
 
 Json = dict[str, Any]
 
-_LARGEST_PAGE = 25_000
+_MAX_PAGE = 25_000
 
 
 class SecretManagerService(Part):
@@ -192,7 +192,7 @@ class SecretManagerService(Part):
 def _listed(resources: Sequence[Json], call: Call, key: str) -> Json:
     """Return one page of a list call, with the total; raises `ApiError` 400, or 501 for a filter."""
     _refuse(call, "filter")
-    answer = page(resources, call.params, key, _LARGEST_PAGE)
+    answer = page(resources, call.params, key, _MAX_PAGE)
     return answer | ({"totalSize": len(resources)} if resources else {})
 
 

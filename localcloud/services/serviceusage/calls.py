@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _TYPES = "type.googleapis.com/google.api.serviceusage."
-_MOST_ENABLED = 20
-_DEFAULT_PAGE, _LARGEST_PAGE = 50, 200
+_MAX_ENABLED = 20
+_DEFAULT_PAGE, _MAX_PAGE = 50, 200
 _FILTERS = {"": None, "state:ENABLED": True, "state:DISABLED": False}
 
 
@@ -77,7 +77,7 @@ class ServiceUsage(Part):
             raise invalid(f"Invalid filter {wanted}: only state:ENABLED and state:DISABLED are supported.")
         state = _FILTERS[wanted]
         names = [name for name in sorted(_all()) if state in {None, name in self._enabled}]
-        answer = page(names, call.params, "services", _LARGEST_PAGE, default=_DEFAULT_PAGE)
+        answer = page(names, call.params, "services", _MAX_PAGE, default=_DEFAULT_PAGE)
         return answer | {"services": [self._view(name) for name in answer.get("services", ())]}
 
     def _enable(self, call: Call) -> Json:
@@ -89,9 +89,9 @@ class ServiceUsage(Part):
     def _batch_enable(self, call: Call) -> Json:
         call.authorize("serviceusage.services.enable", call.params["parent"])
         names = call.body.get("serviceIds") or []
-        if not 1 <= len(names) <= _MOST_ENABLED:
+        if not 1 <= len(names) <= _MAX_ENABLED:
             raise invalid(
-                f"From 1 to {_MOST_ENABLED} services can be enabled in one call; given {len(names)}."
+                f"From 1 to {_MAX_ENABLED} services can be enabled in one call; given {len(names)}."
             )
         for name in _known(names):
             self._enabled.enable(name)

@@ -31,7 +31,7 @@ from localcloud.services.storage.views import bucket_name, object_etag, object_n
 from localcloud.services.storage.views_listing import Query, answer, select
 
 # Google's limit.
-_MOST_SOURCES = 32
+_MAX_SOURCES = 32
 
 # The bucket and the name of an object.
 Key = tuple[str, str]
@@ -103,8 +103,8 @@ class Objects:
     def compose(self, call: Call) -> Json:
         """Join objects of one bucket, as gcloud does after it has uploaded the parts of a large file."""
         parts, bucket = call.body.get("sourceObjects") or [], call.params["destinationBucket"]
-        if not 1 <= len(parts) <= _MOST_SOURCES:
-            message = f"The number of source components provided ({len(parts)}) must be 1 to {_MOST_SOURCES}."
+        if not 1 <= len(parts) <= _MAX_SOURCES:
+            message = f"The number of source components provided ({len(parts)}) must be 1 to {_MAX_SOURCES}."
             raise invalid(message)
         if call.body.get("deleteSourceObjects"):
             raise refusals.not_covered("deleteSourceObjects")

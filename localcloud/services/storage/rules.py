@@ -10,8 +10,8 @@ from localcloud.core.errors import ApiError, invalid
 from localcloud.core.service import Json
 from localcloud.services.storage.refusals import NotModified, condition_not_met, no_acl, not_covered
 
-_LONGEST_OBJECT = 1024
-_SHORTEST_BUCKET, _LONGEST_LABEL, _LONGEST_DOTTED = 3, 63, 222
+_MAX_OBJECT = 1024
+_MIN_BUCKET, _MAX_LABEL, _MAX_DOTTED = 3, 63, 222
 _LABEL = r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?"
 _BUCKET = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -66,9 +66,9 @@ def check_bucket_name(name: str) -> None:
 
 def is_bucket_name(name: str) -> bool:
     """True if a bucket may have this name. Such a name is always a valid name of one folder."""
-    longest = _LONGEST_DOTTED if "." in name else _LONGEST_LABEL
+    longest = _MAX_DOTTED if "." in name else _MAX_LABEL
     reserved = name.startswith("goog") or "google" in name or _ADDRESS.fullmatch(name)
-    return _SHORTEST_BUCKET <= len(name) <= longest and not reserved and _BUCKET.fullmatch(name) is not None
+    return _MIN_BUCKET <= len(name) <= longest and not reserved and _BUCKET.fullmatch(name) is not None
 
 
 def check_object_name(name: str) -> None:
@@ -82,9 +82,9 @@ def check_object_name(name: str) -> None:
         size = len(name.encode())
     except UnicodeEncodeError:
         raise invalid(f"Object name {name!r} is not valid UTF-8.") from None
-    if size > _LONGEST_OBJECT:
+    if size > _MAX_OBJECT:
         raise invalid(
-            f"The maximum object length is {_LONGEST_OBJECT} characters, but got a name with {size} characters: "
+            f"The maximum object length is {_MAX_OBJECT} characters, but got a name with {size} characters: "
             f"''{name[:128]}...''"
         )
     if "\r" in name or "\n" in name:

@@ -30,7 +30,7 @@ UNIFORM: Json = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": Tr
 
 _RESERVED = ".localcloud"
 # The longest name of one file on the file systems of Linux, in bytes.
-_LONGEST_SEGMENT = 255
+_MAX_SEGMENT = 255
 
 
 class Store:
@@ -218,8 +218,7 @@ def _is_plain(name: str) -> bool:
         "\0" not in name
         and segments[0] != _RESERVED
         and all(
-            segment not in {"", ".", ".."} and len(segment.encode()) <= _LONGEST_SEGMENT
-            for segment in segments
+            segment not in {"", ".", ".."} and len(segment.encode()) <= _MAX_SEGMENT for segment in segments
         )
     )
 

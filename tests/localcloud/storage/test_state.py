@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 LARGE = 48 << 20
-LARGEST = 200 << 20
+MAX_BYTES = 200 << 20
 
 
 def _picture(bucket: Bucket) -> list[tuple[object, ...]]:
@@ -301,7 +301,7 @@ def test_large_objects_take_little_memory(tmp_path: Path) -> None:
 
 
 def _send_large(http: urllib3.PoolManager, up: str, kind: str) -> None:
-    size = LARGEST if kind == "resumable" else LARGE
+    size = MAX_BYTES if kind == "resumable" else LARGE
     pieces = [bytes(1 << 20)] * (size >> 20)
     address, headers = f"{up}?uploadType={kind}&name={kind}", {**http.headers, "Content-Type": "text/plain"}
     if kind == "multipart":

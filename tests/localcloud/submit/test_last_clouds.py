@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 
 import pytest
 
-from localcloud.cli.last_clouds import MOST, directory
+from localcloud.cli.last_clouds import MAX_KEPT, directory
 from localcloud.cloud import Cloud
 from tests.localcloud.submit.terminal import ROOT, built, submit
 
@@ -39,7 +39,7 @@ def test_the_address_of_a_report_leads_to_a_file_after_the_command(
     assert page.is_relative_to(state)
     assert Path(state).stat().st_mode & 0o777 == 0o700
     assert Path(state).parent == (tmp_path if given else ROOT / "build" / "submit")
-    assert (f"keeps the last {MOST}" in done.stderr) is not given
+    assert (f"keeps the last {MAX_KEPT}" in done.stderr) is not given
 
 
 def test_an_older_report_in_a_folder_is_not_named_again(folder: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_an_older_report_in_a_folder_is_not_named_again(folder: Path, tmp_path: 
 def test_the_last_directories_stay_and_those_in_use_too(tmp_path: Path) -> None:
     made = []
     with directory(tmp_path / "clouds") as used:
-        for _ in range(MOST + 2):
+        for _ in range(MAX_KEPT + 2):
             with directory(tmp_path / "clouds") as path:
                 made.append(path)
                 (path / "file").touch()
@@ -61,7 +61,7 @@ def test_the_last_directories_stay_and_those_in_use_too(tmp_path: Path) -> None:
     with directory(tmp_path / "clouds") as last:
         left = set((tmp_path / "clouds").iterdir())
     assert last in left
-    assert len(left) == MOST
+    assert len(left) == MAX_KEPT
     assert left <= {*made, used, last}
 
 
@@ -69,7 +69,7 @@ def test_a_directory_stays_while_another_cloud_works_in_it(tmp_path: Path) -> No
     with directory(tmp_path) as old:
         pass
     with Cloud(old):
-        for _ in range(MOST + 1):
+        for _ in range(MAX_KEPT + 1):
             with directory(tmp_path):
                 pass
         assert old.is_dir()

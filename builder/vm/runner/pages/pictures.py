@@ -14,7 +14,7 @@ from . import tags
 MAX_IMAGE = 10_000_000  # bytes of one picture
 _SRC = re.compile(r"""(?<![\w-])src\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
-_MOST_SHOWN = 200  # characters of an address in a note
+_MAX_SHOWN = 200  # characters of an address in a note
 
 
 def embedded(fragment: str, folder: Path) -> str:
@@ -30,11 +30,11 @@ def _picture(tag: tags.Tag, folder: Path) -> str:
     if source[:5].lower() == "data:":
         return f"<img{tag.attributes}>"
     if _ADDRESS.match(source):
-        return _note(f"A picture was here, from {source[:_MOST_SHOWN]}: this page loads nothing.")
+        return _note(f"A picture was here, from {source[:_MAX_SHOWN]}: this page loads nothing.")
     data = read(folder, source)
     if data is None:
         return _note(
-            f"A picture was here: {source[:_MOST_SHOWN]} is not in the notebook's folder, or too large."
+            f"A picture was here: {source[:_MAX_SHOWN]} is not in the notebook's folder, or too large."
         )
     return f'<img{tag.attributes[: found.start()]}src="{data}"{tag.attributes[found.end() :]}>'
 

@@ -8,8 +8,8 @@ from typing import Any
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 _STATE = "application/vnd.jupyter.widget-state+json"
-_DEEPEST = 20  # boxes within boxes
-MOST_WIDGETS = 500  # in one output
+_MAX_DEPTH = 20  # boxes within boxes
+MAX_WIDGETS = 500  # in one output
 
 RenderOutput = Callable[[Mapping[str, Any]], str]
 
@@ -29,9 +29,9 @@ class Widgets:
 
         `render_output` returns an output of an Output widget as harmless HTML.
         """
-        self._left = MOST_WIDGETS
+        self._left = MAX_WIDGETS
         model = view.get("model_id") if isinstance(view, dict) else None
-        return self._model(model, render_output, _DEEPEST)
+        return self._model(model, render_output, _MAX_DEPTH)
 
     def _model(self, model: object, render_output: RenderOutput, depth: int) -> str:
         entry = self._models.get(model) if isinstance(model, str) else None

@@ -9,14 +9,14 @@ from pathlib import Path
 
 _STEP = re.compile(r'^Step #\d+(?: - "[^"]*")?: ')
 _CELL_OK = re.compile(r"^(\S+)  cell (\d+)/\d+ ok\b")
-_TELLING = re.compile(
+_IMPORTANT = re.compile(
     r"^\S+  (?:VM \S+ (?:runs|deleted)|cell \d|GREEN |RED )|^verdict: |^(?:topic|function|schedule) \S+ \w+$"
 )
 _RED = re.compile(r"^\S+  RED ")
 _EXCERPT = re.compile(r"^\S+  \|")
 
 
-class Surprise(Exception):
+class UnexpectedEnd(Exception):
     """A chapter had an unexpected end; str() says what was expected, and what happened."""
 
 
@@ -41,14 +41,14 @@ class Excerpt:
             return []
         if text.startswith("WARNING: "):
             return [text]
-        return [*self._counted(), text] if _TELLING.match(text) else []
+        return [*self._counted(), text] if _IMPORTANT.match(text) else []
 
     def _counted(self) -> list[str]:
         good, self._good = self._good, []
         return [f"{good[0][0]}  cells {good[0][1]} to {good[-1][1]} ok"] if good else []
 
 
-class Telling:
+class Terminal:
     """Prints the demo, and writes each chapter's log into a file in `folder`."""
 
     def __init__(self, folder: Path) -> None:

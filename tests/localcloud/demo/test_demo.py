@@ -21,7 +21,7 @@ from localcloud.engines.reaper import descendants
 
 pytestmark = pytest.mark.timeout(900)
 
-LINES = 150  # at most, of the story with the real notebook, whose ten cells are shown twice
+LINES = 150  # at most, of the demo with the real notebook, whose ten cells are shown twice
 CELLS = [
     "# Bike share in San Francisco",
     'start_date = "2018-04-01"\nend_date = "2018-04-30"',
@@ -51,7 +51,7 @@ def example(folder: Path, *cells: str) -> Path:
     return folder
 
 
-def story_of(tmp_path: Path, folder: Path) -> str:
+def code_of(tmp_path: Path, folder: Path) -> str:
     """Code that runs the demo on the repo `folder` and exits with its code."""
     paths = f"pathlib.Path({str(tmp_path / 'demo')!r}), pathlib.Path({str(folder)!r})"
     return f"import pathlib, sys; from localcloud import demo; sys.exit(demo.main({paths}))"
@@ -61,7 +61,7 @@ def titles(printed: str) -> list[str]:
     return re.findall(r"^=== (.*?)(?::.*)? ===$", printed, re.MULTILINE)
 
 
-def test_the_story_is_short_and_in_order(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_is_short_and_in_order(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code = demo.main(tmp_path / "demo", example(tmp_path / "example", *CELLS))
     printed, errors = capfd.readouterr()
     assert code == 0, printed + errors
@@ -109,7 +109,7 @@ def test_it_stops_where_a_good_commit_is_red(tmp_path: Path, capfd: pytest.Captu
     assert titles(printed) == ["1/6  A good commit"]
     assert "ZeroDivisionError" in printed
     assert errors.splitlines()[-1] == (
-        'The story stops at chapter 1, "A good commit: the notebook runs on a VM, and goes live": '
+        'The demo stopped at chapter 1, "A good commit: the notebook runs on a VM, and goes live": '
         "expected the build to be green (exit code 0), but its exit code is 1. "
         f"The log is {tmp_path}/demo/logs/01-a-good-commit.log"
     )
@@ -130,7 +130,7 @@ def test_another_failure_is_one_sentence_with_its_traceback_in_the_log(
     monkeypatch.setenv("PATH", str(tmp_path))  # no git
     assert demo.main(tmp_path / "demo", example(tmp_path / "example", *CELLS)) == 1
     printed, errors = capfd.readouterr()
-    assert "The story stops at its beginning: expected no failure; FileNotFoundError: " in errors
+    assert "The demo stopped at its beginning: expected no failure; FileNotFoundError: " in errors
     assert "Traceback" not in printed + errors
     assert "Traceback" in (tmp_path / "demo/logs/00-beginning.log").read_text()
 
@@ -140,7 +140,7 @@ def test_the_demo_works_without_namespaces_and_names_the_setting_once(tmp_path: 
     folder = example(tmp_path / "example", *CELLS)
     forbid = 'for f in user mnt; do echo 0 > /proc/sys/user/max_${f}_namespaces; done; exec "$@"'
     told = subprocess.run(
-        ["unshare", "-r", "sh", "-c", forbid, "sh", sys.executable, "-c", story_of(tmp_path, folder)],
+        ["unshare", "-r", "sh", "-c", forbid, "sh", sys.executable, "-c", code_of(tmp_path, folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -154,7 +154,7 @@ def test_the_demo_works_without_namespaces_and_names_the_setting_once(tmp_path: 
 def test_ctrl_c_cancels_the_build_and_leaves_nothing(tmp_path: Path) -> None:
     folder = example(tmp_path / "example", *CELLS, "import time; time.sleep(600)")
     with subprocess.Popen(
-        [sys.executable, "-c", story_of(tmp_path, folder)],
+        [sys.executable, "-c", code_of(tmp_path, folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,7 +16,7 @@ from typing import Any
 
 from localcloud.cloud import Cloud
 from localcloud.core.iam import PROJECT
-from localcloud.demo.telling import Excerpt, Surprise, Telling, shown
+from localcloud.demo.terminal import Excerpt, Terminal, UnexpectedEnd, shown
 
 _BUCKET = "local-project-notebooks"
 _REGION = "us-central1"
@@ -27,13 +27,13 @@ _OTHER_DAY = "2018-04-01"
 _SECONDS = 120.0  # in which a scheduled build must have begun, and have ended
 
 
-class Story:
-    """Titles and functions of the chapters, in order. A chapter with an unexpected end raises `Surprise`."""
+class Demo:
+    """Titles and functions of the chapters, in order. A chapter with an unexpected end raises `UnexpectedEnd`."""
 
-    def __init__(self, cloud: Cloud, repo: Path, telling: Telling) -> None:
+    def __init__(self, cloud: Cloud, repo: Path, terminal: Terminal) -> None:
         self._cloud = cloud
         self._repo = repo
-        self._telling = telling
+        self._terminal = terminal
         self._environment = {**os.environ, **cloud.environment("notebook-deployer")}
         self._first = self._second = b""
         self._red_report: Path | None = None
@@ -53,7 +53,7 @@ class Story:
         self._build(green=True, cells=True)
         self._first = self._live()
         self._expect(bool(self._first), "something live", "nothing is")
-        self._telling.end(
+        self._terminal.end(
             "The build is green, and its notebook is live: a function and a schedule run it from now on"
         )
 
@@ -63,7 +63,7 @@ class Story:
         self._build(green=False, cells=True)
         self._expect(self._live() == self._first, "what is live to stay as it was", "it is another one")
         self._red_report = self._bucket / "results" / self._newest_summary()["run"] / "index.html"
-        self._telling.end("The build is red, and the live version stays")
+        self._terminal.end("The build is red, and the live version stays")
 
     def _fixed(self) -> None:
         self._replace(_TYPO[1], _TYPO[0])
@@ -72,7 +72,7 @@ class Story:
         self._build(green=True)
         self._second = self._live()
         self._expect(self._second != self._first, "the fix to be live", "the first commit still is")
-        self._telling.end("The build is green, and the fixed notebook is live")
+        self._terminal.end("The build is green, and the fixed notebook is live")
 
     def _schedule(self) -> None:
         self._command(f"gcloud scheduler jobs run {_NAME} --location={_REGION}")
@@ -88,40 +88,40 @@ class Story:
         jobs = self._newest_summary()["jobs"]
         self._expect(all("reused" in job for job in jobs), "no notebook to run", "one did")
         self._expect(self._live() == self._second, "what is live to stay as it was", "it is another one")
-        self._telling.end("The build is green without a VM, and nothing had to be deployed")
+        self._terminal.end("The build is green without a VM, and nothing had to be deployed")
 
     def nothing_is_left(self) -> None:
-        """Raise `Surprise` if a VM is left."""
+        """Raise `UnexpectedEnd` if a VM is left."""
         left = [vm["name"] for vm in self._cloud.inventory()["compute.instances"]]
         self._expect(not left, "no VM to be left", f"there is {', '.join(left)}")
 
     def show_bucket(self) -> None:
         """Print the number of files in each folder of the bucket, and the way to the dashboard."""
-        self._telling.say("\n=== What is in the bucket now ===")
-        self._telling.say(f"{shown(self._bucket)}/")
+        self._terminal.say("\n=== What is in the bucket now ===")
+        self._terminal.say(f"{shown(self._bucket)}/")
         files = [path for path in sorted(self._bucket.rglob("*")) if path.is_file()]
         names = [path.relative_to(self._bucket) for path in files]
         folders = Counter("/".join(n.parts[: 2 if n.parts[0] == "versions" else 1]) for n in names)
         for folder, count in folders.items():
-            self._telling.say(f"  {folder + '/':24}{count:>4} file{'s' * (count > 1)}")
-        self._telling.note(
+            self._terminal.say(f"  {folder + '/':24}{count:>4} file{'s' * (count > 1)}")
+        self._terminal.note(
             "".join(f"{n!s:84} {p.stat().st_size:>9,} bytes\n" for n, p in zip(names, files, strict=True))
         )
         dashboard = self._bucket / "versions" / _OTHER_DAY / "demo" / "demo-clean.html"
-        self._telling.say(f"The dashboard of {_OTHER_DAY}, for a browser:\n  {dashboard.resolve().as_uri()}")
+        self._terminal.say(f"The dashboard of {_OTHER_DAY}, for a browser:\n  {dashboard.resolve().as_uri()}")
         if self._red_report is not None:
-            self._telling.say(f"The report of the red build:\n  {self._red_report.resolve().as_uri()}")
-        self._telling.say("These files stay until the next demo.")
-        self._telling.say(
+            self._terminal.say(f"The report of the red build:\n  {self._red_report.resolve().as_uri()}")
+        self._terminal.say("These files stay until the next demo.")
+        self._terminal.say(
             "To go on with this cloud, see localcloud/README.md; for a repo of your own, docs/setup.md."
         )
 
     def _expect(self, fulfilled: bool, wanted: str, otherwise: str) -> None:  # noqa: FBT001  a condition
         if not fulfilled:
-            raise Surprise(f"expected {wanted}, but {otherwise}")
+            raise UnexpectedEnd(f"expected {wanted}, but {otherwise}")
 
     def _command(self, text: str) -> None:
-        self._telling.say(f"$ {text}")
+        self._terminal.say(f"$ {text}")
 
     def _build(self, *, green: bool, cells: bool = False, reuse: str = "") -> None:
         """Build the commit as a trigger would. `reuse`: the age up to which green results are reused."""
@@ -148,12 +148,12 @@ class Story:
         ) as process:
             try:
                 for line in process.stdout or ():
-                    self._telling.follow(line, excerpt)
+                    self._terminal.follow(line, excerpt)
             except KeyboardInterrupt:
                 process.send_signal(signal.SIGINT)
-                self._telling.say("\nCancelling the build…")
+                self._terminal.say("\nCancelling the build…")
                 for line in process.stdout or ():
-                    self._telling.note(line)
+                    self._terminal.note(line)
                 raise
             return process.wait()
 
@@ -171,7 +171,7 @@ class Story:
         self._expect(status == "SUCCESS", "the build's status to be SUCCESS", f"it is {status}")
         page = f"versions/{day}/demo/demo.html"
         self._expect((self._bucket / page).is_file(), f"{page} in the bucket", "it is not there")
-        self._telling.end(f"{page} is in the bucket")
+        self._terminal.end(f"{page} is in the bucket")
 
     def _scheduled_builds(self) -> Iterator[dict[str, Any]]:
         return (b for b in self._cloud.inventory()["builds"] if f"nb-live-{_NAME}" in b.get("tags", ()))
@@ -184,8 +184,8 @@ class Story:
         follow(
             LocalCloud(self._cloud.url, self._cloud.iam.owner_token, _REGION, None),
             build,
-            _Patience(),
-            lambda data: self._telling.follow(data.decode(errors="replace"), excerpt),
+            _NoLimit(),
+            lambda data: self._terminal.follow(data.decode(errors="replace"), excerpt),
         )
 
     def _run_job(self) -> None:
@@ -232,14 +232,14 @@ class Story:
         text = notebook.read_text(encoding="utf-8")
         self._expect(old in text, f"{old!r} in the notebook", "it is not there")
         notebook.write_text(text.replace(old, new), encoding="utf-8")
-        self._telling.say(f"The notebook now says {new!r} instead of {old!r}.")
+        self._terminal.say(f"The notebook now says {new!r} instead of {old!r}.")
 
     def _commit(self, message: str) -> None:
         self._command(f"git commit --all --message='{message}'")
         _git(self._repo, "commit", "--quiet", "--all", f"--message={message}")
 
 
-class _Patience:
+class _NoLimit:
     """Waits without a limit: Ctrl-C ends the demo like any program."""
 
     def wait(self, seconds: float) -> bool:
@@ -265,4 +265,4 @@ def _git(repo: Path, *arguments: str) -> None:
         ["git", *identity, *arguments], cwd=repo, env=isolated, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Surprise(f"expected git {arguments[0]} to work, but it says: {done.stderr.strip()}")
+        raise UnexpectedEnd(f"expected git {arguments[0]} to work, but it says: {done.stderr.strip()}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.demo.telling import Excerpt, Telling
+from localcloud.demo.terminal import Excerpt, Terminal
 
 RED = """\
 Starting Step #0 - "notebooks"
@@ -34,10 +34,10 @@ COUNTED = ["demo  cells 1 to 2 ok"]
 
 
 @pytest.mark.parametrize(("cells", "good"), [(True, CELLS), (False, COUNTED)], ids=["each", "counted"])
-def test_the_telling_lines_are_shown_and_each_warning_once(
+def test_the_important_lines_are_shown_and_each_warning_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], *, cells: bool, good: list[str]
 ) -> None:
-    Telling(tmp_path / "logs").follow(RED, Excerpt(cells=cells))
+    Terminal(tmp_path / "logs").follow(RED, Excerpt(cells=cells))
     assert [line.removeprefix("  ") for line in capsys.readouterr().out.splitlines()] == [
         "WARNING: localcloud cannot give this step its own view",
         "demo  VM nb-1-a1t1 runs in us-central1-a; waiting for its first heartbeat",
@@ -56,11 +56,11 @@ def test_the_telling_lines_are_shown_and_each_warning_once(
 def test_each_chapter_has_a_file_with_all_that_was_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    telling = Telling(tmp_path / "logs")
-    telling.say("before")
-    telling.begin(1, 2, "A good commit: it goes live")
-    telling.follow(RED, Excerpt(cells=True))
-    telling.end("The build is green")
+    terminal = Terminal(tmp_path / "logs")
+    terminal.say("before")
+    terminal.begin(1, 2, "A good commit: it goes live")
+    terminal.follow(RED, Excerpt(cells=True))
+    terminal.end("The build is green")
     assert sorted(file.name for file in (tmp_path / "logs").iterdir()) == [
         "00-beginning.log", "01-a-good-commit.log"
     ]  # fmt: skip
@@ -68,4 +68,4 @@ def test_each_chapter_has_a_file_with_all_that_was_said(
     printed = capsys.readouterr().out
     assert "=== 1/2  A good commit: it goes live ===" in printed
     assert "requested" not in printed
-    assert telling.place == 'chapter 1, "A good commit: it goes live"'
+    assert terminal.place == 'chapter 1, "A good commit: it goes live"'
