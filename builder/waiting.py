@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 _SHARE = 0.05  # of the time waited so far, as the next interval of a wait that begins with short ones
-_CHECK_SECONDS = 0.2  # between two checks for cancellation
+CHECK_SECONDS = 0.2  # between two checks for cancellation
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 20.0  # seconds between two tries of a call
 _LONG = 30.0  # seconds of repeating a call after which people are told what is waited for
 _MAX_MISMATCHES = 4  # tries after a checksum mismatch: a damaged object does not repair itself
@@ -105,7 +105,7 @@ def await_result(future: Future[T], cancellation: Cancellation) -> T:
 def _await_end(future: Future[T], cancellation: Cancellation) -> None:
     while not future.done():
         cancellation.check()
-        wait_for([future], timeout=_CHECK_SECONDS)
+        wait_for([future], timeout=CHECK_SECONDS)
 
 
 def poll(

@@ -16,7 +16,7 @@ from builder.waiting import Cancellation, WaitTimeout, poll
 TEARDOWN_BUDGET = 180.0  # seconds for one VM's deletion with all its repetitions
 LATE_INSERT_BUDGET = 120.0  # seconds during which a VM can still appear after an unanswered insert
 _PAUSE = 2.0
-_ABANDON_BUDGET = 3.0  # seconds for the deletes to be accepted after a signal
+ABANDON_BUDGET = 3.0  # seconds for the deletes to be accepted after a signal
 _ABANDON_PAUSE = 0.2
 
 
@@ -181,11 +181,11 @@ class Fleet:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(max(0.1, _ABANDON_BUDGET - (self._clock.monotonic() - started)))
+            thread.join(max(0.0, ABANDON_BUDGET - (self._clock.monotonic() - started)))
 
     def _delete_quickly(self, vm: Vm, started: float) -> None:
         # The insert may be in flight, so a 404 is not final: the delete is repeated while there is time.
-        while self._clock.monotonic() - started < _ABANDON_BUDGET:
+        while self._clock.monotonic() - started < ABANDON_BUDGET:
             try:
                 if vm.state.contested and self._is_foreign(vm):
                     return

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _BUILD_BUDGET = 10.0  # seconds for the question how long the build may last, with all its repetitions
-_GRACE = 1.0  # seconds for threads to remove their temporary files after a signal
+GRACE = 1.0  # seconds for threads to remove their temporary files after a signal
 
 
 def execute(options: Options, context: Context) -> int:
@@ -243,11 +243,11 @@ class _Session:
     def _cancelled(self, interrupted: Interrupted) -> int:
         """Send the deletes, print the last lines, and return the exit code."""
         if self._run is None:
-            self._ended.wait(_GRACE)
+            self._ended.wait(GRACE)
             ending.cancelled(self._context.console, interrupted.exit_code)
             return interrupted.exit_code
         abandoned = self._run.abandon(interrupted)
-        self._ended.wait(_GRACE)
+        self._ended.wait(GRACE)
         ending.abandoned(self._context.console, abandoned)
         if abandoned.error is not None and self._alert is not None:
             self._alert.failed(self._options.run_id or "", abandoned.error)

@@ -67,7 +67,7 @@ _START = "import sys; from builder.cli import main; sys.argv = ['entrypoint.py',
 # one that, on a busy machine too, waits until its deletes are accepted.
 _BUG = _START.format("import builder.act.run as run; run.claim_run_id = lambda *_: {}['run']")
 _HASTY = _START.format("from builder.act.fleet import Fleet; Fleet.take_down.__kwdefaults__['budget'] = 20.0")
-_PATIENT = _START.format("import builder.act.fleet as fleet; fleet._ABANDON_BUDGET = 120.0")
+_PATIENT = _START.format("import builder.act.fleet as fleet; fleet.ABANDON_BUDGET = 120.0")
 
 
 def logs(folder: Path) -> dict[str, str]:

@@ -312,6 +312,23 @@ def test_on_a_signal_a_delete_that_hangs_is_not_waited_for(
     assert fleet.open() == [vm]
 
 
+def test_on_a_signal_deletes_that_hang_are_waited_for_together(
+    cloud_fixture: CloudFixture, plan: Plan, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.act.fleet.ABANDON_BUDGET", 0.3)
+    cloud_fixture.fault("compute.instances.delete", "stall", times=1000, seconds=HANGS)
+    vm = cloud_fixture.vm(plan)
+    vms = [replace(vm, name=f"{vm.name}-{number}") for number in range(100)]
+    for each in vms:
+        with fleet.requesting(each):
+            pass
+    cloud_fixture.cancellation.cancel(signal.SIGTERM)
+    started = time.monotonic()
+    fleet.abandon()
+    assert time.monotonic() - started < 0.05 * len(vms), "no VM adds a wait of its own"
+    assert fleet.open() == vms
+
+
 @pytest.mark.parametrize(
     ("status", "trouble"), [(403, "not today"), (503, "not accepted in time")], ids=["refused", "unavailable"]
 )
