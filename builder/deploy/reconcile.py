@@ -18,7 +18,7 @@ from builder.deploy.refusals import (
     call_refused,
     contested,
     deployment_failed,
-    deployment_passing,
+    deployment_kept_failing,
     is_build_failure,
     is_setting_up,
     operation_timed_out,
@@ -40,7 +40,7 @@ _OVERTAKEN = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
 # Values of google.rpc.Code.
 _NOT_FOUND, _ALREADY_EXISTS = 5, 6
 # DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE
-_PASSING = frozenset({4, 8, 10, 13, 14})
+_TRANSIENT = frozenset({4, 8, 10, 13, 14})
 
 
 class _Result(Enum):
@@ -168,7 +168,7 @@ class _Reconciliation:
     def _given_up(self, stage: Stage) -> BuilderError:
         name = self.desired.names.function
         if self._ended:
-            return deployment_passing(name, self._ended, _TRIES)
+            return deployment_kept_failing(name, self._ended, _TRIES)
         return contested(f"the {stage} of deployment {name}")
 
     def _changed(self, step: Step) -> None:
@@ -253,7 +253,7 @@ class _Reconciliation:
                 )
                 self.clients.clock.sleep(_SETTING_UP)
                 return _Result.WAITED
-        elif ended.code in _PASSING or ended.code == (
+        elif ended.code in _TRANSIENT or ended.code == (
             _NOT_FOUND if step.action == "delete" else _ALREADY_EXISTS
         ):
             self._ended = ended

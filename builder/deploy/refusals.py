@@ -154,7 +154,7 @@ def _advice_on_agents(message: str) -> str:
     return _TRIGGER_ADVICE if message.startswith(_TRIGGER_REFUSED) and not _permission_in(message) else ""
 
 
-def deployment_passing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:
+def deployment_kept_failing(name: str, ended: FunctionOperation, tries: int) -> EnvironmentFailed:
     """Google ended a deployment of the function with a fault of its own, at every try."""
     return unavailable(
         f"The function {name} could not be deployed in {tries} tries: {ended.message or f'code {ended.code}'}"

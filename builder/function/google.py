@@ -59,9 +59,9 @@ class Google:
             got = self._session.request(verb, url, params=params, json=body, timeout=_TIMEOUT)
             return Response(got.status_code, parsedate_to_datetime(got.headers["Date"]), got.content)
         except (requests.RequestException, GoogleAuthError) as error:
-            raise _passing(f"{service} gave no answer ({type(error).__name__}).") from error
+            raise _transient(f"{service} gave no answer ({type(error).__name__}).") from error
         except (KeyError, ValueError) as error:
-            raise _passing(f"{service} gave an answer without a date.") from error
+            raise _transient(f"{service} gave an answer without a date.") from error
 
 
 @contextmanager
@@ -94,9 +94,9 @@ def _environment() -> tuple[Mapping[str, str], Credentials]:
     try:
         credentials, _ = google.auth.default(scopes=_SCOPES)
     except GoogleAuthError as error:
-        raise _passing(f"There are no credentials ({type(error).__name__}).") from error
+        raise _transient(f"There are no credentials ({type(error).__name__}).") from error
     return environment.endpoints, credentials
 
 
-def _passing(what: str) -> Redeliver:
+def _transient(what: str) -> Redeliver:
     return Redeliver("WARNING", what)

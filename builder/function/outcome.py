@@ -12,7 +12,7 @@ from typing import Any
 from builder import gcloud
 
 _MAX_MESSAGE = 500  # characters of an API's message
-_PASSING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_TRANSIENT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _RATE_LIMITED = frozenset({"RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"})
 # The message of Cloud Build if the build's account cannot read the archive (docs/facts.md 4).
 _UNRESOLVED = re.compile(r"could not resolve source: .*?\bError ([0-9]{3})\b", re.DOTALL)
@@ -94,7 +94,7 @@ def refused(content: bytes, source: Need, account: str) -> NotSubmitted:
     """
     match = _UNRESOLVED.search(_message(content))
     status = int(match[1]) if match else 0
-    if status == HTTPStatus.FORBIDDEN or _is_passing(status):
+    if status == HTTPStatus.FORBIDDEN or _is_transient(status):
         return failure(status, content, source, lambda: account)
     if match is None and _error(content).get("status") == "FAILED_PRECONDITION":
         return Redeliver(
@@ -122,11 +122,13 @@ def failure(status: int, content: bytes, need: Need, own_account: Callable[[], s
             f"{account or 'The account of the function'} lacks {need.permission} on {need.resource}. "
             f"Grant it: {need.grant(gcloud.member(account, unknown='ACCOUNT'))} ({answer})",
         )
-    return Redeliver("WARNING" if status == HTTPStatus.FORBIDDEN or _is_passing(status) else "ERROR", answer)
+    return Redeliver(
+        "WARNING" if status == HTTPStatus.FORBIDDEN or _is_transient(status) else "ERROR", answer
+    )
 
 
-def _is_passing(status: int) -> bool:
-    return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+def _is_transient(status: int) -> bool:
+    return status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _error(content: bytes) -> dict[str, Any]:

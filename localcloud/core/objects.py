@@ -15,7 +15,7 @@ import urllib3
 from localcloud.core.iam import Iam
 
 _OK = range(200, 300)
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _TRIES = 5
 _PAUSE_SECONDS = 0.3
 _CHUNK = 1 << 20
@@ -72,7 +72,7 @@ class Objects:
                     if answer.status in _OK:
                         return _taken(answer, into)
                     trouble = _printed_error(answer.status, answer.read())
-                    if answer.status not in _PASSING:
+                    if answer.status not in _TRANSIENT:
                         break
             except urllib3.exceptions.HTTPError as error:
                 trouble = f"GET {path}: {error}"

@@ -282,7 +282,7 @@ def label(call: CallUnderTest) -> str:
 @pytest.mark.always(len(CALLS))
 @pytest.mark.parametrize("call", CALLS, ids=label)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_up_to_three_passing_faults_are_not_noticed(
+def test_up_to_three_transient_faults_are_not_noticed(
     cloud_fixture: CloudFixture, call: CallUnderTest, fault: str
 ) -> None:
     call.before(cloud_fixture)

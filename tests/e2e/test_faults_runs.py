@@ -123,7 +123,7 @@ def lines_of(done: Finished, job: str) -> str:
 
 
 @pytest.mark.exhaustive
-def test_many_passing_faults_a_stock_out_and_three_lost_vms_are_still_green(faulty_run: Finished) -> None:
+def test_many_transient_faults_a_stock_out_and_three_lost_vms_are_still_green(faulty_run: Finished) -> None:
     """Too few GPUs, a Spot VM taken back in mid-run, a host that fails; then a standard VM."""
     job = faulty_run.job("unlucky")
     assert (job["verdict"], job["attempts"]) == ("green", 4), faulty_run.output

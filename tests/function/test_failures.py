@@ -28,7 +28,7 @@ SECRET = "canary-4d20"
 
 @pytest.mark.parametrize("method", [READ, LIST, CREATE], ids=["read", "list", "create"])
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_fault_is_delivered_again(
+def test_a_transient_fault_is_delivered_again(
     function_fixture: FunctionFixture, method: str, status: int
 ) -> None:
     function_fixture.fault(method, "error", status=status)

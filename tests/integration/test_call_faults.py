@@ -25,7 +25,7 @@ from tests.patience import HANGS
 from tests.timeouts import record_timeouts
 
 BUILDER = {"caller": "notebook-builder@*"}
-PASSING: dict[str, dict[str, Any]] = {
+TRANSIENT: dict[str, dict[str, Any]] = {
     "503": {"action": "error", "status": 503},
     "429": {"action": "error", "status": 429},
     "reset": {"action": "drop_before"},
@@ -77,13 +77,13 @@ def test_a_green_run_makes_these_calls_and_each_has_a_row(cloud_fixture: CloudFi
     assert set(ENDS) <= LISTED
 
 
-@pytest.mark.parametrize("fault", PASSING)
-def test_three_passing_faults_of_every_call_at_once_are_not_noticed(
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_three_transient_faults_of_every_call_at_once_are_not_noticed(
     cloud_fixture: CloudFixture, plan: Plan, fault: str
 ) -> None:
     cloud_fixture.may_miss = MAY_MISS
     for method in ENDS:
-        cloud_fixture.fault(method, match=BUILDER, times=3, **PASSING[fault])
+        cloud_fixture.fault(method, match=BUILDER, times=3, **TRANSIENT[fault])
     assert end(cloud_fixture, plan) is ExitCode.GREEN, cloud_fixture.log.getvalue()
     assert len(cloud_fixture.inserted()) == 1, "a lost reply made two VMs"
     assert cloud_fixture.left() == []
@@ -91,13 +91,13 @@ def test_three_passing_faults_of_every_call_at_once_are_not_noticed(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", TRANSIENT)
 @pytest.mark.parametrize("method", ENDS)
-def test_three_passing_faults_of_one_call_are_not_noticed(
+def test_three_transient_faults_of_one_call_are_not_noticed(
     cloud_fixture: CloudFixture, plan: Plan, method: str, fault: str
 ) -> None:
     cloud_fixture.may_miss = MAY_MISS
-    cloud_fixture.fault(method, match=BUILDER, times=3, **PASSING[fault])
+    cloud_fixture.fault(method, match=BUILDER, times=3, **TRANSIENT[fault])
     assert end(cloud_fixture, plan) is ExitCode.GREEN, cloud_fixture.log.getvalue()
     assert len(cloud_fixture.inserted()) == 1
     assert cloud_fixture.left() == []

@@ -1,4 +1,4 @@
-"""Each call that the builder makes, under each passing fault, without end, and with a server that hangs."""
+"""Each call that the builder makes, under each transient fault, without end, and with a server that hangs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.mark.always(len(CALLS))
 @pytest.mark.parametrize("call", CALLS, ids=label)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_up_to_three_passing_faults_are_not_noticed(
+def test_up_to_three_transient_faults_are_not_noticed(
     cloud_fixture: CloudFixture, plan: Plan, call: CallUnderTest, fault: str
 ) -> None:
     bench = Bench(cloud_fixture, plan)

@@ -343,7 +343,7 @@ def test_a_refused_comment_keeps_no_status_away_and_a_red_run_keeps_its_code(com
         pytest.param(200, {}, b"<html>", 0, id="no JSON"),
     ],
 )
-def test_a_passing_fault_is_repeated_after_the_time_that_the_forge_asks_for(
+def test_a_transient_fault_is_repeated_after_the_time_that_the_forge_asks_for(
     commenting: Commenting, status: int, headers: dict[str, str], body: bytes, pause: float
 ) -> None:
     commenting.run()

@@ -309,7 +309,7 @@ ROWS = {
         4,
         vms=0,
     ),
-    "17-three-passing-faults": Row(all_of(every_call, guests(green)), 0),
+    "17-three-transient-faults": Row(all_of(every_call, guests(green)), 0),
     "18-lasting-fault": Row(fault(INSERT, "error", times=LASTING, status=503), 6, vms=0),
     "19-quota-of-the-minute": Row(
         all_of(

@@ -1,4 +1,4 @@
-"""The builder's account, of which a build asks the metadata server: under passing faults, and under a lasting one."""
+"""The builder's account, of which a build asks the metadata server: under transient faults, and under a lasting one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def project(cloud_fixture: CloudFixture, server: MetadataServer, patch: pytest.M
     return GoogleProject(Access(compute_engine.Credentials(), PROJECT, {}), cloud_fixture.time)
 
 
-def test_passing_faults_of_the_metadata_server_are_not_noticed(
+def test_transient_faults_of_the_metadata_server_are_not_noticed(
     cloud_fixture: CloudFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = MetadataServer(faults=3)

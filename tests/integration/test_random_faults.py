@@ -47,7 +47,7 @@ from tests.integration.simulated_guests import (
     vanishing,
     with_fault,
 )
-from tests.integration.test_call_faults import ENDS, PASSING
+from tests.integration.test_call_faults import ENDS, TRANSIENT
 from tests.integration.test_crash_points import MIN_POINTS
 
 _SEED = int(os.environ.get("NB_SEED", "1"))
@@ -88,7 +88,7 @@ class Story:
 
     @property
     def end(self) -> ExitCode:
-        """The exit code of a run that lives: passing faults change none."""
+        """The exit code of a run that lives: transient faults change none."""
         ends = [end for end in (GUESTS[name][1] for name in self.guests) if end is not None]
         return ends[0] if ends else ExitCode.ENVIRONMENT_FAILED
 
@@ -96,7 +96,7 @@ class Story:
 # By their methods, faults meet calls that a run makes once; by their numbers, any call.
 _FAULT = st.tuples(
     st.one_of(st.sampled_from(sorted(ENDS)), st.integers(0, MIN_POINTS - 1)),
-    st.sampled_from(sorted(PASSING)),
+    st.sampled_from(sorted(TRANSIENT)),
     st.integers(1, 3),
 )
 _DEATH = st.tuples(st.integers(0, 45), st.sampled_from(SIDES))
@@ -118,7 +118,7 @@ STORIES = st.builds(
 
 
 def _strike(fault: str, times: int) -> dict[str, Any]:
-    args = dict(PASSING[fault])
+    args = dict(TRANSIENT[fault])
     return {"action": args.pop("action"), "args": args, "times": times}
 
 

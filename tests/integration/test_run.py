@@ -796,11 +796,11 @@ _FAULTS: dict[str, Json] = {
 }
 
 
-# test_calls.py has each call under each passing fault.
+# test_calls.py has each call under each transient fault.
 @pytest.mark.always(4)
 @pytest.mark.parametrize("fault", [pytest.param("503", marks=pytest.mark.exhaustive), "reply lost"])
 @pytest.mark.parametrize("call", _CALLS)
-def test_a_run_under_passing_faults_is_green_with_one_vm(
+def test_a_run_under_transient_faults_is_green_with_one_vm(
     cloud_fixture: CloudFixture, plan: Plan, call: str, fault: str
 ) -> None:
     cloud_fixture.guests, cloud_fixture.may_miss = [green], MAY_MISS
@@ -810,7 +810,7 @@ def test_a_run_under_passing_faults_is_green_with_one_vm(
     assert cloud_fixture.left() == []
 
 
-def test_a_run_under_every_passing_fault_at_once_is_green(cloud_fixture: CloudFixture, plan: Plan) -> None:
+def test_a_run_under_every_transient_fault_at_once_is_green(cloud_fixture: CloudFixture, plan: Plan) -> None:
     cloud_fixture.guests, cloud_fixture.may_miss = [green], MAY_MISS
     for call in _CALLS:
         if call == "compute.zoneOperations.wait":

@@ -19,9 +19,9 @@ _NAMED = re.compile(
 _KINDS = ("machineTypes", "acceleratorTypes")
 # The tests of the faults of the other rows.
 _ELSEWHERE = {
-    "cloudbuild.builds.create": "tests/function/test_failures.py::test_a_passing_fault_is_delivered_again",
-    "secretmanager.versions.access": "tests/vm/test_secrets.py::test_passing_trouble_is_passed_over",
-    "metadata": "tests/integration/test_metadata.py::test_passing_faults_of_the_metadata_server_are_not_noticed",
+    "cloudbuild.builds.create": "tests/function/test_failures.py::test_a_transient_fault_is_delivered_again",
+    "secretmanager.versions.access": "tests/vm/test_secrets.py::test_transient_failures_are_retried",
+    "metadata": "tests/integration/test_metadata.py::test_transient_faults_of_the_metadata_server_are_not_noticed",
 }
 
 

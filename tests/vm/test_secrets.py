@@ -405,7 +405,7 @@ def script(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
     monkeypatch.setattr(secret_manager, "PAUSE_SECONDS", 0.01)
 
 
-def test_passing_trouble_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_failures_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = answer(b"good value", checksum=1)
     script(
         monkeypatch,

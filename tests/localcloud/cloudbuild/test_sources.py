@@ -86,7 +86,7 @@ def test_a_source_that_is_no_archive_fails_the_build(cloud_fixture: CloudFixture
 
 
 @pytest.mark.parametrize("action", ["error", "drop_before"])
-def test_a_passing_fault_of_storage_is_tried_again(cloud_fixture: CloudFixture, action: str) -> None:
+def test_a_transient_fault_of_storage_is_tried_again(cloud_fixture: CloudFixture, action: str) -> None:
     source = cloud_fixture.put_source({"file": "x"})
     args = {"status": 503} if action == "error" else {}
     cloud_fixture.faults.add({"method": "storage.objects.get", "times": 2, "action": action, "args": args})
