@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +16,7 @@ import pytest
 from builder.act.fleet import Fleet
 from builder.act.insertion import VmRequest
 from builder.act.placement import Placement
-from builder.act.quota_line import Limit
+from builder.act.quota_line import Limit, Turn
 from builder.act.vm import Vm
 from builder.errors import ExitCode, Interrupted, NoCapacity, NotStarted
 from builder.model import Accelerator
@@ -178,6 +178,27 @@ def test_a_vm_that_outlasts_the_budget_is_3_and_tells_of_the_concurrency(
     assert cloud_fixture.time.monotonic() - started >= 600
     assert "NB_CONCURRENCY" in caught.value.advice
     assert cloud_fixture.alive() == [holder.name]
+
+
+def test_quota_that_becomes_free_at_the_deadline_is_asked_for_once_more(
+    limited: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud_fixture = limited(CPUS=4)
+    fleet = cloud_fixture.fleet()
+    placement = cloud_fixture.placement(fleet)
+    holder = placement.place(vm_request(cloud_fixture, tmp_path, "a"))
+    await_end = Turn.await_end
+
+    def late(turn: Turn, limits: Collection[Limit], deadline: float) -> bool:
+        """Delete the VM that holds the quota, and return after the deadline of the search."""
+        fleet.take_down(holder)
+        ended = await_end(turn, limits, deadline)
+        cloud_fixture.time.sleep(deadline - cloud_fixture.time.monotonic() + 1)
+        return ended
+
+    monkeypatch.setattr(Turn, "await_end", late)
+    vm = placement.place(vm_request(cloud_fixture, tmp_path, "b"))
+    assert cloud_fixture.alive() == [vm.name]
 
 
 def _placed_aside(

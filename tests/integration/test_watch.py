@@ -541,3 +541,11 @@ def test_a_heartbeat_of_another_schema_explains_the_silence(bench: Bench) -> Non
     with pytest.raises(EnvironmentFailed, match=explained) as caught:
         bench.watch().until_evidence()
     assert caught.value.reason == "boot_timeout"
+
+
+def test_a_later_heartbeat_that_can_be_read_takes_the_explanation_back(bench: Bench) -> None:
+    bench.put("heartbeat.json", b'{"schema": 2}')
+    bench.later(20, lambda: bench.beat(1))
+    with pytest.raises(EnvironmentFailed, match=r"has sent no heartbeat for \d+ s\.$") as caught:
+        bench.watch().until_evidence()
+    assert caught.value.reason == "heartbeat_lost"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from builder.check.ask import Clients, ask_all
+from builder.check.boot import boot_plan
 from builder.check.demand import Size, regional
 from builder.check.findings import Findings, findings
 from builder.check.permissions import ACT_AS, OBJECTS, project_permissions
@@ -355,3 +356,9 @@ def test_commands_fit_people_too(tmp_path: Path) -> None:
         found = looked(make(tmp_path), caller=caller, service_account_permissions=frozenset())
         (row,) = (row for row in found.rows if row.state is State.FAIL)
         assert f"--member={member} " in row.fix
+
+
+def test_the_boot_of_a_vm_is_never_a_result_that_is_reused(tmp_path: Path) -> None:
+    plan = make(tmp_path, NB_REUSE_GREEN="30d")
+    assert plan.reuse_seconds == 30 * 86400
+    assert boot_plan(plan).reuse_seconds is None
