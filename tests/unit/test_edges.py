@@ -49,6 +49,14 @@ def test_a_log_that_cannot_show_a_letter_is_no_bug_of_ours(tmp_path: Path) -> No
     assert "\\xfcber.ipynb" in done.stdout
 
 
+def test_a_file_name_with_an_escape_code_prints_none(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J\u202etxt.csv").write_text("1")
+    done = plan(tmp_path)
+    assert done.returncode == 0, done.stderr
+    [line] = [text for text in done.stdout.splitlines() if text.startswith("  files ")]
+    assert line.startswith("  files        2: a [2J txt.csv, ")
+
+
 def test_a_plan_leaves_blank_the_values_that_only_a_run_knows(tmp_path: Path) -> None:
     done = plan(tmp_path, "--format", "json")
     assert done.returncode == 0, done.stderr
