@@ -41,10 +41,10 @@ from tests.integration.killable import (
     SIDES,
     KillableProcess,
     KillingFaults,
-    MovingClock,
     kill_at_each_call,
     sampled_calls,
 )
+from tests.moved_clock import Address, MovingClock, served
 
 DEPLOYER = "notebook-deployer"
 # Functions start in real time. With a clock that runs this many times slower, a busy machine starts them in time.
@@ -64,9 +64,10 @@ _FEW = ((_FUNCTION, SIDES[1], PATCHES[0]), (_JOB, SIDES[0], PATCHES[1]))
 
 @dataclass(frozen=True)
 class Order:
-    """The work of the process: to deploy this request to the services at `url`."""
+    """The work of the process: to deploy this request to the services at `url`, whose clock `clock` moves."""
 
     url: str
+    clock: Address
     token: str
     request: PromotionRequest
     options: Options
@@ -85,7 +86,7 @@ def deploy(order: Order, console: Console) -> ExitCode:
     """In the process: carry out the deployment. Raises BuilderError."""
     deployment = order.options.deployment
     assert deployment is not None
-    clock = _SlowClock(order.url, Cancellation())
+    clock = _SlowClock(order.clock, Cancellation())
     credentials = Credentials(token=order.token, account=email(DEPLOYER))
     access = Access(credentials, PROJECT, dict.fromkeys(SERVICES, order.url))
     context = DeploymentContext(
@@ -111,8 +112,11 @@ class DeploymentFaults(KillingFaults):
 class Crashes:
     """Deployments to one cloud, each killed at one of its calls and then repeated."""
 
-    def __init__(self, deployment_fixture: DeploymentFixture, faults: DeploymentFaults, folder: Path) -> None:
+    def __init__(
+        self, deployment_fixture: DeploymentFixture, faults: DeploymentFaults, folder: Path, clock: Address
+    ) -> None:
         self._fixture, self._faults, self._folder, self._processes = deployment_fixture, faults, folder, 0
+        self._clock = clock
         self._changes = (self._make_first, self._move, self._update)
         self._states: list[dict[str, Any]] = []
         for number, change in enumerate(self._changes, 1):
@@ -183,7 +187,7 @@ class Crashes:
         self._processes += 1
         cloud, request = self._fixture.cloud_fixture.cloud, self._fixture.request()
         token = cloud.iam.token(email(DEPLOYER))[0]
-        order = Order(cloud.url, token, request, self._fixture.loaded, self._fixture.zip)
+        order = Order(cloud.url, self._clock, token, request, self._fixture.loaded, self._fixture.zip)
         return KillableProcess(self._folder, f"deploy-{self._processes}", partial(deploy, order))
 
     def _make_first(self) -> None:
@@ -217,9 +221,9 @@ class Crashes:
 @pytest.fixture
 def crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
     monkeypatch.setattr(localcloud.cloud, "FaultPlan", DeploymentFaults)
-    with serve_cloud(tmp_path / "cloud") as cloud_fixture:
+    with serve_cloud(tmp_path / "cloud") as cloud_fixture, served(cloud_fixture.cloud.clock) as clock:
         faults = cast("DeploymentFaults", cloud_fixture.cloud.faults)
-        yield Crashes(DeploymentFixture(cloud_fixture, tmp_path / "shop"), faults, tmp_path)
+        yield Crashes(DeploymentFixture(cloud_fixture, tmp_path / "shop"), faults, tmp_path, clock)
 
 
 def test_after_a_crash_at_a_call_of_each_change_the_next_deployment_ends_as_usual(crashes: Crashes) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from google.oauth2.credentials import Credentials
-from werkzeug import Request, Response
 
 from builder.act.fleet import Fleet
 from builder.act.insertion import VmRequest
@@ -41,10 +40,8 @@ from builder.report.console import Console
 from builder.waiting import Cancellation
 from localcloud.core.clock import Clock
 from localcloud.core.control import Control
-from localcloud.core.errors import ApiError
 from localcloud.core.faults import FaultPlan
 from localcloud.core.findings import Findings
-from localcloud.core.http import Listener, json_response
 from localcloud.core.iam import PROJECT, Iam, email
 from localcloud.core.server import Server
 from localcloud.engines.vm.machine import MachineEvents, MachineSpec
@@ -55,6 +52,7 @@ from localcloud.services.storage import StorageService
 from tests.inserts import RecordedCompute, check_requests
 from tests.listed_calls import unlisted
 from tests.loading import load_options
+from tests.moved_clock import Address, served
 from tests.patience import PATIENCE
 
 Json = dict[str, Any]
@@ -145,7 +143,7 @@ class CloudFixture:
     findings: Findings
     compute: RecordedCompute
     url: str
-    control_url: str
+    clock_address: Address
     prefix: str
     machines_booted: list[StandIn] = field(default_factory=list)
     guests: list[Guest] = field(default_factory=list)
@@ -342,38 +340,29 @@ def opened(
     def boot(spec: MachineSpec, events: MachineEvents) -> StandIn:
         return cloud_fixture.boot(spec, events)
 
-    control = Control(clock, faults, dict, {}).respond
-
-    def move_clock(request: Request) -> Response:
-        try:
-            return control(request)
-        except ApiError as error:  # of a process that was killed while it asked
-            return json_response(error.response_json(), error.status)
-
-    # The server asks the kernel who sends a control request, which takes longer than the request.
-    unguarded = Listener(move_clock)
     profile = replace(PROFILE, quotas=quotas or {}, policies=policies or {})
     compute = RecordedCompute(directory, clock, iam, faults, profile=profile, boot=boot, pace=QUICK)
     server = Server(
         specs=SPECS,
         services=[compute],
         raw_services=[storage],
-        control=control,
+        control=Control(clock, faults, dict, {}).respond,
         iam=iam,
         faults=faults,
         findings=findings,
         now=clock.now,
     )
-    cloud_fixture = CloudFixture(
-        clock, faults, iam, findings, compute, server.url, f"http://{unguarded.address}", "ci"
-    )
     server.start()
-    unguarded.start()
     try:
-        yield cloud_fixture
+        with served(clock) as clock_address:
+            cloud_fixture = CloudFixture(
+                clock, faults, iam, findings, compute, server.url, clock_address, "ci"
+            )
+            try:
+                yield cloud_fixture
+            finally:
+                cloud_fixture.closing.close()
     finally:
-        cloud_fixture.closing.close()
-        unguarded.close()
         server.close()
         compute.close()
         clock.close()

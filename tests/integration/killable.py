@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import urllib3
 from google.oauth2.credentials import Credentials
 
 from builder import kit
@@ -39,6 +38,7 @@ from localcloud.core.faults import Fault, FaultPlan
 from localcloud.core.iam import PROJECT
 from localcloud.core.spec import Spec
 from localcloud.services.registry import SPECS
+from tests.moved_clock import Address, MovingClock
 from tests.patience import PATIENCE
 
 _processes = multiprocessing.get_context("forkserver")
@@ -134,11 +134,11 @@ class KillingFaults(FaultPlan):
 class Order:
     """A run against the services at `url`, and the folder for the log and the exit code of its process.
 
-    The control routes at `control_url` have the clock.
+    `clock`: where to move localcloud's clock.
     """
 
     url: str
-    control_url: str
+    clock: Address
     token: str
     plan: Plan
     run_id: str
@@ -162,27 +162,6 @@ def kill_at_each_call(at: Callable[[int, str], bool], side: str, least: int) -> 
         points += 1
     print(f"{points} calls, killed {side}")
     assert points >= least, "the number of crash points must not fall"
-
-
-class MovingClock:
-    """The builder's clock: a sleep passes at once, for localcloud as well."""
-
-    def __init__(self, url: str, cancellation: Cancellation) -> None:
-        self._url = f"{url}/_localcloud/clock"
-        self._http = urllib3.PoolManager(maxsize=8)
-        self._cancellation = cancellation
-        self._slept = 0.0
-
-    def monotonic(self) -> float:
-        """Seconds since some moment."""
-        return time.monotonic() + self._slept
-
-    def sleep(self, seconds: float) -> None:
-        """Move both clocks. Raises Interrupted when the run is cancelled."""
-        self._cancellation.check()
-        self._slept += seconds
-        self._http.request("POST", self._url, json={"advance": seconds})
-        time.sleep(0.002)  # what others do in real time goes on meanwhile
 
 
 class KillableProcess:
@@ -253,7 +232,7 @@ def run_order(order: Order, console: Console) -> ExitCode:
     """In the process: carry out the run, and return its exit code."""
     kit.load = lambda _folder=None: order.kit  # type: ignore[assignment]
     cancellation = Cancellation()
-    clock = MovingClock(order.control_url, cancellation)
+    clock = MovingClock(order.clock, cancellation)
     access = Access(Credentials(token=order.token), PROJECT, {"compute": order.url, "storage": order.url})
     store = GoogleObjectStore(access, order.plan.location.bucket, clock)
     run = Run(

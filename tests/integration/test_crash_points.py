@@ -71,7 +71,7 @@ class Crashes:
         return killable_run(
             Order(
                 self.cloud.url,
-                self.cloud.control_url,
+                self.cloud.clock_address,
                 token,
                 self.plan,
                 run_id,

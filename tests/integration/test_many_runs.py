@@ -120,7 +120,7 @@ def test_a_process_holds_no_more_after_many_runs(
     cloud_fixture.guests = [green]
     plan = cloud_fixture.plan(tmp_path / "repo", NB_EVENT='{"today": "2018-04-01"}')
     token = cloud_fixture.iam.token(email("notebook-builder"))[0]
-    order = Order(cloud_fixture.url, cloud_fixture.control_url, token, plan, "", None, small_kit, tmp_path)
+    order = Order(cloud_fixture.url, cloud_fixture.clock_address, token, plan, "", None, small_kit, tmp_path)
     process = _processes.Process(target=_carry_out, args=(order, series), daemon=True)
     process.start()
     process.join()

@@ -42,7 +42,6 @@ from tests.integration.killable import SIDES, KillableProcess, KillingFaults, Or
 from tests.integration.simulated_guests import (
     altered,
     green,
-    open_session,
     preempted,
     vanishing,
     with_fault,
@@ -242,14 +241,14 @@ class Stage:
     def _builder(self, story: Story, name: str, number: str) -> KillableProcess:
         plan = self._scheduled if story.event else self._plan
         event = f"event-{name}" if story.event else None
-        urls = self.cloud.url, self.cloud.control_url
+        urls = self.cloud.url, self.cloud.clock_address
         return killable_run(
             Order(*urls, self._token, plan, f"{name}-{number}", event, self._kit, self._folder)
         )
 
     def _guest(self, story: Story) -> Guest:
         def guest(cloud: CloudFixture, machine: StandIn) -> None:
-            attempt = open_session(cloud, machine).job["attempt"]
+            attempt = int(machine.spec.name.rpartition("-a")[2].partition("t")[0])
             GUESTS[story.guests[attempt - 1]][0](cloud, machine)
 
         return guest
