@@ -42,7 +42,9 @@ def write_files(report: RunReport, store: ObjectStore, log: Callable[[str], None
             store.replace(target, render(report), content_type=content_type)
         except CallFailed as failure:
             log(f"warning: {name} could not be written: {failure}")
-        except Exception:  # rendering runs any notebook's text; a bug there must not change the verdict
+        except (
+            Exception
+        ):  # a page shows the text of any notebook; a bug in rendering it must not change the verdict
             _logger.exception("a bug in Notebook Builder: %s", name)
             log(f"warning: {name} was not written because of a bug in Notebook Builder. {TRACEBACK_IN_LOG}")
         else:

@@ -44,7 +44,7 @@ from tests.integration.killable import (
     kill_at_each_call,
     sampled_calls,
 )
-from tests.moved_clock import Address, MovingClock, served
+from tests.moving_clock import Address, MovingClock, served
 
 DEPLOYER = "notebook-deployer"
 # Functions start in real time. With a clock that runs this many times slower, a busy machine starts them in time.

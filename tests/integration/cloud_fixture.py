@@ -52,7 +52,7 @@ from localcloud.services.storage import StorageService
 from tests.inserts import RecordedCompute, check_requests
 from tests.listed_calls import unlisted
 from tests.loading import load_options
-from tests.moved_clock import Address, served
+from tests.moving_clock import Address, served
 from tests.patience import PATIENCE
 
 Json = dict[str, Any]

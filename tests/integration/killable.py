@@ -38,7 +38,7 @@ from localcloud.core.faults import Fault, FaultPlan
 from localcloud.core.iam import PROJECT
 from localcloud.core.spec import Spec
 from localcloud.services.registry import SPECS
-from tests.moved_clock import Address, MovingClock
+from tests.moving_clock import Address, MovingClock
 from tests.patience import PATIENCE
 
 _processes = multiprocessing.get_context("forkserver")

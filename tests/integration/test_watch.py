@@ -543,7 +543,7 @@ def test_a_heartbeat_of_another_schema_explains_the_silence(bench: Bench) -> Non
     assert caught.value.reason == "boot_timeout"
 
 
-def test_a_later_heartbeat_that_can_be_read_takes_the_explanation_back(bench: Bench) -> None:
+def test_a_readable_heartbeat_ends_the_explanation_of_an_unreadable_one(bench: Bench) -> None:
     bench.put("heartbeat.json", b'{"schema": 2}')
     bench.later(20, lambda: bench.beat(1))
     with pytest.raises(EnvironmentFailed, match=r"has sent no heartbeat for \d+ s\.$") as caught:

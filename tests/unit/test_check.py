@@ -358,7 +358,7 @@ def test_commands_fit_people_too(tmp_path: Path) -> None:
         assert f"--member={member} " in row.fix
 
 
-def test_the_boot_of_a_vm_is_never_a_result_that_is_reused(tmp_path: Path) -> None:
+def test_check_boot_reuses_no_result(tmp_path: Path) -> None:
     plan = make(tmp_path, NB_REUSE_GREEN="30d")
     assert plan.reuse_seconds == 30 * 86400
     assert boot_plan(plan).reuse_seconds is None

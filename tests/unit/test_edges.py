@@ -49,7 +49,7 @@ def test_a_log_that_cannot_show_a_letter_is_no_bug_of_ours(tmp_path: Path) -> No
     assert "\\xfcber.ipynb" in done.stdout
 
 
-def test_a_file_name_with_an_escape_code_prints_none(tmp_path: Path) -> None:
+def test_plan_prints_no_escape_codes_of_file_names(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[2J\u202etxt.csv").write_text("1")
     done = plan(tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from builder.waiting import Cancellation
 from localcloud.core.clock import Clock
@@ -19,10 +21,11 @@ class _Moves(socketserver.StreamRequestHandler):
     """Answers each line, which has seconds, when the clock has moved. A killed process can leave half a line."""
 
     disable_nagle_algorithm = True
+    server: _Server
 
     def handle(self) -> None:
         while (line := self.rfile.readline()).endswith(b"\n"):
-            self.server.clock.advance(float(line))  # type: ignore[attr-defined]  # of _Server
+            self.server.clock.advance(float(line))
             self.wfile.write(b"\n")
 
 
@@ -36,8 +39,10 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Moves)
         self.clock = clock
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a process that was killed."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print every error but that of a process that was killed while it waited for the answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -73,5 +78,6 @@ class MovingClock:
         self._slept += seconds
         with self._lock:
             self._connection.sendall(f"{seconds}\n".encode())
-            self._connection.recv(1)
+            if not self._connection.recv(1):
+                raise ConnectionError("localcloud's clock did not move")
         time.sleep(0.002)  # what others do in real time goes on meanwhile
