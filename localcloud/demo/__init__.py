@@ -71,7 +71,7 @@ def _play(terminal: Terminal, folder: Path, example: Path) -> None:
             f"The repo {shown(folder / 'repo')} has a notebook, and a cloudbuild.yaml that runs and deploys it."
         )
         terminal.say(
-            f"You see what matters of each build's log; the whole of it is in {shown(folder / 'logs')}."
+            f"The main lines of each build's log are shown here; the full logs are in {shown(folder / 'logs')}."
         )
         demo = Demo(cloud, folder / "repo", terminal)
         for number, (title, act) in enumerate(demo.chapters, 1):

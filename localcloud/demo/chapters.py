@@ -43,7 +43,7 @@ class Demo:
             ("A good commit: the notebook runs on a VM, and goes live", self._works),
             ("A broken commit: the build is red and says why", self._broken),
             ("The fix: it goes live in place of the first", self._fixed),
-            ("The schedule: Monday morning comes early", self._schedule),
+            ("The schedule: its job runs now instead of on Monday", self._schedule),
             ("A message by hand: it asks for another day", self._message),
             ("The same commit again: nothing runs or is deployed twice", self._again),
         ]
