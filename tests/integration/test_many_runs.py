@@ -83,6 +83,8 @@ def _settled(like: Usage | None) -> Usage:
 
 def _carry_out(order: Order, series: Series) -> None:
     """In the process: carry out the runs, and write down what it holds after the first ones and after the last."""
+    gc.unfreeze()  # as in a builder's own process; warm.py stops the collector for forks that live for a second
+    gc.enable()
     tempfile.tempdir = str(order.folder / "temporary")
     Path(tempfile.tempdir).mkdir()
     codes: set[ExitCode] = set()
