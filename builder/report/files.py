@@ -42,9 +42,8 @@ def write_files(report: RunReport, store: ObjectStore, log: Callable[[str], None
             store.replace(target, render(report), content_type=content_type)
         except CallFailed as failure:
             log(f"warning: {name} could not be written: {failure}")
-        except (
-            Exception
-        ):  # a page shows the text of any notebook; a bug in rendering it must not change the verdict
+        # A page shows the text of any notebook. A bug in rendering it must not change the verdict.
+        except Exception:
             _logger.exception("a bug in Notebook Builder: %s", name)
             log(f"warning: {name} was not written because of a bug in Notebook Builder. {TRACEBACK_IN_LOG}")
         else:
